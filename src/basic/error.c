@@ -87,7 +87,8 @@ int error_set_errnof(Error *reterr, int error, const char *format, ...) {
         error = abs(error);
         errno = error; /* for %m */
         va_start(ap, format);
-        error_setv(reterr, IN_SET(error, ENOSPC, EDQUOT) ? CCP_ERROR_NO_SPACE : CCP_ERROR_INTERNAL, format, ap);
+        error_setv(reterr, IN_SET(error, ENOSPC, EDQUOT) ? CCP_ERROR_NO_SPACE : CCP_ERROR_INTERNAL, format,
+                        ap);
         va_end(ap);
 
         return -error;
@@ -125,5 +126,5 @@ void error_move(Error *reterr, Error *from) {
                 *reterr = *from;
         } else
                 free(from->message);
-        *from = (Error) {};
+        *from = (Error){};
 }

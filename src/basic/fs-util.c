@@ -22,7 +22,7 @@
 int open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
         struct open_how how = {
                 .flags = (uint64_t) (flags | O_CLOEXEC),
-                .mode = flags & (O_CREAT | O_TMPFILE & ~O_DIRECTORY) ? mode : 0,
+                .mode = flags & O_CREAT ? mode : 0,
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
         };
         long fd;

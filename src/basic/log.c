@@ -28,8 +28,14 @@ static const char *const log_target_table[_LOG_TARGET_MAX] = {
 DEFINE_STRING_TABLE(log_target, LogTarget);
 
 static const char *const log_level_table[] = {
-        [LOG_EMERG] = "emerg",     [LOG_ALERT] = "alert",   [LOG_CRIT] = "crit", [LOG_ERR] = "err",
-        [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice", [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
+        [LOG_EMERG] = "emerg",
+        [LOG_ALERT] = "alert",
+        [LOG_CRIT] = "crit",
+        [LOG_ERR] = "err",
+        [LOG_WARNING] = "warning",
+        [LOG_NOTICE] = "notice",
+        [LOG_INFO] = "info",
+        [LOG_DEBUG] = "debug",
 };
 
 int log_level_from_string(const char *s) {
@@ -82,10 +88,10 @@ static void append_fields(struct iovec *iov, size_t *n, const char *const *field
                 iov[(*n)++] = (struct iovec){ (char *) *f, strlen(*f) };
 }
 
-int log_internal(int level, int error, const char *file, int line, const char *func, const char *const *fields,
-                const char *format, ...) {
-        _cleanup_free_ char *message = NULL, *entry = NULL, *priority = NULL, *code = NULL, *code_line = NULL,
-                            *code_func = NULL, *errno_field = NULL;
+int log_internal(int level, int error, const char *file, int line, const char *func,
+                const char *const *fields, const char *format, ...) {
+        _cleanup_free_ char *message = NULL, *entry = NULL, *priority = NULL, *code = NULL,
+                            *code_line = NULL, *code_func = NULL, *errno_field = NULL;
         struct iovec iov[LOG_FIELDS_MAX];
         size_t n = 0;
         va_list ap;
@@ -116,7 +122,10 @@ int log_internal(int level, int error, const char *file, int line, const char *f
                 if (error > 0 && asprintf(&errno_field, "ERRNO=%i", error) < 0)
                         errno_field = NULL;
 
-                FOREACH_ARRAY(s, ((const char *[]){ entry, priority, code, code_line, code_func, errno_field }), 6)
+                FOREACH_ARRAY(s,
+                                ((const char *[]){
+                                                entry, priority, code, code_line, code_func, errno_field }),
+                                6)
                         if (*s)
                                 iov[n++] = (struct iovec){ (char *) *s, strlen(*s) };
                 append_fields(iov, &n, context);

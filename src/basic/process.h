@@ -15,12 +15,12 @@ typedef struct ProcessOutput {
 } ProcessOutput;
 
 typedef struct ProcessOptions {
-        const char *directory; /* working directory, NULL: "/" */
-        char *const *environment; /* NULL: PATH, HOME and LANG=C.UTF-8 only */
-        int stdin_fd; /* -EBADF: /dev/null */
-        usec_t timeout; /* 0: none. Then SIGTERM, after 10 s SIGKILL, and -ETIMEDOUT */
+        const char *directory;             /* working directory, NULL: "/" */
+        char *const *environment;          /* NULL: PATH, HOME and LANG=C.UTF-8 only */
+        int stdin_fd;                      /* -EBADF: /dev/null */
+        usec_t timeout;                    /* 0: none. Then SIGTERM, after 10 s SIGKILL, and -ETIMEDOUT */
         size_t stdout_limit, stderr_limit; /* bytes kept; 0: 64 KiB */
-        bool stdout_all; /* more than the limit on stdout is -EFBIG instead of a cut */
+        bool stdout_all;                   /* more than the limit on stdout is -EFBIG instead of a cut */
 
         /* Called with each complete line of stderr, without its newline. */
         void (*line)(const char *line, void *userdata);

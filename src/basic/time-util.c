@@ -30,7 +30,8 @@ const char *format_timespan(char *buf, size_t size, usec_t span) {
 
                 sub = span % u->unit / u->sub;
                 if (sub > 0)
-                        (void) snprintf(buf, size, "%" PRIu64 "%s %" PRIu64 "%s", span / u->unit, u->name, sub, u->sub_name);
+                        (void) snprintf(buf, size, "%" PRIu64 "%s %" PRIu64 "%s", span / u->unit, u->name,
+                                        sub, u->sub_name);
                 else
                         (void) snprintf(buf, size, "%" PRIu64 "%s", span / u->unit, u->name);
                 return buf;
@@ -48,7 +49,8 @@ const char *format_timestamp(char *buf, size_t size, usec_t realtime) {
         time_t t = (time_t) (realtime / USEC_PER_SEC);
         struct tm tm;
 
-        if (realtime == 0 || !localtime_r(&t, &tm) || strftime(buf, size, "%a %Y-%m-%d %H:%M:%S %Z", &tm) == 0)
+        if (realtime == 0 || !localtime_r(&t, &tm) ||
+                        strftime(buf, size, "%a %Y-%m-%d %H:%M:%S %Z", &tm) == 0)
                 (void) snprintf(buf, size, "-");
         return buf;
 }
