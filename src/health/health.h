@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Judges services by what their containers do: pure, as tables. An instance's health is made of the verdicts
+ * on its services. */
+
+#include "container-state.h"
+#include "instance.h"
+#include "time-util.h"
+
+/* A container without a healthcheck must have run so long. */
+#define HEALTH_SETTLE_USEC (3 * USEC_PER_SEC)
+/* So many restarts by the Engine since we watch are a loop. */
+#define HEALTH_RESTARTS_MAX 3U
+
+typedef enum HealthKind {
+        HEALTH_SERVICE,  /* must run */
+        HEALTH_ONESHOT,  /* must have ended with 0 */
+        HEALTH_OPTIONAL, /* may do what it wants: the instance is degraded without it */
+        _HEALTH_KIND_MAX,
+        _HEALTH_KIND_INVALID = -EINVAL,
+} HealthKind;
+DECLARE_STRING_TABLE(health_kind, HealthKind);
+
+typedef enum Verdict {
+        VERDICT_WAITING, /* may still become healthy */
+        VERDICT_HEALTHY,
+        VERDICT_FAILED, /* will not, without help */
+        _VERDICT_MAX,
+        _VERDICT_INVALID = -EINVAL,
+} Verdict;
+DECLARE_STRING_TABLE(verdict, Verdict);
+
+/* What is known of a service's container. */
+typedef struct HealthObservation {
+        bool exists;
+        ContainerState state;
+        ContainerHealth health;
+        int exit_code;       /* of the last run, -1 if it never ended */
+        usec_t since;        /* in this state; realtime */
+        unsigned n_restarts; /* ends of it that were seen since we watch */
+        bool oom_killed;
+} HealthObservation;
+
+/* The verdict at a time (realtime). ret_reason is a static phrase that goes after the service's name:
+ * "is not running yet", "ended", "restarts again and again". */
+Verdict health_judge(HealthKind kind, const HealthObservation *o, usec_t realtime, const char **ret_reason);
+
+typedef struct HealthVerdict {
+        HealthKind kind;
+        Verdict verdict;
+} HealthVerdict;
+
+/* Of an instance that should run: unknown without services; unhealthy if all, or one that is no optional
+ * one, and no other is … degraded if some failed, starting if some wait, else healthy. */
+Health health_summarize(const HealthVerdict *verdicts, size_t n);
