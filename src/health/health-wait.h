@@ -7,32 +7,14 @@
 #include "engine.h"
 #include "health.h"
 
-#define HEALTH_TIMEOUT_USEC (120 * USEC_PER_SEC)
 #define HEALTH_LOG_LINES 20U
-
-typedef enum ProbeType {
-        PROBE_CONTAINER, /* nothing beyond the container's state and healthcheck */
-        PROBE_HTTP,
-        PROBE_TCP,
-        PROBE_COMMAND,
-        _PROBE_TYPE_MAX,
-        _PROBE_TYPE_INVALID = -EINVAL,
-} ProbeType;
-DECLARE_STRING_TABLE(probe_type, ProbeType);
 
 /* One service to wait for. All pointers are borrowed. */
 typedef struct HealthTarget {
-        const char *service;
-        HealthKind kind;
-        usec_t timeout; /* from the begin of the wait; 0: HEALTH_TIMEOUT_USEC */
-
-        ProbeType probe;
-        const char *address;  /* HTTP and TCP: where; NULL: "127.0.0.1" */
-        uint16_t port;        /* HTTP and TCP */
-        const char *path;     /* HTTP; NULL: "/" */
-        const char *host;     /* HTTP: Host header; NULL: address and port */
-        unsigned status;      /* HTTP: the answer that is right; 0: 200 */
-        char *const *command; /* COMMAND: argv in the container; must end with 0 */
+        const BlueprintService *service;
+        const char *address; /* HTTP and TCP: where; NULL: "127.0.0.1" */
+        uint16_t port;       /* HTTP and TCP: the number behind service->health.port */
+        const char *host;    /* HTTP: service->health.host, rendered; NULL: address and port */
 } HealthTarget;
 
 typedef struct HealthWait {
@@ -47,6 +29,7 @@ typedef struct HealthWait {
 } HealthWait;
 
 /* Returns 0 when every service and one-shot is healthy. An optional one is waited for, but its failure is
- * none. Unhealthy names the service, its state, exit code, how long it was waited for, and its last lines.
- * n_unwell (may be NULL): how many optional ones are not healthy. */
+ * none. Each has its own time-out, from the begin of the wait. Unhealthy names the service, its state, exit
+ * code, how long it was waited for, and its last lines. ret_n_unwell (may be NULL): how many optional ones
+ * are not healthy. */
 int health_wait(const HealthWait *w, unsigned *ret_n_unwell, Error *reterr);

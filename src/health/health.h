@@ -4,6 +4,7 @@
 /* Judges services by what their containers do: pure, as tables. An instance's health is made of the verdicts
  * on its services. */
 
+#include "blueprint.h"
 #include "container-state.h"
 #include "instance.h"
 #include "time-util.h"
@@ -12,15 +13,6 @@
 #define HEALTH_SETTLE_USEC (3 * USEC_PER_SEC)
 /* So many restarts by the Engine since we watch are a loop. */
 #define HEALTH_RESTARTS_MAX 3U
-
-typedef enum HealthKind {
-        HEALTH_SERVICE,  /* must run */
-        HEALTH_ONESHOT,  /* must have ended with 0 */
-        HEALTH_OPTIONAL, /* may do what it wants: the instance is degraded without it */
-        _HEALTH_KIND_MAX,
-        _HEALTH_KIND_INVALID = -EINVAL,
-} HealthKind;
-DECLARE_STRING_TABLE(health_kind, HealthKind);
 
 typedef enum Verdict {
         VERDICT_WAITING, /* may still become healthy */
@@ -44,13 +36,14 @@ typedef struct HealthObservation {
 
 /* The verdict at a time (realtime). ret_reason is a static phrase that goes after the service's name:
  * "is not running yet", "ended", "restarts again and again". */
-Verdict health_judge(HealthKind kind, const HealthObservation *o, usec_t realtime, const char **ret_reason);
+Verdict health_judge(ServiceKind kind, const HealthObservation *o, usec_t realtime, const char **ret_reason);
 
 typedef struct HealthVerdict {
-        HealthKind kind;
+        ServiceKind kind;
         Verdict verdict;
 } HealthVerdict;
 
-/* Of an instance that should run: unknown without services; unhealthy if all, or one that is no optional
- * one, and no other is … degraded if some failed, starting if some wait, else healthy. */
+/* Of an instance that should run. Unknown: it has no services. Unhealthy: something that must run failed, and
+ * nothing that must run is healthy. Degraded: something failed. Starting: something that is not optional is
+ * still waited for. */
 Health health_summarize(const HealthVerdict *verdicts, size_t n);
