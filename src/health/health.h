@@ -17,7 +17,7 @@
 typedef enum Verdict {
         VERDICT_WAITING, /* may still become healthy */
         VERDICT_HEALTHY,
-        VERDICT_FAILED, /* will not, without help */
+        VERDICT_FAILED,
         _VERDICT_MAX,
         _VERDICT_INVALID = -EINVAL,
 } Verdict;
@@ -34,9 +34,14 @@ typedef struct HealthObservation {
         bool oom_killed;
 } HealthObservation;
 
-/* The verdict at a time (realtime). ret_reason is a static phrase that goes after the service's name:
- * "is not running yet", "ended", "restarts again and again". */
-Verdict health_judge(ServiceKind kind, const HealthObservation *o, usec_t realtime, const char **ret_reason);
+typedef struct HealthJudgement {
+        Verdict verdict;
+        bool final;         /* nobody needs to wait for another one */
+        const char *reason; /* static; goes after the service's name: "has ended", "restarts again and again" */
+} HealthJudgement;
+
+/* The judgement at a time (realtime). */
+HealthJudgement health_judge(ServiceKind kind, const HealthObservation *o, usec_t realtime);
 
 typedef struct HealthVerdict {
         ServiceKind kind;
