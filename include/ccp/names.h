@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Every name that more than one program, or a user, relies on: bus, paths, actions, errors, files. */
+
+#define CCP_BUS_NAME "org.changemaker.ccp1"
+#define CCP_BUS_PATH "/org/changemaker/ccp1"
+
+#define CCP_INTERFACE_MANAGER CCP_BUS_NAME ".Manager"
+#define CCP_INTERFACE_INSTANCE CCP_BUS_NAME ".Instance"
+#define CCP_INTERFACE_JOB CCP_BUS_NAME ".Job"
+#define CCP_INTERFACE_BLUEPRINT CCP_BUS_NAME ".Blueprint"
+
+#define CCP_PATH_INSTANCE CCP_BUS_PATH "/instance"
+#define CCP_PATH_JOB CCP_BUS_PATH "/job"
+#define CCP_PATH_BLUEPRINT CCP_BUS_PATH "/blueprint"
+
+/* polkit actions; org.changemaker.ccp1.policy explains them */
+#define CCP_ACTION_VIEW CCP_BUS_NAME ".view"
+#define CCP_ACTION_OPERATE CCP_BUS_NAME ".operate"
+#define CCP_ACTION_CREATE CCP_BUS_NAME ".create"
+#define CCP_ACTION_DELETE CCP_BUS_NAME ".delete"
+
+/* Errors, on the bus, in the records and in JSON; error.c maps each to an errno */
+#define CCP_ERROR(name) CCP_BUS_NAME ".Error." name
+#define CCP_ERROR_INVALID_ARGUMENT CCP_ERROR("InvalidArgument")
+#define CCP_ERROR_NO_SUCH_INSTANCE CCP_ERROR("NoSuchInstance")
+#define CCP_ERROR_NO_SUCH_JOB CCP_ERROR("NoSuchJob")
+#define CCP_ERROR_NO_SUCH_BLUEPRINT CCP_ERROR("NoSuchBlueprint")
+#define CCP_ERROR_SLUG_TAKEN CCP_ERROR("SlugTaken")
+#define CCP_ERROR_DOMAIN_TAKEN CCP_ERROR("DomainTaken")
+#define CCP_ERROR_PORTS_EXHAUSTED CCP_ERROR("PortsExhausted")
+#define CCP_ERROR_SUBNETS_EXHAUSTED CCP_ERROR("SubnetsExhausted")
+#define CCP_ERROR_BUSY CCP_ERROR("Busy")
+#define CCP_ERROR_WRONG_STATE CCP_ERROR("WrongState")
+#define CCP_ERROR_NOT_AUTHORIZED CCP_ERROR("NotAuthorized")
+#define CCP_ERROR_STORE_UNAVAILABLE CCP_ERROR("StoreUnavailable")
+#define CCP_ERROR_ENGINE_UNAVAILABLE CCP_ERROR("EngineUnavailable")
+#define CCP_ERROR_ENGINE_FAILED CCP_ERROR("EngineFailed")
+#define CCP_ERROR_POLICY_VIOLATION CCP_ERROR("PolicyViolation")
+#define CCP_ERROR_BLUEPRINT_INVALID CCP_ERROR("BlueprintInvalid")
+#define CCP_ERROR_RENDER_FAILED CCP_ERROR("RenderFailed")
+#define CCP_ERROR_UNHEALTHY CCP_ERROR("Unhealthy")
+#define CCP_ERROR_KEY_MISSING CCP_ERROR("KeyMissing")
+#define CCP_ERROR_LIMIT_EXCEEDED CCP_ERROR("LimitExceeded")
+#define CCP_ERROR_NO_SPACE CCP_ERROR("NoSpace")
+#define CCP_ERROR_CANCELLED CCP_ERROR("Cancelled")
+#define CCP_ERROR_INTERNAL CCP_ERROR("Internal")
+
+/* Where things lie. Build options do not move them: units, sysusers and the man pages name them too. */
+#define CCP_STATE_DIR "/var/lib/ccpd"
+#define CCP_INSTANCES_DIR CCP_STATE_DIR "/instances"
+#define CCP_TEMPLATES_DIR "/usr/share/ccpd/templates"
+#define CCP_TEMPLATES_LOCAL_DIR "/etc/ccpd/templates"
+#define CCP_NOTIFY_SOCKET "/run/ccpd/notify"
+#define CCP_DOCKER_SOCKET "/run/docker.sock"
+#define CCP_MASTER_KEY_CREDENTIAL "ccpd.master-key"
+#define CCP_STORE_CONNINFO "dbname=ccpd application_name=ccpd"
+
+/* Labels on everything that the engine keeps for an instance */
+#define CCP_LABEL_INSTANCE "ccp.instance"
+#define CCP_LABEL_ID "ccp.id"
+#define CCP_LABEL_REVISION "ccp.revision"
+#define CCP_LABEL_SERVICE "ccp.service"
+
+/* The compose project of an instance is this and its slug: never the bare slug, which a project that is not
+ * ours may already bear. */
+#define CCP_PROJECT_PREFIX "ccp-"

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* File descriptors: closing, and reading what they hold. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "ccp/macro.h"
+
+/* Closes fd unless it is negative; keeps errno. Returns -EBADF, to be written back. */
+int safe_close(int fd);
+
+static inline void closep(int *fd) {
+        safe_close(*fd);
+}
+#define _cleanup_close_ _cleanup_(closep)
+
+static inline void fclosep(FILE **f) {
+        if (*f)
+                (void) fclose(*f);
+}
+#define _cleanup_fclose_ _cleanup_(fclosep)
+
+/* Writes all of it. 0 or a negative errno. */
+int loop_write(int fd, const void *data, size_t size);
+
+/* Reads up to the end, at most max bytes (-EFBIG above). The result ends with a NUL beyond ret_size, so that
+ * text can be used as a string; text with an embedded NUL is the caller's to notice. ret_size may be NULL. */
+int read_full_fd(int fd, size_t max, char **ret, size_t *ret_size);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Files and folders, always reached beneath a directory descriptor: a name or a link that would leave it is
+ * refused by the kernel (openat2(2), Linux 5.6), not by a check of ours. */
+
+#include <sys/types.h>
+
+#include "ccp/macro.h"
+
+/* Opens a path beneath dirfd; no component may be a link. Returns a descriptor (O_CLOEXEC is added) or a
+ * negative errno: -EXDEV or -ELOOP for an attempt to leave. */
+int open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+
+/* Makes the folders of a relative path beneath dirfd, each with 'mode'. Those that exist stay. */
+int mkdir_parents_beneath(int dirfd, const char *path, mode_t mode);
+/* The same for the path itself; returns a descriptor of the last folder. */
+int mkdir_open_beneath(int dirfd, const char *path, mode_t mode);
+
+/* Reads a whole file of at most max bytes; as read_full_fd(). */
+int read_file_beneath(int dirfd, const char *path, size_t max, char **ret, size_t *ret_size);
+
+/* Writes a file so that after a crash either the old or the new content is there: temporary file, fsync,
+ * rename, fsync of the folder. The folder must exist. */
+int write_file_beneath(int dirfd, const char *path, const void *data, size_t size, mode_t mode);
+
+/* Removes a name in dirfd, with all that is in it if it is a folder. Never follows a link and never crosses
+ * into another mount (-EXDEV). What is not there is no error. */
+int rm_rf_at(int dirfd, const char *name);
