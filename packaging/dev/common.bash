@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # What every part of ./dev needs: where things lie, messages, locks, packages of the outer machine.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the other parts use these variables
 
 CACHE=${CCPD_DEV_CACHE:-/var/cache/ccpd-dev}
 RUN=${CCPD_DEV_RUN:-/run/ccpd-dev}
@@ -78,7 +79,7 @@ tree_hash() {
         excludes+=(":(exclude)$path")
     done
     (
-        cd "$TOP"
+        cd "$TOP" || exit 1
         list_sources "${excludes[@]}" | while IFS= read -r -d '' path; do
             [[ -L $path || -f $path ]] && printf '%s\0' "$path"
         done | LC_ALL=C sort -z | xargs -0 -r stat --printf '%A %N\n' -- | sha256sum

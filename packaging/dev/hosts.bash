@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # Booted servers: whole Debian 13 systems in a container of systemd-nspawn, several by name, each with a fresh disk.
 # What a server is made of lies in $CACHE/hosts/NAME; what says that it runs in $RUN/NAME. Both may be stale: only the process
 # named by pid and start time is believed.
@@ -29,9 +30,10 @@ first_child() {
 
 # leader NAME: prints the pid of the server's systemd, if it is booted or booting.
 leader() {
-    local pid supervisor child comm
+    local pid supervisor child comm children=()
     pid=$(alive "$1") && supervisor=$(first_child "$pid") || return 1
-    for child in $(cat "/proc/$supervisor/task/$supervisor/children" 2>/dev/null); do
+    { read -ra children <"/proc/$supervisor/task/$supervisor/children" || true; } 2>/dev/null
+    for child in "${children[@]}"; do
         { read -r comm <"/proc/$child/comm"; } 2>/dev/null || continue
         [[ $comm == systemd-nspawn ]] || continue
         first_child "$child"
@@ -69,8 +71,8 @@ inside() {
 boot() {
     local name=$1 layers=$2 docker=$3 eof=$4 work=$CACHE/hosts/$1 state=$RUN/$1
     end_server "$name"
-    mkdir -p -m 0711 "$CACHE/hosts"
-    mkdir -p -m 0700 "$state"
+    mkdir -p "$CACHE/hosts" "$state"
+    chmod 0700 "$CACHE/hosts" "$state"
     mkdir -p "$work"/{upper,work,root}
     if [[ -n $docker ]]; then
         copy_docker "$docker" "$work/docker"
@@ -149,12 +151,62 @@ await_end() {
 locked() {
     local name=$1
     shift
-    mkdir -p -m 0755 "$RUN"
+    mkdir -p "$RUN"
     (
         exec 9>"$RUN/$name.lock"
         flock 9
         "$@"
     )
+}
+
+# power_off NAME: an orderly end; the disk stays in $CACHE/hosts/NAME. Called with the server's lock held.
+power_off() {
+    local name=$1 pid
+    pid=$(alive "$name") || return 1
+    kill -s RTMIN+4 "$(leader "$name")"
+    await_end "$pid" 600 || die "the server '$name' does not power off" "./dev host logs $name shows why."
+}
+
+# installed_layer: prints a folder whose upper/ and docker/ are what installing the packages changes on a fresh server.
+installed_layer() {
+    local debs layer
+    debs=$(packages)
+    layer=$CACHE/layers/$(basename "$(root server)")-${debs##*-}
+    if [[ ! -d $layer ]]; then
+        mkdir -p "$CACHE/layers"
+        (
+            exec 9>"$CACHE/layers/lock"
+            flock 9
+            [[ -d $layer ]] || make_installed_layer "$debs" "$layer"
+        ) || die "the packages do not install on a fresh server" "./dev host up --bare boots one to try it by hand."
+    fi
+    printf '%s\n' "$layer"
+}
+
+make_installed_layer() {
+    local debs=$1 layer=$2 name=install began=$SECONDS
+    say "Installing the packages on a fresh server (once per content) …"
+    locked "$name" boot "$name" "$(root server)" '' - || return 1
+    install_debs "$name" "$debs" || return 1
+    locked "$name" power_off "$name" || return 1
+    rm -rf "$CACHE/hosts/$name/upper/var/log/journal"
+    rm -rf "$layer.new"
+    mkdir -p "$layer.new"
+    mv -T "$CACHE/hosts/$name/upper" "$layer.new/upper"
+    mv -T "$CACHE/hosts/$name/docker" "$layer.new/docker"
+    mv -T "$layer.new" "$layer"
+    locked "$name" end_server "$name"
+    prune_old "$CACHE/layers" 4
+    say "Installing took $((SECONDS - began)) s."
+}
+
+# install_debs NAME FOLDER: by apt from local files, in a server that is up.
+install_debs() {
+    # shellcheck disable=SC2016 # the server's shell expands it
+    tar --create --directory "$2" --wildcards --no-anchored --file - . |
+        (inside "$1" root sh -euc '
+            mkdir -p /root/debs && cd /root/debs && tar --extract
+            DEBIAN_FRONTEND=noninteractive apt-get install -q -y ./*.deb') >&2
 }
 
 host_up() {

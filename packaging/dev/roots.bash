@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # The two Debian 13 roots that everything happens in: `build` (compilers, libraries, tools) and `server` (what is booted).
 # Each is made once per recipe, under a temporary name and a lock, and is never written again.
 # shellcheck shell=bash
@@ -52,7 +53,7 @@ root() {
     path=$(root_path "$kind")
     if [[ ! -d $path ]]; then
         need_for_roots
-        mkdir -p -m 0755 "$CACHE/roots"
+        mkdir -p "$CACHE/roots"
         (
             exec 9>"$CACHE/roots/$kind.lock"
             flock -n 9 || { say "Another run makes the $kind root, waiting for it …" && flock 9; }
