@@ -95,14 +95,14 @@ list_sources() {
         die "git cannot list the files of $TOP" "./dev works in a git checkout; is git installed?"
 }
 
-# start_time PID: field 22 of /proc/PID/stat, which with the pid names a process for good.
+# start_time PID: field 22 of /proc/PID/stat, which with the pid names a process for good. A zombie has none.
 start_time() {
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     stat=${stat##*) }
     local fields
     read -ra fields <<<"$stat"
-    printf '%s\n' "${fields[19]}"
+    [[ ${fields[0]} != Z ]] && printf '%s\n' "${fields[19]}"
 }
 
 # Removes a folder that nobody may find half removed.
