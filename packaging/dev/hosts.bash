@@ -187,7 +187,7 @@ make_installed_layer() {
     local debs=$1 layer=$2 name=install began=$SECONDS
     say "Installing the packages on a fresh server (once per content) …"
     locked "$name" boot "$name" "$(root server)" '' - || return 1
-    install_debs "$name" "$debs" || return 1
+    run_quietly "$CACHE/layers/install.log" install_debs "$name" "$debs" || return 1
     locked "$name" power_off "$name" || return 1
     rm -rf "$CACHE/hosts/$name/upper/var/log/journal"
     rm -rf "$layer.new"
@@ -203,10 +203,10 @@ make_installed_layer() {
 # install_debs NAME FOLDER: by apt from local files, in a server that is up.
 install_debs() {
     # shellcheck disable=SC2016 # the server's shell expands it
-    tar --create --directory "$2" --wildcards --no-anchored --file - . |
+    tar --create --directory "$2" --file - . |
         (inside "$1" root sh -euc '
             mkdir -p /root/debs && cd /root/debs && tar --extract
-            DEBIAN_FRONTEND=noninteractive apt-get install -q -y ./*.deb') >&2
+            DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 install ./*.deb')
 }
 
 host_up() {

@@ -100,7 +100,7 @@ def test_two_at_once_do_not_meet(new_server):
             dev('host', 'exec', '-n', name, '--', 'sh', '-c', f'echo {name} >/etc/name; docker network create --subnet 10.200.0.0/26 n')
             # Each binds the same port on its own loopback.
             dev('host', 'exec', '-n', name, '--', 'systemd-run', '--quiet', '--unit=listener',
-                'busybox', 'nc', '-l', '-p', '14000', '-s', '127.0.0.1')
+                'systemd-socket-activate', '--listen=127.0.0.1:14000', 'cat')
             dev('host', 'exec', '-n', name, '--', 'sh', '-c', 'sleep 0.5; systemctl is-active listener')
         for name in names:
             assert dev('host', 'exec', '-n', name, '--', 'cat', '/etc/name').stdout.strip() == name
