@@ -30,9 +30,9 @@ def copy(server, debs):
         server.run(['sh', '-euc', 'mkdir -p /root/debs; cat >"/root/debs/$1"', 'sh', path.name], input=path.read_bytes(), text=False)
 
 
-def install(server, debs, *options):
+def install(server, debs):
     copy(server, debs)
-    return server.run([*APT, 'install', *options, *(f'/root/debs/{path.name}' for path in debs)])
+    return server.run([*APT, 'install', '--allow-downgrades', *(f'/root/debs/{path.name}' for path in debs)])
 
 
 def later(server, suffix):
@@ -132,7 +132,7 @@ def test_upgrade_restarts_the_daemon_and_no_job(installed, debs):
                                installed.sh(f'sha256sum {KEY}'))
     container = installed.sh('docker inspect -f "{{.State.Pid}}" tenant')
     later(installed, '+1')
-    assert installed.sh('dpkg-query -W -f "${Version}" ccpd').endswith('+1')
+    assert installed.sh("dpkg-query -W -f '${Version}' ccpd").endswith('+1')
     assert pid(installed, 'ccp-job@1') == job
     assert pid(installed, 'ccpd') not in ('0', daemon)
     assert pid(installed, 'ccp-watch') not in ('0', watch)
@@ -187,7 +187,7 @@ def test_install_without_postgresql_says_what_to_do(debs):
         server.sh('systemctl stop postgresql.service postgresql@17-main.service')
         result = install(server, debs)
         assert 'ccp-setup --database' in result.stderr + result.stdout
-        assert server.sh('dpkg-query -W -f "${db:Status-Status}" ccpd') == 'installed'
+        assert server.sh("dpkg-query -W -f '${db:Status-Status}' ccpd") == 'installed'
         server.sh('systemctl start postgresql@17-main.service')
         server.run(['/usr/lib/ccpd/ccp-setup'])
         assert server.run(['psql', '-XAtqc', 'SELECT current_user', 'ccpd'], user='ccpd').stdout.strip() == 'ccpd'
