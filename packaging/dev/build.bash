@@ -2,8 +2,8 @@
 # Compiling, packaging and checking the sources, all in the build root.
 # shellcheck shell=bash
 
-# What the packages are not made of: a change there rebuilds none.
-NOT_PACKAGED=(dev .ci packaging/dev tests research README.md '*.md')
+# What the packages are not made of (as git pathspecs): a change there rebuilds none.
+NOT_PACKAGED=(':(exclude)dev' ':(exclude).ci' ':(exclude)packaging/dev' ':(exclude)tests' ':(exclude,glob)*.md')
 
 # The build folders of this checkout; they stay between runs.
 build_space() {
@@ -13,15 +13,16 @@ build_space() {
     printf '%s\n' "$space"
 }
 
-# in_build_root COMMAND…: the checkout is /src, its build folders are /build; there is no network.
+# in_build_root COMMAND…: the checkout is /src, its build folders are /build; there is no network. One run at a time, but for a
+# shell that somebody keeps open.
 in_build_root() {
     local root space
-    root=$(root build)
-    space=$(build_space)
+    root=$(root build) || return 1
+    space=$(build_space) || return 1
     (
         exec 9>"$space/lock" 5>>"$root.use"
         flock -s 5
-        flock -n 9 || { say "Another run builds this checkout, waiting for it …" && flock 9; }
+        [[ -n ${BUILD_UNLOCKED:-} ]] || flock -n 9 || { say "Another run builds this checkout, waiting for it …" && flock 9; }
         exec "$TOP/packaging/dev/in-root" --bind "$TOP:/src" --bind "$space:/build" --bind "$CACHE/ccache:/ccache" --chdir /src \
             "$root" env CCACHE_DIR=/ccache PYTHONDONTWRITEBYTECODE=1 "$@" 9>&-
     )
@@ -73,8 +74,9 @@ version() {
 # packages: builds the packages unless this very content was built before; prints the folder that holds them.
 packages() {
     local hash folder
-    hash=$(tree_hash "${NOT_PACKAGED[@]}")
-    folder=$CACHE/debs/$(basename "$(root build)")-$hash
+    hash=$(tree_hash "${NOT_PACKAGED[@]}") || return 1
+    folder=$(root build) || return 1
+    folder=$CACHE/debs/$(basename "$folder")-$hash
     if [[ ! -d $folder ]]; then
         mkdir -p "$CACHE/debs"
         (
@@ -91,9 +93,11 @@ packages() {
 make_packages() {
     local folder=$1 began=$SECONDS new=$CACHE/debs/.new.$$ source
     source=ccpd-$(version)
+    grep -q "^ccpd ($(version)[)+~-]" "$TOP/packaging/debian/changelog" ||
+        die "packaging/debian/changelog does not begin with version $(version) of meson.build" "Add an entry to it."
     say "Building the packages of ${source/-/ } …"
     mkdir -p "$new/$source" "$new/out"
-    (cd "$TOP" && list_sources "${NOT_PACKAGED[@]/#/:(exclude)}" | tar --create --null --files-from=- --ignore-failed-read) |
+    (cd "$TOP" && list_sources | tar --create --null --files-from=- --ignore-failed-read) |
         tar --extract --directory "$new/$source"
     mv -T "$new/$source/packaging/debian" "$new/$source/debian"
     # shellcheck disable=SC2016 # the shell in the root expands it
@@ -103,7 +107,7 @@ make_packages() {
             mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return 1
     mv -T "$new/out" "$folder"
     rm -rf "$new"
-    prune_old "$CACHE/debs" 6
+    prune_old "$CACHE/debs" 12
     say "The packages took $((SECONDS - began)) s."
 }
 
@@ -131,15 +135,15 @@ deb() {
 
 run_lintian() {
     local folder
-    folder=$(packages)
-    # dist: the tags that are about uploading to Debian do not apply to a local package.
+    folder=$(packages) || return 1
+    # The tag that is left out is about uploading to Debian.
     in_root --bind "$folder:/debs" "$(root build)" sh -euc '
         lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --info --no-tag-display-limit /debs/*.changes'
 }
 
 install_here() {
-    need_root
-    [[ $(ps -p 1 -o comm=) == systemd ]] ||
+    need_for_roots
+    [[ $(</proc/1/comm) == systemd ]] ||
         die "this machine was not booted with systemd, so ccpd cannot run on it" "./dev demo tries it on a throw-away server."
     local folder
     folder=$(packages)

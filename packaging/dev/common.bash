@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2034 # the other parts use these variables
 
 CACHE=${CCPD_DEV_CACHE:-/var/cache/ccpd-dev}
-RUN=${CCPD_DEV_RUN:-/run/ccpd-dev}
+RUN=/run/ccpd-dev
 JOBS=$(nproc)
 
 say() {
@@ -57,8 +57,8 @@ need() {
 
 need_for_roots() {
     need_root
-    need debootstrap debootstrap /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring \
-        unshare util-linux flock util-linux mount mount
+    need debootstrap debootstrap /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring gpgv gpgv \
+        unshare util-linux mount mount ip iproute2 git git
 }
 
 # run_quietly LOG COMMAND…: the output goes to a file; on failure its end is shown.
@@ -72,18 +72,15 @@ run_quietly() {
     fi
 }
 
-# The content of the checkout as one hash: what git tracks or would track, but for the paths given.
+# tree_hash PATHSPEC…: the content of the checkout as one hash: what git tracks or would track.
 tree_hash() {
-    local excludes=() path
-    for path in "$@"; do
-        excludes+=(":(exclude)$path")
-    done
+    local path
     (
         cd "$TOP" || exit 1
-        list_sources "${excludes[@]}" | while IFS= read -r -d '' path; do
+        list_sources "$@" | while IFS= read -r -d '' path; do
             [[ -L $path || -f $path ]] && printf '%s\0' "$path"
         done | LC_ALL=C sort -z | xargs -0 -r stat --printf '%A %N\n' -- | sha256sum
-        list_sources "${excludes[@]}" | while IFS= read -r -d '' path; do
+        list_sources "$@" | while IFS= read -r -d '' path; do
             [[ ! -L $path && -f $path ]] && printf '%s\0' "$path"
         done | LC_ALL=C sort -z | xargs -0 -r sha256sum --
     ) | sha256sum | cut -c1-16

@@ -8,7 +8,7 @@ BOOT_LIMIT=${CCPD_DEV_BOOT_LIMIT:-90}
 
 need_for_hosts() {
     need_for_roots
-    need systemd-nspawn systemd-container nsenter util-linux ip iproute2
+    need systemd-nspawn systemd-container
 }
 
 check_name() {
@@ -87,6 +87,7 @@ boot() {
     (
         [[ -z ${fds[0]:-} ]] || { exec 5>>"${fds[0]}" && flock -s 5; }
         [[ -z ${fds[1]:-} ]] || { exec 6>>"${fds[1]}" && flock -s 6; }
+        [[ -z $LIFE_WRITER ]] || exec {LIFE_WRITER}>&-
         exec setsid "$TOP/packaging/dev/server" "$name" "$state" "$work" "$layers" "$eof" \
             >"$state/console" 2>&1 </dev/null 8>&- 9>&-
     ) &
@@ -153,13 +154,51 @@ locked() {
     shift
     mkdir -p "$RUN"
     (
-        exec 9>"$RUN/$name.lock"
-        flock 9
+        take_lock "$name"
         "$@"
     )
 }
 
-# power_off NAME: an orderly end; the disk stays in $CACHE/hosts/NAME. Called with the server's lock held.
+# take_lock NAME [-n]: holds the server's lock on descriptor 9. A lock file that was removed meanwhile is no lock.
+take_lock() {
+    local file=$RUN/$1.lock
+    while true; do
+        exec 9>"$file"
+        flock "${@:2}" 9 || return 1
+        [[ ! $file -ef /proc/self/fd/9 ]] || return 0
+    done
+}
+
+# sweep: removes what servers left that died without ./dev host down.
+sweep() {
+    local folder name
+    for folder in "$RUN"/*/ "$CACHE"/hosts/*/; do
+        name=$(basename "$folder")
+        [[ -d $folder ]] || continue
+        ! alive "$name" >/dev/null || continue
+        (
+            take_lock "$name" -n || exit 0
+            if ! alive "$name" >/dev/null; then
+                end_server "$name"
+                rm -f "$RUN/$name.lock"
+            fi
+        )
+    done
+}
+
+# tie: makes LIFE and LIFE_WRITER, the ends of a pipe. A server booted with LIFE ends with this process, however that ends.
+LIFE=- LIFE_WRITER=
+tie() {
+    [[ $LIFE == - ]] || return 0
+    local fifo
+    fifo=$(mktemp -u)
+    mkfifo -m 0600 "$fifo"
+    exec {LIFE_WRITER}<>"$fifo"
+    exec {LIFE}<"$fifo"
+    rm "$fifo"
+}
+
+# power_off NAME: an orderly end that leaves the disk. Called with the server's lock held.
 power_off() {
     local name=$1 pid
     pid=$(alive "$name") || return 1
@@ -180,24 +219,35 @@ installed_layer() {
             [[ -d $layer ]] || make_installed_layer "$debs" "$layer"
         ) || die "the packages do not install on a fresh server" "./dev host up --bare boots one to try it by hand."
     fi
+    touch "$layer"
     printf '%s\n' "$layer"
 }
 
 make_installed_layer() {
-    local debs=$1 layer=$2 name=install began=$SECONDS
+    local debs=$1 layer=$2 began=$SECONDS
     say "Installing the packages on a fresh server (once per content) …"
-    locked "$name" boot "$name" "$(root server)" '' - || return 1
-    run_quietly "$CACHE/layers/install.log" install_debs "$name" "$debs" || return 1
-    locked "$name" power_off "$name" || return 1
-    rm -rf "$CACHE/hosts/$name/upper/var/log/journal"
-    rm -rf "$layer.new"
-    mkdir -p "$layer.new"
-    mv -T "$CACHE/hosts/$name/upper" "$layer.new/upper"
-    mv -T "$CACHE/hosts/$name/docker" "$layer.new/docker"
-    mv -T "$layer.new" "$layer"
-    locked "$name" end_server "$name"
-    prune_old "$CACHE/layers" 4
+    locked "install-$$" prepare_disk "install-$$" "$layer" \
+        run_quietly "$CACHE/layers/install.log" install_debs "install-$$" "$debs" || return 1
+    prune_old "$CACHE/layers" 8
     say "Installing took $((SECONDS - began)) s."
+}
+
+# prepare_disk NAME FOLDER COMMAND…: what the command changes on a fresh bare server becomes FOLDER/upper and FOLDER/docker.
+# Called with the server's lock held.
+prepare_disk() {
+    local name=$1 folder=$2
+    shift 2
+    tie
+    boot "$name" "$(root server)" '' "$LIFE" || return 1
+    "$@" || { end_server "$name" && return 1; }
+    power_off "$name" || return 1
+    rm -rf "$CACHE/hosts/$name/upper/var/log/journal" "$folder.new"
+    mkdir "$folder.new"
+    mv -T "$CACHE/hosts/$name/upper" "$folder.new/upper"
+    mv -T "$CACHE/hosts/$name/docker" "$folder.new/docker"
+    mv -T "$folder.new" "$folder"
+    end_server "$name"
+    rm -f "$RUN/$name.lock"
 }
 
 # install_debs NAME FOLDER: by apt from local files, in a server that is up.
@@ -232,6 +282,8 @@ host_up() {
 # up NAME BARE IMAGES EOF-FD
 up() {
     local name=$1 bare=$2 images=$3 eof=$4 layers docker=
+    mkdir -p "$RUN"
+    sweep
     layers=$(root server)
     if ! $bare; then
         local layer
@@ -251,6 +303,7 @@ host_down() {
     [[ -e $RUN/$name || -e $CACHE/hosts/$name ]] || die "there is no server '$name'" "./dev host list shows those that are up."
     locked "$name" end_server "$name"
     rm -f "$RUN/$name.lock"
+    sweep
 }
 
 host_reset() {

@@ -81,8 +81,9 @@ image_store() {
     local set=$1 files folder
     image_sets | grep -Fxq -- "$set" ||
         die "there is no set of images '$set'" "There are: $(image_sets | xargs). tests/images/SET describes more."
-    files=$(image_files "$set")
-    folder=$CACHE/stores/$(basename "$files")-$(basename "$(root server)")
+    files=$(image_files "$set") || return 1
+    folder=$(root server) || return 1
+    folder=$CACHE/stores/$(basename "$files")-$(basename "$folder")
     if [[ ! -d $folder ]]; then
         mkdir -p "$CACHE/stores"
         (
@@ -91,28 +92,29 @@ image_store() {
             [[ -d $folder ]] || make_store "$set" "$files" "$folder"
         ) || die "the images of '$set' could not be imported"
     fi
+    touch "$folder"
     printf '%s\n' "$folder/docker"
 }
 
 make_store() {
-    local set=$1 files=$2 folder=$3 began=$SECONDS name=images-$1 busybox
-    busybox=$(image_files busybox)
+    local set=$1 files=$2 folder=$3 began=$SECONDS busybox
+    busybox=$(image_files busybox) || return 1
+    [[ $busybox != "$files" ]] || busybox=
     say "Importing the images of '$set' (once per content) …"
-    locked "$name" boot "$name" "$(root server)" '' - || return 1
-    (import_images "$name" "$busybox") && { [[ $files == "$busybox" ]] || (import_images "$name" "$files"); } || return 1
-    locked "$name" power_off "$name" || return 1
-    rm -rf "$CACHE/stores/$set"-*-server-*
-    mkdir -p "$folder.new"
-    mv -T "$CACHE/hosts/$name/docker" "$folder.new/docker"
-    mv -T "$folder.new" "$folder"
-    locked "$name" end_server "$name"
+    locked "images-$$" prepare_disk "images-$$" "$folder" import_images "images-$$" "$files" ${busybox:+"$busybox"} || return 1
+    rm -rf "$folder/upper"
+    prune_old "$CACHE/stores" 8
     say "Importing took $((SECONDS - began)) s."
 }
 
-# import_images NAME FOLDER: into a server that is up.
+# import_images NAME FOLDER…: into a server that is up.
 import_images() {
-    local name=$1 list image archive tags change options tag
-    for list in "$2"/*.tags; do
+    local name=$1 list lists=() image archive tags change options tag
+    shift
+    for image in "$@"; do
+        lists+=("$image"/*.tags)
+    done
+    for list in "${lists[@]}"; do
         image=${list%.tags}
         mapfile -t tags <"$list"
         options=()
@@ -121,7 +123,7 @@ import_images() {
                 [[ -z $change ]] || options+=(--change "$change")
             done <"$image.changes"
         fi
-        archive=$(compgen -G "$image.tar*" | head -n 1) || die "$list has no archive beside it"
+        archive=$(compgen -G "$image.tar*") || die "$list has no archive beside it"
         (inside "$name" root docker import "${options[@]}" - "${tags[0]}") <"$archive" >/dev/null ||
             die "docker import of $archive failed"
         for tag in "${tags[@]:1}"; do
