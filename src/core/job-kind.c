@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "job-kind.h"
+
+#include "string-util.h"
+
+static const char *const job_kind_table[_JOB_KIND_MAX] = {
+        [JOB_CREATE] = "create",
+        [JOB_START] = "start",
+        [JOB_STOP] = "stop",
+        [JOB_RESTART] = "restart",
+        [JOB_DELETE] = "delete",
+};
+DEFINE_STRING_TABLE(job_kind, JobKind);
+
+static const char *const job_state_table[_JOB_STATE_MAX] = {
+        [JOB_QUEUED] = "queued",
+        [JOB_RUNNING] = "running",
+        [JOB_UNDOING] = "undoing",
+        [JOB_SUCCEEDED] = "succeeded",
+        [JOB_FAILED] = "failed",
+        [JOB_CANCELLED] = "cancelled",
+};
+DEFINE_STRING_TABLE(job_state, JobState);
+
+static const char *const step_state_table[_STEP_STATE_MAX] = {
+        [STEP_PENDING] = "pending",
+        [STEP_RUNNING] = "running",
+        [STEP_DONE] = "done",
+        [STEP_FAILED] = "failed",
+        [STEP_UNDOING] = "undoing",
+        [STEP_UNDONE] = "undone",
+        [STEP_SKIPPED] = "skipped",
+};
+DEFINE_STRING_TABLE(step_state, StepState);
+
+static const JobStep create_steps[] = {
+        { "validate", "Check the request", 1, .by_daemon = true },
+        { "allocate", "Allocate ports and a subnet", 1, .by_daemon = true },
+        { "secrets", "Generate the secrets", 1, .by_daemon = true },
+        { "record", "Record the instance", 1, .by_daemon = true },
+        { "folder", "Create the folder", 1 },
+        { "source", "Copy the source", 5 },
+        { "context", "Open the secrets", 1 },
+        { "render", "Render the files", 2 },
+        { "static", "Copy the static files", 1 },
+        { "pull", "Pull the images", 26, .optional = true },
+        { "build", "Build the images", 20 },
+        { "infrastructure", "Start the infrastructure", 15 },
+        { "application", "Start the application", 25 },
+};
+
+static const JobStep start_steps[] = {
+        { "infrastructure", "Start the infrastructure", 40 },
+        { "application", "Start the application", 60 },
+};
+
+static const JobStep stop_steps[] = {
+        { "containers", "Stop the containers", 100 },
+};
+
+static const JobStep restart_steps[] = {
+        { "containers", "Restart the containers", 50 },
+        { "health", "Wait until healthy", 50 },
+};
+
+static const JobStep delete_steps[] = {
+        { "containers", "Remove the containers, networks and volumes", 80 },
+        { "folder", "Remove the folder", 15 },
+        { "record", "Remove the record", 5 },
+};
+
+static const struct {
+        const JobStep *steps;
+        size_t n;
+} step_tables[_JOB_KIND_MAX] = {
+        [JOB_CREATE] = { create_steps, ELEMENTSOF(create_steps) },
+        [JOB_START] = { start_steps, ELEMENTSOF(start_steps) },
+        [JOB_STOP] = { stop_steps, ELEMENTSOF(stop_steps) },
+        [JOB_RESTART] = { restart_steps, ELEMENTSOF(restart_steps) },
+        [JOB_DELETE] = { delete_steps, ELEMENTSOF(delete_steps) },
+};
+
+static_assert(ELEMENTSOF(create_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");
+
+const JobStep *job_kind_steps(JobKind kind, size_t *ret_n) {
+        assert(kind >= 0 && kind < _JOB_KIND_MAX);
+
+        if (ret_n)
+                *ret_n = step_tables[kind].n;
+        return step_tables[kind].steps;
+}
+
+int job_kind_find_step(JobKind kind, const char *name) {
+        const JobStep *steps;
+        size_t n;
+
+        steps = job_kind_steps(kind, &n);
+        for (size_t i = 0; i < n; i++)
+                if (streq(steps[i].name, name))
+                        return (int) i;
+
+        return -ENOENT;
+}
+
+double job_kind_progress(JobKind kind, size_t step, double fraction) {
+        const JobStep *steps;
+        double done = 0, all = 0;
+        size_t n;
+
+        steps = job_kind_steps(kind, &n);
+        for (size_t i = 0; i < n; i++) {
+                all += steps[i].weight;
+                if (i < step)
+                        done += steps[i].weight;
+                else if (i == step)
+                        done += steps[i].weight * MIN(MAX(fraction, 0.0), 1.0);
+        }
+
+        return done / all;
+}
