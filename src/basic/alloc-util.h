@@ -8,7 +8,7 @@
 
 #include "ccp/macro.h"
 
-#define new (t, n) ((t *) reallocarray(NULL, (n), sizeof(t)))
+/* Zeroed memory for n of a type; n = 0 gives room for one, so that NULL means out of memory. */
 #define new0(t, n) ((t *) calloc((n) ?: 1, sizeof(t)))
 
 static inline void freep(void *p) {

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "unit-client.h"
+
+#include <errno.h>
+
+#include "alloc-util.h"
+#include "log.h"
+#include "string-util.h"
+#include "strv.h"
+
+#define SYSTEMD_NAME "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
+
+/* dbus-daemon drops calls above 128 that wait for an answer on one connection (system.conf,
+ * max_replies_per_connection); others need some of them too. */
+#define REQUESTS_IN_FLIGHT_MAX 64U
+
+struct UnitRequest {
+        UnitClient *client;
+        UnitRequest *next;
+        const char *method, *mode;
+        char *unit;
+        char *job;          /* PID 1's job path, once it answered */
+        char *early_result; /* JobRemoved overtook the answer */
+        bool sent;
+        sd_bus_slot *slot;
+        unit_request_handler_t handler;
+        void *userdata;
+};
+
+struct UnitClient {
+        sd_bus *bus;
+        sd_bus_slot *job_removed_slot, *unit_removed_slot, *owner_slot, *subscribe_slot, *list_slot;
+        unit_removed_handler_t removed;
+        unit_reset_handler_t reset;
+        void *userdata;
+
+        unit_list_handler_t list_handler;
+        void *list_userdata;
+
+        UnitRequest *requests; /* oldest first */
+        unsigned n_in_flight;
+};
+
+static void unit_client_dispatch(UnitClient *c);
+
+UnitRequest *unit_request_free(UnitRequest *q) {
+        if (!q)
+                return NULL;
+
+        for (UnitRequest **i = &q->client->requests; *i; i = &(*i)->next)
+                if (*i == q) {
+                        *i = q->next;
+                        break;
+                }
+        if (q->sent)
+                q->client->n_in_flight--;
+
+        sd_bus_slot_unref(q->slot);
+        free(q->unit);
+        free(q->job);
+        free(q->early_result);
+        return mfree(q);
+}
+
+/* Ends a request: the handler runs last, since it may free what surrounds us. */
+static void unit_request_finish(UnitRequest *q, const Error *error) {
+        unit_request_handler_t handler = q->handler;
+        void *userdata = q->userdata;
+        UnitClient *c = q->client;
+
+        unit_request_free(q);
+        unit_client_dispatch(c);
+        if (handler)
+                handler(error, userdata);
+}
+
+static void unit_request_finish_result(UnitRequest *q, const char *result) {
+        _cleanup_error_ Error e = {};
+
+        if (!streq(result, "done"))
+                (void) error_setf(&e, CCP_ERROR_INTERNAL,
+                                "systemd could not finish %s of '%s' (%s). See: journalctl -u %s",
+                                streq(q->method, "StartUnit") ? "the start" : "the stop", q->unit, result,
+                                q->unit);
+        unit_request_finish(q, error_is_set(&e) ? &e : NULL);
+}
+
+static int unit_request_error(const UnitRequest *q, const sd_bus_error *from, Error *reterr) {
+        /* What an unprivileged caller gets where no polkit rule allows it (seen with systemd 252 and 257). */
+        if (sd_bus_error_has_name(from, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) ||
+                        sd_bus_error_has_name(from, SD_BUS_ERROR_ACCESS_DENIED))
+                return error_setf(reterr, CCP_ERROR_INTERNAL,
+                                "polkit does not allow ccpd to manage '%s': is "
+                                "/usr/share/polkit-1/rules.d/60-ccpd.rules "
+                                "installed and polkit running?",
+                                q->unit);
+
+        return error_setf(reterr, CCP_ERROR_INTERNAL, "systemd refused to %s '%s': %s",
+                        streq(q->method, "StartUnit") ? "start" : "stop", q->unit, strempty(from->message));
+}
+
+static int on_request_reply(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        UnitRequest *q = userdata;
+        _cleanup_error_ Error e = {};
+        const char *job;
+        int r;
+
+        q->slot = sd_bus_slot_unref(q->slot);
+
+        if (sd_bus_message_is_method_error(m, NULL) > 0) {
+                (void) unit_request_error(q, sd_bus_message_get_error(m), &e);
+                unit_request_finish(q, &e);
+                return 0;
+        }
+
+        r = sd_bus_message_read(m, "o", &job);
+        if (r >= 0)
+                r = free_and_strdup(&q->job, job);
+        if (r < 0) {
+                (void) error_set_errnof(&e, r, "Cannot read systemd's answer about '%s': %m", q->unit);
+                unit_request_finish(q, &e);
+                return 0;
+        }
+
+        if (q->early_result) {
+                _cleanup_free_ char *result = TAKE_PTR(q->early_result);
+
+                unit_request_finish_result(q, result);
+        }
+        return 0;
+}
+
+static void unit_client_dispatch(UnitClient *c) {
+        UnitRequest *next;
+
+        for (UnitRequest *q = c->requests; q && c->n_in_flight < REQUESTS_IN_FLIGHT_MAX; q = next) {
+                int r;
+
+                next = q->next;
+                if (q->sent)
+                        continue;
+
+                q->sent = true;
+                c->n_in_flight++;
+                r = sd_bus_call_method_async(c->bus, &q->slot, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                q->method, on_request_reply, q, "ss", q->unit, q->mode);
+                if (r < 0) {
+                        _cleanup_error_ Error e = {};
+
+                        (void) error_set_errnof(&e, r, "Cannot ask systemd about '%s': %m", q->unit);
+                        unit_request_finish(q, &e);
+                        return;
+                }
+        }
+}
+
+static int unit_client_request(UnitClient *c, const char *method, const char *mode, const char *unit,
+                unit_request_handler_t handler, void *userdata, UnitRequest **ret) {
+        UnitRequest *q, **tail;
+
+        q = new0(UnitRequest, 1);
+        if (!q)
+                return -ENOMEM;
+
+        *q = (UnitRequest){
+                .client = c,
+                .method = method,
+                .mode = mode,
+                .unit = strdup(unit),
+                .handler = handler,
+                .userdata = userdata,
+        };
+        if (!q->unit) {
+                free(q);
+                return -ENOMEM;
+        }
+
+        for (tail = &c->requests; *tail; tail = &(*tail)->next)
+                ;
+        *tail = q;
+
+        if (ret)
+                *ret = q;
+        unit_client_dispatch(c);
+        return 0;
+}
+
+int unit_client_start(UnitClient *c, const char *unit, unit_request_handler_t handler, void *userdata,
+                UnitRequest **ret) {
+        return unit_client_request(c, "StartUnit", "fail", unit, handler, userdata, ret);
+}
+
+int unit_client_stop(UnitClient *c, const char *unit, unit_request_handler_t handler, void *userdata,
+                UnitRequest **ret) {
+        return unit_client_request(c, "StopUnit", "replace", unit, handler, userdata, ret);
+}
+
+static int on_job_removed(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        UnitClient *c = userdata;
+        const char *job, *unit, *result;
+        uint32_t id;
+        int r;
+
+        r = sd_bus_message_read(m, "uoss", &id, &job, &unit, &result);
+        if (r < 0)
+                return 0;
+
+        for (UnitRequest *q = c->requests; q; q = q->next) {
+                if (!q->sent || !streq(q->unit, unit))
+                        continue;
+
+                if (q->job && streq(q->job, job)) {
+                        unit_request_finish_result(q, result);
+                        return 0;
+                }
+                /* The signal may come before the answer that says which job it is. */
+                if (!q->job)
+                        (void) free_and_strdup(&q->early_result, result);
+        }
+
+        return 0;
+}
+
+static int on_unit_removed(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        UnitClient *c = userdata;
+        const char *unit, *path;
+
+        if (sd_bus_message_read(m, "so", &unit, &path) >= 0 && c->removed)
+                c->removed(unit, c->userdata);
+        return 0;
+}
+
+static int on_subscribed(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        UnitClient *c = userdata;
+
+        c->subscribe_slot = sd_bus_slot_unref(c->subscribe_slot);
+        if (sd_bus_message_is_method_error(m, NULL) > 0)
+                log_warning("Cannot subscribe to systemd's signals: %s",
+                                sd_bus_message_get_error(m)->message);
+        return 0;
+}
+
+static int unit_client_subscribe(UnitClient *c) {
+        c->subscribe_slot = sd_bus_slot_unref(c->subscribe_slot);
+        return sd_bus_call_method_async(c->bus, &c->subscribe_slot, SYSTEMD_NAME, SYSTEMD_PATH,
+                        SYSTEMD_MANAGER, "Subscribe", on_subscribed, c, NULL);
+}
+
+static int on_owner_changed(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        UnitClient *c = userdata;
+        const char *name, *old_owner, *new_owner;
+        int r;
+
+        r = sd_bus_message_read(m, "sss", &name, &old_owner, &new_owner);
+        if (r < 0 || isempty(new_owner))
+                return 0;
+
+        r = unit_client_subscribe(c);
+        if (r < 0)
+                log_debug_errno(r, "Failed to subscribe to systemd again, ignoring: %m");
+        if (c->reset)
+                c->reset(c->userdata);
+        return 0;
+}
+
+int unit_client_new(sd_bus *bus, unit_removed_handler_t removed, unit_reset_handler_t reset, void *userdata,
+                UnitClient **ret) {
+        _cleanup_(unit_client_freep) UnitClient *c = NULL;
+        int r;
+
+        c = new0(UnitClient, 1);
+        if (!c)
+                return -ENOMEM;
+        *c = (UnitClient){
+                .bus = sd_bus_ref(bus),
+                .removed = removed,
+                .reset = reset,
+                .userdata = userdata,
+        };
+
+        r = sd_bus_match_signal_async(bus, &c->job_removed_slot, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                        "JobRemoved", on_job_removed, NULL, c);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal_async(bus, &c->unit_removed_slot, SYSTEMD_NAME, SYSTEMD_PATH,
+                        SYSTEMD_MANAGER, "UnitRemoved", on_unit_removed, NULL, c);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_match_async(bus, &c->owner_slot,
+                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                        "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" SYSTEMD_NAME "'",
+                        on_owner_changed, NULL, c);
+        if (r < 0)
+                return r;
+
+        r = unit_client_subscribe(c);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+UnitClient *unit_client_free(UnitClient *c) {
+        if (!c)
+                return NULL;
+
+        while (c->requests)
+                unit_request_free(c->requests);
+        sd_bus_slot_unref(c->job_removed_slot);
+        sd_bus_slot_unref(c->unit_removed_slot);
+        sd_bus_slot_unref(c->owner_slot);
+        sd_bus_slot_unref(c->subscribe_slot);
+        sd_bus_slot_unref(c->list_slot);
+        sd_bus_unref(c->bus);
+        return mfree(c);
+}
+
+static int read_unit_names(sd_bus_message *m, char ***ret) {
+        _cleanup_strv_free_ char **units = NULL;
+        const char *name, *active;
+        int r;
+
+        units = new0(char *, 1);
+        if (!units)
+                return -ENOMEM;
+
+        r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
+        if (r < 0)
+                return r;
+
+        while ((r = sd_bus_message_read(m, "(ssssssouso)", &name, NULL, NULL, &active, NULL, NULL, NULL,
+                                NULL, NULL, NULL)) > 0) {
+                /* A unit that has ended may be listed until it is collected. */
+                if (streq(active, "inactive") || streq(active, "failed"))
+                        continue;
+                r = strv_extend(&units, name);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(units);
+        return 0;
+}
+
+static int on_list_reply(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        UnitClient *c = userdata;
+        _cleanup_strv_free_ char **units = NULL;
+        _cleanup_error_ Error e = {};
+        int r;
+
+        c->list_slot = sd_bus_slot_unref(c->list_slot);
+
+        if (sd_bus_message_is_method_error(m, NULL) > 0)
+                (void) error_setf(&e, CCP_ERROR_INTERNAL, "systemd did not list its units: %s",
+                                sd_bus_message_get_error(m)->message);
+        else {
+                r = read_unit_names(m, &units);
+                if (r < 0)
+                        (void) error_set_errnof(&e, r, "Cannot read systemd's list of units: %m");
+        }
+
+        c->list_handler(units, error_is_set(&e) ? &e : NULL, c->list_userdata);
+        return 0;
+}
+
+int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(
+                        c->bus, &m, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsByPatterns");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "asas", 0, 1, pattern);
+        if (r < 0)
+                return r;
+
+        c->list_handler = handler;
+        c->list_userdata = userdata;
+        c->list_slot = sd_bus_slot_unref(c->list_slot);
+        return sd_bus_call_async(c->bus, &c->list_slot, m, on_list_reply, c, 0);
+}
