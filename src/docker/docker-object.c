@@ -6,6 +6,11 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "strv.h"
+
+/* The Engine labels the volumes that it names itself, from version 23 on; the name is a random one. */
+#define ANONYMOUS_LABEL "com.docker.volume.anonymous"
+#define ANONYMOUS_NAME_LENGTH 64U
 
 /* Reading objects from the Engine's JSON. */
 
@@ -25,6 +30,7 @@ void docker_object_done(DockerObject *o) {
         free(o->uuid);
         free(o->revision);
         free(o->image);
+        strv_free(o->anonymous);
         *o = (DockerObject){};
 }
 
@@ -134,7 +140,29 @@ static int object_read_labels(DockerObject *o, const json_t *labels) {
                 if (free_and_strdup(i->value, json_string_value(json_object_get(labels, i->label))) < 0)
                         return -ENOMEM;
 
+        o->is_anonymous = o->kind == DOCKER_VOLUME && json_object_get(labels, ANONYMOUS_LABEL) &&
+                        is_anonymous_name(o->name);
         o->oneoff = streq_ptr(json_string_value(json_object_get(labels, COMPOSE_LABEL_ONEOFF)), "True");
+        return 0;
+}
+
+static bool is_anonymous_name(const char *s) {
+        return strlen(s) == ANONYMOUS_NAME_LENGTH && strspn(s, "0123456789abcdef") == ANONYMOUS_NAME_LENGTH;
+}
+
+static int container_read_mounts(DockerObject *o, const json_t *mounts) {
+        const json_t *mount;
+        size_t i;
+
+        json_array_foreach(mounts, i, mount) {
+                const char *type = json_string_value(json_object_get(mount, "Type")),
+                           *name = json_string_value(json_object_get(mount, "Name"));
+
+                if (streq_ptr(type, "volume") && name && is_anonymous_name(name) &&
+                                strv_extend(&o->anonymous, name) < 0)
+                        return -ENOMEM;
+        }
+
         return 0;
 }
 
