@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "alloc-util.h"
 #include "string-util.h"
 #include "test.h"
 #include "yaml-node.h"
@@ -44,7 +45,7 @@ START_TEST(what_is_not_allowed_has_its_place) {
                 { "a: 1\n---\nb: 2\n", "f:2:1: There is a second document" },
                 { "a: \"x\\0y\"\n", "f:1:4: The value has a NUL" },
                 { "a: [1\n", "f:2:1: This is no YAML" },
-                { "a: {x: *}\n", "f:1:8: This is no YAML" },
+                { "a: {x: *}\n", "f:1:9: This is no YAML" },
                 { "\ta: 1\n", "f:1:1: This is no YAML" },
                 { "a: \xff\n", "f: This is no UTF-8 text" },
         };
@@ -83,8 +84,6 @@ START_TEST(limits_hold) {
                 { "", "{a: ", 100000, "", "nested too deeply" },
                 { "", "- ", 100000, "x", "nested too deeply" },
                 { "[", "x,", 1100, "]", "too many entries" },
-                { "{", "? x\n", 2, "}", "twice" },
-                { "", "[x,y,z],", 0, "[", "no YAML" },
                 { "a: ", "x", 1100000, "", "larger than" },
         };
 
