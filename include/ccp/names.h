@@ -20,6 +20,7 @@
 #define CCP_ACTION_OPERATE CCP_BUS_NAME ".operate"
 #define CCP_ACTION_CREATE CCP_BUS_NAME ".create"
 #define CCP_ACTION_DELETE CCP_BUS_NAME ".delete"
+#define CCP_ACTION_MANAGE_SETTINGS CCP_BUS_NAME ".manage-settings"
 
 /* Errors, on the bus, in the records and in JSON; error.c maps each to an errno */
 #define CCP_ERROR(name) CCP_BUS_NAME ".Error." name

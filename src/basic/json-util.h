@@ -7,9 +7,7 @@
 
 #include "ccp/macro.h"
 
-static inline void json_decrefp(json_t **p) {
-        json_decref(*p);
-}
+/* json_decrefp() is jansson's own. */
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
 static inline json_t *json_object_get_typed(const json_t *o, const char *key, json_type type) {

@@ -98,6 +98,10 @@ static int unit_request_error(const UnitRequest *q, const sd_bus_error *from, Er
                                 "installed and polkit running?",
                                 q->unit);
 
+        if (sd_bus_error_has_name(from, "org.freedesktop.systemd1.TransactionIsDestructive"))
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "The system is going down; '%s' is run when it is up again.", q->unit);
+
         return error_setf(reterr, CCP_ERROR_INTERNAL, "systemd refused to %s '%s': %s",
                         streq(q->method, "StartUnit") ? "start" : "stop", q->unit, strempty(from->message));
 }

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ./dev demo: from a checkout to an instance that answers.
+# shellcheck shell=bash
+
+DEMO_SERVER=demo
+DEMO_INSTANCE=hello-demo
+
+demo() {
+    [[ $# -eq 0 ]] || usage "demo takes no arguments"
+    local began=$SECONDS port
+    need_for_hosts
+    up "$DEMO_SERVER" false busybox -
+    say "A fresh server '$DEMO_SERVER' is up, with ccpd installed (${SECONDS} s)."
+
+    demo_step ccpctl create "$DEMO_INSTANCE" --blueprint hello --domain demo.example --wait ||
+        die "the instance could not be created" "./dev host logs $DEMO_SERVER -u ccpd -u 'ccp-job@*' shows why."
+    demo_step ccpctl status "$DEMO_INSTANCE" || die "ccpctl does not know the instance" "./dev host logs $DEMO_SERVER shows why."
+
+    port=$( (inside "$DEMO_SERVER" root ccpctl show "$DEMO_INSTANCE" --json=short) </dev/null | demo_port) ||
+        die "the instance has no port" "./dev host exec -n $DEMO_SERVER -- ccpctl show $DEMO_INSTANCE shows what it has."
+    demo_step curl --fail --silent --show-error --retry 5 --retry-connrefused "http://127.0.0.1:$port/" ||
+        die "the instance does not answer on port $port" "./dev host exec -n $DEMO_SERVER -- ccpctl logs $DEMO_INSTANCE shows its output."
+
+    cat <<END
+
+The instance '$DEMO_INSTANCE' answers on port $port of the server '$DEMO_SERVER' ($((SECONDS - began)) s in all).
+  ./dev host shell $DEMO_SERVER    enters the server; try ccpctl there
+  ./dev host down $DEMO_SERVER     ends it and forgets it
+END
+}
+
+# Shows the command as one would type it in the server, and its output.
+demo_step() {
+    printf '\n# %s\n' "$*"
+    (inside "$DEMO_SERVER" root "$@") </dev/null
+}
+
+# The first port in `ports`, an object from name to number.
+demo_port() {
+    python3 -c '
+import json, sys
+ports = json.load(sys.stdin)["ports"]
+print(next(iter(ports.values())))'
+}

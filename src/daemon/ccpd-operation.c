@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-operation.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+#include "alloc-util.h"
+#include "bus-error.h"
+#include "ccpd-manager.h"
+#include "log.h"
+
+struct Operation {
+        Manager *manager;
+        Operation *prev, *next;
+        sd_bus_message *message;
+        bool answered;
+};
+
+Operation *operation_new(Manager *m, sd_bus_message *message) {
+        Operation *o;
+
+        o = new0(Operation, 1);
+        if (!o)
+                return NULL;
+
+        *o = (Operation){
+                .manager = m,
+                .message = sd_bus_message_ref(message),
+                .next = m->operations,
+        };
+        if (m->operations)
+                m->operations->prev = o;
+        m->operations = o;
+        return o;
+}
+
+Operation *operation_free(Operation *o) {
+        if (!o)
+                return NULL;
+
+        if (!o->answered) {
+                _cleanup_error_ Error e = {};
+
+                (void) error_setf(&e, CCP_ERROR_INTERNAL, "The call was given up before it had a result.");
+                (void) bus_reply_error(o->message, &e);
+        }
+
+        if (o->prev)
+                o->prev->next = o->next;
+        else
+                o->manager->operations = o->next;
+        if (o->next)
+                o->next->prev = o->prev;
+
+        sd_bus_message_unref(o->message);
+        return mfree(o);
+}
+
+sd_bus_message *operation_message(Operation *o) {
+        return o->message;
+}
+
+Manager *operation_manager(Operation *o) {
+        return o->manager;
+}
+
+void operation_reply_message(Operation *o, sd_bus_message *reply) {
+        int r;
+
+        if (!o)
+                return;
+
+        r = sd_bus_message_send(reply);
+        if (r < 0)
+                log_debug_errno(r, "Failed to answer a call, ignoring: %m");
+        o->answered = true;
+        operation_free(o);
+}
+
+void operation_reply(Operation *o, const char *types, ...) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        va_list ap;
+        int r;
+
+        if (!o)
+                return;
+
+        r = sd_bus_message_new_method_return(o->message, &reply);
+        if (r >= 0) {
+                va_start(ap, types);
+                r = sd_bus_message_appendv(reply, types, ap);
+                va_end(ap);
+        }
+        if (r < 0) {
+                /* Not answered: operation_free() says so. */
+                log_debug_errno(r, "Failed to build an answer: %m");
+                operation_free(o);
+                return;
+        }
+
+        operation_reply_message(o, reply);
+}
+
+void operation_fail(Operation *o, const Error *error) {
+        int r;
+
+        if (!o)
+                return;
+
+        r = bus_reply_error(o->message, error);
+        if (r < 0)
+                log_debug_errno(r, "Failed to answer a call, ignoring: %m");
+        o->answered = true;
+        operation_free(o);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A method call that is answered later. It is answered exactly once, whatever path frees it: from
+ * operation_free() at the latest. */
+
+#include <systemd/sd-bus.h>
+
+#include "error.h"
+
+typedef struct Manager Manager;
+typedef struct Operation Operation;
+
+/* Keeps the message. The manager owns the operation until it is answered and frees the rest at its end. */
+Operation *operation_new(Manager *m, sd_bus_message *message);
+Operation *operation_free(Operation *o);
+DEFINE_CLEANUP_FUNC(Operation *, operation_free);
+
+sd_bus_message *operation_message(Operation *o);
+Manager *operation_manager(Operation *o);
+
+/* Answer and free. NULL is allowed: then nobody waits any more. */
+void operation_reply(Operation *o, const char *types, ...);
+void operation_reply_message(Operation *o, sd_bus_message *reply);
+void operation_fail(Operation *o, const Error *error);

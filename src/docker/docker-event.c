@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "docker-event.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "docker-transfer.h"
+
+#define NSEC_PER_SEC_U 1000000000ULL
+
+/* The Engine's own names, which a request's filter takes too. */
+static const char *const docker_event_type_table[_DOCKER_EVENT_TYPE_MAX] = {
+        [DOCKER_EVENT_OTHER] = "other",
+        [DOCKER_EVENT_CREATE] = "create",
+        [DOCKER_EVENT_START] = "start",
+        [DOCKER_EVENT_DIE] = "die",
+        [DOCKER_EVENT_STOP] = "stop",
+        [DOCKER_EVENT_RESTART] = "restart",
+        [DOCKER_EVENT_PAUSE] = "pause",
+        [DOCKER_EVENT_UNPAUSE] = "unpause",
+        [DOCKER_EVENT_OOM] = "oom",
+        [DOCKER_EVENT_HEALTH] = "health_status",
+        [DOCKER_EVENT_DESTROY] = "destroy",
+};
+DEFINE_STRING_TABLE(docker_event_type, DockerEventType);
+
+void docker_event_done(DockerEvent *e) {
+        free(e->container);
+        free(e->instance);
+        free(e->uuid);
+        free(e->service);
+        *e = (DockerEvent){};
+}
+
+/* "start", but "health_status: healthy" and "exec_create: command". */
+static void event_read_action(DockerEvent *e, const char *action) {
+        const char *health = startswith(action, "health_status:");
+
+        if (health) {
+                e->type = DOCKER_EVENT_HEALTH;
+                health += strspn(health, " ");
+                e->health = container_health_from_string(health);
+                if (e->health < 0)
+                        e->type = DOCKER_EVENT_OTHER;
+                return;
+        }
+
+        e->type = docker_event_type_from_string(action);
+        if (e->type < 0 || e->type == DOCKER_EVENT_HEALTH)
+                e->type = DOCKER_EVENT_OTHER;
+}
+
+static int event_read_attributes(DockerEvent *e, const json_t *attributes) {
+        const char *code = json_string_value(json_object_get(attributes, "exitCode"));
+
+        if (free_and_strdup(&e->instance,
+                            json_string_value(json_object_get(attributes, CCP_LABEL_INSTANCE))) < 0 ||
+                        free_and_strdup(&e->uuid,
+                                        json_string_value(json_object_get(attributes, CCP_LABEL_ID))) < 0 ||
+                        free_and_strdup(&e->service,
+                                        json_string_value(json_object_get(
+                                                        attributes, COMPOSE_LABEL_SERVICE))) < 0)
+                return -ENOMEM;
+
+        e->oneoff = streq_ptr(json_string_value(json_object_get(attributes, COMPOSE_LABEL_ONEOFF)), "True");
+        if (e->type == DOCKER_EVENT_DIE && code && sscanf(code, "%4d", &e->exit_code) != 1)
+                e->exit_code = -1;
+        return 0;
+}
+
+int docker_event_parse(const char *data, size_t size, DockerEvent *ret) {
+        _cleanup_docker_event_ DockerEvent e = { .exit_code = -1 };
+        json_auto_t *json = NULL;
+        const char *action, *id;
+        json_int_t nsec;
+        int r;
+
+        json = json_loadb(data, size, 0, NULL);
+        action = json_string_value(json_object_get(json, "Action"));
+        id = json_string_value(json_object_get(json_object_get(json, "Actor"), "ID"));
+        if (isempty(action) || isempty(id))
+                return -EBADMSG;
+
+        if (streq_ptr(json_string_value(json_object_get(json, "Type")), "container"))
+                event_read_action(&e, action);
+
+        r = event_read_attributes(&e, json_object_get(json_object_get(json, "Actor"), "Attributes"));
+        if (r < 0)
+                return r;
+
+        nsec = json_integer_value(json_object_get(json, "timeNano"));
+        if (nsec > 0)
+                e.time_nsec = (uint64_t) nsec;
+        e.container = strdup(id);
+        if (!e.container)
+                return -ENOMEM;
+
+        *ret = TAKE_GENERIC(e, (DockerEvent){});
+        return 0;
+}
+
+void json_splitter_done(JsonSplitter *s) {
+        free(s->data);
+        *s = (JsonSplitter){};
+}
+
+/* Takes one byte; returns 1 when it ends an object. */
+static int json_splitter_step(JsonSplitter *s, char c) {
+        if (s->depth == 0 && c != '{')
+                return isspace((unsigned char) c) ? 0 : -EBADMSG;
+        if (s->size >= DOCKER_EVENT_MAX)
+                return -EFBIG;
+        if (!GREEDY_REALLOC(s->data, s->allocated, s->size + 1))
+                return -ENOMEM;
+        s->data[s->size++] = c;
+
+        if (s->in_string) {
+                if (s->escaped)
+                        s->escaped = false;
+                else if (c == '\\')
+                        s->escaped = true;
+                else if (c == '"')
+                        s->in_string = false;
+        } else if (c == '"')
+                s->in_string = true;
+        else if (IN_SET(c, '{', '['))
+                s->depth++;
+        else if (IN_SET(c, '}', ']'))
+                return --s->depth == 0;
+
+        return 0;
+}
+
+int json_splitter_feed(JsonSplitter *s, const char *data, size_t size, json_splitter_handler_t handler,
+                void *userdata) {
+        int r;
+
+        for (size_t i = 0; i < size; i++) {
+                r = json_splitter_step(s, data[i]);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        continue;
+
+                r = handler(s->data, s->size, userdata);
+                s->size = 0;
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int docker_events_path(const char *label, uint64_t since_nsec, char **ret) {
+        json_auto_t *filters = NULL, *events = json_array();
+        _cleanup_free_ char *text = NULL, *since = NULL;
+        char *escaped;
+
+        /* Without a filter on names, health probes would come as exec events all the time. */
+        for (DockerEventType i = DOCKER_EVENT_OTHER + 1; i < _DOCKER_EVENT_TYPE_MAX; i++)
+                if (json_array_append_new(events, json_string(docker_event_type_to_string(i))) < 0)
+                        return -ENOMEM;
+
+        filters = json_pack("{s:[s], s:[s], s:O}", "type", "container", "label", label, "event", events);
+        text = filters ? json_dumps(filters, JSON_COMPACT) : NULL;
+        if (!text)
+                return -ENOMEM;
+
+        if (since_nsec > 0 &&
+                        asprintf(&since, "since=%llu.%09llu&",
+                                        (unsigned long long) (since_nsec / NSEC_PER_SEC_U),
+                                        (unsigned long long) (since_nsec % NSEC_PER_SEC_U)) < 0) {
+                since = NULL;
+                return -ENOMEM;
+        }
+
+        escaped = curl_easy_escape(NULL, text, 0);
+        if (!escaped)
+                return -ENOMEM;
+        *ret = strjoin("/events?", strempty(since), "filters=", escaped);
+        curl_free(escaped);
+        return *ret ? 0 : -ENOMEM;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Judges services by what their containers do: pure, as tables. An instance's health is made of the verdicts
+ * on its services. */
+
+#include "blueprint.h"
+#include "container-state.h"
+#include "instance.h"
+#include "time-util.h"
+
+/* A container without a healthcheck must have run so long. */
+#define HEALTH_SETTLE_USEC (3 * USEC_PER_SEC)
+/* So many restarts by the Engine since we watch are a loop. */
+#define HEALTH_RESTARTS_MAX 3U
+
+typedef enum Verdict {
+        VERDICT_WAITING, /* may still become healthy */
+        VERDICT_HEALTHY,
+        VERDICT_FAILED,
+        _VERDICT_MAX,
+        _VERDICT_INVALID = -EINVAL,
+} Verdict;
+DECLARE_STRING_TABLE(verdict, Verdict);
+
+/* What is known of a service's container. */
+typedef struct HealthObservation {
+        bool exists;
+        ContainerState state;
+        ContainerHealth health;
+        int exit_code;       /* of the last run, -1 if it never ended */
+        usec_t since;        /* in this state; realtime */
+        unsigned n_restarts; /* ends of it that were seen since we watch */
+        bool oom_killed;
+} HealthObservation;
+
+typedef struct HealthJudgement {
+        Verdict verdict;
+        bool final;         /* nobody needs to wait for another one */
+        const char *reason; /* static; goes after the service's name: "has ended", "restarts again and again" */
+} HealthJudgement;
+
+/* The judgement at a time (realtime). */
+HealthJudgement health_judge(ServiceKind kind, const HealthObservation *o, usec_t realtime);
+
+typedef struct HealthVerdict {
+        ServiceKind kind;
+        Verdict verdict;
+} HealthVerdict;
+
+/* Of an instance that should run. Unknown: it has no services. Unhealthy: something that must run failed, and
+ * nothing that must run is healthy. Degraded: something failed. Starting: something that is not optional is
+ * still waited for. */
+Health health_summarize(const HealthVerdict *verdicts, size_t n);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Rows as structs. Strings are owned by their record; times are µs since the epoch, 0 for "not yet". */
+
+#include <jansson.h>
+
+#include "error.h"
+#include "instance.h"
+#include "job-kind.h"
+#include "strv.h"
+#include "subnet.h"
+#include "time-util.h"
+
+#define STORE_ID_MAX (STRLEN("00000000-0000-0000-0000-000000000000") + 1)
+
+typedef struct PortRecord {
+        char *name;
+        char *host;
+        uint16_t number;
+} PortRecord;
+
+typedef struct InstanceRecord {
+        char id[STORE_ID_MAX];
+        char *slug;
+        char *name;
+        char *domain; /* NULL: none */
+        char *blueprint;
+        char *blueprint_version;
+        char *engine;
+        InstanceState state;
+        usec_t state_changed_at;
+        json_t *parameters; /* an object; secret ones are among the secrets instead */
+        char **features;
+        char *source; /* NULL: that of the blueprint, or none */
+        char *bind_address;
+        uint32_t revision; /* 0: none yet */
+        char *error_name;  /* the last failure; both NULL: none */
+        char *error_message;
+        usec_t created_at, updated_at;
+        PortRecord *ports; /* by name */
+        size_t n_ports;
+        bool has_subnet;
+        Subnet subnet;
+} InstanceRecord;
+
+typedef struct StepRecord {
+        unsigned number; /* from 1 */
+        char *name;
+        StepState state;
+        json_t *undo; /* NULL: nothing to undo */
+        char *detail; /* NULL: none */
+        usec_t started_at, finished_at;
+} StepRecord;
+
+typedef struct JobRecord {
+        uint64_t id;
+        char instance[STORE_ID_MAX]; /* may be gone */
+        char *slug;
+        JobKind kind;
+        JobState state;
+        InstanceState state_before; /* of the instance */
+        json_t *spec;               /* an object */
+        unsigned attempt;
+        bool cancel_requested;
+        char *error_name; /* both NULL: none */
+        char *error_message;
+        char *started_by;
+        uint32_t started_by_uid;
+        usec_t queued_at, started_at, finished_at;
+        StepRecord *steps; /* by number */
+        size_t n_steps;
+} JobRecord;
+
+typedef struct SecretRecord {
+        char *name;
+        unsigned version; /* from 1 */
+        char *key_id;
+        uint8_t *sealed;
+        size_t sealed_size;
+} SecretRecord;
+
+typedef enum RevisionState {
+        REVISION_RENDERED, /* the files are there */
+        REVISION_ACTIVE,   /* what runs, or would */
+        REVISION_SUPERSEDED,
+        REVISION_FAILED,
+        _REVISION_STATE_MAX,
+        _REVISION_STATE_INVALID = -EINVAL,
+} RevisionState;
+DECLARE_STRING_TABLE(revision_state, RevisionState);
+
+typedef struct RevisionRecord {
+        uint32_t number; /* from 1 */
+        RevisionState state;
+        json_t *files;  /* path → {sha256, mode, …} */
+        json_t *images; /* service → {image, digest} */
+        usec_t created_at;
+} RevisionRecord;
+
+InstanceRecord *instance_record_free(InstanceRecord *i);
+DEFINE_CLEANUP_FUNC(InstanceRecord *, instance_record_free);
+JobRecord *job_record_free(JobRecord *j);
+DEFINE_CLEANUP_FUNC(JobRecord *, job_record_free);
+RevisionRecord *revision_record_free(RevisionRecord *r);
+DEFINE_CLEANUP_FUNC(RevisionRecord *, revision_record_free);
+
+/* Arrays, as the store hands them over. Initialize with {}; elements may be taken out (TAKE_PTR). */
+typedef struct InstanceRecords {
+        InstanceRecord **items;
+        size_t n;
+} InstanceRecords;
+typedef struct JobRecords {
+        JobRecord **items;
+        size_t n;
+} JobRecords;
+typedef struct RevisionRecords {
+        RevisionRecord **items;
+        size_t n;
+} RevisionRecords;
+typedef struct SecretRecords {
+        SecretRecord *items;
+        size_t n;
+} SecretRecords;
+
+void instance_records_done(InstanceRecords *l);
+void job_records_done(JobRecords *l);
+void revision_records_done(RevisionRecords *l);
+void secret_records_done(SecretRecords *l);
+
+/* The port of a name, 0 if there is none. */
+uint16_t instance_record_port(const InstanceRecord *i, const char *name);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The settings of the whole service: which there are, what they may hold, and their defaults.
+ * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4 */
+
+#include <jansson.h>
+
+#include "error.h"
+#include "port-range.h"
+#include "subnet.h"
+
+/* Named port ranges at most, those that every host has included. */
+#define SETTINGS_PORT_RANGES_MAX 64U
+
+typedef struct Settings {
+        NamedPortRange *port_ranges; /* names are owned */
+        size_t n_port_ranges;
+        Subnet subnet_pool;
+        char *bind_address;
+        unsigned job_concurrency;
+} Settings;
+
+/* The defaults. */
+int settings_new(Settings **ret);
+Settings *settings_free(Settings *s);
+DEFINE_CLEANUP_FUNC(Settings *, settings_free);
+
+/* Checks one setting as a person gave it; null means "the default again". InvalidArgument. */
+int settings_validate(const char *key, const json_t *value, Error *reterr);
+/* Sets one, by the same rules. */
+int settings_set(Settings *s, const char *key, const json_t *value, Error *reterr);
+/* All as an object, the keys and values as above. */
+int settings_to_json(const Settings *s, json_t **ret);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the daemon does with the records, without blocking. Each function queues a request and returns 0, or
+ * fails at once (negative, with an error) and then never calls back. The callback gets r = 0 and the result,
+ * which it then owns, or r negative and the error, which it may move. ret_slot: see db_request(). */
+
+#include "db.h"
+#include "port-range.h"
+#include "records.h"
+#include "settings.h"
+
+/* Channels of notifications: a job's id, an instance's id. */
+#define STORE_CHANNEL_JOB "ccpd_job"
+#define STORE_CHANNEL_INSTANCE "ccpd_instance"
+
+/* The host that ports are counted by, as long as there is only this one. */
+#define STORE_HOST_LOCAL "local"
+
+/* At most this many jobs are listed at once. */
+#define STORE_LIST_MAX 1000U
+
+/* --- reading --- */
+
+typedef struct StoreContents {
+        InstanceRecords instances; /* by slug */
+        JobRecords jobs;           /* all that are not at their end, and the last JOB_OBJECTS_MAX; by id */
+        Settings *settings;
+} StoreContents;
+
+StoreContents *store_contents_free(StoreContents *c);
+DEFINE_CLEANUP_FUNC(StoreContents *, store_contents_free);
+
+typedef void (*StoreContentsCallback)(int r, StoreContents *contents, Error *error, void *userdata);
+/* Everything that a start needs, as of one moment. */
+int store_load(Db *db, StoreContentsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
+
+typedef void (*StoreInstanceCallback)(int r, InstanceRecord *instance, Error *error, void *userdata);
+/* NULL if there is no such instance (any more). */
+int store_load_instance(Db *db, const char *id, StoreInstanceCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+
+typedef void (*StoreJobCallback)(int r, JobRecord *job, Error *error, void *userdata);
+/* NULL if there is no such job. */
+int store_load_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr);
+
+typedef struct StoreJobFilter {
+        const char *instance; /* slug; NULL: any */
+        JobState state;       /* _JOB_STATE_INVALID: any */
+        JobKind kind;         /* _JOB_KIND_INVALID: any */
+        uint64_t offset, limit;
+} StoreJobFilter;
+
+typedef void (*StoreJobsCallback)(int r, JobRecords *jobs, Error *error, void *userdata);
+/* Newest first. The array is freed by job_records_done() after the callback, but for what was taken out. */
+int store_list_jobs(Db *db, const StoreJobFilter *filter, StoreJobsCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+
+typedef struct StorePort {
+        char *instance; /* slug */
+        char *name;
+        char *host;
+        uint16_t number;
+} StorePort;
+
+/* By host and number; freed after the callback. */
+typedef void (*StorePortsCallback)(int r, const StorePort *ports, size_t n, Error *error, void *userdata);
+int store_list_ports(Db *db, StorePortsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
+
+/* --- instances --- */
+
+typedef struct StorePortRequest {
+        const char *name;
+        const char *range_name; /* for the message: "nginx", or the range itself */
+        PortRange range;
+} StorePortRequest;
+
+typedef struct StoreSecret {
+        const char *name;
+        const char *key_id;
+        const void *sealed;
+        size_t size;
+} StoreSecret;
+
+/* All of it is copied: nothing has to stay. */
+typedef struct StoreCreate {
+        const char *id; /* a new random UUID: the secrets are sealed for it */
+        const char *slug, *name, *domain, *blueprint, *blueprint_version, *engine, *source, *bind_address;
+        const json_t *parameters; /* an object; NULL: an empty one */
+        char *const *features;
+
+        const char *host; /* NULL: STORE_HOST_LOCAL */
+        const StorePortRequest *ports;
+        size_t n_ports;
+        const PortSet *ports_in_use; /* not to be allocated; NULL: none */
+        Subnet subnet_pool;
+        const Subnet *subnets_in_use; /* host routes, not to be overlapped */
+        size_t n_subnets_in_use;
+
+        const StoreSecret *secrets;
+        size_t n_secrets;
+
+        const json_t *spec; /* of the job, an object; NULL: an empty one */
+        const char *started_by;
+        uint32_t started_by_uid;
+} StoreCreate;
+
+typedef void (*StoreCreatedCallback)(
+                int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata);
+/* Steps 1 to 4 of a create in one transaction: the instance, its ports, subnet and secrets, and the job with
+ * these steps done and the others pending. SlugTaken, DomainTaken, PortsExhausted, SubnetsExhausted; after
+ * DB_OUTCOME_UNKNOWN store_load_instance() of the id tells. */
+int store_create_instance(Db *db, const StoreCreate *create, StoreCreatedCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+/* The same, but nothing is kept: what it would be given now. The job's id is of no meaning. */
+int store_plan_instance(Db *db, const StoreCreate *create, StoreCreatedCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+
+/* --- jobs --- */
+
+typedef struct StoreJobCreate {
+        const char *instance; /* id */
+        JobKind kind;         /* any but create */
+        const json_t *spec;   /* an object; NULL: an empty one */
+        const char *started_by;
+        uint32_t started_by_uid;
+} StoreJobCreate;
+
+/* A job on an instance, which takes the state that goes with it. Busy, naming the job that is on it;
+ * WrongState, NoSuchInstance. After DB_OUTCOME_UNKNOWN store_list_jobs() of the instance tells. */
+int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+
+/* Notes that the job shall be cancelled; its worker looks. Gives the job. NoSuchJob; WrongState if it is at
+ * its end. */
+int store_cancel_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr);
+
+/* What becomes of the instance at the end of a job. */
+typedef enum StoreEnd {
+        STORE_END_KEEP,    /* stays as it is */
+        STORE_END_STATE,   /* takes the given state */
+        STORE_END_BEFORE,  /* takes the state from before the job */
+        STORE_END_RELEASE, /* is removed, with ports, subnet, secrets and revisions */
+} StoreEnd;
+
+typedef struct StoreFinish {
+        uint64_t job;
+        JobState state;         /* a final one */
+        const char *error_name; /* of job and instance; NULL, and the instance's is cleared: none */
+        const char *error_message;
+        StoreEnd end;
+        InstanceState instance_state;
+} StoreFinish;
+
+/* Ends a job that no worker will end: its unit could not be started, or is lost. Steps that run fail. Does
+ * nothing to a job that is at its end already. Gives the job as it then is; NoSuchJob. */
+int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+
+/* --- settings --- */
+
+typedef void (*StoreSettingsCallback)(int r, Settings *settings, Error *error, void *userdata);
+int store_load_settings(
+                Db *db, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
+/* 'changes' is an object from key to value, null for the default; all or none are set. Gives all settings. */
+int store_set_settings(Db *db, const json_t *changes, StoreSettingsCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);

@@ -1,0 +1,1 @@
+CREATE TABLE campaigns (id bigint GENERATED ALWAYS AS IDENTITY, title text NOT NULL);
