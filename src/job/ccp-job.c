@@ -25,7 +25,8 @@ static int show_help(void) {
                "Options:\n"
                "  -h --help            Show this help\n"
                "     --version         Show the version\n"
-               "     --pause-at=STEP   On the job's first attempt, stop (SIGSTOP) after STEP was recorded as\n"
+               "     --pause-at=STEP   On the job's first attempt, stop (SIGSTOP) after STEP was recorded "
+               "as\n"
                "                       running and before it acts; undo-STEP for its undoing. For tests\n\n"
                "Exit status: 0 the end of the job is recorded, or the job was left to be resumed; 1 else.\n"
                "See ccp-job(8).\n");

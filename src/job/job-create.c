@@ -6,6 +6,7 @@
 #include "job-folder.h"
 #include "job-render.h"
 #include "job-undo.h"
+#include "json-util.h"
 #include "string-util.h"
 
 /* An attempt goes on with the revision of the one before. */

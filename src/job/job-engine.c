@@ -28,7 +28,8 @@ int job_engine_open(Job *j, Error *reterr) {
         j->engine = engine_find(name);
         if (!j->engine)
                 return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "The instance wants the engine '%s', which this program does not know.", name);
+                                "The instance wants the engine '%s', which this program does not know.",
+                                name);
 
         r = docker_new(&options, &j->docker);
         if (r < 0)
@@ -67,8 +68,8 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
                 r = docker_ping(j->docker, &error);
                 if (r >= 0)
                         return 0;
-                if (r == -ECANCELED || (patience != USEC_INFINITY &&
-                                                       now(CLOCK_MONOTONIC) - begin >= patience)) {
+                if (r == -ECANCELED ||
+                                (patience != USEC_INFINITY && now(CLOCK_MONOTONIC) - begin >= patience)) {
                         error_move(reterr, &error);
                         return r;
                 }
@@ -223,6 +224,7 @@ static int stage_names(const Stage *s, unsigned kinds, char ***ret) {
 }
 
 #define KIND(k) (1U << SERVICE_KIND_##k)
+#define KIND_ANY (KIND(SERVICE) | KIND(ONESHOT) | KIND(OPTIONAL))
 
 static void stage_drop_optional(Stage *s) {
         size_t n = 0;
@@ -248,7 +250,8 @@ static int stage_up(Job *j, Stage *s, unsigned *n_unwell, Error *reterr) {
         _cleanup_error_ Error error = {};
         int r;
 
-        if (stage_names(s, UINT_MAX, &all) < 0 || stage_names(s, KIND(SERVICE) | KIND(ONESHOT), &needed) < 0 ||
+        if (stage_names(s, KIND_ANY, &all) < 0 ||
+                        stage_names(s, KIND(SERVICE) | KIND(ONESHOT), &needed) < 0 ||
                         stage_names(s, KIND(OPTIONAL), &optional) < 0 ||
                         stage_names(s, KIND(ONESHOT), &once) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
@@ -421,7 +424,8 @@ static int list_existing(Job *j, char ***ret, Error *reterr) {
                 return r;
 
         FOREACH_ARRAY(o, containers.items, containers.n) {
-                const BlueprintService *s = o->service ? blueprint_find_service(j->blueprint, o->service) : NULL;
+                const BlueprintService *s =
+                                o->service ? blueprint_find_service(j->blueprint, o->service) : NULL;
 
                 if (!o->service || o->oneoff || strv_contains(l, o->service) ||
                                 (s && s->kind == SERVICE_KIND_ONESHOT))
@@ -530,7 +534,7 @@ static int list_own_images(Job *j, char ***ret, Error *reterr) {
                 *id++ = 0;
 
                 /* One without a name is what a later build left behind. */
-                r = startswith(line, prefix)         ? strv_extend(&l, line)
+                r = startswith(line, prefix)                  ? strv_extend(&l, line)
                                 : startswith(line, "<none>:") ? strv_extend(&l, id)
                                                               : 0;
                 if (r < 0)

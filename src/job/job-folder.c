@@ -82,7 +82,8 @@ static int open_own_folder(Job *j) {
 
 static int refuse_foreign(const Job *j, Error *reterr) {
         return error_setf(reterr, CCP_ERROR_SLUG_TAKEN,
-                        "The folder %s is there already and was not made for this instance. Move it away, or "
+                        "The folder %s is there already and was not made for this instance. Move it away, "
+                        "or "
                         "choose another slug.",
                         j->directory);
 }
@@ -114,14 +115,15 @@ int job_folder_make(Job *j, Error *reterr) {
                 r = new_fd = open_beneath(j->instances_fd, new_name, O_RDONLY | O_DIRECTORY, 0);
         if (r >= 0)
                 r = write_file_beneath(new_fd, JOB_MARKER_FILE, marker, strlen(marker), 0600);
-        if (r >= 0 && renameat2(j->instances_fd, new_name, j->instances_fd, j->claim.job->slug,
-                                      RENAME_NOREPLACE) < 0)
+        if (r >= 0 &&
+                        renameat2(j->instances_fd, new_name, j->instances_fd, j->claim.job->slug,
+                                        RENAME_NOREPLACE) < 0)
                 r = -errno;
         if (r == -EEXIST)
                 return refuse_foreign(j, reterr);
         if (r < 0 || fsync(j->instances_fd) < 0)
-                return error_set_errnof(reterr, r < 0 ? r : -errno, "Cannot make the folder %s: %m",
-                                j->directory);
+                return error_set_errnof(
+                                reterr, r < 0 ? r : -errno, "Cannot make the folder %s: %m", j->directory);
 
         return 0;
 }
@@ -175,12 +177,13 @@ int job_folder_remove(Job *j, Error *reterr) {
         r = rm_rf_at(j->instances_fd, old_name);
         if (r == -EACCES)
                 return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "Cannot remove %s/%s: a container has left files in it that belong to another "
+                                "Cannot remove %s/%s: a container has left files in it that belong to "
+                                "another "
                                 "user. Remove that folder as root, then try again.",
                                 instances_dir(j), old_name);
         if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot remove the folder %s/%s: %m", instances_dir(j),
-                                old_name);
+                return error_set_errnof(
+                                reterr, r, "Cannot remove the folder %s/%s: %m", instances_dir(j), old_name);
 
         return 0;
 }
@@ -233,8 +236,9 @@ static int report_rsync(const Job *j, const char *source, const ProcessResult *r
 
         if (text_make_printable(strempty(errors), strlen(strempty(errors)), &printable) < 0)
                 printable = NULL;
-        return error_setf(reterr, CCP_ERROR_INTERNAL, "Cannot copy the source tree %s: rsync ended with %i: %s",
-                        source, result->status, strempty(printable));
+        return error_setf(reterr, CCP_ERROR_INTERNAL,
+                        "Cannot copy the source tree %s: rsync ended with %i: %s", source, result->status,
+                        strempty(printable));
 }
 
 static int run_rsync(Job *j, const char *source, const char *target, char *const *exclude, Error *reterr) {
@@ -304,8 +308,9 @@ static int check_source(const Job *j, const char *path, Error *reterr) {
                                 TEXT_FOR_ERROR(path));
 
         real = realpath(path, NULL);
-        if (real && (path_is_beneath(CCP_STATE_DIR, real) || path_is_beneath(real, CCP_STATE_DIR) ||
-                                    path_is_beneath(instances_dir(j), real)))
+        if (real &&
+                        (path_is_beneath(CCP_STATE_DIR, real) || path_is_beneath(real, CCP_STATE_DIR) ||
+                                        path_is_beneath(instances_dir(j), real)))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "The source tree %s lies in, or holds, what ccpd keeps for its instances.",
                                 path);
@@ -326,7 +331,8 @@ static int check_target(const char *target, Error *reterr) {
         FOREACH_ARRAY(i, reserved, ELEMENTSOF(reserved))
                 if (strlen(*i) == n && strncmp(target, *i, n) == 0)
                         return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID,
-                                        "The blueprint's source.target '%s' is a name that ccpd uses itself.",
+                                        "The blueprint's source.target '%s' is a name that ccpd uses "
+                                        "itself.",
                                         target);
 
         return 0;
@@ -354,7 +360,7 @@ int job_source_copy(Job *j, Error *reterr) {
                 if (errno == ENOENT && !instance->source && !j->blueprint->source.required)
                         return 1;
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s %s.", path,
-                                errno == ENOENT           ? "does not exist"
+                                errno == ENOENT                   ? "does not exist"
                                                 : errno == EACCES ? "is not readable for the user ccpd"
                                                                   : "can't be looked at");
         }

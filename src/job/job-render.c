@@ -72,7 +72,8 @@ static int load_blueprint_copy(Job *j, Error *reterr) {
 
 int job_revision_set(Job *j, uint32_t revision) {
         free(j->revision_directory);
-        if (asprintf(&j->revision_directory, "%s/" REVISIONS_FOLDER "/%" PRIu32, j->directory, revision) < 0) {
+        if (asprintf(&j->revision_directory, "%s/" REVISIONS_FOLDER "/%" PRIu32, j->directory, revision) <
+                        0) {
                 j->revision_directory = NULL;
                 return -ENOMEM;
         }
@@ -210,8 +211,8 @@ static int put_file(Job *j, int dirfd, const char *target, const void *data, siz
         if (r >= 0)
                 r = read_file_beneath(dirfd, target, size + 1, &back, &back_size);
         if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot write %s of revision %" PRIu32 " in %s: %m", target,
-                                j->revision, j->directory);
+                return error_set_errnof(reterr, r, "Cannot write %s of revision %" PRIu32 " in %s: %m",
+                                target, j->revision, j->directory);
 
         crypto_hash_sha256(hash, data, size);
         crypto_hash_sha256(back_hash, (const unsigned char *) back, back_size);
@@ -225,7 +226,8 @@ static int put_file(Job *j, int dirfd, const char *target, const void *data, siz
                 return 0;
 
         sodium_bin2hex(text, sizeof(text), hash, sizeof(hash));
-        if (json_object_set_new(files, target, json_pack("{s:s, s:i}", "sha256", text, "mode", (int) mode)) < 0)
+        if (json_object_set_new(files, target, json_pack("{s:s, s:i}", "sha256", text, "mode", (int) mode)) <
+                        0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         return 0;
@@ -243,7 +245,8 @@ static int put_statics(Job *j, int dirfd, json_t *files, Error *reterr) {
 
         folder = open(b->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (folder < 0)
-                return error_set_errnof(reterr, errno, "Cannot open the blueprint's folder %s: %m", b->folder);
+                return error_set_errnof(
+                                reterr, errno, "Cannot open the blueprint's folder %s: %m", b->folder);
 
         FOREACH_ARRAY(f, b->statics, b->n_statics) {
                 _cleanup_free_ char *data = NULL;
@@ -296,8 +299,8 @@ static const Rendered *find_compose_text(const Job *j, const RenderedFiles *rend
         return NULL;
 }
 
-static int resolve(Job *j, const char *directory, EngineConfigFlags flags, char *const *profiles, json_t **ret,
-                Error *reterr) {
+static int resolve(Job *j, const char *directory, EngineConfigFlags flags, char *const *profiles,
+                json_t **ret, Error *reterr) {
         EngineContext c = job_engine_context(j);
 
         c.directory = directory;
@@ -369,7 +372,9 @@ static int put_override(Job *j, int dirfd, const json_t *config, json_t *files, 
 
         r = override_make(config, &input, &text, reterr);
         if (r < 0)
-                return error_is_set(reterr) ? r : error_set_errnof(reterr, r, "Cannot make the override file: %m");
+                return error_is_set(reterr)
+                                ? r
+                                : error_set_errnof(reterr, r, "Cannot make the override file: %m");
 
         return put_file(j, dirfd, BLUEPRINT_OVERRIDE_FILE, text, strlen(text), 0644, files, reterr);
 }
@@ -409,8 +414,9 @@ static int publish(Job *j, int folder, int revisions, const char *temporary, con
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         r = rm_rf_at(revisions, name);
-        if (r >= 0 && (renameat2(revisions, temporary, revisions, name, RENAME_NOREPLACE) < 0 ||
-                                       fsync(revisions) < 0))
+        if (r >= 0 &&
+                        (renameat2(revisions, temporary, revisions, name, RENAME_NOREPLACE) < 0 ||
+                                        fsync(revisions) < 0))
                 r = -errno;
         if (r >= 0)
                 r = switch_current(folder, link);
@@ -506,7 +512,8 @@ int job_static_copy(Job *j, Error *reterr) {
 
                 if (!was || !json_equal(was, file))
                         return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                        "The blueprint's file %s changed while the instance was created. Try "
+                                        "The blueprint's file %s changed while the instance was created. "
+                                        "Try "
                                         "again.",
                                         target);
         }
@@ -548,7 +555,8 @@ int job_revision_remove(Job *j, uint32_t revision, Error *reterr) {
         if (r >= 0)
                 r = rm_rf_at(folder, CURRENT_LINK_NEW);
         if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot remove revision %s of %s: %m", name, j->directory);
+                return error_set_errnof(
+                                reterr, r, "Cannot remove revision %s of %s: %m", name, j->directory);
 
         return 0;
 }

@@ -5,6 +5,7 @@
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-render.h"
+#include "json-util.h"
 #include "string-util.h"
 
 static int undo_folder(Job *j, const json_t *record _unused_, Error *reterr) {

@@ -40,7 +40,8 @@ static int open_secrets(Job *j, json_t *ret, Error *reterr) {
                         return r;
 
                 if (json_object_set_new(ret, s->name, json_stringn(plain, size)) < 0)
-                        return error_setf(reterr, CCP_ERROR_INTERNAL, "The secret '%s' is no text.", s->name);
+                        return error_setf(
+                                        reterr, CCP_ERROR_INTERNAL, "The secret '%s' is no text.", s->name);
                 r = size > 0 ? strv_extend(&j->redact, plain) : 0;
                 if (r < 0)
                         return error_set_errnof(reterr, r, "%m");
@@ -63,7 +64,8 @@ static int parameter_value(const Job *j, const BlueprintParameter *p, const json
         text = secret ?: json_string_value(recorded) ?: p->fallback;
         if (!text)
                 return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID,
-                                "The blueprint asks for the parameter '%s', which the instance does not have.",
+                                "The blueprint asks for the parameter '%s', which the instance does not "
+                                "have.",
                                 p->name);
 
         return parameter_parse_value(p, text, ret, reterr);

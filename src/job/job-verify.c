@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc-util.h"
 #include "docker-cli.h"
 #include "job-engine.h"
+#include "json-util.h"
 #include "string-util.h"
 
 /* The value as compose handed it to the container: its config doubles each $. */
@@ -87,7 +89,8 @@ static int inspect(Job *j, const DockerObjects *containers, json_t **ret, Error 
         a = json_loadb(strempty(result.out.data), result.out.size, 0, NULL);
         if (!json_is_array(a)) {
                 json_decref(a);
-                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "'docker container inspect' gave no JSON.");
+                return error_setf(
+                                reterr, CCP_ERROR_ENGINE_FAILED, "'docker container inspect' gave no JSON.");
         }
 
         *ret = a;
@@ -96,7 +99,8 @@ static int inspect(Job *j, const DockerObjects *containers, json_t **ret, Error 
 
 /* Looks at one container, and notes its image. Returns the service's name, borrowed from the container. */
 static int verify_container(Job *j, const json_t *container, json_t *images, Error *reterr) {
-        const json_t *config = json_object_get(container, "Config"), *labels = json_object_get(config, "Labels");
+        const json_t *config = json_object_get(container, "Config"),
+                     *labels = json_object_get(config, "Labels");
         const char *service = json_object_get_string(labels, COMPOSE_LABEL_SERVICE),
                    *revision = json_object_get_string(labels, CCP_LABEL_REVISION),
                    *oneoff = json_object_get_string(labels, COMPOSE_LABEL_ONEOFF);
@@ -157,7 +161,8 @@ int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
                 if (json_object_get(images, name) || job_engine_is_optional(j, name))
                         continue;
 
-                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "The service '%s' has no container.", name);
+                return error_setf(
+                                reterr, CCP_ERROR_ENGINE_FAILED, "The service '%s' has no container.", name);
         }
 
         *ret_images = TAKE_PTR(images);

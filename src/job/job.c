@@ -363,8 +363,8 @@ static int run_steps(Job *j, Error *reterr) {
                                 job->attempt - 1, job->error_message ? ", the last time: " : "",
                                 strempty(job->error_message), j->id_text);
         if (!job_instance(j))
-                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The instance '%s' is gone.",
-                                job->slug);
+                return error_setf(
+                                reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The instance '%s' is gone.", job->slug);
 
         do {
                 _cleanup_error_ Error error = {};
@@ -545,7 +545,8 @@ static int turn_back(Job *j, Error *cause) {
                 _cleanup_error_ Error both = {};
 
                 error_setf(&both, cause->name,
-                                "%s Undoing it failed too, so what is left keeps its name, ports and subnet; "
+                                "%s Undoing it failed too, so what is left keeps its name, ports and "
+                                "subnet; "
                                 "delete the instance to try again: %s",
                                 strempty(cause->message), strempty(undo_error.message));
                 return finish(j, JOB_FAILED, &both, STORE_END_STATE, INSTANCE_FAILED);
