@@ -61,6 +61,10 @@ sd_bus_message *operation_message(Operation *o) {
         return o->message;
 }
 
+Manager *operation_manager(Operation *o) {
+        return o->manager;
+}
+
 void operation_reply_message(Operation *o, sd_bus_message *reply) {
         int r;
 

@@ -17,6 +17,7 @@ Operation *operation_free(Operation *o);
 DEFINE_CLEANUP_FUNC(Operation *, operation_free);
 
 sd_bus_message *operation_message(Operation *o);
+Manager *operation_manager(Operation *o);
 
 /* Answer and free. NULL is allowed: then nobody waits any more. */
 void operation_reply(Operation *o, const char *types, ...);

@@ -71,8 +71,8 @@ static int on_progress(_unused_ void *userdata, _unused_ curl_off_t dl_total, _u
                 return 0;
 
         t->next_poll = n + POLL_INTERVAL_USEC;
-        t->polled = t->poll(t->poll_userdata);
-        return t->polled != 0;
+        t->polled = MIN(t->poll(t->poll_userdata), 0);
+        return t->polled < 0;
 }
 
 int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, const char *method,
@@ -151,10 +151,10 @@ static int transfer_unavailable(const DockerTransfer *t, CURLcode code, Error *r
 }
 
 static int transfer_failed(DockerTransfer *t, CURLcode code, Error *reterr) {
-        if (t->polled != 0)
-                return t->polled == -ECANCELED
-                                ? error_setf(reterr, CCP_ERROR_CANCELLED, "The call was cancelled.")
-                                : t->polled;
+        if (t->polled == -ECANCELED)
+                return error_setf(reterr, CCP_ERROR_CANCELLED, "The work was cancelled.");
+        if (t->polled < 0)
+                return error_set_errnof(reterr, t->polled, "The call of the Docker Engine was ended: %m");
         if (t->error == -EFBIG)
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "The Docker Engine's answer is larger than %zu MiB.", t->body_max >> 20);

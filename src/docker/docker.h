@@ -31,7 +31,8 @@ typedef struct DockerOptions {
         usec_t timeout;     /* of a whole call; 0: DOCKER_TIMEOUT_USEC */
         size_t body_max;    /* bytes of an answer; 0: DOCKER_BODY_MAX */
 
-        /* Called about once a second while a call goes on; non-zero ends the call and is returned. */
+        /* Called at least once a second while a call goes on; a negative return ends it and is returned, as
+         * Cancelled where it is -ECANCELED. */
         int (*poll)(void *userdata);
         void *userdata;
 } DockerOptions;

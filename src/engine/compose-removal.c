@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "compose-removal.h"
+
+#include <unistd.h>
+
+#include "string-util.h"
+#include "strv.h"
+
+/* What was asked to go may take a moment; what does not go does not. */
+#define ROUNDS_MAX 6U
+#define PAUSE_USEC (200 * USEC_PER_MSEC)
+#define NAMES_MAX 10U
+
+/* Names for a sentence: "container a, network b and 3 more". */
+typedef struct NameList {
+        StringBuilder text;
+        size_t n;
+} NameList;
+
+static void name_list_add(NameList *l, const DockerObject *o) {
+        if (l->n < NAMES_MAX)
+                string_builder_appendf(&l->text, "%s%s %s", l->n > 0 ? ", " : "",
+                                docker_kind_to_string(o->kind), o->name);
+        l->n++;
+}
+
+static void name_list_done(NameList *l) {
+        string_builder_done(&l->text);
+}
+#define _cleanup_name_list_ _cleanup_(name_list_done)
+
+static int name_list_finish(NameList *l, char **ret) {
+        if (l->n > NAMES_MAX)
+                string_builder_appendf(&l->text, " and %zu more", l->n - NAMES_MAX);
+
+        return string_builder_finish(&l->text, ret, NULL);
+}
+
+/* One attempt at all objects of a kind. Adds what was there to the list: only a later look that finds nothing
+ * proves that it is gone. A failure to remove one goes to ret_last and is no error, unless it makes further
+ * attempts useless. */
+static int remove_kind(const EngineContext *c, DockerKind kind, NameList *seen, Error *ret_last) {
+        _cleanup_docker_objects_ DockerObjects objects = {};
+        int r;
+
+        error_done(ret_last);
+        r = docker_list_owned(c->docker, kind, &c->owner, &objects, ret_last);
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(o, objects.items, objects.n) {
+                error_done(ret_last);
+                r = docker_remove(c->docker, kind, o->id, &c->owner, ret_last);
+                if (IN_SET(r, -EHOSTDOWN, -ECANCELED, -ENOMEM))
+                        return r;
+                name_list_add(seen, o);
+        }
+
+        return 0;
+}
+
+static int removal_round(const EngineContext *c, bool volumes, NameList *seen, Error *ret_last) {
+        int r;
+
+        /* Containers hold networks and volumes. */
+        r = remove_kind(c, DOCKER_CONTAINER, seen, ret_last);
+        if (r >= 0)
+                r = remove_kind(c, DOCKER_NETWORK, seen, ret_last);
+        if (r >= 0 && volumes)
+                r = remove_kind(c, DOCKER_VOLUME, seen, ret_last);
+        return r;
+}
+
+static int removal_pause(const EngineContext *c, Error *reterr) {
+        int r;
+
+        (void) usleep((useconds_t) PAUSE_USEC);
+        r = c->poll ? c->poll(c->userdata) : 0;
+        if (r == -ECANCELED)
+                return error_setf(reterr, CCP_ERROR_CANCELLED, "The work was cancelled.");
+        return MIN(r, 0);
+}
+
+int compose_removal(const EngineContext *c, bool volumes, Error *reterr) {
+        _cleanup_error_ Error last = {};
+        _cleanup_free_ char *names = NULL;
+        int r;
+
+        for (unsigned round = 1;; round++) {
+                _cleanup_name_list_ NameList seen = {};
+                _cleanup_error_ Error error = {};
+
+                r = removal_round(c, volumes, &seen, &error);
+                if (r < 0) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+                if (seen.n == 0)
+                        return 0;
+                if (error_is_set(&error)) {
+                        error_done(&last);
+                        error_move(&last, &error);
+                }
+                if (round < ROUNDS_MAX) {
+                        r = round > 1 ? removal_pause(c, reterr) : 0;
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+
+                if (name_list_finish(&seen, &names) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "Cannot remove an instance: %m");
+                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                "The instance '%s' could not be removed whole: %s. %s", c->owner.slug, names,
+                                strempty(last.message));
+        }
+}
+
+static int find_foreign(const EngineContext *c, NameList *foreign, Error *reterr) {
+        _cleanup_strv_free_ char **label = NULL;
+        _cleanup_free_ char *prefix = NULL;
+        int r;
+
+        prefix = strjoin(c->project, "_");
+        if (!prefix || strv_extendf(&label, COMPOSE_LABEL_PROJECT "=%s", c->project) < 0)
+                return error_set_errnof(reterr, ENOMEM, "Cannot look for foreign objects: %m");
+
+        for (DockerKind kind = 0; kind < _DOCKER_KIND_MAX; kind++) {
+                _cleanup_docker_objects_ DockerObjects objects = {};
+
+                /* Compose takes a network or volume of the right name, whoever made it. A name of ours has
+                 * the project before it; one without its label is found by that. */
+                r = kind == DOCKER_CONTAINER ? docker_list(c->docker, kind, label, &objects, reterr)
+                                             : docker_list_named(c->docker, kind, prefix, &objects, reterr);
+                if (r < 0)
+                        return r;
+
+                FOREACH_ARRAY(o, objects.items, objects.n)
+                        if (!docker_object_is_owned(o, &c->owner))
+                                name_list_add(foreign, o);
+        }
+
+        return 0;
+}
+
+int compose_check_foreign(const EngineContext *c, Error *reterr) {
+        _cleanup_free_ char *names = NULL;
+        _cleanup_name_list_ NameList foreign = {};
+        int r;
+
+        r = find_foreign(c, &foreign, reterr);
+        if (r < 0 || foreign.n == 0)
+                return r;
+
+        if (name_list_finish(&foreign, &names) < 0)
+                return error_set_errnof(reterr, ENOMEM, "Cannot look for foreign objects: %m");
+
+        return error_setf(reterr, CCP_ERROR_SLUG_TAKEN,
+                        "The compose project %s has objects that are not of the instance '%s': %s. Remove "
+                        "them, or choose another slug.",
+                        c->project, c->owner.slug, names);
+}
