@@ -216,7 +216,7 @@ START_TEST(a_source_tree_that_is_missing_counts_only_if_somebody_asked_for_it) {
                 error_done(&error);
 
                 j.blueprint->source.required = false;
-                j.claim.instance->source = strdup("/nonexistent/tree");
+                j.claim.instance->source = strdup("/nonexistent/other");
                 ASSERT_ERROR(job_source_copy(&j, &error), EINVAL);
                 error_done(&error);
 
