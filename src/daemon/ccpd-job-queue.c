@@ -96,7 +96,7 @@ static void on_job_examined(int r, JobRecord *record, Error *error, void *userda
         if (j->unit_active)
                 return;
 
-        if (j->n_starts >= JOB_STARTS_MAX) {
+        if (error_is_set(&j->start_error) || j->n_starts >= JOB_STARTS_MAX) {
                 if (error_is_set(&j->start_error))
                         error_move(&e, &j->start_error);
                 else

@@ -87,7 +87,7 @@ void operation_reply(Operation *o, const char *types, ...) {
                 return;
 
         r = sd_bus_message_new_method_return(o->message, &reply);
-        if (r >= 0) {
+        if (r >= 0 && types) {
                 va_start(ap, types);
                 r = sd_bus_message_appendv(reply, types, ap);
                 va_end(ap);
