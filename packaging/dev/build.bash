@@ -155,19 +155,16 @@ c_files() {
     (cd "$TOP" && list_sources | tr '\0' '\n' | grep -E '^(src|include|tests)/.*\.[ch]$') || true
 }
 
+# Shell scripts by name or by first line; the maintainer scripts of the package are among the latter.
 shell_files() {
     (
-        cd "$TOP"
+        cd "$TOP" || exit 1
         list_sources | while IFS= read -r -d '' path; do
-            [[ -f $path ]] || continue
-            case $path in
-            *.bash | packaging/debian/*.postinst | packaging/debian/*.p* | packaging/debian/*.config | packaging/ccp-setup)
-                echo "$path" ;;
-            *.*) ;;
-            *) head -c 64 "$path" | head -n 1 | grep -aqE '^#!.*/(ba|da)?sh' && echo "$path" ;;
-            esac
+            [[ -f $path && ! -L $path ]] || continue
+            [[ $path == *.bash ]] || head -c 64 "$path" | head -n 1 | grep -aqE '^#!.*/(ba|da)?sh' || continue
+            echo "$path"
         done
-    ) | grep -vE '\.(install|docs|manpages|templates|po)$' || true
+    )
 }
 
 format() {
@@ -183,7 +180,7 @@ lint() {
     mapfile -t files < <(c_files)
     in_build_root clang-format --dry-run -Werror "${files[@]}" || failed=1
     mapfile -t files < <(shell_files)
-    in_build_root shellcheck -x "${files[@]}" || failed=1
+    in_build_root shellcheck -x -P SCRIPTDIR "${files[@]}" || failed=1
     mapfile -t files < <(cd "$TOP" && list_sources | tr '\0' '\n' | grep -E '^man/.*\.[1-8]$')
     [[ ${#files[@]} -eq 0 ]] || in_build_root mandoc -T lint -W warning "${files[@]}" || failed=1
     mapfile -t files < <(cd "$TOP" && list_sources | tr '\0' '\n' | grep -E '\.(xml|policy)$')

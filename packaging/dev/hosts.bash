@@ -132,7 +132,13 @@ end_server() {
         group=$hierarchy/ccpd-dev/$name
         [[ -d $group ]] || continue
         [[ ! -e $group/cgroup.kill ]] || echo 1 >"$group/cgroup.kill"
-        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+        # Its processes may still be dying; a server that was booted into their control groups would see them.
+        local tries=100
+        while [[ -d $group ]] && ! find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do
+            [[ $tries -gt 0 ]] || die "processes of the server '$name' do not end" "See $group."
+            tries=$((tries - 1))
+            sleep 0.1
+        done
     done
     rm -rf -- "${RUN:?}/$name"
     discard "$CACHE/hosts/$name"

@@ -50,7 +50,8 @@ static int parse_argv(int argc, char *argv[]) {
         return 1;
 }
 
-static int on_reload(_unused_ sd_event_source *s, _unused_ const struct signalfd_siginfo *si, void *userdata) {
+static int on_reload(
+                _unused_ sd_event_source *s, _unused_ const struct signalfd_siginfo *si, void *userdata) {
         manager_reload(userdata);
         return 0;
 }

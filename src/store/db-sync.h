@@ -19,11 +19,13 @@ typedef struct DbSyncOptions {
         usec_t patience; /* how long a lost connection is tried again; 0: until 'wait' gives up */
 } DbSyncOptions;
 
-/* Connects, and checks that the schema is the one this program knows. StoreUnavailable, Cancelled. */
+/* Connects. StoreUnavailable, Cancelled. */
 int db_sync_open(const DbSyncOptions *options, DbSync **ret, Error *reterr);
 DbSync *db_sync_free(DbSync *db);
 DEFINE_CLEANUP_FUNC(DbSync *, db_sync_free);
 
+/* Checks that the schema is the one this program knows; the daemon is who makes it so. StoreUnavailable. */
+int db_sync_check_schema(DbSync *db, Error *reterr);
 /* Brings the schema up to date. */
 int db_sync_migrate(DbSync *db, Error *reterr);
 

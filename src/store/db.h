@@ -14,7 +14,7 @@ typedef struct DbSlot DbSlot;
 /* Requests that wait or run; further ones are refused (LimitExceeded). */
 #define DB_QUEUE_MAX 4096U
 
-/* The end of a request: r is 0, or negative with 'error' set, which may be moved away. For a transaction that
+/* The end of a request: r is 0 and error NULL, or r negative and error set; that may be moved away. For a transaction that
  * was lost in COMMIT r is DB_OUTCOME_UNKNOWN. */
 typedef void (*DbCallback)(int r, Error *error, void *userdata);
 /* The connection became usable (why: NULL), or is not (why: a sentence). Also called when the reason
@@ -32,8 +32,8 @@ int db_new(sd_event *event, const char *conninfo, Db **ret);
 Db *db_free(Db *db);
 DEFINE_CLEANUP_FUNC(Db *, db_free);
 void db_set_state_callback(Db *db, DbStateCallback callback, void *userdata);
-/* LISTENs on the channels (NULL-terminated, static). */
-void db_set_notify_callback(Db *db, const char *const *channels, DbNotifyCallback callback, void *userdata);
+/* LISTENs on the channels (NULL-terminated; letters and underscores only). 0 or -ENOMEM. */
+int db_set_notify_callback(Db *db, const char *const *channels, DbNotifyCallback callback, void *userdata);
 /* Begins to connect. The result comes by the state callback. */
 int db_start(Db *db);
 

@@ -114,10 +114,6 @@ typedef struct JobRecords {
         JobRecord **items;
         size_t n;
 } JobRecords;
-typedef struct RevisionRecords {
-        RevisionRecord **items;
-        size_t n;
-} RevisionRecords;
 typedef struct SecretRecords {
         SecretRecord *items;
         size_t n;
@@ -125,7 +121,6 @@ typedef struct SecretRecords {
 
 void instance_records_done(InstanceRecords *l);
 void job_records_done(JobRecords *l);
-void revision_records_done(RevisionRecords *l);
 void secret_records_done(SecretRecords *l);
 
 /* The port of a name, 0 if there is none. */

@@ -28,6 +28,8 @@ DEFINE_CLEANUP_FUNC(Settings *, settings_free);
 
 /* Checks one setting as a person gave it; null means "the default again". InvalidArgument. */
 int settings_validate(const char *key, const json_t *value, Error *reterr);
+/* False for a name that only another version knows. */
+bool settings_is_known(const char *key);
 /* Sets one, by the same rules. */
 int settings_set(Settings *s, const char *key, const json_t *value, Error *reterr);
 /* All as an object, the keys and values as above. */

@@ -38,8 +38,8 @@ int job_set_state(DbSync *db, uint64_t id, JobState state, const char *error_nam
 int job_is_cancelled(DbSync *db, uint64_t id, bool *ret, Error *reterr);
 /* The end: see StoreFinish. 0, also if it had come to its end before. */
 int job_finish(DbSync *db, const StoreFinish *finish, Error *reterr);
-/* For the unit's ExecStopPost=: the worker died without a word. Notes why, unless the job is at its end.
- * Returns 1 and the number of attempts so far if it is not and the unit should run again, else 0. */
+/* For the unit's ExecStopPost=: the worker died without a word. Notes why (as Internal, where nothing was noted
+ * before). Returns 0 if the job is at its end, else 1 and the number of attempts so far. */
 int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret_attempt, Error *reterr);
 
 int instance_set_state(DbSync *db, const char *id, InstanceState state, Error *reterr);

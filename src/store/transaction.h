@@ -58,6 +58,7 @@ typedef struct TransactionRun {
         size_t step;
         unsigned conflicts;
         bool again; /* after the roll-back: from the start */
+        bool sent;  /* a step reached the connection */
         int r;      /* the outcome so far */
         Error error;
 } TransactionRun;

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The policy on folders that containers can write. Root in a container is root in a folder that is mounted
+ * there: it can change each file in it, and put links into it. So nothing may lie in such a folder that the
+ * host later opens by its path: not the compose file (it would choose what the next start runs), and nothing
+ * that is mounted, built or read from there (a link would lead the engine to any file of the host). */
+
+#include <errno.h>
+
+#include "path.h"
+#include "policy-check.h"
+#include "strv.h"
+#include "validate.h"
+
+/* Paths of one project; comparing all with all takes the square of it. */
+#define PATHS_MAX 500U
+
+typedef struct HostPath {
+        const char *path;
+        const char *service; /* NULL: of none */
+        const char *what;    /* for the sentence */
+        bool writable;       /* mounted so that a container can write */
+} HostPath;
+
+typedef struct HostPaths {
+        HostPath *items;
+        size_t n, n_allocated;
+} HostPaths;
+
+static void host_paths_done(HostPaths *paths) {
+        free(paths->items);
+}
+
+static int add_path(
+                HostPaths *paths, const char *path, const char *service, const char *what, bool writable) {
+        if (!path)
+                return 0;
+        if (paths->n >= PATHS_MAX)
+                return -E2BIG;
+        if (!GREEDY_REALLOC(paths->items, paths->n_allocated, paths->n + 1))
+                return -ENOMEM;
+
+        paths->items[paths->n++] = (HostPath){ path, service, what, writable };
+        return 0;
+}
+
+static int collect_service(HostPaths *paths, const char *name, const json_t *service) {
+        const json_t *build = json_object_get(service, "build");
+        const char *key;
+        json_t *item;
+        size_t i;
+        int r;
+
+        name = string_is_safe(name) ? name : NULL;
+
+        json_array_foreach(json_object_get(service, "volumes"), i, item) {
+                if (!streq_ptr(json_object_get_string(item, "type"), "bind"))
+                        continue;
+
+                r = add_path(paths, json_object_get_string(item, "source"), name, "The bind mount",
+                                !json_is_true(json_object_get(item, "read_only")));
+                if (r < 0)
+                        return r;
+        }
+
+        r = add_path(paths, json_object_get_string(build, "context"), name, "The build context", false);
+        if (r < 0)
+                return r;
+
+        json_object_foreach(json_object_get(build, "additional_contexts"), key, item) {
+                r = add_path(paths, json_string_value(item), name, "The build context", false);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int collect_paths(PolicyCheck *c, HostPaths *paths) {
+        static const char *const sections[] = { "secrets", "configs" };
+        const char *key;
+        json_t *item;
+        int r;
+
+        json_object_foreach(json_object_get(c->config, "services"), key, item) {
+                r = collect_service(paths, key, item);
+                if (r < 0)
+                        return r;
+        }
+
+        FOREACH_ARRAY(section, sections, ELEMENTSOF(sections)) {
+                json_object_foreach(json_object_get(c->config, *section), key, item) {
+                        r = add_path(paths, json_object_get_string(item, "file"), NULL, "The file", false);
+                        if (r < 0)
+                                return r;
+                }
+        }
+
+        STRV_FOREACH(file, c->input->files) {
+                r = add_path(paths, *file, NULL, "The file", false);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int report_of(PolicyCheck *c, const HostPath *p, const char *sentence, const char *argument) {
+        int r;
+
+        c->service = p->service;
+        r = report(c, POLICY_BIND_OUTSIDE, "%s '%s' %s%s%s.", p->what, TEXT_FOR_ERROR(p->path), sentence,
+                        argument ? " " : "", argument ? TEXT_FOR_ERROR(argument) : "");
+        c->service = NULL;
+        return r;
+}
+
+/* True if who can write at this path can change what compose reads, now or from an older revision. */
+static int holds_compose_file(const PolicyInput *input, const char *path) {
+        const char *const files[] = { input->compose, BLUEPRINT_OVERRIDE_FILE, ".env" };
+        const char *slash = strrchr(input->revision, '/');
+        _cleanup_free_ char *revisions = NULL;
+
+        FOREACH_ARRAY(name, files, ELEMENTSOF(files)) {
+                _cleanup_free_ char *file = NULL;
+
+                file = strjoin(input->revision, "/", *name);
+                if (!file)
+                        return -ENOMEM;
+                if (path_is_beneath(path, file))
+                        return 1;
+        }
+
+        revisions = strndup(input->revision, slash ? (size_t) (slash - input->revision) : 0);
+        if (!revisions)
+                return -ENOMEM;
+
+        return path_is_beneath(revisions, path) && !path_is_beneath(input->revision, path);
+}
+
+static int check_writable(PolicyCheck *c, const HostPaths *paths, const HostPath *writable) {
+        int r;
+
+        r = holds_compose_file(c->input, writable->path);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return report_of(c, writable,
+                                "has files that compose reads; mount it read-only, or a folder in it", NULL);
+
+        FOREACH_ARRAY(p, paths->items, paths->n) {
+                if (streq(p->path, writable->path) || !path_is_beneath(writable->path, p->path))
+                        continue;
+
+                r = report_of(c, p, "lies in a folder that a container can write; mount that one read-only:",
+                                writable->path);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int check_writable_folders(PolicyCheck *c) {
+        _cleanup_(host_paths_done) HostPaths paths = {};
+        int r;
+
+        r = collect_paths(c, &paths);
+        if (r == -E2BIG)
+                return report(c, POLICY_BIND_OUTSIDE, "There are more than %u mounts and files.", PATHS_MAX);
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(p, paths.items, paths.n) {
+                if (!p->writable)
+                        continue;
+
+                r = check_writable(c, &paths, p);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc-util.h"
+#include "ctl.h"
+#include "string-util.h"
+#include "strv.h"
+
+static int get_settings(Ctl *c, json_t **ret, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "GetSettings", &reply, reterr, NULL);
+        if (r < 0)
+                return r;
+
+        r = json_from_message(reply, ret);
+        return r < 0 ? ctl_bad_reply(reterr, r) : 0;
+}
+
+int verb_settings_show(Ctl *c, _unused_ char **args, Error *reterr) {
+        _cleanup_json_ json_t *settings = NULL;
+        const char *key;
+        json_t *value;
+        int r;
+
+        r = get_settings(c, &settings, reterr);
+        if (r < 0)
+                return r;
+        if (ctl_prints_json(c))
+                return ctl_print_json(c, settings);
+
+        ctl_open_pager(c);
+        json_object_foreach(settings, key, value) {
+                _cleanup_free_ char *text = json_to_text(value), *escaped = text ? text_escape(text) : NULL;
+
+                if (!escaped)
+                        return -ENOMEM;
+                (void) printf("%s=%s\n", key, escaped);
+        }
+        return EXIT_DONE;
+}
+
+static int number_parse(const char *s, uint64_t *ret) {
+        if (isempty(s) || s[strspn(s, "0123456789")] != 0)
+                return -EINVAL;
+
+        errno = 0;
+        *ret = strtoull(s, NULL, 10);
+        return -errno;
+}
+
+/* A setting goes out with the type that it has now. One that ccpd does not have goes as text, and ccpd says
+ * which there are. */
+static int append_setting(sd_bus_message *m, const json_t *current, const char *key, const char *value,
+                Error *reterr) {
+        uint64_t number;
+        int b;
+
+        if (json_is_integer(json_object_get(current, key))) {
+                if (number_parse(value, &number) < 0)
+                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s is a number, not '%s'.",
+                                        key, value);
+                return sd_bus_message_append(m, "{sv}", key, "t", number);
+        }
+
+        if (json_is_boolean(json_object_get(current, key))) {
+                b = boolean_parse(value);
+                if (b < 0)
+                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s is yes or no, not '%s'.",
+                                        key, value);
+                return sd_bus_message_append(m, "{sv}", key, "b", b);
+        }
+
+        return sd_bus_message_append(m, "{sv}", key, "s", value);
+}
+
+int verb_settings_set(Ctl *c, char **args, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_json_ json_t *current = NULL;
+        int r;
+
+        r = get_settings(c, &current, reterr);
+        if (r < 0)
+                return r;
+        r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "SetSettings", &m, reterr);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        STRV_FOREACH(arg, args) {
+                _cleanup_free_ char *key = NULL;
+                const char *value;
+
+                r = split_assignment(*arg, &key, &value, reterr);
+                if (r < 0)
+                        return r;
+                r = append_setting(m, current, key, value, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(m);
+        if (r < 0)
+                return r;
+
+        return ctl_send(c, m, NULL, reterr);
+}

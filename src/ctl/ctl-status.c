@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "ctl.h"
+#include "instance.h"
+#include "job-watch.h"
+#include "string-util.h"
+#include "strv.h"
+
+static char *format_since(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(FORMAT_AGO(json_get_number(row, "since")));
+}
+
+static char *format_container(const json_t *row, _unused_ Color *ret_color) {
+        return strndup(json_get_text(row, "container"), 12);
+}
+
+static const ListColumn service_columns[] = {
+        { { "SERVICE", 1 }, "service" },
+        { { "KIND" }, "kind" },
+        { { "STATE" }, "state", format_state },
+        { { "HEALTH" }, "health", format_health },
+        { { "CONTAINER", 1 }, "container", format_container },
+        { { "SINCE" }, "since", format_since },
+};
+
+/* Ports from these ranges speak HTTP; those of databases do not. */
+static bool range_is_web(const char *range) {
+        static const char *const web[] = { "api", "admin", "nginx" };
+
+        return string_table_lookup(web, ELEMENTSOF(web), range) >= 0;
+}
+
+/* The addresses of the instance on this host. The blueprint says which ports are for browsers; without it
+ * there is nothing to say. */
+static void print_local_urls(Ctl *c, const json_t *instance) {
+        const json_t *ports = json_object_get(instance, "ports");
+        _cleanup_json_ json_t *blueprint = NULL;
+        _cleanup_free_ char *path = NULL;
+        _cleanup_error_ Error error = {};
+        json_t *port;
+        size_t i;
+
+        if (ctl_look_up(c, "GetBlueprint", json_get_text(instance, "blueprint"), &path, &error) < 0 ||
+                        ctl_get_all(c, path, CCP_INTERFACE_BLUEPRINT, &blueprint, &error) < 0)
+                return;
+
+        json_array_foreach(json_object_get(blueprint, "ports"), i, port) {
+                const char *name = json_get_text(port, "name");
+                uint64_t number = json_get_number(ports, name);
+                _cleanup_free_ char *url = NULL;
+
+                if (number == 0 || !range_is_web(json_get_text(port, "range")))
+                        continue;
+                if (asprintf(&url, "http://%s:%" PRIu64 "/ (%s)", json_get_text(instance, "bind_address"),
+                                    number, name) >= 0)
+                        print_field("", url);
+        }
+}
+
+static void print_state(const json_t *instance) {
+        const char *state = json_get_text(instance, "state"), *health = json_get_text(instance, "health");
+        usec_t since = json_get_number(instance, "state_changed_at");
+
+        print_label("State");
+        (void) printf("%s%s%s since %s; %s\n", color_on(stdout, color_of_state(state)), state,
+                        color_on(stdout, COLOR_NONE), FORMAT_TIMESTAMP(since), FORMAT_AGO(since));
+        print_label("Health");
+        (void) printf("%s%s%s\n", color_on(stdout, color_of_state(health)), health,
+                        color_on(stdout, COLOR_NONE));
+}
+
+static Color color_of_instance(const json_t *instance) {
+        const char *state = json_get_text(instance, "state"), *health = json_get_text(instance, "health");
+
+        return streq(state, "running") ? color_of_state(health) : color_of_state(state);
+}
+
+static void print_blueprint(const json_t *instance) {
+        _cleanup_free_ char *text = NULL, *features = NULL;
+        const json_t *f = json_object_get(instance, "features");
+
+        if (asprintf(&text, "%s %s, revision %" PRIu64, json_get_text(instance, "blueprint"),
+                            json_get_text(instance, "blueprint_version"),
+                            json_get_number(instance, "revision")) < 0)
+                text = NULL;
+        print_field("Blueprint", text);
+        features = f ? json_to_text(f) : NULL;
+        print_field("Features", features);
+}
+
+/* The job that runs, or the last one: "42 restart, running, step 3 of 4 (start)". */
+static void print_job(const json_t *job) {
+        const json_t *step;
+        uint64_t n = json_get_number(job, "step");
+        const char *state = json_get_text(job, "state");
+
+        step = n > 0 ? json_array_get(json_object_get(job, "steps"), n - 1) : NULL;
+        print_label("Job");
+        (void) printf("%s %s, %s%s%s", json_get_text(job, "id"), json_get_text(job, "kind"),
+                        color_on(stdout, color_of_state(state)), state, color_on(stdout, COLOR_NONE));
+        if (step && !streq(state, "succeeded"))
+                (void) printf(" at step %" PRIu64 " of %zu (%s)", n,
+                                json_array_size(json_object_get(job, "steps")), json_get_text(step, "name"));
+        if (json_get_number(job, "finished_at") > 0)
+                (void) printf("; %s", FORMAT_AGO(json_get_number(job, "finished_at")));
+        (void) putchar('\n');
+
+        print_field("", json_get_text(json_object_get(job, "error"), "message"));
+}
+
+static void print_advice(const json_t *instance, const json_t *job) {
+        const char *slug = json_get_text(instance, "slug"), *state = json_get_text(instance, "state");
+        const char *health = json_get_text(instance, "health"), *id = json_get_text(job, "id");
+
+        if (job && !job_has_ended(job))
+                (void) printf("\nTo see how the job goes: ccpctl job follow %s\n", id);
+        else if (job && streq(json_get_text(job, "state"), "failed"))
+                (void) printf("\nThe job failed: ccpctl job show %s; journalctl CCP_JOB=%s; to try again: "
+                              "ccpctl "
+                              "job retry %s\n",
+                                id, id, id);
+        else if (streq(state, "stopped"))
+                (void) printf("\nTo start it: ccpctl start %s\n", slug);
+        else if (streq(health, "degraded") || streq(health, "unhealthy"))
+                (void) printf("\nWhat its services say: journalctl CCP_INSTANCE=%s -p err\n", slug);
+}
+
+static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
+        const char *const filters[][2] = { { "instance", slug }, {} };
+        _cleanup_json_ json_t *rows = NULL;
+        int r;
+
+        r = ctl_list_rows(c, "ListJobs", filters, 1, &rows, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = json_incref(json_array_get(rows, 0));
+        return 0;
+}
+
+static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
+        const char *slug = json_get_text(instance, "slug"), *domain = json_get_text(instance, "domain");
+        const json_t *services = json_object_get(instance, "services");
+        _cleanup_free_ char *ports = NULL, *name = NULL, *url = NULL;
+        _cleanup_json_ json_t *job = NULL;
+        int r;
+
+        r = get_last_job(c, slug, &job, reterr);
+        if (r < 0)
+                return r;
+
+        ports = json_object_get(instance, "ports") ? json_to_text(json_object_get(instance, "ports")) : NULL;
+        name = text_escape(json_get_text(instance, "name"));
+        url = strjoin("https://", domain, "/");
+        (void) printf("%s%s%s %s - %s\n", color_on(stdout, color_of_instance(instance)), glyph(GLYPH_DOT),
+                        color_on(stdout, COLOR_NONE), slug, strempty(name));
+        print_state(instance);
+        print_field("Error", json_get_text(json_object_get(instance, "error"), "message"));
+        print_field("Domain", domain);
+        print_field("URL", url);
+        print_local_urls(c, instance);
+        print_field("Ports", ports);
+        print_field("Subnet", json_get_text(instance, "subnet"));
+        print_blueprint(instance);
+        print_field("Folder", json_get_text(instance, "directory"));
+        print_field("Slice", json_get_text(instance, "slice"));
+        if (job)
+                print_job(job);
+
+        if (json_array_size(services) > 0) {
+                (void) putchar('\n');
+                r = ctl_print_table(c, services, service_columns, ELEMENTSOF(service_columns));
+                if (r < 0)
+                        return r;
+        }
+        if (!arguments_have(&c->arguments, OPTION(QUIET) | OPTION(NO_LEGEND)))
+                print_advice(instance, job);
+        return 0;
+}
+
+static int show_status(Ctl *c, const char *slug, json_t *all, Error *reterr) {
+        json_t *instance;
+        int r;
+
+        r = ctl_get_instance(c, slug, NULL, &instance, reterr);
+        if (r < 0)
+                return r;
+        if (json_array_append_new(all, instance) < 0)
+                return -ENOMEM;
+        if (ctl_prints_json(c))
+                return 0;
+
+        ctl_open_pager(c);
+        if (json_array_size(all) > 1)
+                (void) putchar('\n');
+        return print_status(c, instance, reterr);
+}
+
+/* Goes on after one that does not exist, like systemctl; the exit code is that of the first failure. */
+int verb_status(Ctl *c, char **args, Error *reterr) {
+        _cleanup_json_ json_t *all = NULL;
+        int code = EXIT_DONE, r;
+
+        all = json_array();
+        if (!all)
+                return -ENOMEM;
+
+        STRV_FOREACH(slug, args) {
+                _cleanup_error_ Error error = {};
+
+                r = show_status(c, *slug, all, &error);
+                if (r >= 0)
+                        continue;
+                if (error_is_away(error.name) || strv_length(args) == 1) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+
+                r = ctl_report(&error, r);
+                code = code == EXIT_DONE ? r : code;
+        }
+
+        if (ctl_prints_json(c)) {
+                r = ctl_print_json(c, strv_length(args) == 1 ? json_array_get(all, 0) : all);
+                if (r != EXIT_DONE)
+                        return r;
+        }
+        return code;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "pager.h"
+#include "string-util.h"
+
+static const Verb verbs[] = {
+        { NULL, NULL, NULL, 0, 0, 0, "Show the fleet at a glance", verb_overview },
+        { NULL, "list", "[PATTERN…]", 0, ARGUMENTS_ANY, OPTION(STATE) | OPTION(HEALTH) | OPTION(BLUEPRINT),
+                        "List instances", verb_list },
+        { NULL, "create", "[SLUG]", 0, 1,
+                        OPTION(BLUEPRINT) | OPTION(DOMAIN) | OPTION(NAME) | OPTION(FEATURE) | OPTION(SET) |
+                                        OPTION(SET_FILE) | OPTION(SOURCE) | OPTION(DRY_RUN),
+                        "Create an instance; without arguments, ask for all of it", verb_create },
+        { NULL, "show", "SLUG…", 1, ARGUMENTS_ANY, OPTION(PROPERTY) | OPTION(VALUE),
+                        "Show all properties of instances", verb_show },
+        { NULL, "status", "SLUG…", 1, ARGUMENTS_ANY, 0, "Show how instances are, for people", verb_status },
+        { NULL, "start", "SLUG", 1, 1, 0, "Start an instance", verb_start },
+        { NULL, "stop", "SLUG", 1, 1, 0, "Stop an instance", verb_stop },
+        { NULL, "restart", "SLUG [SERVICE…]", 1, ARGUMENTS_ANY, 0, "Restart an instance, or services of it",
+                        verb_restart },
+        { NULL, "delete", "SLUG", 1, 1, OPTION(YES), "Delete an instance and all its data", verb_delete },
+        { NULL, "help", "[VERB]", 0, 2, 0, "Show help, or that of a verb", verb_help },
+        { "job", "list", NULL, 0, 0, OPTION(STATE) | OPTION(INSTANCE) | OPTION(KIND) | OPTION(LINES),
+                        "List jobs, newest first", verb_job_list },
+        { "job", "show", "ID", 1, 1, 0, "Show a job and its steps", verb_job_show },
+        { "job", "follow", "ID", 1, 1, 0, "Show how a job goes until it has ended", verb_job_follow },
+        { "job", "cancel", "ID", 1, 1, 0, "Cancel a job and undo what it did", verb_job_cancel },
+        { "job", "retry", "ID", 1, 1, 0, "Run a failed job once more", verb_job_retry },
+        { "blueprint", "list", NULL, 0, 0, 0, "List blueprints", verb_blueprint_list },
+        { "blueprint", "show", "NAME", 1, 1, 0, "Show a blueprint", verb_blueprint_show },
+        { "blueprint", "lint", "FOLDER|NAME", 1, 1, 0, "Check a blueprint, without ccpd",
+                        verb_blueprint_lint },
+        { "blueprint", "render", "TEMPLATE", 1, 1, OPTION(CONTEXT) | OPTION(FORMAT),
+                        "Render a template, without ccpd", verb_blueprint_render },
+        { "port", "list", NULL, 0, 0, 0, "List the ports that instances have", verb_port_list },
+        { "settings", "show", NULL, 0, 0, 0, "Show the settings of ccpd", verb_settings_show },
+        { "settings", "set", "KEY=VALUE…", 1, ARGUMENTS_ANY, 0, "Change settings of ccpd",
+                        verb_settings_set },
+        {},
+};
+
+int verb_help(Ctl *c, char **args, Error *reterr) {
+        return verb_print_help(c->verbs, args, stdout, reterr);
+}
+
+static int print_version(void) {
+        (void) printf("ccpctl %s\n", CCP_VERSION);
+        return EXIT_DONE;
+}
+
+static int run(Ctl *c, int argc, char *argv[], Error *reterr) {
+        const Verb *verb;
+        char **args;
+        int r;
+
+        r = arguments_parse(argc, argv, &c->arguments, reterr);
+        if (r < 0)
+                return r;
+        if (arguments_have(&c->arguments, OPTION(HELP)))
+                return verb_print_help(verbs, c->arguments.words, stdout, reterr);
+        if (arguments_have(&c->arguments, OPTION(VERSION)))
+                return print_version();
+
+        r = verb_find(verbs, &c->arguments, &verb, &args, reterr);
+        return r < 0 ? r : verb->run(c, args, reterr);
+}
+
+/* A full disk must not look like success. */
+static int flush_output(void) {
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return EXIT_DONE;
+
+        (void) fprintf(stderr, "Cannot write the output: %m.\n");
+        return EXIT_FAILED;
+}
+
+int main(int argc, char *argv[]) {
+        _cleanup_ctl_ Ctl c = { .verbs = verbs };
+        _cleanup_error_ Error error = {};
+        int r, code;
+
+        terminal_open();
+
+        r = run(&c, argc, argv, &error);
+        code = flush_output();
+        pager_close();
+        if (r < 0)
+                return ctl_report(&error, r);
+
+        return r != EXIT_DONE ? r : code;
+}

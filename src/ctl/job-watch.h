@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Waiting for a job: subscribed before the call that makes it, so that nothing is missed; goes on when ccpd
+ * is restarted meanwhile; leaves the job alone on Ctrl-C. */
+
+#include "ctl-bus.h"
+
+typedef struct JobWatch JobWatch;
+
+JobWatch *job_watch_free(JobWatch *w);
+DEFINE_CLEANUP_FUNC(JobWatch *, job_watch_free);
+#define _cleanup_job_watch_ _cleanup_(job_watch_freep)
+
+/* Subscribes. */
+int job_watch_new(Ctl *c, JobWatch **ret, Error *reterr);
+/* Shows the job until it has ended. ret_job is the properties that it has then. On SIGINT and SIGTERM it
+ * does not return: it says how to go on with the job, and dies of the signal. */
+int job_watch_run(JobWatch *w, const char *path, json_t **ret_job, Error *reterr);
+
+/* True unless --no-wait was given. */
+bool ctl_waits(const Ctl *c);
+/* The end of every verb that made a job: waits with 'w' (NULL: does not) and prints how it went. Returns the
+ * exit code. 'expected' is the state that is a success. */
+int ctl_finish_job(Ctl *c, JobWatch *w, const char *path, const char *expected, Error *reterr);
+/* Prints what is to be known of a job that has ended otherwise: sentence, step, where to look. */
+void job_print_failure(const json_t *job, FILE *f);
+/* True if a job in this state (of the bus API) has ended. */
+bool job_has_ended(const json_t *job);

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-instance-bus.h"
+
+#include <errno.h>
+
+#include "alloc-util.h"
+#include "bus-auth.h"
+#include "bus-error.h"
+#include "bus-options.h"
+#include "ccpd-manager-bus.h"
+#include "ccpd-manager.h"
+#include "log.h"
+#include "slice.h"
+#include "string-util.h"
+
+#define GETTER(name)                                                                              \
+ static int name(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface, \
+                 const char *property, sd_bus_message *reply, void *userdata,                     \
+                 _unused_ sd_bus_error *reterr)
+
+typedef struct InstanceString {
+        const char *property;
+        size_t offset;
+} InstanceString;
+
+/* Properties that are strings of the record as they are. */
+static const InstanceString instance_strings[] = {
+        { "Slug", offsetof(InstanceRecord, slug) },
+        { "Name", offsetof(InstanceRecord, name) },
+        { "Domain", offsetof(InstanceRecord, domain) },
+        { "Blueprint", offsetof(InstanceRecord, blueprint) },
+        { "BlueprintVersion", offsetof(InstanceRecord, blueprint_version) },
+        { "Engine", offsetof(InstanceRecord, engine) },
+        { "BindAddress", offsetof(InstanceRecord, bind_address) },
+};
+
+GETTER(get_string) {
+        const Instance *i = userdata;
+
+        FOREACH_ARRAY(s, instance_strings, ELEMENTSOF(instance_strings))
+                if (streq(s->property, property))
+                        return sd_bus_message_append(
+                                        reply, "s", strempty(*(char **) ((char *) i->record + s->offset)));
+
+        return -ENXIO;
+}
+
+GETTER(get_id) {
+        (void) property;
+        return sd_bus_message_append(reply, "s", ((Instance *) userdata)->record->id);
+}
+
+GETTER(get_state) {
+        (void) property;
+        return sd_bus_message_append(
+                        reply, "s", instance_state_to_string(((Instance *) userdata)->record->state));
+}
+
+GETTER(get_health) {
+        (void) property;
+        return sd_bus_message_append(reply, "s", health_to_string(((Instance *) userdata)->health));
+}
+
+GETTER(get_time) {
+        const Instance *i = userdata;
+
+        return sd_bus_message_append(reply, "t",
+                        streq(property, "CreatedAt") ? i->record->created_at : i->record->state_changed_at);
+}
+
+GETTER(get_ports) {
+        const Instance *i = userdata;
+        int r;
+
+        (void) property;
+        r = sd_bus_message_open_container(reply, 'a', "{sq}");
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(p, i->record->ports, i->record->n_ports) {
+                r = sd_bus_message_append(reply, "{sq}", p->name, p->number);
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(reply);
+}
+
+GETTER(get_subnet) {
+        const Instance *i = userdata;
+
+        (void) property;
+        return sd_bus_message_append(
+                        reply, "s", i->record->has_subnet ? SUBNET_FORMAT(&i->record->subnet) : "");
+}
+
+GETTER(get_features) {
+        (void) property;
+        return sd_bus_message_append_strv(reply, ((Instance *) userdata)->record->features);
+}
+
+GETTER(get_parameters) {
+        const Instance *i = userdata;
+        const char *key;
+        json_t *value;
+        int r;
+
+        (void) property;
+        r = sd_bus_message_open_container(reply, 'a', "{ss}");
+        if (r < 0)
+                return r;
+        json_object_foreach(i->record->parameters, key, value) {
+                _cleanup_free_ char *text = NULL;
+
+                if (!json_is_string(value)) {
+                        text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+                        if (!text)
+                                return -ENOMEM;
+                }
+                r = sd_bus_message_append(reply, "{ss}", key, text ?: json_string_value(value));
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(reply);
+}
+
+GETTER(get_revision) {
+        (void) property;
+        return sd_bus_message_append(reply, "t", (uint64_t) ((Instance *) userdata)->record->revision);
+}
+
+/* Directory, project and slice follow from the slug. */
+GETTER(get_derived) {
+        const Instance *i = userdata;
+        _cleanup_free_ char *s = NULL;
+        int r;
+
+        if (streq(property, "Slice")) {
+                r = slice_from_slug(i->record->slug, &s);
+                if (r < 0)
+                        return r;
+        } else
+                s = strjoin(streq(property, "Project") ? CCP_PROJECT_PREFIX : CCP_INSTANCES_DIR "/",
+                                i->record->slug);
+        if (!s)
+                return -ENOMEM;
+
+        return sd_bus_message_append(reply, "s", s);
+}
+
+GETTER(get_job) {
+        const Instance *i = userdata;
+        _cleanup_free_ char *job = NULL;
+
+        (void) property;
+        if (i->job) {
+                job = job_path(i->job);
+                if (!job)
+                        return -ENOMEM;
+        }
+        return sd_bus_message_append(reply, "o", job ?: "/");
+}
+
+GETTER(get_error) {
+        const Instance *i = userdata;
+
+        (void) property;
+        return sd_bus_message_append(
+                        reply, "(ss)", strempty(i->record->error_name), strempty(i->record->error_message));
+}
+
+GETTER(get_services) {
+        const Instance *i = userdata;
+        int r;
+
+        (void) property;
+        r = sd_bus_message_open_container(reply, 'a', "(ssssst)");
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(s, i->services, i->n_services) {
+                r = sd_bus_message_append(reply, "(ssssst)", s->name, service_kind_to_string(s->kind),
+                                container_state_to_string(s->observation.state),
+                                container_health_to_string(s->observation.health), strempty(s->container),
+                                s->observation.since);
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(reply);
+}
+
+static void on_job_created(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
+        _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
+        _cleanup_(job_record_freep) JobRecord *taken_job = job;
+        Operation *o = userdata;
+        Manager *m = operation_manager(o);
+        Job *j;
+
+        if (r >= 0 && taken_instance)
+                r = manager_take_instance(m, &taken_instance, NULL);
+        if (r >= 0)
+                r = manager_take_job(m, &taken_job, &j);
+        if (r < 0) {
+                _cleanup_error_ Error e = {};
+
+                if (!error_is_set(error))
+                        (void) error_set_errnof(&e, r, "Cannot follow the job: %m");
+                operation_fail(o, error_is_set(error) ? error : &e);
+                return;
+        }
+
+        job_answer_when_accepted(j, o);
+}
+
+static int check_job_allowed(const Instance *i, JobKind kind, Error *reterr) {
+        int r;
+
+        r = manager_check_store(i->manager, reterr);
+        if (r < 0)
+                return r;
+        r = manager_check_engine(i->manager, reterr);
+        if (r < 0)
+                return r;
+
+        if (i->job)
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "Job %" PRIu64
+                                " (%s) is at work on '%s'. Wait for it (ccpctl job follow %" PRIu64
+                                ") or cancel it (ccpctl job cancel %" PRIu64 ").",
+                                i->job->record->id, job_kind_to_string(i->job->record->kind),
+                                i->record->slug, i->job->record->id, i->job->record->id);
+        if (!instance_state_allows(i->record->state, kind))
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE, "'%s' is %s: %s is not possible now.",
+                                i->record->slug, instance_state_to_string(i->record->state),
+                                job_kind_to_string(kind));
+        return 0;
+}
+
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t uid, const char *user,
+                Operation *o, Error *reterr) {
+        int r;
+
+        r = check_job_allowed(i, kind, reterr);
+        if (r < 0)
+                return r;
+
+        return store_create_job(i->manager->db,
+                        &(StoreJobCreate){
+                                        .instance = i->record->id,
+                                        .kind = kind,
+                                        .spec = spec,
+                                        .started_by = user,
+                                        .started_by_uid = uid,
+                        },
+                        on_job_created, o, NULL, reterr);
+}
+
+static int method_job(sd_bus_message *message, Instance *i, JobKind kind, const char *action, json_t *spec,
+                sd_bus_error *reterr) {
+        _cleanup_(operation_freep) Operation *o = NULL;
+        _cleanup_error_ Error e = {};
+        const char *user;
+        uint32_t uid;
+        int r;
+
+        r = bus_authorize(message, action,
+                        &(AuthDetails){ .instance = i->record->slug, .verb = job_kind_to_string(kind) },
+                        reterr);
+        if (r < 0)
+                return r;
+        r = manager_sender(message, &uid, &user, reterr);
+        if (r < 0)
+                return r;
+
+        r = bus_read_options(message, NULL, 0, NULL, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+
+        o = operation_new(i->manager, message);
+        if (!o)
+                return -ENOMEM;
+
+        r = instance_submit_job(i, kind, spec, uid, user, o, &e);
+        if (r < 0) {
+                operation_fail(TAKE_PTR(o), &e);
+                return 1;
+        }
+
+        TAKE_PTR(o);
+        return 1;
+}
+
+static int method_start(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return method_job(message, userdata, JOB_START, CCP_ACTION_OPERATE, NULL, reterr);
+}
+
+static int method_stop(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return method_job(message, userdata, JOB_STOP, CCP_ACTION_OPERATE, NULL, reterr);
+}
+
+static int method_delete(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return method_job(message, userdata, JOB_DELETE, CCP_ACTION_DELETE, NULL, reterr);
+}
+
+/* The blueprint's services, or those that run where it is gone. */
+static bool instance_knows_service(const Instance *i, const char *name) {
+        const Blueprint *b = blueprint_cache_find(i->manager->blueprints, i->record->blueprint);
+
+        if (b && blueprint_find_service(b, name))
+                return true;
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                if (streq(s->name, name))
+                        return true;
+        return false;
+}
+
+static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        Instance *i = userdata;
+        json_auto_t *spec = NULL, *services = NULL;
+        const char *name;
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_OPERATE,
+                        &(AuthDetails){ .instance = i->record->slug,
+                                        .verb = job_kind_to_string(JOB_RESTART) },
+                        reterr);
+        if (r < 0)
+                return r;
+
+        spec = json_object();
+        services = json_array();
+        if (!spec || !services)
+                return -ENOMEM;
+
+        r = sd_bus_message_enter_container(message, 'a', "s");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read(message, "s", &name)) > 0) {
+                if (json_array_size(services) >= BUS_OPTION_ITEMS_MAX || !instance_knows_service(i, name))
+                        return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                        "'%s' has no service '%.64s'. See: ccpctl status %s",
+                                        i->record->slug, string_is_safe(name) ? name : "?", i->record->slug);
+                if (json_array_append_new(services, json_string(name)) < 0)
+                        return -ENOMEM;
+        }
+        if (r < 0)
+                return r;
+        r = sd_bus_message_exit_container(message);
+        if (r < 0)
+                return r;
+
+        if (json_object_set(spec, "services", services) < 0)
+                return -ENOMEM;
+        return method_job(message, i, JOB_RESTART, CCP_ACTION_OPERATE, spec, reterr);
+}
+
+const sd_bus_vtable instance_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Id", "s", get_id, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Slug", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Name", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Domain", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Blueprint", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BlueprintVersion", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Engine", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("StateChangedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Health", "s", get_health, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Ports", "a{sq}", get_ports, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Subnet", "s", get_subnet, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BindAddress", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Features", "as", get_features, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Parameters", "a{ss}", get_parameters, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Revision", "t", get_revision, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Directory", "s", get_derived, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Project", "s", get_derived, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Slice", "s", get_derived, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Job", "o", get_job, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("CreatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Services", "a(ssssst)", get_services, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+
+        SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                        method_start, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_stop,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_ARGS("as", services, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                        method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
+int instance_object_find(_unused_ sd_bus *bus, const char *path, _unused_ const char *interface,
+                void *userdata, void **ret_found, _unused_ sd_bus_error *reterr) {
+        _cleanup_free_ char *slug = NULL;
+        Instance *i;
+
+        if (sd_bus_path_decode(path, CCP_PATH_INSTANCE, &slug) <= 0)
+                return 0;
+
+        i = instance_find(userdata, slug);
+        if (!i)
+                return 0;
+
+        *ret_found = i;
+        return 1;
+}
+
+int instance_object_enumerate(_unused_ sd_bus *bus, _unused_ const char *prefix, void *userdata,
+                char ***ret_nodes, _unused_ sd_bus_error *reterr) {
+        Manager *m = userdata;
+        char **nodes;
+        size_t n = 0;
+
+        nodes = new0(char *, HASH_COUNT(m->instances) + 1);
+        if (!nodes)
+                return -ENOMEM;
+
+        for (Instance *i = m->instances; i; i = i->hh.next) {
+                nodes[n] = instance_path(i);
+                if (!nodes[n]) {
+                        strv_free(nodes);
+                        return -ENOMEM;
+                }
+                n++;
+        }
+
+        *ret_nodes = nodes;
+        return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* org.changemaker.ccp1.Instance. */
+
+#include <systemd/sd-bus.h>
+
+#include "ccpd-instance.h"
+#include "ccpd-operation.h"
+#include "job-kind.h"
+
+extern const sd_bus_vtable instance_vtable[];
+
+int instance_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                void **ret_found, sd_bus_error *reterr);
+int instance_object_enumerate(
+                sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *reterr);
+
+/* Records a job on the instance and has the operation answered with its path. 0, or fails at once with the
+ * error set: then the operation is still the caller's. spec may be NULL. */
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t uid, const char *user,
+                Operation *o, Error *reterr);

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-instance.h"
+
+#include <systemd/sd-bus.h>
+
+#include "alloc-util.h"
+#include "blueprint-cache.h"
+#include "ccpd-manager.h"
+#include "log.h"
+#include "notify-proto.h"
+#include "string-util.h"
+
+/* More services than any sane blueprint has; a cap on what datagrams can make us keep. */
+#define INSTANCE_SERVICES_MAX 256U
+
+/* A container that ran this long is not in a loop of restarts. */
+#define RESTARTS_FORGOTTEN_USEC (10 * USEC_PER_MINUTE)
+
+static void instance_service_done(InstanceService *s) {
+        free(s->name);
+        free(s->container);
+}
+
+int instance_new(Manager *m, InstanceRecord **record, Instance **ret) {
+        Instance *i;
+
+        i = new0(Instance, 1);
+        if (!i)
+                return -ENOMEM;
+
+        i->manager = m;
+        i->record = TAKE_PTR(*record);
+        HASH_ADD_KEYPTR(hh, m->instances, i->record->slug, strlen(i->record->slug), i);
+        HASH_ADD_KEYPTR(hh_id, m->instances_by_id, i->record->id, strlen(i->record->id), i);
+        m->changed = true;
+        (void) instance_update_health(i);
+
+        *ret = i;
+        return 0;
+}
+
+Instance *instance_free(Instance *i) {
+        if (!i)
+                return NULL;
+
+        HASH_DEL(i->manager->instances, i);
+        HASH_DELETE(hh_id, i->manager->instances_by_id, i);
+        i->manager->changed = true;
+
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                instance_service_done(s);
+        free(i->services);
+        instance_record_free(i->record);
+        return mfree(i);
+}
+
+Instance *instance_find(const Manager *m, const char *slug) {
+        Instance *i;
+
+        HASH_FIND_STR(m->instances, slug, i);
+        return i;
+}
+
+Instance *instance_find_by_id(const Manager *m, const char *id) {
+        Instance *i;
+
+        HASH_FIND(hh_id, m->instances_by_id, id, strlen(id), i);
+        return i;
+}
+
+char *instance_path(const Instance *i) {
+        char *path;
+
+        return sd_bus_path_encode(CCP_PATH_INSTANCE, i->record->slug, &path) < 0 ? NULL : path;
+}
+
+void instance_set_changed(Instance *i) {
+        i->changed = true;
+        i->manager->changed = true;
+        manager_queue_emit(i->manager);
+}
+
+void instance_update(Instance *i, InstanceRecord **record) {
+        /* The tables are keyed by strings of the record. Slug and id never change. */
+        HASH_DEL(i->manager->instances, i);
+        HASH_DELETE(hh_id, i->manager->instances_by_id, i);
+
+        instance_record_free(i->record);
+        i->record = TAKE_PTR(*record);
+
+        HASH_ADD_KEYPTR(hh, i->manager->instances, i->record->slug, strlen(i->record->slug), i);
+        HASH_ADD_KEYPTR(hh_id, i->manager->instances_by_id, i->record->id, strlen(i->record->id), i);
+
+        (void) instance_update_health(i);
+        instance_set_changed(i);
+}
+
+static InstanceService *instance_find_service(Instance *i, const char *name) {
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                if (streq(s->name, name))
+                        return s;
+
+        return NULL;
+}
+
+static int instance_add_service(Instance *i, const char *name, InstanceService **ret) {
+        InstanceService *s;
+        char *copy;
+
+        if (i->n_services >= INSTANCE_SERVICES_MAX)
+                return -E2BIG;
+        if (!GREEDY_REALLOC(i->services, i->n_services_allocated, i->n_services + 1))
+                return -ENOMEM;
+
+        copy = strdup(name);
+        if (!copy)
+                return -ENOMEM;
+
+        s = i->services + i->n_services++;
+        *s = (InstanceService){
+                .name = copy,
+                .kind = blueprint_cache_service_kind(i->manager->blueprints, i->record->blueprint, name),
+        };
+        *ret = s;
+        return 0;
+}
+
+static void instance_remove_service(Instance *i, InstanceService *s) {
+        instance_service_done(s);
+        *s = i->services[--i->n_services];
+}
+
+/* An end that nobody asked for counts; a long quiet run forgets those before it. */
+static unsigned count_restarts(const InstanceService *s, const NotifyMessage *m) {
+        const HealthObservation *o = &s->observation;
+
+        if (!streq_ptr(s->container, m->container) || o->state != CONTAINER_RUNNING)
+                return streq_ptr(s->container, m->container) ? o->n_restarts : 0;
+        if (m->since > o->since && m->since - o->since > RESTARTS_FORGOTTEN_USEC)
+                return 0;
+        return IN_SET(m->state, CONTAINER_EXITED, CONTAINER_RESTARTING) ? o->n_restarts + 1 : o->n_restarts;
+}
+
+int instance_update_service(Instance *i, const NotifyMessage *m) {
+        InstanceService *s;
+        unsigned n_restarts;
+        int r;
+
+        s = instance_find_service(i, m->service);
+        if (m->state == CONTAINER_REMOVED) {
+                /* The end of a container that was replaced already says nothing. */
+                if (s && streq_ptr(s->container, m->container)) {
+                        instance_remove_service(i, s);
+                        (void) instance_update_health(i);
+                        instance_set_changed(i);
+                }
+                return 0;
+        }
+
+        if (!s) {
+                r = instance_add_service(i, m->service, &s);
+                if (r < 0)
+                        return r;
+        }
+
+        n_restarts = count_restarts(s, m);
+        r = free_and_strdup(&s->container, m->container);
+        if (r < 0)
+                return r;
+
+        s->listed = true;
+        s->observation = (HealthObservation){
+                .exists = true,
+                .state = m->state,
+                .health = m->health,
+                .exit_code = m->exit_code,
+                .since = m->since ?: now(CLOCK_REALTIME),
+                .n_restarts = n_restarts,
+        };
+        (void) instance_update_health(i);
+        instance_set_changed(i);
+        return 0;
+}
+
+void instance_begin_list(Instance *i) {
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                s->listed = false;
+}
+
+void instance_end_list(Instance *i) {
+        for (size_t k = i->n_services; k > 0; k--)
+                if (!i->services[k - 1].listed) {
+                        instance_remove_service(i, i->services + k - 1);
+                        instance_set_changed(i);
+                }
+
+        (void) instance_update_health(i);
+}
+
+bool instance_update_health(Instance *i) {
+        HealthVerdict verdicts[INSTANCE_SERVICES_MAX];
+        usec_t realtime = now(CLOCK_REALTIME);
+        bool waiting = false;
+        Health health;
+
+        /* Of an instance that is not meant to run nothing can be said. */
+        if (!IN_SET(i->record->state, INSTANCE_RUNNING, INSTANCE_PROVISIONING, INSTANCE_UPDATING))
+                health = HEALTH_UNKNOWN;
+        else {
+                for (size_t k = 0; k < i->n_services; k++) {
+                        const InstanceService *s = i->services + k;
+                        HealthJudgement judgement = health_judge(s->kind, &s->observation, realtime);
+
+                        verdicts[k] = (HealthVerdict){ .kind = s->kind, .verdict = judgement.verdict };
+                        /* A healthcheck is told by an event; the end of the settling time is not. */
+                        waiting = waiting ||
+                                        (judgement.verdict == VERDICT_WAITING &&
+                                                        s->observation.health == CONTAINER_HEALTH_NONE);
+                }
+                health = health_summarize(verdicts, i->n_services);
+
+                /* It should run, and nothing of it is there. */
+                if (i->n_services == 0 && i->record->state == INSTANCE_RUNNING &&
+                                i->manager->engine_state == ENGINE_AVAILABLE)
+                        health = HEALTH_UNHEALTHY;
+        }
+
+        if (i->manager->engine_state == ENGINE_UNAVAILABLE)
+                health = HEALTH_UNKNOWN;
+
+        if (health != i->health) {
+                i->health = health;
+                instance_set_changed(i);
+        }
+
+        return waiting;
+}

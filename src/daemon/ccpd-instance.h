@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* An instance as the daemon knows it: its record, and what its containers do. */
+
+#include <uthash.h>
+
+#include "container-state.h"
+#include "health.h"
+#include "records.h"
+
+typedef struct Manager Manager;
+typedef struct Job Job;
+typedef struct Instance Instance;
+
+typedef struct InstanceService {
+        char *name;
+        ServiceKind kind;
+        char *container; /* id; NULL as long as there is none */
+        HealthObservation observation;
+        bool listed; /* seen in the list that ccp-watch is sending */
+} InstanceService;
+
+struct Instance {
+        Manager *manager;
+        InstanceRecord *record;
+        UT_hash_handle hh, hh_id;
+
+        InstanceService *services;
+        size_t n_services, n_services_allocated;
+        Health health;
+        Job *job; /* the one that is on it, NULL if none */
+
+        bool announced; /* InterfacesAdded was sent */
+        bool changed;
+};
+
+/* Takes the record. The manager owns the instance. */
+int instance_new(Manager *m, InstanceRecord **record, Instance **ret);
+Instance *instance_free(Instance *i);
+
+Instance *instance_find(const Manager *m, const char *slug);
+Instance *instance_find_by_id(const Manager *m, const char *id);
+
+/* Replaces the record. */
+void instance_update(Instance *i, InstanceRecord **record);
+
+/* Notes what a container of it does: 'm' is of the type NOTIFY_CONTAINER. */
+typedef struct NotifyMessage NotifyMessage;
+int instance_update_service(Instance *i, const NotifyMessage *message);
+/* Around a full list of containers: what was not in it is gone. */
+void instance_begin_list(Instance *i);
+void instance_end_list(Instance *i);
+
+/* Judges anew. Returns true if time alone may change the verdict: to be called again later. */
+bool instance_update_health(Instance *i);
+
+/* To be announced. */
+void instance_set_changed(Instance *i);
+
+/* Path of its object; NULL when out of memory. */
+char *instance_path(const Instance *i);

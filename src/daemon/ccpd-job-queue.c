@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-job-queue.h"
+
+#include <inttypes.h>
+
+#include "alloc-util.h"
+#include "ccpd-manager.h"
+#include "log.h"
+#include "string-util.h"
+
+/* A worker that ends without an end of its job is started again this often. Crashes are not among these:
+ * they are PID 1's to restart, and the worker's to count (JOB_ATTEMPTS_MAX). */
+#define JOB_STARTS_MAX 5U
+#define JOB_RESTART_DELAY_USEC (2 * USEC_PER_SEC)
+
+static void job_start(Job *j);
+
+/* Answers the call that made the job. 'error' NULL: with the paths. */
+static void job_answer(Job *j, const Error *error) {
+        _cleanup_free_ char *path = NULL, *instance = NULL;
+        Operation *o = TAKE_PTR(j->operation);
+
+        if (!o)
+                return;
+        if (error) {
+                operation_fail(o, error);
+                return;
+        }
+
+        /* Whoever gets the path must have seen the object. */
+        manager_emit_changes(j->manager);
+
+        path = job_path(j);
+        if (sd_bus_path_encode(CCP_PATH_INSTANCE, j->record->slug, &instance) < 0 || !path) {
+                operation_free(o);
+                return;
+        }
+
+        if (sd_bus_message_is_method_call(operation_message(o), CCP_INTERFACE_MANAGER, "CreateInstance") > 0)
+                operation_reply(o, "oo", instance, path);
+        else
+                operation_reply(o, "o", path);
+}
+
+static void on_job_given_up(int r, JobRecord *record, Error *error, void *userdata) {
+        _cleanup_(job_record_freep) JobRecord *taken = record;
+
+        if (r < 0)
+                log_warning("Failed to record the end of a job, it will be tried again: %s",
+                                strempty(error->message));
+        else if (taken && manager_take_job(userdata, &taken, NULL) < 0)
+                log_oom();
+}
+
+/* The end of a job that no worker will end. Nothing was made as long as no worker claimed it; else what it
+ * made stays visible, under the instance's state "failed". */
+static void job_give_up(Job *j, const Error *error) {
+        StoreFinish finish = {
+                .job = j->record->id,
+                .state = JOB_FAILED,
+                .error_name = error->name,
+                .error_message = error->message,
+                .end = j->record->attempt > 0                   ? STORE_END_STATE
+                                : j->record->kind == JOB_CREATE ? STORE_END_RELEASE
+                                                                : STORE_END_BEFORE,
+                .instance_state = INSTANCE_FAILED,
+        };
+        _cleanup_error_ Error e = {};
+        int r;
+
+        log_error("Job %" PRIu64 " (%s of '%s') can't be run: %s", j->record->id,
+                        job_kind_to_string(j->record->kind), j->record->slug, error->message);
+
+        r = store_finish_job(j->manager->db, &finish, on_job_given_up, j->manager, NULL, &e);
+        if (r < 0)
+                log_warning("Failed to record the end of job %" PRIu64 ", it will be tried again: %s",
+                                j->record->id, e.message);
+        job_answer(j, error);
+}
+
+/* What became of a worker that did not start, or ended: the record tells. */
+static void on_job_examined(int r, JobRecord *record, Error *error, void *userdata) {
+        Manager *m = userdata;
+        _cleanup_(job_record_freep) JobRecord *taken = record;
+        _cleanup_error_ Error e = {};
+        Job *j;
+
+        if (r < 0) {
+                log_debug("Failed to read a job, waiting for the store: %s", error->message);
+                return;
+        }
+
+        j = record ? job_find(m, record->id) : NULL;
+        if (!j)
+                return;
+
+        j->examining = false;
+        job_update(j, &taken);
+        if (job_state_is_final(j->record->state)) {
+                (void) error_setf(&e, error_name_intern(j->record->error_name), "%s",
+                                j->record->error_message ?: "The job failed.");
+                job_answer(j, j->record->state == JOB_SUCCEEDED ? NULL : &e);
+                return;
+        }
+        if (j->unit_active)
+                return;
+
+        if (error_is_set(&j->start_error) || j->n_starts >= JOB_STARTS_MAX) {
+                if (error_is_set(&j->start_error))
+                        error_move(&e, &j->start_error);
+                else
+                        (void) error_setf(&e, CCP_ERROR_INTERNAL,
+                                        "Its worker ended %u times without a result. See: journalctl "
+                                        "CCP_JOB=%" PRIu64,
+                                        j->n_starts, j->record->id);
+                job_give_up(j, &e);
+                return;
+        }
+
+        j->not_before = now(CLOCK_MONOTONIC) + JOB_RESTART_DELAY_USEC;
+        job_queue_dispatch(m);
+}
+
+static void job_examine(Job *j) {
+        _cleanup_error_ Error e = {};
+
+        /* When the store comes back everything is examined. */
+        j->examining = true;
+        if (store_load_job(j->manager->db, j->record->id, on_job_examined, j->manager, NULL, &e) < 0)
+                log_debug("Job %" PRIu64 " is examined when the store is back: %s", j->record->id,
+                                e.message);
+}
+
+static void on_job_started(const Error *error, void *userdata) {
+        Job *j = userdata;
+
+        j->start_request = NULL;
+        if (!error) {
+                job_answer(j, NULL);
+                return;
+        }
+
+        j->unit_active = false;
+
+        /* The system goes down: the job is resumed when it is up again. */
+        if (streq(error->name, CCP_ERROR_BUSY)) {
+                j->not_before = USEC_INFINITY;
+                job_answer(j, error);
+                return;
+        }
+
+        error_done(&j->start_error);
+        (void) error_setf(&j->start_error, error->name, "%s", error->message);
+        job_examine(j);
+        job_queue_dispatch(j->manager);
+}
+
+static void job_start(Job *j) {
+        char unit[JOB_UNIT_MAX];
+        int r;
+
+        j->unit_active = true;
+        j->n_starts++;
+        r = unit_client_start(j->manager->units, job_unit(j, unit), on_job_started, j, &j->start_request);
+        if (r < 0) {
+                _cleanup_error_ Error e = {};
+
+                (void) error_set_errnof(&e, r, "Cannot ask systemd to start '%s': %m", unit);
+                on_job_started(&e, j);
+        }
+}
+
+static int on_retry(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        job_queue_dispatch(userdata);
+        return 0;
+}
+
+/* Looks again at a time (monotonic). */
+static void job_queue_retry_at(Manager *m, usec_t at) {
+        int r;
+
+        if (m->retry_source) {
+                r = sd_event_source_set_time(m->retry_source, at);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(m->retry_source, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time(m->event, &m->retry_source, CLOCK_MONOTONIC, at, 0, on_retry, m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer for waiting jobs: %m");
+}
+
+void job_queue_dispatch(Manager *m) {
+        usec_t retry_at = USEC_INFINITY, monotonic = now(CLOCK_MONOTONIC);
+        unsigned n_active = 0;
+        Job *j, *next;
+
+        /* Workers need the store, and what runs already must be known. */
+        if (!m->units_listed || !db_is_available(m->db) || !m->loaded)
+                return;
+
+        for (j = m->jobs; j; j = j->hh.next)
+                n_active += j->unit_active;
+
+        for (j = m->jobs; j; j = next) {
+                next = j->hh.next;
+                if (job_state_is_final(j->record->state) || j->unit_active || j->examining)
+                        continue;
+                if (j->not_before > monotonic)
+                        retry_at = MIN(retry_at, j->not_before);
+                else if (n_active < m->settings->job_concurrency) {
+                        n_active++;
+                        job_start(j);
+                } else
+                        /* It waits for others: its caller does not have to. */
+                        job_answer(j, NULL);
+        }
+
+        if (retry_at != USEC_INFINITY)
+                job_queue_retry_at(m, retry_at);
+}
+
+void job_queue_unit_ended(Job *j) {
+        if (!j->unit_active || j->start_request)
+                return;
+
+        j->unit_active = false;
+        job_examine(j);
+        job_queue_dispatch(j->manager);
+}
+
+void job_queue_ended(Job *j) {
+        /* Its unit may still be ending; it does no more work. */
+        j->n_starts = 0;
+        job_queue_dispatch(j->manager);
+}
+
+static void on_job_stopped(const Error *error, void *userdata) {
+        Job *j = userdata;
+
+        j->stop_request = NULL;
+        if (error)
+                log_warning("Failed to stop the worker of job %" PRIu64 ": %s", j->record->id,
+                                error->message);
+}
+
+void job_queue_cancel(Job *j) {
+        char unit[JOB_UNIT_MAX];
+        int r;
+
+        if (job_state_is_final(j->record->state))
+                return;
+        if (!j->unit_active) {
+                /* Before its turn: others wait for work, this one for its end. */
+                if (j->manager->units_listed && db_is_available(j->manager->db))
+                        job_start(j);
+                return;
+        }
+        if (j->stop_request)
+                return;
+
+        r = unit_client_stop(j->manager->units, job_unit(j, unit), on_job_stopped, j, &j->stop_request);
+        if (r < 0)
+                log_warning_errno(r, "Failed to ask systemd to stop '%s': %m", unit);
+}

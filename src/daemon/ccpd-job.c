@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-job.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <systemd/sd-bus.h>
+
+#include "alloc-util.h"
+#include "ccpd-job-queue.h"
+#include "ccpd-manager.h"
+#include "string-util.h"
+
+static int job_compare(const Job *a, const Job *b) {
+        return a->record->id < b->record->id ? -1 : a->record->id > b->record->id;
+}
+
+int job_new(Manager *m, JobRecord **record, Job **ret) {
+        Instance *i;
+        Job *j;
+
+        j = new0(Job, 1);
+        if (!j)
+                return -ENOMEM;
+
+        j->manager = m;
+        j->record = TAKE_PTR(*record);
+        HASH_ADD_INORDER(hh, m->jobs, record->id, sizeof(j->record->id), j, job_compare);
+
+        i = instance_find_by_id(m, j->record->instance);
+        if (i && !job_state_is_final(j->record->state)) {
+                i->job = j;
+                instance_set_changed(i);
+        }
+        /* What ended before we looked was announced to those who looked then. */
+        j->removed_sent = job_state_is_final(j->record->state);
+        m->changed = true;
+
+        *ret = j;
+        return 0;
+}
+
+Job *job_free(Job *j) {
+        Instance *i;
+
+        if (!j)
+                return NULL;
+
+        HASH_DEL(j->manager->jobs, j);
+        i = instance_find_by_id(j->manager, j->record->instance);
+        if (i && i->job == j)
+                i->job = NULL;
+
+        unit_request_free(j->start_request);
+        unit_request_free(j->stop_request);
+        operation_free(j->operation);
+        error_done(&j->start_error);
+        job_record_free(j->record);
+        free(j->message);
+        return mfree(j);
+}
+
+Job *job_find(const Manager *m, uint64_t id) {
+        Job *j;
+
+        HASH_FIND(hh, m->jobs, &id, sizeof(id), j);
+        return j;
+}
+
+void job_set_changed(Job *j) {
+        j->changed = true;
+        manager_queue_emit(j->manager);
+}
+
+static void job_ended(Job *j) {
+        Instance *i;
+
+        i = instance_find_by_id(j->manager, j->record->instance);
+        if (i && i->job == j) {
+                i->job = NULL;
+                instance_set_changed(i);
+        }
+        j->manager->changed = true;
+        job_set_changed(j);
+        job_queue_ended(j);
+}
+
+void job_update(Job *j, JobRecord **record) {
+        bool was_final = job_state_is_final(j->record->state);
+
+        HASH_DEL(j->manager->jobs, j);
+        job_record_free(j->record);
+        j->record = TAKE_PTR(*record);
+        HASH_ADD_INORDER(hh, j->manager->jobs, record->id, sizeof(j->record->id), j, job_compare);
+
+        if (!was_final && job_state_is_final(j->record->state))
+                job_ended(j);
+        job_set_changed(j);
+}
+
+void job_update_progress(Job *j, int percent, const char *message) {
+        if (job_state_is_final(j->record->state))
+                return;
+
+        if (percent >= 0)
+                j->percent = MIN(percent, 100);
+        if (message)
+                (void) free_and_strdup(&j->message, message);
+        job_set_changed(j);
+}
+
+double job_progress(const Job *j) {
+        if (j->record->state == JOB_SUCCEEDED)
+                return 1.0;
+
+        /* Steps that are done count even if the datagram that said so was lost. */
+        for (size_t k = 0; k < j->record->n_steps; k++)
+                if (!IN_SET(j->record->steps[k].state, STEP_DONE, STEP_SKIPPED))
+                        return MAX((double) j->percent / 100.0, job_kind_progress(j->record->kind, k, 0.0));
+
+        return (double) j->percent / 100.0;
+}
+
+unsigned job_current_step(const Job *j) {
+        for (size_t k = 0; k < j->record->n_steps; k++)
+                if (IN_SET(j->record->steps[k].state, STEP_RUNNING, STEP_UNDOING))
+                        return j->record->steps[k].number;
+
+        return 0;
+}
+
+const char *job_unit(const Job *j, char buf[static JOB_UNIT_MAX]) {
+        (void) snprintf(buf, JOB_UNIT_MAX, "ccp-job@%" PRIu64 ".service", j->record->id);
+        return buf;
+}
+
+uint64_t job_id_from_unit(const char *unit) {
+        const char *s = startswith(unit, "ccp-job@");
+        char *end;
+        uint64_t id;
+
+        /* strtoull() takes signs and blanks too. */
+        if (!s || s[0] < '1' || s[0] > '9')
+                return 0;
+
+        errno = 0;
+        id = strtoull(s, &end, 10);
+        return errno == 0 && streq(end, ".service") ? id : 0;
+}
+
+char *job_path(const Job *j) {
+        char *path;
+
+        return asprintf(&path, CCP_PATH_JOB "/%" PRIu64, j->record->id) < 0 ? NULL : path;
+}
+
+void job_answer_when_accepted(Job *j, Operation *o) {
+        operation_free(j->operation);
+        j->operation = o;
+        job_queue_dispatch(j->manager);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A job as the daemon knows it: its record, the unit that does it, and who waits for it. No work is done
+ * here. */
+
+#include <uthash.h>
+
+#include "ccpd-operation.h"
+#include "records.h"
+#include "unit-client.h"
+
+typedef struct Manager Manager;
+typedef struct Job Job;
+
+#define JOB_UNIT_MAX 64U
+/* A job's id in text, as it is on the bus: JavaScript would lose digits of a number. */
+#define DECIMAL_ID_MAX 24U
+
+struct Job {
+        Manager *manager;
+        JobRecord *record;
+        UT_hash_handle hh;
+
+        /* How far it is, from its datagrams; 0 to 100 */
+        int percent;
+        char *message;
+
+        bool unit_active; /* it was asked to start, or is known to run */
+        bool examining;   /* its record is being read: until then it is not started again */
+        unsigned n_starts;
+        usec_t not_before; /* of the next start, monotonic */
+        UnitRequest *start_request, *stop_request;
+        Operation *operation; /* the call that made it, until the worker has accepted it */
+        Error start_error;
+
+        bool announced, changed, removed_sent;
+};
+
+/* Takes the record. The manager owns the job. */
+int job_new(Manager *m, JobRecord **record, Job **ret);
+Job *job_free(Job *j);
+
+Job *job_find(const Manager *m, uint64_t id);
+
+/* Replaces the record; follows what changed with it. */
+void job_update(Job *j, JobRecord **record);
+void job_update_progress(Job *j, int percent, const char *message);
+void job_set_changed(Job *j);
+
+/* Share done, 0 to 1. */
+double job_progress(const Job *j);
+/* Number of the step that runs, 1-based, 0 if none. */
+unsigned job_current_step(const Job *j);
+
+const char *job_unit(const Job *j, char buf[static JOB_UNIT_MAX]);
+/* The job of a unit's name, 0 if it is none. */
+uint64_t job_id_from_unit(const char *unit);
+/* Path of its object; NULL when out of memory. */
+char *job_path(const Job *j);
+
+/* Has the call that made the job answered: once its worker accepted it, or at once if it must wait for
+ * others. Takes the operation. */
+void job_answer_when_accepted(Job *j, Operation *o);

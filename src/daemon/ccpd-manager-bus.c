@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-manager-bus.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+
+#include "alloc-util.h"
+#include "bus-auth.h"
+#include "bus-error.h"
+#include "bus-object.h"
+#include "bus-options.h"
+#include "ccpd-blueprint-bus.h"
+#include "ccpd-create.h"
+#include "ccpd-instance-bus.h"
+#include "ccpd-job-bus.h"
+#include "ccpd-job-queue.h"
+#include "log.h"
+#include "string-util.h"
+#include "validate.h"
+
+#define LIST_LIMIT_MAX 1000U
+
+int manager_sender(sd_bus_message *message, uint32_t *ret_uid, const char **ret_user, sd_bus_error *reterr) {
+        uid_t uid;
+        int r;
+
+        r = bus_sender_uid(message, &uid);
+        if (r < 0)
+                return sd_bus_error_set_errnof(reterr, r, "Cannot tell who calls.");
+
+        /* Only root gets here; a name service, which could block, is not asked for that. */
+        *ret_uid = uid;
+        *ret_user = uid == 0 ? "root" : "";
+        return 0;
+}
+
+/* --- properties --- */
+
+static int get_version(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                _unused_ const char *property, sd_bus_message *reply, _unused_ void *userdata,
+                _unused_ sd_bus_error *reterr) {
+        return sd_bus_message_append(reply, "s", CCP_VERSION);
+}
+
+static int get_store_state(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                _unused_ const char *property, sd_bus_message *reply, void *userdata,
+                _unused_ sd_bus_error *reterr) {
+        const Manager *m = userdata;
+
+        return sd_bus_message_append(
+                        reply, "s", m->loaded && db_is_available(m->db) ? "available" : "unavailable");
+}
+
+static int get_engine_state(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                _unused_ const char *property, sd_bus_message *reply, void *userdata,
+                _unused_ sd_bus_error *reterr) {
+        return sd_bus_message_append(
+                        reply, "s", engine_state_to_string(((Manager *) userdata)->engine_state));
+}
+
+/* What each counter counts: instances in a state or of a health; neither: all. */
+static const struct {
+        const char *property;
+        InstanceState state;
+        Health health;
+} counters[] = {
+        { "NInstances", _INSTANCE_STATE_INVALID, _HEALTH_INVALID },
+        { "NRunning", INSTANCE_RUNNING, _HEALTH_INVALID },
+        { "NStopped", INSTANCE_STOPPED, _HEALTH_INVALID },
+        { "NFailed", INSTANCE_FAILED, _HEALTH_INVALID },
+        { "NHealthy", _INSTANCE_STATE_INVALID, HEALTH_HEALTHY },
+        { "NDegraded", _INSTANCE_STATE_INVALID, HEALTH_DEGRADED },
+        { "NUnhealthy", _INSTANCE_STATE_INVALID, HEALTH_UNHEALTHY },
+};
+
+static int get_counter(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                const char *property, sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
+        const Manager *m = userdata;
+        uint32_t n = 0;
+
+        FOREACH_ARRAY(c, counters, ELEMENTSOF(counters)) {
+                if (!streq(c->property, property))
+                        continue;
+                for (const Instance *i = m->instances; i; i = i->hh.next)
+                        n += (c->state < 0 || i->record->state == c->state) &&
+                                        (c->health < 0 || i->health == c->health);
+        }
+
+        return sd_bus_message_append(reply, "u", n);
+}
+
+static int get_n_jobs(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                _unused_ const char *property, sd_bus_message *reply, void *userdata,
+                _unused_ sd_bus_error *reterr) {
+        const Manager *m = userdata;
+        uint32_t n = 0;
+
+        for (const Job *j = m->jobs; j; j = j->hh.next)
+                n += !job_state_is_final(j->record->state);
+
+        return sd_bus_message_append(reply, "u", n);
+}
+
+/* --- looking up --- */
+
+/* Before the records were read nobody can say what is there. */
+static int check_loaded(const Manager *m, sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+
+        if (m->loaded)
+                return 0;
+
+        (void) manager_check_store(m, &e);
+        return bus_error_move(reterr, &e);
+}
+
+static int method_get_instance(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_free_ char *path = NULL;
+        const char *slug;
+        Instance *i;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &slug);
+        if (r < 0)
+                return r;
+        r = bus_authorize(
+                        message, CCP_ACTION_VIEW, &(AuthDetails){ .instance = slug, .verb = "get" }, reterr);
+        if (r < 0)
+                return r;
+        r = check_loaded(userdata, reterr);
+        if (r < 0)
+                return r;
+
+        i = instance_find(userdata, slug);
+        if (!i)
+                return sd_bus_error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
+                                "There is no instance '%s'. See: ccpctl list", TEXT_FOR_ERROR(slug));
+
+        path = instance_path(i);
+        if (!path)
+                return -ENOMEM;
+        return sd_bus_reply_method_return(message, "o", path);
+}
+
+static int method_get_job(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_free_ char *path = NULL, *full = NULL;
+        const char *id;
+        void *found;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &id);
+        if (r < 0)
+                return r;
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-job" }, reterr);
+        if (r < 0)
+                return r;
+        r = check_loaded(userdata, reterr);
+        if (r < 0)
+                return r;
+
+        full = strjoin(CCP_PATH_JOB "/", id);
+        if (!full)
+                return -ENOMEM;
+        if (job_object_find(NULL, full, NULL, userdata, &found, NULL) <= 0)
+                return sd_bus_error_setf(reterr, CCP_ERROR_NO_SUCH_JOB,
+                                "There is no job '%s' among the running and the last %u. See: ccpctl job "
+                                "list",
+                                TEXT_FOR_ERROR(id), JOB_OBJECTS_MAX);
+
+        path = job_path(found);
+        if (!path)
+                return -ENOMEM;
+        return sd_bus_reply_method_return(message, "o", path);
+}
+
+static int method_get_blueprint(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_free_ char *path = NULL;
+        Manager *m = userdata;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &name);
+        if (r < 0)
+                return r;
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-blueprint" }, reterr);
+        if (r < 0)
+                return r;
+
+        r = blueprint_cache_refresh(m->blueprints);
+        if (r < 0)
+                return sd_bus_error_set_errnof(reterr, r, "Cannot read the blueprints.");
+
+        FOREACH_ARRAY(e, m->blueprints->entries, m->blueprints->n_entries)
+                if (streq(e->name, name) && !e->blueprint)
+                        return sd_bus_error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID, "%s",
+                                        strempty(e->error.message));
+        if (!blueprint_cache_find(m->blueprints, name))
+                return sd_bus_error_setf(reterr, CCP_ERROR_NO_SUCH_BLUEPRINT,
+                                "There is no blueprint '%s'. See: ccpctl blueprint list",
+                                TEXT_FOR_ERROR(name));
+
+        r = sd_bus_path_encode(CCP_PATH_BLUEPRINT, name, &path);
+        if (r < 0)
+                return r;
+        return sd_bus_reply_method_return(message, "o", path);
+}
+
+/* --- lists --- */
+
+static int check_page(uint64_t limit, sd_bus_error *reterr) {
+        if (limit == 0 || limit > LIST_LIMIT_MAX)
+                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The limit of a page must be 1 to %u.", LIST_LIMIT_MAX);
+        return 0;
+}
+
+typedef struct InstanceFilter {
+        const char *state, *health, *blueprint, *pattern;
+} InstanceFilter;
+
+static const BusOption instance_filter_options[] = {
+        { "state", "s", offsetof(InstanceFilter, state) },
+        { "health", "s", offsetof(InstanceFilter, health) },
+        { "blueprint", "s", offsetof(InstanceFilter, blueprint) },
+        { "pattern", "s", offsetof(InstanceFilter, pattern) },
+};
+
+static bool instance_matches(const Instance *i, const InstanceFilter *f) {
+        return (!f->state || streq(instance_state_to_string(i->record->state), f->state)) &&
+                        (!f->health || streq(health_to_string(i->health), f->health)) &&
+                        (!f->blueprint || streq(i->record->blueprint, f->blueprint)) &&
+                        (!f->pattern || fnmatch(f->pattern, i->record->slug, 0) == 0);
+}
+
+static int check_filter_value(const char *key, const char *value, int known, sd_bus_error *reterr) {
+        if (value && known < 0)
+                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no %s '%s'.", key,
+                                TEXT_FOR_ERROR(value));
+        return 0;
+}
+
+static int instance_compare(const Instance *a, const Instance *b) {
+        return strcmp(a->record->slug, b->record->slug);
+}
+
+static int reply_instances(sd_bus_message *message, Manager *m, const InstanceFilter *f, uint64_t offset,
+                uint64_t limit) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        uint64_t n = 0;
+        int r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(ssssssso)");
+        if (r < 0)
+                return r;
+
+        HASH_SORT(m->instances, instance_compare);
+        for (Instance *i = m->instances; i; i = i->hh.next) {
+                _cleanup_free_ char *path = NULL;
+
+                if (!instance_matches(i, f) || n++ < offset)
+                        continue;
+                if (n > offset + limit)
+                        break;
+
+                path = instance_path(i);
+                if (!path)
+                        return -ENOMEM;
+                r = sd_bus_message_append(reply, "(ssssssso)", i->record->slug, i->record->name,
+                                strempty(i->record->domain), i->record->blueprint,
+                                instance_state_to_string(i->record->state), health_to_string(i->health),
+                                i->record->has_subnet ? SUBNET_FORMAT(&i->record->subnet) : "", path);
+                if (r < 0)
+                        return r;
+        }
+
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_message_send(reply);
+}
+
+static int method_list_instances(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+        InstanceFilter f = {};
+        uint64_t offset, limit;
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list" }, reterr);
+        if (r < 0)
+                return r;
+        r = bus_read_options(message, instance_filter_options, ELEMENTSOF(instance_filter_options), &f, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        r = sd_bus_message_read(message, "tt", &offset, &limit);
+        if (r < 0)
+                return r;
+        r = check_page(limit, reterr);
+        if (r < 0)
+                return r;
+        r = check_filter_value(
+                        "state", f.state, f.state ? (int) instance_state_from_string(f.state) : 0, reterr);
+        if (r < 0)
+                return r;
+        r = check_filter_value(
+                        "health", f.health, f.health ? (int) health_from_string(f.health) : 0, reterr);
+        if (r < 0)
+                return r;
+        r = check_loaded(userdata, reterr);
+        if (r < 0)
+                return r;
+
+        return reply_instances(message, userdata, &f, offset, limit);
+}
+
+typedef struct JobFilter {
+        const char *instance, *state, *kind;
+} JobFilter;
+
+static const BusOption job_filter_options[] = {
+        { "instance", "s", offsetof(JobFilter, instance) },
+        { "state", "s", offsetof(JobFilter, state) },
+        { "kind", "s", offsetof(JobFilter, kind) },
+};
+
+static void on_jobs_listed(int r, JobRecords *jobs, Error *error, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        Operation *o = userdata;
+
+        if (r < 0) {
+                operation_fail(o, error);
+                return;
+        }
+
+        r = sd_bus_message_new_method_return(operation_message(o), &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        for (size_t k = 0; r >= 0 && k < jobs->n; k++)
+                r = job_record_append(reply, jobs->items[k]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r < 0) {
+                _cleanup_error_ Error e = {};
+
+                (void) error_set_errnof(&e, r, "Cannot list the jobs: %m");
+                operation_fail(o, &e);
+                return;
+        }
+        operation_reply_message(o, reply);
+}
+
+static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        StoreJobFilter filter;
+        JobFilter f = {};
+        uint64_t offset, limit;
+        Operation *o;
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-jobs" }, reterr);
+        if (r < 0)
+                return r;
+        r = bus_read_options(message, job_filter_options, ELEMENTSOF(job_filter_options), &f, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        r = sd_bus_message_read(message, "tt", &offset, &limit);
+        if (r < 0)
+                return r;
+        r = check_page(limit, reterr);
+        if (r < 0)
+                return r;
+
+        filter = (StoreJobFilter){
+                .instance = f.instance,
+                .state = f.state ? job_state_from_string(f.state) : _JOB_STATE_INVALID,
+                .kind = f.kind ? job_kind_from_string(f.kind) : _JOB_KIND_INVALID,
+                .offset = offset,
+                .limit = limit,
+        };
+        r = check_filter_value("state", f.state, (int) filter.state, reterr);
+        if (r < 0)
+                return r;
+        r = check_filter_value("kind", f.kind, (int) filter.kind, reterr);
+        if (r < 0)
+                return r;
+
+        o = operation_new(m, message);
+        if (!o)
+                return -ENOMEM;
+        r = store_list_jobs(m->db, &filter, on_jobs_listed, o, NULL, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+static int method_list_blueprints(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        Manager *m = userdata;
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-blueprints" }, reterr);
+        if (r < 0)
+                return r;
+        r = blueprint_cache_refresh(m->blueprints);
+        if (r < 0)
+                return sd_bus_error_set_errnof(reterr, r, "Cannot read the blueprints.");
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(sssso)");
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(e, m->blueprints->entries, m->blueprints->n_entries) {
+                _cleanup_free_ char *path = NULL;
+
+                r = sd_bus_path_encode(CCP_PATH_BLUEPRINT, e->name, &path);
+                if (r < 0)
+                        return r;
+                /* A broken one is shown too: its title says what is wrong. */
+                r = sd_bus_message_append(reply, "(sssso)", e->name,
+                                e->blueprint ? e->blueprint->title : strempty(e->error.message),
+                                e->blueprint ? e->blueprint->version : "", e->folder,
+                                e->blueprint ? path : "/");
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_message_send(reply);
+}
+
+static void on_ports_listed(int r, const StorePort *ports, size_t n, Error *error, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        Operation *o = userdata;
+
+        if (r < 0) {
+                operation_fail(o, error);
+                return;
+        }
+
+        r = sd_bus_message_new_method_return(operation_message(o), &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(sqss)");
+        for (size_t k = 0; r >= 0 && k < n; k++)
+                r = sd_bus_message_append(reply, "(sqss)", ports[k].instance, ports[k].number, ports[k].name,
+                                ports[k].host);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r < 0) {
+                operation_free(o);
+                return;
+        }
+        operation_reply_message(o, reply);
+}
+
+static int method_list_ports(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        Operation *o;
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-ports" }, reterr);
+        if (r < 0)
+                return r;
+
+        o = operation_new(m, message);
+        if (!o)
+                return -ENOMEM;
+        r = store_list_ports(m->db, on_ports_listed, o, NULL, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+/* --- settings --- */
+
+static int append_settings(sd_bus_message *reply, const Settings *settings) {
+        json_auto_t *json = NULL;
+        const char *key;
+        json_t *value;
+        int r;
+
+        r = settings_to_json(settings, &json);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        json_object_foreach(json, key, value) {
+                r = json_is_integer(value) ? sd_bus_message_append(reply, "{sv}", key, "t",
+                                                             (uint64_t) json_integer_value(value))
+                                           : sd_bus_message_append(reply, "{sv}", key, "s",
+                                                             strempty(json_string_value(value)));
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(reply);
+}
+
+static int method_get_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        Manager *m = userdata;
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-settings" }, reterr);
+        if (r < 0)
+                return r;
+        r = check_loaded(m, reterr);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r < 0)
+                return r;
+        r = append_settings(reply, m->settings);
+        if (r < 0)
+                return r;
+        return sd_bus_message_send(reply);
+}
+
+/* Reads a{sv} into JSON: strings, and numbers for "t"; an empty string stands for the default. */
+static int read_settings(sd_bus_message *message, json_t *changes, sd_bus_error *reterr) {
+        const char *key;
+        int r;
+
+        r = sd_bus_message_enter_container(message, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
+                const char *contents, *s;
+                json_t *value;
+                uint64_t t;
+
+                r = sd_bus_message_read(message, "s", &key);
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_peek_type(message, NULL, &contents);
+                if (r < 0)
+                        return r;
+                if (streq(contents, "s")) {
+                        r = sd_bus_message_read(message, "v", "s", &s);
+                        if (r < 0)
+                                return r;
+                        value = isempty(s) ? json_null() : json_string(s);
+                } else if (streq(contents, "t")) {
+                        r = sd_bus_message_read(message, "v", "t", &t);
+                        if (r < 0)
+                                return r;
+                        value = json_integer((json_int_t) MIN(t, (uint64_t) INT64_MAX));
+                } else
+                        return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                        "Setting '%s' must have the type 's' or 't'.", TEXT_FOR_ERROR(key));
+                if (json_object_size(changes) >= BUS_OPTION_ITEMS_MAX ||
+                                json_object_set_new(changes, key, value) < 0)
+                        return -ENOMEM;
+                r = sd_bus_message_exit_container(message);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        return sd_bus_message_exit_container(message);
+}
+
+static void on_settings_set(int r, Settings *settings, Error *error, void *userdata) {
+        Operation *o = userdata;
+        Manager *m = operation_manager(o);
+
+        if (r < 0) {
+                operation_fail(o, error);
+                return;
+        }
+
+        settings_free(m->settings);
+        m->settings = settings;
+        operation_reply(o, NULL);
+        job_queue_dispatch(m);
+}
+
+static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        json_auto_t *changes = NULL;
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        Operation *o;
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails){ .verb = "set-settings" },
+                        reterr);
+        if (r < 0)
+                return r;
+
+        changes = json_object();
+        if (!changes)
+                return -ENOMEM;
+        r = read_settings(message, changes, reterr);
+        if (r < 0)
+                return r;
+
+        o = operation_new(m, message);
+        if (!o)
+                return -ENOMEM;
+        r = store_set_settings(m->db, changes, on_settings_set, o, NULL, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        int r;
+
+        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails){ .verb = "reload" }, reterr);
+        if (r < 0)
+                return r;
+
+        manager_reload(userdata);
+        return sd_bus_reply_method_return(message, NULL);
+}
+
+static const sd_bus_vtable manager_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("StoreState", "s", get_store_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("EngineState", "s", get_engine_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NInstances", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NRunning", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NHealthy", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NDegraded", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NUnhealthy", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NStopped", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NFailed", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NJobs", "u", get_n_jobs, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+
+        SD_BUS_METHOD_WITH_ARGS("CreateInstance", SD_BUS_ARGS("s", slug, "s", blueprint, "a{sv}", options),
+                        SD_BUS_RESULT("o", instance, "o", job), method_create_instance,
+                        SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("PlanInstance", SD_BUS_ARGS("s", slug, "s", blueprint, "a{sv}", options),
+                        SD_BUS_RESULT("a{sv}", plan), method_plan_instance,
+                        SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("GetInstance", SD_BUS_ARGS("s", slug), SD_BUS_RESULT("o", instance),
+                        method_get_instance, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetJob", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", job), method_get_job,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetBlueprint", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", blueprint),
+                        method_get_blueprint, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListInstances", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
+                        SD_BUS_RESULT("a(ssssssso)", instances), method_list_instances,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
+                        SD_BUS_RESULT("aa{sv}", jobs), method_list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListBlueprints", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssso)", blueprints),
+                        method_list_blueprints, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListPorts", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqss)", ports),
+                        method_list_ports, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetSettings", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", settings),
+                        method_get_settings, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetSettings", SD_BUS_ARGS("a{sv}", settings), SD_BUS_NO_RESULT,
+                        method_set_settings, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+
+        SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("s", id, "o", job), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("s", id, "o", job, "s", result), 0),
+        SD_BUS_VTABLE_END,
+};
+
+int manager_register(Manager *m) {
+        static const BusObject objects[] = {
+                { CCP_BUS_PATH, CCP_INTERFACE_MANAGER, manager_vtable, NULL, NULL },
+                { CCP_PATH_INSTANCE, CCP_INTERFACE_INSTANCE, instance_vtable, instance_object_find,
+                                instance_object_enumerate },
+                { CCP_PATH_JOB, CCP_INTERFACE_JOB, job_vtable, job_object_find, job_object_enumerate },
+                { CCP_PATH_BLUEPRINT, CCP_INTERFACE_BLUEPRINT, blueprint_vtable, blueprint_object_find,
+                                blueprint_object_enumerate },
+        };
+        int r;
+
+        r = bus_register_objects(m->bus, objects, ELEMENTSOF(objects), m);
+        if (r < 0)
+                return r;
+
+        return sd_bus_add_object_manager(m->bus, NULL, CCP_BUS_PATH);
+}

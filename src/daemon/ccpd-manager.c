@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-manager.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <systemd/sd-daemon.h>
+
+#include "alloc-util.h"
+#include "bus-auth.h"
+#include "bus-log-control.h"
+#include "ccpd-job-queue.h"
+#include "ccpd-manager-bus.h"
+#include "ccpd-notify.h"
+#include "fd-util.h"
+#include "log.h"
+#include "string-util.h"
+
+/* How soon a verdict that only time changes is looked at again. */
+#define HEALTH_INTERVAL_USEC (1 * USEC_PER_SEC)
+
+static const char *const engine_state_table[_ENGINE_STATE_MAX] = {
+        [ENGINE_UNKNOWN] = "unknown",
+        [ENGINE_AVAILABLE] = "available",
+        [ENGINE_UNAVAILABLE] = "unavailable",
+};
+DEFINE_STRING_TABLE(engine_state, EngineState);
+
+struct ManagerReload {
+        Manager *manager;
+        uint64_t job; /* 0: an instance */
+        char instance[STORE_ID_MAX];
+        bool again;
+        DbSlot *slot;
+        ManagerReload *prev, *next;
+};
+
+int manager_new(sd_event *event, Manager **ret) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+        int r;
+
+        m = new0(Manager, 1);
+        if (!m)
+                return -ENOMEM;
+
+        m->event = sd_event_ref(event);
+        m->notify_fd = -EBADF;
+
+        r = settings_new(&m->settings);
+        if (r < 0)
+                return r;
+
+        m->blueprints = blueprint_cache_new();
+        if (!m->blueprints)
+                return -ENOMEM;
+
+        r = db_new(event, NULL, &m->db);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+static void manager_reload_free(ManagerReload *q) {
+        if (q->prev)
+                q->prev->next = q->next;
+        else
+                q->manager->reloads = q->next;
+        if (q->next)
+                q->next->prev = q->prev;
+
+        db_slot_unref(q->slot);
+        free(q);
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+
+        while (m->reloads)
+                manager_reload_free(m->reloads);
+        db_free(m->db);
+        while (m->jobs)
+                job_free(m->jobs);
+        while (m->instances)
+                instance_free(m->instances);
+        while (m->operations)
+                operation_free(m->operations);
+
+        unit_client_free(m->units);
+        sd_event_source_unref(m->notify_source);
+        sd_event_source_unref(m->emit_source);
+        sd_event_source_unref(m->health_source);
+        sd_event_source_unref(m->retry_source);
+        safe_close(m->notify_fd);
+        sd_bus_flush_close_unref(m->bus);
+
+        vault_free(m->vault);
+        error_done(&m->vault_error);
+        settings_free(m->settings);
+        blueprint_cache_free(m->blueprints);
+        sd_event_unref(m->event);
+        return mfree(m);
+}
+
+/* --- announcing --- */
+
+static int on_emit(_unused_ sd_event_source *s, void *userdata) {
+        manager_emit_changes(userdata);
+        return 0;
+}
+
+void manager_queue_emit(Manager *m) {
+        int r;
+
+        if (!m->bus)
+                return;
+
+        if (m->emit_source)
+                r = sd_event_source_set_enabled(m->emit_source, SD_EVENT_ONESHOT);
+        else {
+                r = sd_event_add_defer(m->event, &m->emit_source, on_emit, m);
+                if (r >= 0)
+                        r = sd_event_source_set_priority(m->emit_source, SD_EVENT_PRIORITY_IDLE + 5);
+        }
+        if (r < 0)
+                log_warning_errno(r, "Failed to queue signals, ignoring: %m");
+}
+
+static void emit_object(
+                Manager *m, const char *path, const char *interface, bool *announced, bool *changed) {
+        int r;
+
+        if (!path)
+                return;
+
+        if (!*announced)
+                r = sd_bus_emit_object_added(m->bus, path);
+        else
+                r = sd_bus_emit_properties_changed_strv(m->bus, path, interface, NULL);
+        if (r < 0)
+                log_debug_errno(r, "Failed to announce '%s', ignoring: %m", path);
+        *announced = true;
+        *changed = false;
+}
+
+static void emit_job_signal(
+                Manager *m, const char *member, const Job *j, const char *path, const char *result) {
+        char id[DECIMAL_ID_MAX];
+        int r;
+
+        (void) snprintf(id, sizeof(id), "%" PRIu64, j->record->id);
+        r = result ? sd_bus_emit_signal(m->bus, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, member, "sos", id, path,
+                                     result)
+                   : sd_bus_emit_signal(m->bus, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, member, "so", id, path);
+        if (r < 0)
+                log_debug_errno(r, "Failed to emit %s, ignoring: %m", member);
+}
+
+static void emit_job(Manager *m, Job *j) {
+        _cleanup_free_ char *path = job_path(j);
+        bool is_new = !j->announced;
+
+        emit_object(m, path, CCP_INTERFACE_JOB, &j->announced, &j->changed);
+        if (!path)
+                return;
+
+        if (is_new && !job_state_is_final(j->record->state))
+                emit_job_signal(m, "JobNew", j, path, NULL);
+
+        /* After the properties that say the same, so that who waits for it finds them. */
+        if (job_state_is_final(j->record->state) && !j->removed_sent) {
+                emit_job_signal(m, "JobRemoved", j, path, job_state_to_string(j->record->state));
+                j->removed_sent = true;
+        }
+}
+
+/* History is read by ListJobs; only the latest stay as objects. */
+static void manager_expire_jobs(Manager *m) {
+        unsigned n_final = 0;
+        Job *j, *next;
+
+        for (j = m->jobs; j; j = j->hh.next)
+                n_final += job_state_is_final(j->record->state) && !j->unit_active;
+
+        for (j = m->jobs; j && n_final > JOB_OBJECTS_MAX; j = next) {
+                _cleanup_free_ char *path = NULL;
+
+                next = j->hh.next;
+                if (!job_state_is_final(j->record->state) || j->unit_active || j->changed)
+                        continue;
+
+                path = job_path(j);
+                if (path && j->announced)
+                        (void) sd_bus_emit_object_removed(m->bus, path);
+                job_free(j);
+                n_final--;
+        }
+}
+
+void manager_emit_changes(Manager *m) {
+        Instance *i;
+        Job *j;
+
+        if (!m->bus || sd_event_get_state(m->event) == SD_EVENT_EXITING)
+                return;
+
+        for (i = m->instances; i; i = i->hh.next)
+                if (i->changed) {
+                        _cleanup_free_ char *path = instance_path(i);
+
+                        emit_object(m, path, CCP_INTERFACE_INSTANCE, &i->announced, &i->changed);
+                }
+
+        for (j = m->jobs; j; j = j->hh.next)
+                if (j->changed)
+                        emit_job(m, j);
+        manager_expire_jobs(m);
+
+        if (m->changed) {
+                (void) sd_bus_emit_properties_changed_strv(
+                                m->bus, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, NULL);
+                m->changed = false;
+        }
+}
+
+/* --- objects and records --- */
+
+int manager_take_instance(Manager *m, InstanceRecord **record, Instance **ret) {
+        Instance *i;
+        int r;
+
+        i = instance_find(m, (*record)->slug);
+        if (i && !streq(i->record->id, (*record)->id)) {
+                /* The slug was freed and taken again before we heard of it. */
+                manager_remove_instance(i);
+                i = NULL;
+        }
+
+        if (i)
+                instance_update(i, record);
+        else {
+                r = instance_new(m, record, &i);
+                if (r < 0)
+                        return r;
+                instance_set_changed(i);
+        }
+
+        if (ret)
+                *ret = i;
+        return 0;
+}
+
+int manager_take_job(Manager *m, JobRecord **record, Job **ret) {
+        Job *j;
+        int r;
+
+        j = job_find(m, (*record)->id);
+        if (j)
+                job_update(j, record);
+        else {
+                r = job_new(m, record, &j);
+                if (r < 0)
+                        return r;
+                job_set_changed(j);
+        }
+
+        if (ret)
+                *ret = j;
+        return 0;
+}
+
+void manager_remove_instance(Instance *i) {
+        Manager *m = i->manager;
+        _cleanup_free_ char *path = instance_path(i);
+
+        /* Its last changes first: signals must not come for what is gone. */
+        manager_emit_changes(m);
+        if (path && i->announced)
+                (void) sd_bus_emit_object_removed(m->bus, path);
+        instance_free(i);
+        manager_queue_emit(m);
+}
+
+static int on_health_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        manager_update_health(userdata);
+        return 0;
+}
+
+void manager_update_health(Manager *m) {
+        bool again = false;
+        Instance *i;
+        int r = 0;
+
+        for (i = m->instances; i; i = i->hh.next)
+                again = instance_update_health(i) || again;
+        if (!again)
+                return;
+
+        if (m->health_source) {
+                r = sd_event_source_set_time_relative(m->health_source, HEALTH_INTERVAL_USEC);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(m->health_source, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time_relative(m->event, &m->health_source, CLOCK_MONOTONIC,
+                                HEALTH_INTERVAL_USEC, 0, on_health_timer, m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer for starting services: %m");
+}
+
+void manager_set_engine_state(Manager *m, EngineState state) {
+        if (m->engine_state == state)
+                return;
+
+        if (state == ENGINE_UNAVAILABLE)
+                log_notice("Docker does not answer.");
+        else if (m->engine_state == ENGINE_UNAVAILABLE)
+                log_notice("Docker answers again.");
+
+        m->engine_state = state;
+        m->changed = true;
+        manager_update_health(m);
+        manager_queue_emit(m);
+}
+
+int manager_check_store(const Manager *m, Error *reterr) {
+        const char *why = db_why_unavailable(m->db);
+
+        if (why || !m->loaded)
+                return error_setf(reterr, CCP_ERROR_STORE_UNAVAILABLE,
+                                "PostgreSQL is not available, nothing was changed: %s See: systemctl status "
+                                "postgresql",
+                                why ?: "its records were not read yet.");
+
+        return 0;
+}
+
+int manager_check_engine(const Manager *m, Error *reterr) {
+        if (m->engine_state == ENGINE_UNAVAILABLE)
+                return error_setf(reterr, CCP_ERROR_ENGINE_UNAVAILABLE,
+                                "Docker does not answer, nothing was changed. See: systemctl status docker");
+
+        return 0;
+}
+
+/* --- reading records again --- */
+
+static ManagerReload *manager_find_reload(Manager *m, uint64_t job, const char *instance) {
+        for (ManagerReload *q = m->reloads; q; q = q->next)
+                if (q->job == job && (job > 0 || streq(q->instance, instance)))
+                        return q;
+
+        return NULL;
+}
+
+/* Frees the request; tells whether it is to be made again. */
+static bool manager_reload_end(ManagerReload *q) {
+        bool again = q->again;
+
+        manager_reload_free(q);
+        return again;
+}
+
+static void on_job_reloaded(int r, JobRecord *record, Error *error, void *userdata) {
+        ManagerReload *q = userdata;
+        Manager *m = q->manager;
+        _cleanup_(job_record_freep) JobRecord *taken = record;
+        uint64_t id = q->job;
+        bool again = manager_reload_end(q);
+
+        if (r < 0)
+                log_debug("Failed to read job %" PRIu64 ", waiting for the store: %s", id, error->message);
+        else if (taken) {
+                r = manager_take_job(m, &taken, NULL);
+                if (r < 0)
+                        log_oom();
+        }
+
+        if (again)
+                manager_reload_job(m, id);
+}
+
+static void on_instance_reloaded(int r, InstanceRecord *record, Error *error, void *userdata) {
+        ManagerReload *q = userdata;
+        Manager *m = q->manager;
+        _cleanup_(instance_record_freep) InstanceRecord *taken = record;
+        char id[STORE_ID_MAX];
+        bool again;
+
+        memcpy(id, q->instance, sizeof(id));
+        again = manager_reload_end(q);
+
+        if (r < 0)
+                log_debug("Failed to read instance %s, waiting for the store: %s", id, error->message);
+        else if (taken) {
+                r = manager_take_instance(m, &taken, NULL);
+                if (r < 0)
+                        log_oom();
+                manager_update_health(m);
+        } else {
+                Instance *i = instance_find_by_id(m, id);
+
+                if (i)
+                        manager_remove_instance(i);
+        }
+
+        if (again)
+                manager_reload_instance(m, id);
+}
+
+static void manager_reload_record(Manager *m, uint64_t job, const char *instance) {
+        _cleanup_error_ Error e = {};
+        ManagerReload *q;
+        int r;
+
+        q = manager_find_reload(m, job, instance);
+        if (q) {
+                q->again = true;
+                return;
+        }
+
+        q = new0(ManagerReload, 1);
+        if (!q) {
+                log_oom();
+                return;
+        }
+        *q = (ManagerReload){
+                .manager = m,
+                .job = job,
+                .next = m->reloads,
+        };
+        (void) snprintf(q->instance, sizeof(q->instance), "%s", strempty(instance));
+        if (m->reloads)
+                m->reloads->prev = q;
+        m->reloads = q;
+
+        r = job > 0 ? store_load_job(m->db, job, on_job_reloaded, q, &q->slot, &e)
+                    : store_load_instance(m->db, instance, on_instance_reloaded, q, &q->slot, &e);
+        if (r < 0) {
+                /* Everything is read when the store is back. */
+                log_debug("Failed to read a record, waiting for the store: %s", e.message);
+                manager_reload_free(q);
+        }
+}
+
+void manager_reload_job(Manager *m, uint64_t id) {
+        manager_reload_record(m, id, NULL);
+}
+
+void manager_reload_instance(Manager *m, const char *id) {
+        manager_reload_record(m, 0, id);
+}
+
+static void on_store_notification(
+                _unused_ Db *db, const char *channel, const char *payload, void *userdata) {
+        Manager *m = userdata;
+        uint64_t id;
+
+        if (!m->loaded)
+                return;
+
+        if (streq(channel, STORE_CHANNEL_JOB)) {
+                if (sscanf(payload, "%" SCNu64, &id) == 1 && id > 0)
+                        manager_reload_job(m, id);
+        } else if (strlen(payload) == STORE_ID_MAX - 1)
+                manager_reload_instance(m, payload);
+}
+
+/* --- start --- */
+
+static void manager_want_name(Manager *m);
+
+static int manager_merge(Manager *m, StoreContents *contents) {
+        Instance *i, *next_instance;
+        int r;
+
+        settings_free(m->settings);
+        m->settings = TAKE_PTR(contents->settings);
+
+        /* What is known and not among the records is gone. */
+        for (i = m->instances; i; i = next_instance) {
+                bool found = false;
+
+                next_instance = i->hh.next;
+                for (size_t k = 0; k < contents->instances.n && !found; k++)
+                        found = streq(contents->instances.items[k]->id, i->record->id);
+                if (!found)
+                        manager_remove_instance(i);
+        }
+
+        for (size_t k = 0; k < contents->instances.n; k++) {
+                r = manager_take_instance(m, contents->instances.items + k, NULL);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t k = 0; k < contents->jobs.n; k++) {
+                r = manager_take_job(m, contents->jobs.items + k, NULL);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static void on_units_listed(char *const *units, const Error *error, void *userdata) {
+        Manager *m = userdata;
+
+        if (error) {
+                log_error("Cannot tell which jobs run, no job is started: %s", error->message);
+                return;
+        }
+
+        /* What is examined now was lost with the connection. */
+        for (Job *j = m->jobs; j; j = j->hh.next)
+                if (!j->start_request) {
+                        j->unit_active = false;
+                        j->examining = false;
+                }
+
+        STRV_FOREACH(unit, units) {
+                Job *j = job_find(m, job_id_from_unit(*unit));
+
+                if (j)
+                        j->unit_active = true;
+        }
+
+        m->units_listed = true;
+        for (Job *j = m->jobs; j; j = j->hh.next)
+                if (j->record->cancel_requested && j->unit_active)
+                        job_queue_cancel(j);
+        job_queue_dispatch(m);
+}
+
+static void manager_list_units(Manager *m) {
+        int r;
+
+        m->units_listed = false;
+        r = unit_client_list(m->units, "ccp-job@*.service", on_units_listed, m);
+        if (r < 0)
+                log_error_errno(r, "Failed to ask systemd for the units of jobs: %m");
+}
+
+static void on_loaded(int r, StoreContents *contents, Error *error, void *userdata) {
+        Manager *m = userdata;
+        _cleanup_(store_contents_freep) StoreContents *taken = contents;
+
+        if (r < 0) {
+                log_warning("Failed to read the records, waiting for the store: %s", error->message);
+                manager_want_name(m);
+                return;
+        }
+
+        r = manager_merge(m, taken);
+        if (r < 0) {
+                log_oom();
+                return;
+        }
+
+        m->loaded = true;
+        m->changed = true;
+        manager_update_health(m);
+        manager_queue_emit(m);
+        manager_list_units(m);
+        manager_want_name(m);
+}
+
+static void on_store_state(Db *db, bool available, const char *why, void *userdata) {
+        Manager *m = userdata;
+        _cleanup_error_ Error e = {};
+
+        m->changed = true;
+        manager_queue_emit(m);
+
+        if (!available) {
+                if (m->loaded)
+                        log_notice("PostgreSQL is not available, changes are refused until it is back: %s",
+                                        why);
+                else
+                        log_notice("PostgreSQL is not available, ccpd waits for it: %s", why);
+                manager_want_name(m);
+                return;
+        }
+
+        log_info("PostgreSQL is available.");
+        if (store_load(db, on_loaded, m, NULL, &e) < 0)
+                log_warning("Failed to read the records, waiting for the store: %s", e.message);
+}
+
+static void on_unit_removed(const char *unit, void *userdata) {
+        Job *j = job_find(userdata, job_id_from_unit(unit));
+
+        if (j)
+                job_queue_unit_ended(j);
+}
+
+static void on_units_reset(void *userdata) {
+        Manager *m = userdata;
+
+        if (m->loaded)
+                manager_list_units(m);
+}
+
+static int on_name(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
+        Manager *m = userdata;
+
+        if (sd_bus_message_is_method_error(reply, NULL) > 0) {
+                log_error("Cannot take the name " CCP_BUS_NAME ": %s",
+                                sd_bus_message_get_error(reply)->message);
+                return sd_event_exit(m->event, EXIT_FAILURE);
+        }
+
+        (void) sd_notify(/* unset_environment= */ false, "READY=1\nSTATUS=Ready.");
+        return 0;
+}
+
+/* Only who has the records, or can say that they are away, answers calls: callers wait at the bus until
+ * then. */
+static void manager_want_name(Manager *m) {
+        int r;
+
+        if (m->name_wanted)
+                return;
+
+        m->name_wanted = true;
+        r = sd_bus_request_name_async(m->bus, NULL, CCP_BUS_NAME, 0, on_name, m);
+        if (r < 0) {
+                log_error_errno(r, "Failed to ask for the name " CCP_BUS_NAME ": %m");
+                (void) sd_event_exit(m->event, EXIT_FAILURE);
+        }
+}
+
+static int manager_connect_bus(Manager *m) {
+        int r;
+
+        r = sd_bus_open_system(&m->bus);
+        if (r < 0)
+                return log_error_errno(r, "Failed to connect to the system bus: %m");
+
+        r = bus_auth_install(m->bus);
+        if (r < 0)
+                return log_error_errno(r, "Failed to guard the bus: %m");
+
+        r = manager_register(m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to register the objects: %m");
+
+        r = bus_log_control_register(m->bus, "ccpd");
+        if (r < 0)
+                return log_error_errno(r, "Failed to register the log control: %m");
+
+        r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return log_error_errno(r, "Failed to attach the bus to the event loop: %m");
+
+        /* Without a bus there is nothing to do; PID 1 starts us again. */
+        r = sd_bus_set_exit_on_disconnect(m->bus, true);
+        if (r < 0)
+                return log_error_errno(r, "Failed to follow the bus: %m");
+
+        r = unit_client_new(m->bus, on_unit_removed, on_units_reset, m, &m->units);
+        if (r < 0)
+                return log_error_errno(r, "Failed to watch the units of jobs: %m");
+
+        return 0;
+}
+
+int manager_start(Manager *m) {
+        static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE, NULL };
+        int r;
+
+        r = vault_open(&m->vault, &m->vault_error);
+        if (r < 0)
+                log_error("%s", m->vault_error.message);
+        else if (!vault_is_locked(m->vault))
+                log_warning("The keys could not be locked into memory. Raise LimitMEMLOCK= of "
+                            "ccpd.service.");
+
+        r = blueprint_cache_refresh(m->blueprints);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read the blueprints: %m");
+
+        r = manager_connect_bus(m);
+        if (r < 0)
+                return r;
+
+        r = manager_listen_notify(m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to listen on " CCP_NOTIFY_SOCKET ": %m");
+
+        db_set_state_callback(m->db, on_store_state, m);
+        db_set_notify_callback(m->db, channels, on_store_notification, m);
+        r = db_start(m->db);
+        if (r < 0)
+                return log_error_errno(r, "Failed to connect to PostgreSQL: %m");
+
+        return 0;
+}
+
+void manager_reload(Manager *m) {
+        int r;
+
+        (void) sd_notifyf(/* unset_environment= */ false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                        now(CLOCK_MONOTONIC));
+        r = blueprint_cache_refresh(m->blueprints);
+        if (r < 0)
+                log_warning_errno(r, "Failed to read the blueprints, keeping the old ones: %m");
+        (void) sd_notify(/* unset_environment= */ false, "READY=1");
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The daemon's centre: connections, the objects by name, and what keeps them in step with the records. */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "blueprint-cache.h"
+#include "ccpd-instance.h"
+#include "ccpd-job.h"
+#include "ccpd-operation.h"
+#include "store.h"
+#include "unit-client.h"
+#include "vault.h"
+
+/* Objects on the bus are refused above this: one GetManagedObjects must stay far below the 32 MiB that
+ * dbus-daemon allows a message. */
+#define INSTANCES_MAX 2000U
+
+typedef enum EngineState {
+        ENGINE_UNKNOWN, /* ccp-watch has not told yet */
+        ENGINE_AVAILABLE,
+        ENGINE_UNAVAILABLE,
+        _ENGINE_STATE_MAX,
+        _ENGINE_STATE_INVALID = -EINVAL,
+} EngineState;
+DECLARE_STRING_TABLE(engine_state, EngineState);
+
+/* A record that is being read again. */
+typedef struct ManagerReload ManagerReload;
+
+struct Manager {
+        sd_event *event;
+        sd_bus *bus;
+        Db *db;
+        UnitClient *units;
+        Vault *vault; /* NULL: vault_error says why */
+        Error vault_error;
+        Settings *settings;
+        BlueprintCache *blueprints;
+
+        Instance *instances;       /* by slug */
+        Instance *instances_by_id; /* by UUID */
+        Job *jobs;                 /* by id, oldest first */
+        Operation *operations;
+        ManagerReload *reloads;
+
+        bool loaded;       /* the records were read at least once */
+        bool name_wanted;  /* the bus name was asked for */
+        bool units_listed; /* which jobs have a unit is known */
+        bool changed;      /* properties of the manager itself */
+        EngineState engine_state;
+
+        int notify_fd;
+        sd_event_source *notify_source, *emit_source, *health_source, *retry_source;
+};
+
+int manager_new(sd_event *event, Manager **ret);
+Manager *manager_free(Manager *m);
+DEFINE_CLEANUP_FUNC(Manager *, manager_free);
+
+/* Connects to bus, store and units, and takes the name once the records are there, or are known not to be.
+ * Logs what fails. */
+int manager_start(Manager *m);
+
+/* Reads the blueprints again. */
+void manager_reload(Manager *m);
+
+/* Announces what changed, once the loop has nothing else to do. */
+void manager_queue_emit(Manager *m);
+/* Announces it now: before an answer or a signal that speaks of it. */
+void manager_emit_changes(Manager *m);
+
+/* Reads one record again, and updates or removes its object. Repeats itself if it is asked again meanwhile. */
+void manager_reload_job(Manager *m, uint64_t id);
+void manager_reload_instance(Manager *m, const char *id);
+
+/* Sets the error if the store can't take a change now, or was never read. */
+int manager_check_store(const Manager *m, Error *reterr);
+int manager_check_engine(const Manager *m, Error *reterr);
+
+/* Takes the objects of a created instance or job into the manager and announces them; the records are taken
+ * (TAKE_PTR) from the caller. ret may be NULL. */
+int manager_take_instance(Manager *m, InstanceRecord **record, Instance **ret);
+int manager_take_job(Manager *m, JobRecord **record, Job **ret);
+
+/* Forgets an instance whose record is gone, and says so on the bus. */
+void manager_remove_instance(Instance *i);
+
+/* Judges all instances anew, and again a little later where only time is missing. */
+void manager_update_health(Manager *m);
+
+void manager_set_engine_state(Manager *m, EngineState state);

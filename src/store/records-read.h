@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Rows into records, for the files of the store. Each takes a row of the statement that it names; a negative
+ * errno comes with an error. */
+
+#include <libpq-fe.h>
+
+#include "records.h"
+
+/* instances-select */
+int instance_record_read(const PGresult *result, int row, InstanceRecord **ret, Error *reterr);
+int instance_records_read(const PGresult *result, InstanceRecords *ret, Error *reterr);
+/* jobs-select */
+int job_record_read(const PGresult *result, int row, JobRecord **ret, Error *reterr);
+int job_records_read(const PGresult *result, JobRecords *ret, Error *reterr);
+/* secrets-newest */
+int secret_records_read(const PGresult *result, SecretRecords *ret, Error *reterr);
+/* revision-get */
+int revision_record_read(const PGresult *result, int row, RevisionRecord **ret, Error *reterr);

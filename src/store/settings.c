@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "settings.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+
+#include "alloc-util.h"
+#include "job-kind.h"
+#include "string-util.h"
+#include "validate.h"
+
+#define BIND_ADDRESS_DEFAULT "127.0.0.1"
+/* Room for one instance, up to all of 10.0.0.0/8. */
+#define SUBNET_POOL_PREFIX_MIN 8U
+#define PORT_RANGE_PREFIX "port_range_"
+
+typedef struct Setting {
+        const char *key;
+        bool is_prefix; /* of a family of settings */
+        const char *rule;
+        /* 'name' is what follows the prefix. NULL for 's': only check. -EINVAL if the rule is broken; a value
+         * of NULL stands for the default. */
+        int (*set)(Settings *s, const char *name, const json_t *value);
+        json_t *(*get)(const Settings *s);
+} Setting;
+
+/* --- port ranges --- */
+
+static const PortRange *default_range(const char *name) {
+        for (size_t i = 0; i < n_port_range_defaults; i++)
+                if (streq(port_range_defaults[i].name, name))
+                        return &port_range_defaults[i].range;
+
+        return NULL;
+}
+
+static void remove_range(Settings *s, size_t i) {
+        free((char *) s->port_ranges[i].name);
+        s->port_ranges[i] = s->port_ranges[--s->n_port_ranges];
+}
+
+static int put_range(Settings *s, const char *name, const PortRange *range) {
+        char *copy;
+
+        for (size_t i = 0; i < s->n_port_ranges; i++)
+                if (streq(s->port_ranges[i].name, name)) {
+                        if (range)
+                                s->port_ranges[i].range = *range;
+                        else
+                                remove_range(s, i);
+                        return 0;
+                }
+
+        if (!range)
+                return 0;
+        if (s->n_port_ranges >= SETTINGS_PORT_RANGES_MAX)
+                return -E2BIG;
+
+        copy = strdup(name);
+        if (!copy)
+                return -ENOMEM;
+
+        s->port_ranges[s->n_port_ranges++] = (NamedPortRange){ copy, *range };
+        return 0;
+}
+
+static int set_port_range(Settings *s, const char *name, const json_t *value) {
+        PortRange range;
+
+        if (!parameter_name_is_valid(name))
+                return -EINVAL;
+
+        if (!value)
+                return s ? put_range(s, name, default_range(name)) : 0;
+
+        if (!json_is_string(value) || port_range_parse(json_string_value(value), &range) < 0)
+                return -EINVAL;
+
+        return s ? put_range(s, name, &range) : 0;
+}
+
+/* --- the others --- */
+
+static int set_subnet_pool(Settings *s, const char *name _unused_, const json_t *value) {
+        const char *text = value ? json_string_value(value) : SUBNET_POOL_DEFAULT;
+        Subnet pool;
+
+        if (!text || subnet_parse(text, &pool) < 0 || pool.prefix < SUBNET_POOL_PREFIX_MIN ||
+                        pool.prefix > INSTANCE_SUBNET_PREFIX || !subnet_is_private(&pool))
+                return -EINVAL;
+
+        if (s)
+                s->subnet_pool = pool;
+        return 0;
+}
+
+static json_t *get_subnet_pool(const Settings *s) {
+        return json_string(SUBNET_FORMAT(&s->subnet_pool));
+}
+
+static int set_bind_address(Settings *s, const char *name _unused_, const json_t *value) {
+        const char *text = value ? json_string_value(value) : BIND_ADDRESS_DEFAULT;
+        struct in_addr address;
+
+        if (!text || inet_pton(AF_INET, text, &address) != 1)
+                return -EINVAL;
+
+        return s ? free_and_strdup(&s->bind_address, text) : 0;
+}
+
+static json_t *get_bind_address(const Settings *s) {
+        return json_string(s->bind_address);
+}
+
+static int set_job_concurrency(Settings *s, const char *name _unused_, const json_t *value) {
+        json_int_t n = value ? json_integer_value(value) : (json_int_t) JOB_CONCURRENCY_DEFAULT;
+
+        if ((value && !json_is_integer(value)) || n < 1 || n > (json_int_t) JOB_CONCURRENCY_MAX)
+                return -EINVAL;
+
+        if (s)
+                s->job_concurrency = (unsigned) n;
+        return 0;
+}
+
+static json_t *get_job_concurrency(const Settings *s) {
+        return json_integer(s->job_concurrency);
+}
+
+static const Setting settings[] = {
+        { PORT_RANGE_PREFIX, true,
+                        "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
+                        "lower-case letters, digits and underscores",
+                        set_port_range, NULL },
+        { "subnet_pool", false, "a private IPv4 subnet from /8 to /26, such as \"10.200.0.0/15\"",
+                        set_subnet_pool, get_subnet_pool },
+        { "bind_address", false, "an IPv4 address, such as \"127.0.0.1\"", set_bind_address,
+                        get_bind_address },
+        { "job_concurrency", false, "a number from 1 to 64", set_job_concurrency, get_job_concurrency },
+};
+
+static const Setting *find(const char *key, const char **ret_name) {
+        FOREACH_ARRAY(i, settings, ELEMENTSOF(settings)) {
+                const char *name = startswith(key, i->key);
+
+                if (name && (i->is_prefix || !*name)) {
+                        *ret_name = name;
+                        return i;
+                }
+        }
+
+        return NULL;
+}
+
+static int apply(Settings *s, const char *key, const json_t *value, Error *reterr) {
+        const Setting *setting;
+        const char *name;
+        int r;
+
+        setting = find(key, &name);
+        if (!setting)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "There is no setting '%s'. There are port_range_NAME, subnet_pool, "
+                                "bind_address and job_concurrency.",
+                                TEXT_FOR_ERROR(key));
+
+        r = setting->set(s, name, json_is_null(value) ? NULL : value);
+        if (r == -EINVAL)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The setting '%s' has to be %s.",
+                                TEXT_FOR_ERROR(key), setting->rule);
+        if (r == -E2BIG)
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                "There are %u port ranges already, which is all there can be.",
+                                SETTINGS_PORT_RANGES_MAX);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Could not set '%s': %m", TEXT_FOR_ERROR(key));
+
+        return 0;
+}
+
+int settings_validate(const char *key, const json_t *value, Error *reterr) {
+        return apply(NULL, key, value, reterr);
+}
+
+int settings_set(Settings *s, const char *key, const json_t *value, Error *reterr) {
+        return apply(s, key, value, reterr);
+}
+
+bool settings_is_known(const char *key) {
+        const char *name;
+
+        return find(key, &name);
+}
+
+int settings_new(Settings **ret) {
+        _cleanup_(settings_freep) Settings *s = NULL;
+        int r;
+
+        s = new0(Settings, 1);
+        if (!s)
+                return -ENOMEM;
+
+        s->port_ranges = new0(NamedPortRange, SETTINGS_PORT_RANGES_MAX);
+        if (!s->port_ranges)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < n_port_range_defaults; i++) {
+                r = put_range(s, port_range_defaults[i].name, &port_range_defaults[i].range);
+                if (r < 0)
+                        return r;
+        }
+        FOREACH_ARRAY(i, settings, ELEMENTSOF(settings)) {
+                r = i->is_prefix ? 0 : i->set(s, "", NULL);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Settings *settings_free(Settings *s) {
+        if (!s)
+                return NULL;
+
+        for (size_t i = 0; i < s->n_port_ranges; i++)
+                free((char *) s->port_ranges[i].name);
+        free(s->port_ranges);
+        free(s->bind_address);
+        return mfree(s);
+}
+
+int settings_to_json(const Settings *s, json_t **ret) {
+        json_auto_t *object = NULL;
+        int r = 0;
+
+        object = json_object();
+        for (size_t i = 0; i < s->n_port_ranges; i++) {
+                _cleanup_free_ char *key = NULL;
+                char range[PORT_RANGE_TEXT_MAX];
+
+                key = strjoin(PORT_RANGE_PREFIX, s->port_ranges[i].name);
+                (void) port_range_format(range, sizeof(range), &s->port_ranges[i].range);
+                r |= key ? json_object_set_new(object, key, json_string(range)) : -1;
+        }
+        FOREACH_ARRAY(i, settings, ELEMENTSOF(settings))
+                if (i->get)
+                        r |= json_object_set_new(object, i->key, i->get(s));
+        if (r < 0)
+                return -ENOMEM;
+
+        *ret = TAKE_PTR(object);
+        return 0;
+}

@@ -1,0 +1,11 @@
+-- SPDX-License-Identifier: LGPL-2.1-or-later
+
+-- name: secrets-insert
+INSERT INTO secrets (instance, name, version, key_id, sealed)
+SELECT $1, secret.name, 1, secret.key_id, secret.sealed
+FROM unnest($2::text[], $3::text[], $4::bytea[]) AS secret (name, key_id, sealed);
+
+-- The newest version of each, as secret_record_read() takes them.
+-- name: secrets-newest
+SELECT DISTINCT ON (name) name, version, key_id, sealed FROM secrets WHERE instance = $1
+ORDER BY name, version DESC;

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "alloc-util.h"
+#include "db-row.h"
+#include "statements.h"
+#include "store-internal.h"
+
+static int no_such_job(uint64_t id, Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_NO_SUCH_JOB,
+                        "There is no job %" PRIu64 ". 'ccpctl job list' shows those that there are.", id);
+}
+
+int store_job_ended_error(uint64_t id, JobState state, Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE, "The job %" PRIu64 " is at its end: it %s.", id,
+                        state == JOB_SUCCEEDED                   ? "succeeded"
+                                        : state == JOB_CANCELLED ? "was cancelled"
+                                                                 : "failed");
+}
+
+DB_ENUM_READER(instance_state);
+DB_ENUM_READER(job_state);
+
+int store_read_job_lock(const PGresult *result, uint64_t id, StoreJobLock *ret, Error *reterr) {
+        DbRow row = DB_ROW(result, 0);
+        int state = 0, before = 0, r;
+
+        if (PQntuples(result) == 0)
+                return no_such_job(id, reterr);
+
+        db_row_enum(&row, read_job_state, &state);
+        db_row_text(&row, ret->instance, sizeof(ret->instance));
+        db_row_enum(&row, read_instance_state, &before);
+        db_row_uint32(&row, &ret->attempt);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "a job", reterr);
+
+        ret->state = state;
+        ret->state_before = before;
+        return 0;
+}
+
+/* --- a job on an instance --- */
+
+typedef struct CreateJobOp {
+        char instance_id[STORE_ID_MAX];
+        JobKind kind;
+        DbParams job_params; /* of job-insert */
+        InstanceState state;
+        char *slug;
+        bool busy;
+        uint64_t id;
+        InstanceRecord *instance;
+        JobRecord *job;
+        StoreCreatedCallback callback;
+        void *userdata;
+} CreateJobOp;
+
+static void create_job_reset(void *userdata) {
+        CreateJobOp *op = userdata;
+
+        op->busy = false;
+        op->slug = mfree(op->slug);
+        op->instance = instance_record_free(op->instance);
+        op->job = job_record_free(op->job);
+}
+
+static void create_job_op_free(void *userdata) {
+        CreateJobOp *op = userdata;
+
+        create_job_reset(op);
+        db_params_done(&op->job_params);
+        free(op);
+}
+
+static int create_job_bind_instance(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        db_params_add_string(params, op->instance_id);
+        return 0;
+}
+
+static int create_job_result_lock(const PGresult *result, void *userdata, Error *reterr) {
+        CreateJobOp *op = userdata;
+        DbRow row = DB_ROW(result, 0);
+        int state = 0, r;
+
+        if (PQntuples(result) == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
+                                "There is no such instance (any more). 'ccpctl list' shows those that there "
+                                "are.");
+
+        db_row_string(&row, &op->slug);
+        db_row_enum(&row, read_instance_state, &state);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "an instance", reterr);
+
+        op->state = state;
+        return 0;
+}
+
+static int create_job_bind_job(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        db_params_borrow(params, &op->job_params);
+        return 0;
+}
+
+static int create_job_result_job(const PGresult *result, void *userdata, Error *reterr) {
+        CreateJobOp *op = userdata;
+        DbRow row = DB_ROW(result, 0);
+        int r;
+
+        op->busy = PQntuples(result) == 0;
+        if (op->busy)
+                return 0;
+
+        db_row_uint(&row, INT64_MAX, &op->id);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "a job", reterr);
+
+        if (!instance_state_allows(op->state, op->kind))
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "'%s' is in the state '%s', which does not allow '%s'.", op->slug,
+                                instance_state_to_string(op->state), job_kind_to_string(op->kind));
+
+        return 0;
+}
+
+static int create_job_bind_active(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        if (!op->busy)
+                return DB_STEP_SKIP;
+
+        return create_job_bind_instance(params, userdata);
+}
+
+static int create_job_result_active(const PGresult *result, void *userdata _unused_, Error *reterr) {
+        _cleanup_free_ char *kind = NULL, *slug = NULL;
+        DbRow row = DB_ROW(result, 0);
+        uint64_t id = 0;
+        int r;
+
+        /* It came to its end between the two statements. */
+        if (PQntuples(result) == 0)
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "A job on the instance just came to its end. Try again.");
+
+        db_row_uint(&row, INT64_MAX, &id);
+        db_row_string(&row, &kind);
+        db_row_string(&row, &slug);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "a job", reterr);
+
+        return error_setf(reterr, CCP_ERROR_BUSY,
+                        "The job %" PRIu64
+                        " (%s) is at work on '%s'. Wait for it ('ccpctl job follow %" PRIu64
+                        "') or cancel it.",
+                        id, kind, slug, id);
+}
+
+static int create_job_bind_steps(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+        const char *names[JOB_STEPS_MAX];
+        const JobStep *steps;
+        size_t n;
+
+        steps = job_kind_steps(op->kind, &n);
+        for (size_t i = 0; i < n; i++)
+                names[i] = steps[i].name;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_strv(params, names, n);
+        db_params_add_int64(params, 0);
+        return 0;
+}
+
+static int create_job_bind_state(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+        InstanceState during = instance_state_during(op->kind);
+
+        if (during < 0)
+                return DB_STEP_SKIP;
+
+        db_params_add_string(params, op->instance_id);
+        db_params_add_string(params, instance_state_to_string(during));
+        return 0;
+}
+
+static int create_job_read_instance(const PGresult *result, void *userdata, Error *reterr) {
+        CreateJobOp *op = userdata;
+
+        return instance_record_read(result, 0, &op->instance, reterr);
+}
+
+static int create_job_bind_read_job(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        store_bind_jobs(params, &(StoreJobsQuery) STORE_JOB_QUERY(op->id));
+        return 0;
+}
+
+static int create_job_read_job(const PGresult *result, void *userdata, Error *reterr) {
+        CreateJobOp *op = userdata;
+
+        return job_record_read(result, 0, &op->job, reterr);
+}
+
+static const DbStep create_job_steps[] = {
+        { sql_instance_lock, create_job_bind_instance, create_job_result_lock },
+        { sql_job_insert, create_job_bind_job, create_job_result_job },
+        { sql_job_active_on, create_job_bind_active, create_job_result_active },
+        { sql_job_steps_insert, create_job_bind_steps },
+        { sql_instance_set_state, create_job_bind_state },
+        { sql_instances_select, create_job_bind_instance, create_job_read_instance },
+        { sql_jobs_select, create_job_bind_read_job, create_job_read_job },
+};
+static const DbTransaction create_job_transaction = {
+        .what = "record the job",
+        .steps = create_job_steps,
+        .n_steps = ELEMENTSOF(create_job_steps),
+        .reset = create_job_reset,
+};
+
+static void create_job_done(int r, Error *error, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : TAKE_PTR(op->instance), r < 0 ? NULL : TAKE_PTR(op->job), error,
+                        op->userdata);
+}
+
+int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
+        CreateJobOp *op;
+
+        op = new0(CreateJobOp, 1);
+        if (!op)
+                return store_oom(&create_job_transaction, reterr);
+
+        *op = (CreateJobOp){ .kind = create->kind, .callback = callback, .userdata = userdata };
+        store_copy_id(op->instance_id, create->instance);
+        db_params_add_string(&op->job_params, op->instance_id);
+        db_params_add_string(&op->job_params, job_kind_to_string(create->kind));
+        db_params_add_json(&op->job_params, create->spec);
+        db_params_add_copy(&op->job_params, create->started_by);
+        db_params_add_int64(&op->job_params, create->started_by_uid);
+        return db_request(db, &create_job_transaction, create_job_done, op, create_job_op_free, ret_slot,
+                        reterr);
+}
+
+/* --- cancel and finish: both lock the instance, then the job --- */
+
+static void finish_reset(void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        op->ended = false;
+        op->job = job_record_free(op->job);
+}
+
+static int finish_bind_id(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->finish.job);
+        return 0;
+}
+
+static int finish_result_lock(const PGresult *result, void *userdata, Error *reterr) {
+        StoreFinishOp *op = userdata;
+        int r;
+
+        r = store_read_job_lock(result, op->finish.job, &op->lock, reterr);
+        if (r < 0)
+                return r;
+
+        op->ended = job_state_is_final(op->lock.state);
+        return 0;
+}
+
+static int finish_bind_steps(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        return op->ended ? DB_STEP_SKIP : finish_bind_id(params, userdata);
+}
+
+static int finish_bind_job(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        if (op->ended)
+                return DB_STEP_SKIP;
+
+        db_params_add_int64(params, (int64_t) op->finish.job);
+        db_params_add_string(params, job_state_to_string(op->finish.state));
+        db_params_add_string(params, op->finish.error_name);
+        db_params_add_string(params, op->finish.error_name ? op->finish.error_message : NULL);
+        return 0;
+}
+
+static int finish_bind_instance(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+        const char *state = NULL;
+
+        if (op->ended || op->finish.end == STORE_END_RELEASE)
+                return DB_STEP_SKIP;
+
+        if (op->finish.end == STORE_END_STATE)
+                state = instance_state_to_string(op->finish.instance_state);
+        else if (op->finish.end == STORE_END_BEFORE)
+                state = instance_state_to_string(op->lock.state_before);
+
+        db_params_add_string(params, op->lock.instance);
+        db_params_add_string(params, state);
+        db_params_add_string(params, op->finish.error_name);
+        db_params_add_string(params, op->finish.error_name ? op->finish.error_message : NULL);
+        return 0;
+}
+
+static int finish_bind_release(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        if (op->ended || op->finish.end != STORE_END_RELEASE)
+                return DB_STEP_SKIP;
+
+        db_params_add_string(params, op->lock.instance);
+        return 0;
+}
+
+static int finish_bind_read(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        store_bind_jobs(params, &(StoreJobsQuery) STORE_JOB_QUERY(op->finish.job));
+        return 0;
+}
+
+static int finish_read(const PGresult *result, void *userdata, Error *reterr) {
+        StoreFinishOp *op = userdata;
+
+        return job_record_read(result, 0, &op->job, reterr);
+}
+
+static const DbStep finish_steps[] = {
+        { sql_job_lock_instance, finish_bind_id },
+        { sql_job_lock, finish_bind_id, finish_result_lock },
+        { sql_job_finish_steps, finish_bind_steps },
+        { sql_job_finish, finish_bind_job },
+        { sql_instance_finish, finish_bind_instance },
+        { sql_instance_delete, finish_bind_release },
+        { sql_jobs_select, finish_bind_read, finish_read },
+};
+const DbTransaction store_finish_transaction = {
+        .what = "record the end of the job",
+        .steps = finish_steps,
+        .n_steps = ELEMENTSOF(finish_steps),
+        .reset = finish_reset,
+};
+
+static int cancel_result_lock(const PGresult *result, void *userdata, Error *reterr) {
+        StoreFinishOp *op = userdata;
+        int r;
+
+        r = finish_result_lock(result, userdata, reterr);
+        if (r < 0)
+                return r;
+
+        return op->ended ? store_job_ended_error(op->finish.job, op->lock.state, reterr) : 0;
+}
+
+static const DbStep cancel_steps[] = {
+        { sql_job_lock, finish_bind_id, cancel_result_lock },
+        { sql_job_cancel, finish_bind_id },
+        { sql_jobs_select, finish_bind_read, finish_read },
+};
+static const DbTransaction cancel_transaction = {
+        .what = "record that the job shall be cancelled",
+        .steps = cancel_steps,
+        .n_steps = ELEMENTSOF(cancel_steps),
+        .reset = finish_reset,
+};
+
+static void finish_op_free(void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        finish_reset(op);
+        free((char *) op->finish.error_message);
+        free(op);
+}
+
+static void finish_done(int r, Error *error, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : TAKE_PTR(op->job), error, op->userdata);
+}
+
+static int request_finish(Db *db, const DbTransaction *transaction, const StoreFinish *finish,
+                StoreJobCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        StoreFinishOp *op;
+
+        op = new0(StoreFinishOp, 1);
+        if (!op)
+                return store_oom(transaction, reterr);
+
+        *op = (StoreFinishOp){ .finish = *finish, .callback = callback, .userdata = userdata };
+        if (finish->error_name)
+                op->finish.error_name = error_name_intern(finish->error_name);
+        op->finish.error_message = NULL;
+        if (finish->error_message) {
+                op->finish.error_message = strdup(finish->error_message);
+                if (!op->finish.error_message) {
+                        free(op);
+                        return store_oom(transaction, reterr);
+                }
+        }
+
+        return db_request(db, transaction, finish_done, op, finish_op_free, ret_slot, reterr);
+}
+
+int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
+        assert(job_state_is_final(finish->state));
+
+        return request_finish(db, &store_finish_transaction, finish, callback, userdata, ret_slot, reterr);
+}
+
+int store_cancel_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr) {
+        return request_finish(db, &cancel_transaction, &(StoreFinish){ .job = id }, callback, userdata,
+                        ret_slot, reterr);
+}

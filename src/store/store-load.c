@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <inttypes.h>
+
+#include "alloc-util.h"
+#include "db-row.h"
+#include "records-read.h"
+#include "statements.h"
+#include "store-internal.h"
+#include "store.h"
+
+void store_bind_jobs(DbParams *params, const StoreJobsQuery *q) {
+        if (q->id > 0)
+                db_params_add_int64(params, (int64_t) q->id);
+        else
+                db_params_add_string(params, NULL);
+        db_params_add_string(params, q->slug);
+        db_params_add_string(params, job_state_to_string(q->state));
+        db_params_add_string(params, job_kind_to_string(q->kind));
+        db_params_add_int64(params, (int64_t) MIN(q->limit, (uint64_t) INT64_MAX));
+        db_params_add_int64(params, (int64_t) MIN(q->offset, (uint64_t) INT64_MAX));
+        if (q->recent > 0)
+                db_params_add_int64(params, (int64_t) q->recent);
+        else
+                db_params_add_string(params, NULL);
+}
+
+/* --- everything --- */
+
+typedef struct LoadOp {
+        StoreContents *contents;
+        StoreContentsCallback callback;
+        void *userdata;
+} LoadOp;
+
+StoreContents *store_contents_free(StoreContents *c) {
+        if (!c)
+                return NULL;
+
+        instance_records_done(&c->instances);
+        job_records_done(&c->jobs);
+        settings_free(c->settings);
+        return mfree(c);
+}
+
+static void load_op_free(void *userdata) {
+        LoadOp *op = userdata;
+
+        store_contents_free(op->contents);
+        free(op);
+}
+
+static int load_bind_instances(DbParams *params, void *userdata _unused_) {
+        db_params_add_string(params, NULL);
+        return 0;
+}
+
+static int load_result_instances(const PGresult *result, void *userdata, Error *reterr) {
+        LoadOp *op = userdata;
+
+        return instance_records_read(result, &op->contents->instances, reterr);
+}
+
+static int load_bind_jobs(DbParams *params, void *userdata _unused_) {
+        store_bind_jobs(params,
+                        &(StoreJobsQuery){
+                                        .state = _JOB_STATE_INVALID,
+                                        .kind = _JOB_KIND_INVALID,
+                                        .limit = INT64_MAX,
+                                        .recent = JOB_OBJECTS_MAX,
+                        });
+        return 0;
+}
+
+static int load_result_jobs(const PGresult *result, void *userdata, Error *reterr) {
+        LoadOp *op = userdata;
+        JobRecords *jobs = &op->contents->jobs;
+        int r;
+
+        r = job_records_read(result, jobs, reterr);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < jobs->n / 2; i++) {
+                JobRecord *j = jobs->items[i];
+
+                jobs->items[i] = jobs->items[jobs->n - 1 - i];
+                jobs->items[jobs->n - 1 - i] = j;
+        }
+        return 0;
+}
+
+static int load_result_settings(const PGresult *result, void *userdata, Error *reterr) {
+        LoadOp *op = userdata;
+
+        return store_read_settings(result, &op->contents->settings, reterr);
+}
+
+static const DbStep load_steps[] = {
+        { sql_instances_select, load_bind_instances, load_result_instances },
+        { sql_jobs_select, load_bind_jobs, load_result_jobs },
+        { sql_settings_select, NULL, load_result_settings },
+};
+static const DbTransaction load_transaction = {
+        .what = "read the records",
+        .steps = load_steps,
+        .n_steps = ELEMENTSOF(load_steps),
+        .read_only = true,
+};
+
+static void load_done(int r, Error *error, void *userdata) {
+        LoadOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : TAKE_PTR(op->contents), error, op->userdata);
+}
+
+int store_load(Db *db, StoreContentsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        LoadOp *op;
+
+        op = new0(LoadOp, 1);
+        if (!op)
+                return store_oom(&load_transaction, reterr);
+
+        *op = (LoadOp){ new0(StoreContents, 1), callback, userdata };
+        if (!op->contents) {
+                free(op);
+                return store_oom(&load_transaction, reterr);
+        }
+
+        return db_request(db, &load_transaction, load_done, op, load_op_free, ret_slot, reterr);
+}
+
+/* --- one instance --- */
+
+typedef struct InstanceOp {
+        char id[STORE_ID_MAX];
+        InstanceRecord *instance;
+        StoreInstanceCallback callback;
+        void *userdata;
+} InstanceOp;
+
+static void instance_op_free(void *userdata) {
+        InstanceOp *op = userdata;
+
+        instance_record_free(op->instance);
+        free(op);
+}
+
+static int instance_bind(DbParams *params, void *userdata) {
+        InstanceOp *op = userdata;
+
+        db_params_add_string(params, op->id);
+        return 0;
+}
+
+static int instance_result(const PGresult *result, void *userdata, Error *reterr) {
+        InstanceOp *op = userdata;
+
+        return PQntuples(result) > 0 ? instance_record_read(result, 0, &op->instance, reterr) : 0;
+}
+
+static const DbStep instance_step = { sql_instances_select, instance_bind, instance_result };
+static const DbTransaction instance_transaction = {
+        .what = "read the record of an instance",
+        .steps = &instance_step,
+        .n_steps = 1,
+        .read_only = true,
+};
+
+static void instance_done(int r, Error *error, void *userdata) {
+        InstanceOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : TAKE_PTR(op->instance), error, op->userdata);
+}
+
+int store_load_instance(Db *db, const char *id, StoreInstanceCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
+        InstanceOp *op;
+
+        op = new0(InstanceOp, 1);
+        if (!op)
+                return store_oom(&instance_transaction, reterr);
+
+        op->callback = callback;
+        op->userdata = userdata;
+        store_copy_id(op->id, id);
+        return db_request(db, &instance_transaction, instance_done, op, instance_op_free, ret_slot, reterr);
+}
+
+/* --- jobs --- */
+
+typedef struct JobsOp {
+        StoreJobsQuery query;
+        char *slug;
+        JobRecords jobs;
+        StoreJobCallback job_callback; /* for one of them */
+        StoreJobsCallback callback;
+        void *userdata;
+} JobsOp;
+
+static void jobs_op_free(void *userdata) {
+        JobsOp *op = userdata;
+
+        job_records_done(&op->jobs);
+        free(op->slug);
+        free(op);
+}
+
+static int jobs_bind(DbParams *params, void *userdata) {
+        JobsOp *op = userdata;
+
+        store_bind_jobs(params, &op->query);
+        return 0;
+}
+
+static int jobs_result(const PGresult *result, void *userdata, Error *reterr) {
+        JobsOp *op = userdata;
+
+        return job_records_read(result, &op->jobs, reterr);
+}
+
+static const DbStep jobs_step = { sql_jobs_select, jobs_bind, jobs_result };
+static const DbTransaction jobs_transaction = {
+        .what = "read the records of jobs",
+        .steps = &jobs_step,
+        .n_steps = 1,
+        .read_only = true,
+};
+
+static void jobs_done(int r, Error *error, void *userdata) {
+        JobsOp *op = userdata;
+
+        if (op->job_callback)
+                op->job_callback(r, r >= 0 && op->jobs.n > 0 ? TAKE_PTR(op->jobs.items[0]) : NULL, error,
+                                op->userdata);
+        else
+                op->callback(r, r < 0 ? NULL : &op->jobs, error, op->userdata);
+}
+
+static int request_jobs(Db *db, const JobsOp *from, DbSlot **ret_slot, Error *reterr) {
+        JobsOp *op;
+
+        op = new0(JobsOp, 1);
+        if (!op)
+                return store_oom(&jobs_transaction, reterr);
+
+        *op = *from;
+        if (from->query.slug) {
+                op->query.slug = op->slug = strdup(from->query.slug);
+                if (!op->slug) {
+                        free(op);
+                        return store_oom(&jobs_transaction, reterr);
+                }
+        }
+
+        return db_request(db, &jobs_transaction, jobs_done, op, jobs_op_free, ret_slot, reterr);
+}
+
+int store_load_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr) {
+        return request_jobs(db,
+                        &(JobsOp){
+                                        .query = STORE_JOB_QUERY(id),
+                                        .job_callback = callback,
+                                        .userdata = userdata,
+                        },
+                        ret_slot, reterr);
+}
+
+int store_list_jobs(Db *db, const StoreJobFilter *filter, StoreJobsCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
+        return request_jobs(db,
+                        &(JobsOp){
+                                        .query = {
+                                                .slug = filter->instance,
+                                                .state = filter->state,
+                                                .kind = filter->kind,
+                                                .limit = MIN(filter->limit, (uint64_t) STORE_LIST_MAX),
+                                                .offset = filter->offset,
+                                        },
+                                        .callback = callback,
+                                        .userdata = userdata,
+                        },
+                        ret_slot, reterr);
+}
+
+/* --- ports --- */
+
+typedef struct PortsOp {
+        StorePort *ports;
+        size_t n;
+        StorePortsCallback callback;
+        void *userdata;
+} PortsOp;
+
+static void ports_op_free(void *userdata) {
+        PortsOp *op = userdata;
+
+        FOREACH_ARRAY(p, op->ports, op->n) {
+                free(p->instance);
+                free(p->name);
+                free(p->host);
+        }
+        free(op->ports);
+        free(op);
+}
+
+static int ports_result(const PGresult *result, void *userdata, Error *reterr) {
+        PortsOp *op = userdata;
+        int n = PQntuples(result);
+
+        op->ports = new0(StorePort, (size_t) n);
+        if (!op->ports)
+                return db_row_error(-ENOMEM, "the ports", reterr);
+
+        for (int i = 0; i < n; i++) {
+                StorePort *port = op->ports + i;
+                DbRow row = DB_ROW(result, i);
+                uint64_t number = 0;
+                int r;
+
+                op->n++;
+                db_row_string(&row, &port->instance);
+                db_row_string(&row, &port->name);
+                db_row_string(&row, &port->host);
+                db_row_uint(&row, UINT16_MAX, &number);
+                r = db_row_end(&row);
+                if (r < 0)
+                        return db_row_error(r, "the ports", reterr);
+                port->number = (uint16_t) number;
+        }
+
+        return 0;
+}
+
+static const DbStep ports_step = { sql_ports_list, NULL, ports_result };
+static const DbTransaction ports_transaction = {
+        .what = "read the records of ports",
+        .steps = &ports_step,
+        .n_steps = 1,
+        .read_only = true,
+};
+
+static void ports_done(int r, Error *error, void *userdata) {
+        PortsOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : op->ports, r < 0 ? 0 : op->n, error, op->userdata);
+}
+
+int store_list_ports(Db *db, StorePortsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        PortsOp *op;
+
+        op = new0(PortsOp, 1);
+        if (!op)
+                return store_oom(&ports_transaction, reterr);
+
+        *op = (PortsOp){ .callback = callback, .userdata = userdata };
+        return db_request(db, &ports_transaction, ports_done, op, ports_op_free, ret_slot, reterr);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "alloc-util.h"
+#include "db-row.h"
+#include "statements.h"
+#include "store-internal.h"
+
+static int read_setting(const PGresult *result, int number, Settings *settings, Error *reterr) {
+        _cleanup_free_ char *key = NULL, *text = NULL;
+        DbRow row = DB_ROW(result, number);
+        json_auto_t *value = NULL;
+        int r;
+
+        db_row_string(&row, &key);
+        db_row_string(&row, &text);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "the settings", reterr);
+
+        if (!settings_is_known(key))
+                return 0;
+
+        value = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+        if (!value)
+                return db_row_error(-EBADMSG, "the settings", reterr);
+
+        return settings_set(settings, key, value, reterr);
+}
+
+int store_read_settings(const PGresult *result, Settings **ret, Error *reterr) {
+        _cleanup_(settings_freep) Settings *settings = NULL;
+        int r;
+
+        r = settings_new(&settings);
+        if (r < 0)
+                return db_row_error(r, "the settings", reterr);
+
+        for (int i = 0; i < PQntuples(result); i++) {
+                r = read_setting(result, i, settings, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        settings_free(*ret);
+        *ret = TAKE_PTR(settings);
+        return 0;
+}
+
+typedef struct SettingsOp {
+        json_t *changes;
+        Settings *settings;
+        StoreSettingsCallback callback;
+        void *userdata;
+} SettingsOp;
+
+static void settings_op_free(void *userdata) {
+        SettingsOp *op = userdata;
+
+        json_decref(op->changes);
+        settings_free(op->settings);
+        free(op);
+}
+
+static int settings_bind(DbParams *params, void *userdata) {
+        SettingsOp *op = userdata;
+
+        db_params_add_json(params, op->changes);
+        return 0;
+}
+
+static int settings_result(const PGresult *result, void *userdata, Error *reterr) {
+        SettingsOp *op = userdata;
+
+        return store_read_settings(result, &op->settings, reterr);
+}
+
+static const DbStep settings_read_step = { sql_settings_select, NULL, settings_result };
+static const DbTransaction settings_read_transaction = {
+        .what = "read the settings",
+        .steps = &settings_read_step,
+        .n_steps = 1,
+        .read_only = true,
+};
+
+static const DbStep settings_write_steps[] = {
+        { sql_settings_reset, settings_bind },
+        { sql_settings_put, settings_bind },
+        { sql_settings_select, NULL, settings_result },
+};
+static const DbTransaction settings_write_transaction = {
+        .what = "record the settings",
+        .steps = settings_write_steps,
+        .n_steps = ELEMENTSOF(settings_write_steps),
+};
+
+static void settings_done(int r, Error *error, void *userdata) {
+        SettingsOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : TAKE_PTR(op->settings), error, op->userdata);
+}
+
+static int request_settings(Db *db, const DbTransaction *transaction, const json_t *changes,
+                StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        SettingsOp *op;
+
+        op = new0(SettingsOp, 1);
+        if (!op)
+                return store_oom(transaction, reterr);
+
+        *op = (SettingsOp){ .callback = callback, .userdata = userdata };
+        if (changes) {
+                op->changes = json_deep_copy(changes);
+                if (!op->changes) {
+                        free(op);
+                        return store_oom(transaction, reterr);
+                }
+        }
+
+        return db_request(db, transaction, settings_done, op, settings_op_free, ret_slot, reterr);
+}
+
+int store_load_settings(
+                Db *db, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        return request_settings(db, &settings_read_transaction, NULL, callback, userdata, ret_slot, reterr);
+}
+
+int store_set_settings(Db *db, const json_t *changes, StoreSettingsCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
+        const char *key;
+        json_t *value;
+        int r;
+
+        json_object_foreach((json_t *) changes, key, value) {
+                r = settings_validate(key, value, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return request_settings(
+                        db, &settings_write_transaction, changes, callback, userdata, ret_slot, reterr);
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "store-worker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "alloc-util.h"
+#include "db-row.h"
+#include "statements.h"
+#include "store-internal.h"
+
+/* --- claim --- */
+
+typedef struct ClaimOp {
+        uint64_t id;
+        uint32_t attempt; /* this one; the same when it is repeated */
+        StoreJobLock lock;
+        JobClaim claim;
+} ClaimOp;
+
+void job_claim_done(JobClaim *c) {
+        c->job = job_record_free(c->job);
+        c->instance = instance_record_free(c->instance);
+        secret_records_done(&c->secrets);
+}
+
+static void claim_reset(void *userdata) {
+        ClaimOp *op = userdata;
+
+        job_claim_done(&op->claim);
+}
+
+static int claim_bind_id(DbParams *params, void *userdata) {
+        ClaimOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        return 0;
+}
+
+static int claim_result_lock(const PGresult *result, void *userdata, Error *reterr) {
+        ClaimOp *op = userdata;
+        int r;
+
+        r = store_read_job_lock(result, op->id, &op->lock, reterr);
+        if (r < 0)
+                return r;
+
+        if (job_state_is_final(op->lock.state))
+                return store_job_ended_error(op->id, op->lock.state, reterr);
+
+        if (op->attempt == 0)
+                op->attempt = op->lock.attempt + 1;
+        return 0;
+}
+
+static int claim_bind_claim(DbParams *params, void *userdata) {
+        ClaimOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_int64(params, op->attempt);
+        return 0;
+}
+
+static int claim_bind_read_job(DbParams *params, void *userdata) {
+        ClaimOp *op = userdata;
+
+        store_bind_jobs(params, &(StoreJobsQuery) STORE_JOB_QUERY(op->id));
+        return 0;
+}
+
+static int claim_read_job(const PGresult *result, void *userdata, Error *reterr) {
+        ClaimOp *op = userdata;
+
+        return job_record_read(result, 0, &op->claim.job, reterr);
+}
+
+static int claim_bind_instance(DbParams *params, void *userdata) {
+        ClaimOp *op = userdata;
+
+        db_params_add_string(params, op->lock.instance);
+        return 0;
+}
+
+static int claim_read_instance(const PGresult *result, void *userdata, Error *reterr) {
+        ClaimOp *op = userdata;
+
+        return PQntuples(result) > 0 ? instance_record_read(result, 0, &op->claim.instance, reterr) : 0;
+}
+
+static int claim_read_secrets(const PGresult *result, void *userdata, Error *reterr) {
+        ClaimOp *op = userdata;
+
+        return secret_records_read(result, &op->claim.secrets, reterr);
+}
+
+static const DbStep claim_steps[] = {
+        { sql_job_lock, claim_bind_id, claim_result_lock },
+        { sql_job_claim, claim_bind_claim },
+        { sql_jobs_select, claim_bind_read_job, claim_read_job },
+        { sql_instances_select, claim_bind_instance, claim_read_instance },
+        { sql_secrets_newest, claim_bind_instance, claim_read_secrets },
+};
+static const DbTransaction claim_transaction = {
+        .what = "claim the job",
+        .steps = claim_steps,
+        .n_steps = ELEMENTSOF(claim_steps),
+        .reset = claim_reset,
+};
+
+int job_claim(DbSync *db, uint64_t id, JobClaim *ret, Error *reterr) {
+        ClaimOp op = { .id = id };
+        int r;
+
+        r = db_sync_lock_job(db, id, reterr);
+        if (r < 0)
+                return r;
+
+        r = db_sync_run(db, &claim_transaction, &op, reterr);
+        if (r < 0) {
+                job_claim_done(&op.claim);
+                return r;
+        }
+
+        *ret = op.claim;
+        return 0;
+}
+
+/* --- statements that stand for themselves --- */
+
+/* What most of the functions below need: parameters, and how often a row came. */
+typedef struct SimpleOp {
+        DbParams params;
+        int n_rows;
+        bool flag; /* the first column, where it is one */
+        uint32_t number;
+} SimpleOp;
+
+static int simple_bind(DbParams *params, void *userdata) {
+        SimpleOp *op = userdata;
+
+        db_params_borrow(params, &op->params);
+        return 0;
+}
+
+static int simple_result_rows(const PGresult *result, void *userdata, Error *reterr _unused_) {
+        SimpleOp *op = userdata;
+
+        op->n_rows = PQntuples(result);
+        return 0;
+}
+
+static int simple_result_flag(const PGresult *result, void *userdata, Error *reterr) {
+        SimpleOp *op = userdata;
+        DbRow row = DB_ROW(result, 0);
+        int r;
+
+        op->n_rows = PQntuples(result);
+        if (op->n_rows == 0)
+                return 0;
+
+        db_row_bool(&row, &op->flag);
+        r = db_row_end(&row);
+        return r < 0 ? db_row_error(r, "a job", reterr) : 0;
+}
+
+static int simple_result_number(const PGresult *result, void *userdata, Error *reterr) {
+        SimpleOp *op = userdata;
+        DbRow row = DB_ROW(result, 0);
+        int r;
+
+        db_row_uint32(&row, &op->number);
+        r = db_row_end(&row);
+        return r < 0 ? db_row_error(r, "a revision", reterr) : 0;
+}
+
+static int no_such_job(uint64_t id, Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_NO_SUCH_JOB, "There is no such step or job: %" PRIu64 ".", id);
+}
+
+static int no_such_instance(Error *reterr) {
+        return error_setf(
+                        reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The record of the instance is gone meanwhile.");
+}
+
+/* Frees the parameters and passes the result on. */
+static int run_simple(DbSync *db, const DbTransaction *transaction, SimpleOp *op, Error *reterr) {
+        int r;
+
+        r = db_sync_run(db, transaction, op, reterr);
+        db_params_done(&op->params);
+        return r;
+}
+
+/* A transaction of one statement. */
+#define DEFINE_SIMPLE(id, text, sql_text, result_function)                   \
+ static const DbStep id##_step = { sql_text, simple_bind, result_function }; \
+ static const DbTransaction id##_transaction = {                             \
+         .what = text,                                                       \
+         .steps = &id##_step,                                                \
+         .n_steps = 1,                                                       \
+ }
+
+DEFINE_SIMPLE(step, "record a step of the job", sql_job_set_step, simple_result_flag);
+DEFINE_SIMPLE(state, "record the state of the job", sql_job_set_state, simple_result_rows);
+DEFINE_SIMPLE(cancelled, "read whether the job is cancelled", sql_job_is_cancelled, simple_result_flag);
+DEFINE_SIMPLE(instance_state, "record the state of the instance", sql_instance_set_state,
+                simple_result_rows);
+DEFINE_SIMPLE(instance_error, "record what failed on the instance", sql_instance_set_error,
+                simple_result_rows);
+DEFINE_SIMPLE(next, "read the revisions of the instance", sql_revision_next, simple_result_number);
+DEFINE_SIMPLE(put, "record the revision", sql_revision_put, NULL);
+DEFINE_SIMPLE(remove, "remove the record of the revision", sql_revision_remove, NULL);
+
+/* --- jobs --- */
+
+int job_set_step(DbSync *db, uint64_t id, const StepUpdate *update, bool *ret_cancel, Error *reterr) {
+        SimpleOp op = {};
+        int r;
+
+        db_params_add_int64(&op.params, (int64_t) id);
+        db_params_add_int64(&op.params, update->number);
+        db_params_add_string(&op.params, step_state_to_string(update->state));
+        db_params_add_json(&op.params, update->undo);
+        db_params_add_string(&op.params, update->detail);
+        r = run_simple(db, &step_transaction, &op, reterr);
+        if (r < 0)
+                return r;
+        if (op.n_rows == 0)
+                return no_such_job(id, reterr);
+
+        if (ret_cancel)
+                *ret_cancel = op.flag;
+        return 0;
+}
+
+int job_set_state(DbSync *db, uint64_t id, JobState state, const char *error_name, const char *error_message,
+                Error *reterr) {
+        SimpleOp op = {};
+        int r;
+
+        assert(!job_state_is_final(state));
+
+        db_params_add_int64(&op.params, (int64_t) id);
+        db_params_add_string(&op.params, job_state_to_string(state));
+        db_params_add_string(&op.params, error_name);
+        db_params_add_string(&op.params, error_message);
+        r = run_simple(db, &state_transaction, &op, reterr);
+        if (r < 0)
+                return r;
+
+        return op.n_rows == 0 ? no_such_job(id, reterr) : 0;
+}
+
+int job_is_cancelled(DbSync *db, uint64_t id, bool *ret, Error *reterr) {
+        SimpleOp op = {};
+        int r;
+
+        db_params_add_int64(&op.params, (int64_t) id);
+        r = run_simple(db, &cancelled_transaction, &op, reterr);
+        if (r < 0)
+                return r;
+        if (op.n_rows == 0)
+                return no_such_job(id, reterr);
+
+        *ret = op.flag;
+        return 0;
+}
+
+int job_finish(DbSync *db, const StoreFinish *finish, Error *reterr) {
+        StoreFinishOp op = { .finish = *finish };
+        int r;
+
+        assert(job_state_is_final(finish->state));
+
+        r = db_sync_run(db, &store_finish_transaction, &op, reterr);
+        job_record_free(op.job);
+        return r;
+}
+
+/* --- a worker that died --- */
+
+typedef struct CrashOp {
+        uint64_t id;
+        const char *message;
+        StoreJobLock lock;
+} CrashOp;
+
+static int crash_bind_id(DbParams *params, void *userdata) {
+        CrashOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        return 0;
+}
+
+static int crash_result_lock(const PGresult *result, void *userdata, Error *reterr) {
+        CrashOp *op = userdata;
+
+        return store_read_job_lock(result, op->id, &op->lock, reterr);
+}
+
+static int crash_bind_note(DbParams *params, void *userdata) {
+        CrashOp *op = userdata;
+
+        if (job_state_is_final(op->lock.state))
+                return DB_STEP_SKIP;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_string(params, CCP_ERROR_INTERNAL);
+        db_params_add_string(params, op->message);
+        return 0;
+}
+
+static const DbStep crash_steps[] = {
+        { sql_job_lock, crash_bind_id, crash_result_lock },
+        { sql_job_note_crash, crash_bind_note },
+};
+static const DbTransaction crash_transaction = {
+        .what = "record that the worker died",
+        .steps = crash_steps,
+        .n_steps = ELEMENTSOF(crash_steps),
+};
+
+int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret_attempt, Error *reterr) {
+        CrashOp op = { .id = id, .message = message };
+        int r;
+
+        r = db_sync_run(db, &crash_transaction, &op, reterr);
+        if (r < 0)
+                return r;
+
+        if (job_state_is_final(op.lock.state))
+                return 0;
+
+        *ret_attempt = op.lock.attempt;
+        return 1;
+}
+
+/* --- instances --- */
+
+int instance_set_state(DbSync *db, const char *id, InstanceState state, Error *reterr) {
+        SimpleOp op = {};
+        int r;
+
+        db_params_add_string(&op.params, id);
+        db_params_add_string(&op.params, instance_state_to_string(state));
+        r = run_simple(db, &instance_state_transaction, &op, reterr);
+        if (r < 0)
+                return r;
+
+        return op.n_rows == 0 ? no_such_instance(reterr) : 0;
+}
+
+int instance_set_error(DbSync *db, const char *id, const char *error_name, const char *error_message,
+                Error *reterr) {
+        SimpleOp op = {};
+        int r;
+
+        db_params_add_string(&op.params, id);
+        db_params_add_string(&op.params, error_name);
+        db_params_add_string(&op.params, error_name ? error_message : NULL);
+        r = run_simple(db, &instance_error_transaction, &op, reterr);
+        if (r < 0)
+                return r;
+
+        return op.n_rows == 0 ? no_such_instance(reterr) : 0;
+}
+
+/* --- revisions --- */
+
+int revision_next(DbSync *db, const char *instance, uint32_t *ret, Error *reterr) {
+        SimpleOp op = {};
+        int r;
+
+        db_params_add_string(&op.params, instance);
+        r = run_simple(db, &next_transaction, &op, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = op.number;
+        return 0;
+}
+
+int revision_put(DbSync *db, const char *instance, const RevisionRecord *revision, Error *reterr) {
+        SimpleOp op = {};
+
+        db_params_add_string(&op.params, instance);
+        db_params_add_int64(&op.params, revision->number);
+        db_params_add_string(&op.params, revision_state_to_string(revision->state));
+        db_params_add_json(&op.params, revision->files);
+        db_params_add_json(&op.params, revision->images);
+        return run_simple(db, &put_transaction, &op, reterr);
+}
+
+int revision_remove(DbSync *db, const char *instance, uint32_t number, Error *reterr) {
+        SimpleOp op = {};
+
+        db_params_add_string(&op.params, instance);
+        db_params_add_int64(&op.params, number);
+        return run_simple(db, &remove_transaction, &op, reterr);
+}
+
+static int activate_result(const PGresult *result, void *userdata _unused_, Error *reterr) {
+        if (PQntuples(result) == 0)
+                return error_setf(reterr, CCP_ERROR_INTERNAL, "The instance has no such revision.");
+
+        return 0;
+}
+
+static const DbStep activate_steps[] = {
+        { sql_revision_supersede_others, simple_bind },
+        { sql_revision_activate, simple_bind, activate_result },
+        { sql_instance_set_revision, simple_bind },
+};
+static const DbTransaction activate_transaction = {
+        .what = "make the revision the active one",
+        .steps = activate_steps,
+        .n_steps = ELEMENTSOF(activate_steps),
+};
+
+int revision_activate(DbSync *db, const char *instance, uint32_t number, Error *reterr) {
+        SimpleOp op = {};
+
+        db_params_add_string(&op.params, instance);
+        db_params_add_int64(&op.params, number);
+        return run_simple(db, &activate_transaction, &op, reterr);
+}
+
+typedef struct RevisionOp {
+        const char *instance;
+        uint32_t number;
+        RevisionRecord *revision;
+} RevisionOp;
+
+static int get_bind(DbParams *params, void *userdata) {
+        RevisionOp *op = userdata;
+
+        db_params_add_string(params, op->instance);
+        db_params_add_int64(params, op->number);
+        return 0;
+}
+
+static int get_result(const PGresult *result, void *userdata, Error *reterr) {
+        RevisionOp *op = userdata;
+
+        op->revision = revision_record_free(op->revision);
+        return PQntuples(result) > 0 ? revision_record_read(result, 0, &op->revision, reterr) : 0;
+}
+
+static const DbStep get_step = { sql_revision_get, get_bind, get_result };
+static const DbTransaction get_transaction = {
+        .what = "read the revision",
+        .steps = &get_step,
+        .n_steps = 1,
+        .read_only = true,
+};
+
+int revision_get(DbSync *db, const char *instance, uint32_t number, RevisionRecord **ret, Error *reterr) {
+        RevisionOp op = { .instance = instance, .number = number };
+        int r;
+
+        r = db_sync_run(db, &get_transaction, &op, reterr);
+        if (r < 0) {
+                revision_record_free(op.revision);
+                return r;
+        }
+
+        *ret = op.revision;
+        return 0;
+}

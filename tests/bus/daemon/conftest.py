@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""ccpd on a private system bus, with a real PostgreSQL, and a stand-in for PID 1."""
+
+import glob
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import dbus
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+NAME = "org.changemaker.ccp1"
+ROOT = "/org/changemaker/ccp1"
+
+BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={path}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_type="method_call"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+  </policy>
+</busconfig>
+"""
+
+
+def wait_for(condition, seconds=20, what="the condition"):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come true within {seconds} s")
+
+
+class Postgres:
+    """A cluster of its own in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.process = None
+        self.bin = pathlib.Path(sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1])
+        shutil.chown(folder, "postgres")
+        self.run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "ccpd", "--no-sync", "-E", "UTF8")
+        self.start()
+        self.run("createdb", "-h", str(folder), "-U", "ccpd", "ccpd")
+
+    def command(self, program, *args):
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", str(self.bin / program), *args]
+
+    def run(self, program, *args):
+        subprocess.run(self.command(program, *args), check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def start(self):
+        self.process = subprocess.Popen(
+            self.command("postgres", "-D", str(self.folder / "data"), "-k", str(self.folder), "-c", "listen_addresses=",
+                         "-c", "fsync=off"),
+            cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: subprocess.run(self.command("pg_isready", "-q", "-h", str(self.folder)), cwd="/",
+                                        check=False).returncode == 0, what="PostgreSQL")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        # Its children end when they notice; the next start would find their shared memory in use.
+        wait_for(lambda: subprocess.run(["pgrep", "-f", f"{self.folder}/data"], stdout=subprocess.DEVNULL,
+                                        check=False).returncode != 0, what="the end of PostgreSQL's processes")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+    @property
+    def conninfo(self):
+        return f"host={self.folder} dbname=ccpd user=ccpd"
+
+    def sql(self, statement):
+        """The rows of a statement, as lists of strings."""
+        out = subprocess.run(["psql", "-X", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo,
+                              "-c", statement], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return [line.split("\t") for line in out.splitlines()]
+
+
+class Daemon:
+    """The program under test and what surrounds it."""
+
+    def __init__(self, folder, postgres):
+        self.folder, self.postgres = folder, postgres
+        self.address = f"unix:path={folder}/bus"
+        (folder / "bus.conf").write_text(BUS_CONFIG.format(path=folder / "bus"))
+        self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, CCP_STORE=postgres.conninfo,
+                                CREDENTIALS_DIRECTORY=str(folder), CCP_TEMPLATES=f"{HERE}/blueprints",
+                                CCP_LOG_LEVEL="debug")
+        (folder / "ccpd.master-key").write_bytes(os.urandom(32))
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.notify.bind(str(folder / "notify"))
+        (folder / "notify").chmod(0o777)
+        self.process = None
+        self.log = open(folder / "ccpd.log", "w+", encoding="utf-8", errors="replace")
+        self.bus_process = subprocess.Popen(["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork"])
+        wait_for(lambda: (folder / "bus").exists(), what="the bus")
+        self.systemd_process = subprocess.Popen([sys.executable, str(HERE / "mock_systemd.py")], env=self.environment,
+                                                stdout=subprocess.PIPE, text=True)
+        assert self.systemd_process.stdout.readline() == "ready\n"
+        self.bus = dbus.bus.BusConnection(self.address)
+        self.start()
+
+    def start(self, wait=True):
+        # The launcher becomes the daemon: LISTEN_PID must be its own.
+        launcher = ("import os, sys\nos.dup2(int(sys.argv[1]), 3)\nos.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n"
+                    "os.execv(sys.argv[2], sys.argv[2:])")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", launcher, str(self.notify.fileno()), os.environ["CCPD"]],
+            env=self.environment, pass_fds=[self.notify.fileno()], stderr=self.log)
+        if wait:
+            wait_for(lambda: self.bus.name_has_owner(NAME), what="ccpd's name on the bus")
+
+    def stop(self, signal=15):
+        self.process.send_signal(signal)
+        return self.process.wait(20)
+
+    def close(self):
+        code = self.stop() if self.process.poll() is None else self.process.returncode
+        for process in (self.systemd_process, self.bus_process):
+            process.terminate()
+            process.wait()
+        self.notify.close()
+        self.log.seek(0)
+        text = self.log.read()
+        self.log.close()
+        return code, text
+
+    def call(self, interface, method, *args, path=ROOT, timeout=20, bus=None):
+        proxy = (bus or self.bus).get_object(NAME, path, introspect=False)
+        return proxy.get_dbus_method(method, interface if "." in interface else f"{NAME}.{interface}")(
+            *args, timeout=timeout)
+
+    def manager(self, method, *args, **kwargs):
+        return self.call("Manager", method, *args, **kwargs)
+
+    def get(self, path, interface, prop):
+        return self.call("org.freedesktop.DBus.Properties", "Get", f"{NAME}.{interface}", prop, path=path)
+
+    def create(self, slug, blueprint="trivial", **options):
+        options.setdefault("domain", f"{slug}.example.org")
+        return self.manager("CreateInstance", slug, blueprint, dbus.Dictionary(options, signature="sv"))
+
+    def systemd(self, method, *args):
+        proxy = self.bus.get_object("org.freedesktop.systemd1", "/org/freedesktop/systemd1", introspect=False)
+        return proxy.get_dbus_method(method, f"{NAME}.Test")(*args)
+
+    def starts(self):
+        return [c.removeprefix("start ") for c in self.systemd("Calls") if c.startswith("start ")]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ccpd-test-pg."))
+    folder.chmod(0o755)
+    postgres = Postgres(folder)
+    yield postgres
+    postgres.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ccpd(cluster):
+    cluster.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ccpd-test."))
+    folder.chmod(0o755)
+    daemon = Daemon(folder, cluster)
+    yield daemon
+    code, log = daemon.close()
+    print(log)
+    shutil.rmtree(folder)
+    assert code == 0, "ccpd did not end cleanly"
+    assert "ERROR: AddressSanitizer" not in log and "runtime error" not in log and "LeakSanitizer" not in log

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A stand-in for PID 1 on a private bus: StartUnit and StopUnit as ccpd uses them.
+
+How it answers is set by SetMode: "done" (the unit's start succeeds), "fail" (the start job fails), "hang" (no answer),
+"refuse" (an error at once). Calls() tells what was asked for; EndUnit(name) lets a unit end."""
+
+import sys
+
+import dbus
+import dbus.mainloop.glib
+import dbus.service
+from gi.repository import GLib
+
+MANAGER = "org.freedesktop.systemd1.Manager"
+CONTROL = "org.changemaker.ccp1.Test"
+
+
+class Manager(dbus.service.Object):
+    def __init__(self, bus):
+        super().__init__(bus, "/org/freedesktop/systemd1")
+        self.mode = "done"
+        self.calls = []
+        self.units = []
+        self.jobs = 0
+
+    def finish(self, unit, path, result):
+        self.JobRemoved(self.jobs, path, unit, result)
+        return False
+
+    def job(self, verb, unit, reply, error):
+        self.calls.append(f"{verb} {unit}")
+        if self.mode == "hang":
+            return
+        if self.mode == "refuse":
+            error(dbus.DBusException("No.", name="org.freedesktop.DBus.Error.AccessDenied"))
+            return
+        self.jobs += 1
+        path = f"/org/freedesktop/systemd1/job/{self.jobs}"
+        if self.mode == "early":
+            # The signal overtakes the answer, as it may with the real one.
+            self.finish(unit, path, "done")
+        reply(dbus.ObjectPath(path))
+        if self.mode in ("done", "early") and verb == "start":
+            self.units.append(unit)
+        if self.mode != "early":
+            # Before anything else is answered: PID 1 never forgets a unit that still has a job.
+            GLib.idle_add(self.finish, unit, path, "failed" if self.mode == "fail" else "done",
+                          priority=GLib.PRIORITY_HIGH)
+        if verb == "stop" or self.mode == "fail":
+            GLib.idle_add(self.EndUnit, unit)
+
+    @dbus.service.method(MANAGER, "ss", "o", async_callbacks=("reply", "error"))
+    def StartUnit(self, unit, _mode, reply, error):
+        self.job("start", str(unit), reply, error)
+
+    @dbus.service.method(MANAGER, "ss", "o", async_callbacks=("reply", "error"))
+    def StopUnit(self, unit, _mode, reply, error):
+        self.job("stop", str(unit), reply, error)
+
+    @dbus.service.method(MANAGER, "", "")
+    def Subscribe(self):
+        self.calls.append("subscribe")
+
+    @dbus.service.method(MANAGER, "asas", "a(ssssssouso)")
+    def ListUnitsByPatterns(self, _states, _patterns):
+        none = dbus.ObjectPath("/")
+        return [(u, "", "loaded", "active", "running", "", none, dbus.UInt32(0), "", none) for u in self.units]
+
+    @dbus.service.signal(MANAGER, "uoss")
+    def JobRemoved(self, number, path, unit, result):
+        pass
+
+    @dbus.service.signal(MANAGER, "so")
+    def UnitRemoved(self, unit, path):
+        pass
+
+    @dbus.service.method(CONTROL, "s", "")
+    def SetMode(self, mode):
+        self.mode = str(mode)
+
+    @dbus.service.method(CONTROL, "", "as")
+    def Calls(self):
+        return dbus.Array(self.calls, signature="s")
+
+    @dbus.service.method(CONTROL, "s", "")
+    def EndUnit(self, unit):
+        if unit in self.units:
+            self.units.remove(unit)
+        self.UnitRemoved(unit, "/org/freedesktop/systemd1/unit/x")
+
+
+def main():
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    bus = dbus.SystemBus()
+    name = dbus.service.BusName("org.freedesktop.systemd1", bus)
+    manager = Manager(bus)
+    print("ready", flush=True)
+    GLib.MainLoop().run()
+    del name, manager
+
+
+if __name__ == "__main__":
+    sys.exit(main())
