@@ -79,7 +79,7 @@ make_busybox_image() {
 # image_store SET: prints a folder /var/lib/docker with the set's images, made if need be.
 image_store() {
     local set=$1 files folder
-    image_sets | grep -Fxq -- "$set" ||
+    [[ " $(image_sets | xargs) " == *" $set "* ]] ||
         die "there is no set of images '$set'" "There are: $(image_sets | xargs). tests/images/SET describes more."
     files=$(image_files "$set") || return 1
     folder=$(root server) || return 1
