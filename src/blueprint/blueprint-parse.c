@@ -35,14 +35,6 @@ static const char *const parameter_group_table[_PARAMETER_GROUP_MAX] = {
 };
 DEFINE_STRING_TABLE(parameter_group, ParameterGroup);
 
-static const char *const secret_alphabet_table[_SECRET_ALPHABET_MAX] = {
-        [SECRET_ALPHANUMERIC] = "alphanumeric",
-        [SECRET_HEX] = "hex",
-        [SECRET_BASE64URL] = "base64url",
-        [SECRET_DIGITS] = "digits",
-};
-DEFINE_STRING_TABLE(secret_alphabet, SecretAlphabet);
-
 static const char *const file_format_table[_FILE_FORMAT_MAX] = {
         [FILE_FORMAT_YAML] = "yaml",
         [FILE_FORMAT_DOTENV] = "dotenv",

@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "policy-rule.h"
+#include "secret-alphabet.h"
 #include "strv.h"
 #include "time-util.h"
 
@@ -34,16 +35,6 @@ typedef enum ParameterGroup {
         _PARAMETER_GROUP_INVALID = -EINVAL,
 } ParameterGroup;
 DECLARE_STRING_TABLE(parameter_group, ParameterGroup);
-
-typedef enum SecretAlphabet {
-        SECRET_ALPHANUMERIC,
-        SECRET_HEX,
-        SECRET_BASE64URL,
-        SECRET_DIGITS,
-        _SECRET_ALPHABET_MAX,
-        _SECRET_ALPHABET_INVALID = -EINVAL,
-} SecretAlphabet;
-DECLARE_STRING_TABLE(secret_alphabet, SecretAlphabet);
 
 typedef enum FileFormat {
         FILE_FORMAT_YAML,

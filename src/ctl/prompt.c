@@ -70,7 +70,8 @@ static int read_line_interruptible(char **ret) {
 
 static int ask(const char *question, char **ret) {
         (void) fflush(stdout);
-        (void) fprintf(stderr, "%s%s%s", color_on(stderr, COLOR_BOLD), question, color_on(stderr, COLOR_NONE));
+        (void) fprintf(stderr, "%s%s%s", color_on(stderr, COLOR_BOLD), question,
+                        color_on(stderr, COLOR_NONE));
         (void) fflush(stderr);
         return read_line_interruptible(ret);
 }

@@ -117,7 +117,7 @@ static int check_blueprint(Wizard *w, char **text, Error *reterr) {
         return free_and_strdup(text, json_get_text(row, "name"));
 }
 
-static int check_name(Wizard *w, char **text, Error *reterr) {
+static int check_name(_unused_ Wizard *w, char **text, Error *reterr) {
         return display_name_validate(*text, reterr);
 }
 
@@ -146,8 +146,9 @@ static int check_domain(Wizard *w, char **text, Error *reterr) {
         *text = domain;
         other = find_row(w->instances, "domain", domain);
         if (other)
-                return error_setf(reterr, CCP_ERROR_DOMAIN_TAKEN, "The instance '%s' has the domain %s already.",
-                                json_get_text(other, "slug"), domain);
+                return error_setf(reterr, CCP_ERROR_DOMAIN_TAKEN,
+                                "The instance '%s' has the domain %s already.", json_get_text(other, "slug"),
+                                domain);
 
         return 0;
 }
@@ -276,8 +277,9 @@ static int prompt_parameter(const json_t *o, const char *offer, char **ret) {
         if (!values)
                 return -ENOMEM;
         question = strjoin(parameter_title(o), values[0] ? " (" : "", values, values[0] ? ")" : "",
-                        isempty(offer) ? "" : " [", secret && !isempty(offer) ? "unchanged" : strempty(offer),
-                        isempty(offer) ? "" : "]", ": ");
+                        isempty(offer) ? "" : " [",
+                        secret && !isempty(offer) ? "unchanged" : strempty(offer), isempty(offer) ? "" : "]",
+                        ": ");
         if (!question)
                 return -ENOMEM;
         if (!secret)
@@ -302,8 +304,8 @@ static int take_answer(Wizard *w, const json_t *o, const char *answer) {
         if (streq(json_get_text(o, "type"), "boolean") && boolean_parse(text) == boolean_parse(answer))
                 answer = NULL;
 
-        return create_request_set(w->request, json_get_text(o, "name"),
-                        answer && streq(answer, text) ? NULL : answer);
+        return create_request_set(
+                        w->request, json_get_text(o, "name"), answer && streq(answer, text) ? NULL : answer);
 }
 
 static int ask_parameter(Wizard *w, const json_t *o, Error *reterr) {
@@ -511,8 +513,6 @@ static int page_review(Wizard *w, Error *reterr) {
         print_request(w->request);
         print_parameters(w);
         plan_print(plan);
-        if (arguments_have(&w->ctl->arguments, OPTION(DRY_RUN)))
-                return PAGE_DONE;
 
         (void) fputc('\n', stdout);
         r = prompt_yes_no("Create it?", true);

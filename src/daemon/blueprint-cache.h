@@ -7,7 +7,7 @@
 #include "blueprint.h"
 
 typedef struct BlueprintCache {
-        char **directories; /* where they are looked for; NULL: the usual places */
+        char **directories;      /* where they are looked for; NULL: the usual places */
         BlueprintEntry *entries; /* by name, broken ones too */
         size_t n_entries;
 } BlueprintCache;

@@ -214,8 +214,9 @@ bool instance_update_health(Instance *i) {
 
                         verdicts[k] = (HealthVerdict){ .kind = s->kind, .verdict = judgement.verdict };
                         /* A healthcheck is told by an event; the end of the settling time is not. */
-                        waiting = waiting || (judgement.verdict == VERDICT_WAITING &&
-                                                     s->observation.health == CONTAINER_HEALTH_NONE);
+                        waiting = waiting ||
+                                        (judgement.verdict == VERDICT_WAITING &&
+                                                        s->observation.health == CONTAINER_HEALTH_NONE);
                 }
                 health = health_summarize(verdicts, i->n_services);
 

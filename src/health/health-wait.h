@@ -2,12 +2,10 @@
 #pragma once
 
 /* Waits until services are healthy: the container's own health, then a probe from outside where there is
- * one. One list call for all of them, on each event and at most twice a second. */
+ * one. One list call for all of them: on an event, and every half second to two seconds. */
 
 #include "engine.h"
 #include "health.h"
-
-#define HEALTH_LOG_LINES 20U
 
 /* One service to wait for. All pointers are borrowed. */
 typedef struct HealthTarget {

@@ -11,8 +11,8 @@
 
 /* A container without a healthcheck must have run so long. */
 #define HEALTH_SETTLE_USEC (3 * USEC_PER_SEC)
-/* So many restarts by the Engine since we watch are a loop. */
-#define HEALTH_RESTARTS_MAX 3U
+/* So many restarts by the Engine are a loop; fewer may be a service that waits for another one. */
+#define HEALTH_RESTARTS_MAX 5U
 
 typedef enum Verdict {
         VERDICT_WAITING, /* may still become healthy */
@@ -30,7 +30,7 @@ typedef struct HealthObservation {
         ContainerHealth health;
         int exit_code;       /* of the last run, -1 if it never ended */
         usec_t since;        /* in this state; realtime */
-        unsigned n_restarts; /* ends of it that were seen since we watch */
+        unsigned n_restarts; /* by the Engine, since it was started */
         bool oom_killed;
 } HealthObservation;
 

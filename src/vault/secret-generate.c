@@ -11,14 +11,6 @@
 #define DIGITS "0123456789"
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-static const char *const secret_alphabet_table[_SECRET_ALPHABET_MAX] = {
-        [SECRET_ALPHANUMERIC] = "alphanumeric",
-        [SECRET_HEX] = "hex",
-        [SECRET_BASE64URL] = "base64url",
-        [SECRET_DIGITS] = "digits",
-};
-DEFINE_STRING_TABLE(secret_alphabet, SecretAlphabet);
-
 static const char *const letters[_SECRET_ALPHABET_MAX] = {
         [SECRET_ALPHANUMERIC] = LETTERS DIGITS,
         [SECRET_HEX] = DIGITS "abcdef",

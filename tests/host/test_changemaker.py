@@ -109,7 +109,7 @@ def test_all_thirteen_steps_were_done(server, changemaker):
 
 def test_seven_files_are_rendered_and_one_is_copied(server, changemaker):
     found = set(server.sh(f'cd {FOLDER}/current/ && find . -type f -printf "%P\n"').split())
-    assert found == FILES | {'ccp.override.yml', 'nginx/nginx.conf'}
+    assert found == FILES | {'nginx/nginx.conf', 'ccp.override.yml', '.ccp-blueprint.yaml'}
 
 
 def test_the_source_is_copied_without_what_does_not_belong_to_it(server, changemaker):
