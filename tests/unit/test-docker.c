@@ -48,11 +48,11 @@ START_TEST(the_version_is_settled_once_and_used) {
         };
         _cleanup_fixture_ Fixture f = {};
         _cleanup_free_ char *requests = NULL;
-        DockerObjects l = {};
+        _cleanup_docker_objects_ DockerObjects k = {}, l = {};
 
         fixture_start(&f, routes, ELEMENTSOF(routes), NULL);
         ck_assert_ptr_null(docker_api_version(f.docker));
-        ASSERT_OK(docker_list_owned(f.docker, DOCKER_CONTAINER, &owner, &l, NULL));
+        ASSERT_OK(docker_list_owned(f.docker, DOCKER_CONTAINER, &owner, &k, NULL));
         ASSERT_OK(docker_list_owned(f.docker, DOCKER_CONTAINER, &owner, &l, NULL));
         ck_assert_str_eq(docker_api_version(f.docker), "1.43");
 
