@@ -357,7 +357,8 @@ int job_source_copy(Job *j, Error *reterr) {
                 return r;
 
         if (stat(path, &st) < 0) {
-                if (errno == ENOENT && !instance->source && !j->blueprint->source.required)
+                if (errno == ENOENT && streq_ptr(path, j->blueprint->source.path) &&
+                                !j->blueprint->source.required)
                         return 1;
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s %s.", path,
                                 errno == ENOENT                   ? "does not exist"

@@ -88,7 +88,7 @@ void job_done(Job *j) {
 }
 
 int job_checkpoint(Job *j) {
-        if (j->ops)
+        if (j->claimed)
                 progress_tick(&j->progress);
         else
                 (void) sd_notify(0, "WATCHDOG=1");
@@ -158,10 +158,10 @@ static int store_wait(void *userdata) {
                 j->store_since = t;
         j->store_asked_at = t;
 
-        if (!j->ops)
+        if (!j->claimed)
                 (void) sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, EXTEND_USEC);
         if (t - j->store_since > TELL_WAIT_USEC) {
-                if (j->ops)
+                if (j->claimed)
                         job_tell(j, -1, "Waiting for the records (PostgreSQL)");
                 else
                         (void) sd_notify(0, "STATUS=Waiting for the records (PostgreSQL)");
@@ -603,7 +603,9 @@ static int get_ready(Job *j) {
         log_set_context((const char *const *) j->log_fields);
 
         progress_init(&j->progress, NULL, j->id, job->kind);
-        j->ops = job_ops[job->kind];
+        if (!j->ops)
+                j->ops = job_ops[job->kind];
+        j->claimed = true;
 
         r = job_engine_open(j, &error);
         if (r < 0)

@@ -61,7 +61,8 @@ struct Job {
 
         DbSync *db;
         JobClaim claim;
-        const JobOps *ops;
+        const JobOps *ops; /* NULL until it is claimed: those of its kind */
+        bool claimed;
         Progress progress;
         char *log_fields[3];
 

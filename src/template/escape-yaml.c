@@ -445,13 +445,13 @@ static int write_start(Position *p, Output *o, const EscapeValue *v, const char 
         } else if (!safe || (v->kind == ESCAPE_STRING && !yaml_plain_is_string(v->s, v->n))) {
                 begin_node(p, YAML_AFTER);
                 output_append_char(o, '"');
-                append_double(o, v->s, v->n, v->compose);
+                append_double(o, v->s, v->n, p->compose);
                 output_append_char(o, '"');
                 return 0;
         }
 
         begin_node(p, YAML_PLAIN);
-        append_doubling(o, v->s, v->n, 0, v->compose);
+        append_doubling(o, v->s, v->n, 0, p->compose);
         return 0;
 }
 
@@ -480,7 +480,7 @@ static int write_block(Position *p, Output *o, const EscapeValue *v, const char 
                         *ret_reason = "the value has characters that YAML allows in double quotes only";
                         return -EINVAL;
                 }
-                append_doubling(o, s, (size_t) (end - s), 0, v->compose);
+                append_doubling(o, s, (size_t) (end - s), 0, p->compose);
                 if (!newline)
                         break;
                 output_append_char(o, '\n');
@@ -499,7 +499,7 @@ static int write_part(Position *p, Output *o, const EscapeValue *v, const char *
         }
 
         p->state = YAML_PLAIN;
-        append_doubling(o, v->s, v->n, 0, v->compose);
+        append_doubling(o, v->s, v->n, 0, p->compose);
         return 0;
 }
 
@@ -521,7 +521,7 @@ static int yaml_write(Position *p, Output *o, const EscapeValue *v, const char *
                 return -EINVAL;
         if (v->kind == ESCAPE_NULL)
                 return 0;
-        if (v->compose && p->state != YAML_COMMENT) {
+        if (p->compose && p->state != YAML_COMMENT) {
                 r = escape_check_dollar(p, v, ret_reason);
                 if (r < 0)
                         return r;
@@ -541,7 +541,7 @@ static int yaml_write(Position *p, Output *o, const EscapeValue *v, const char *
         case YAML_DASH:
                 return v->n > 0 ? write_part(p, o, v, ret_reason) : 0;
         case YAML_DOUBLE:
-                append_double(o, v->s, v->n, v->compose);
+                append_double(o, v->s, v->n, p->compose);
                 return 0;
         case YAML_SINGLE:
                 if (needs_escapes(v->s, v->n)) {
@@ -550,7 +550,7 @@ static int yaml_write(Position *p, Output *o, const EscapeValue *v, const char *
                                       "use double quotes";
                         return -EINVAL;
                 }
-                append_doubling(o, v->s, v->n, '\'', v->compose);
+                append_doubling(o, v->s, v->n, '\'', p->compose);
                 return 0;
         case YAML_BLOCK_LINE:
         case YAML_BLOCK_TEXT:
