@@ -59,8 +59,9 @@ def test_its_files_are_closed_to_others(server, hello):
     assert server.sh(f'stat -c "%U %a" {FOLDER}') == 'ccpd 700'
     assert server.sh(f'stat -c "%U %a" {FOLDER}/current/.env') == 'ccpd 600'
     assert server.run(['cat', f'{FOLDER}/current/.env'], user='nobody', check=False).returncode != 0
-    assert server.sh(f'cd {FOLDER}/current/ && find . -type f | sort').split() == [
-        './.env', './ccp.override.yml', './docker-compose.yml', './httpd.conf', './index.txt']
+    # The blueprint's files, the override, and the blueprint as it was.
+    assert server.sh(f'cd {FOLDER}/current/ && find . -type f -printf "%P\\n" | sort').split() == [
+        '.ccp-blueprint.yaml', '.env', 'ccp.override.yml', 'docker-compose.yml', 'httpd.conf', 'index.txt']
     assert server.sh(f'readlink {FOLDER}/current') in ('revisions/1', f'{FOLDER}/revisions/1')
 
 
