@@ -80,6 +80,12 @@ def state(server, instance):
     return json.loads(fetch(server, instance, f'api.{instance["domain"]}', '/api/state')[2])
 
 
+def settled(server, slug):
+    """What `ccpctl show` says, once the containers' own healthchecks have caught up with what the job has seen."""
+    server.wait(lambda: server.json('show', slug)['health'] != 'starting', timeout=20, what=f'the health of {slug}')
+    return server.json('show', slug)
+
+
 @pytest.fixture(scope='module')
 def changemaker(server):
     put_source(server)
@@ -87,13 +93,13 @@ def changemaker(server):
     server.ccpctl('create', SLUG, '--blueprint', 'changemaker-lite', '--domain', DOMAIN, '--name', NAME, '--source', SOURCE,
                   '--feature', 'media', '--feature', 'sms', '--set', 'use_mailhog=false', '--set', 'smtp_host=mail.example.org',
                   '--set-file', 'smtp_password=/root/smtp-password', timeout=600)
-    return server.json('show', SLUG)
+    return settled(server, SLUG)
 
 
 @pytest.fixture(scope='module')
 def other(server, changemaker):
     server.ccpctl('create', OTHER, '--blueprint', 'changemaker-lite', '--domain', 'south.example.org', '--source', SOURCE, timeout=600)
-    return server.json('show', OTHER)
+    return settled(server, OTHER)
 
 
 def test_all_services_are_healthy(server, changemaker):
@@ -282,7 +288,7 @@ def test_one_service_restarts_alone(server, changemaker):
     changed = {service for service in SERVICES if before[service]['State']['StartedAt'] != after[service]['State']['StartedAt']}
     assert changed == {'api'}
     assert state(server, changemaker)['boots'] == boots + 1
-    assert server.json('show', SLUG)['health'] == 'healthy'
+    assert settled(server, SLUG)['health'] == 'healthy'
 
 
 def test_stopping_and_starting_keeps_the_data(server, changemaker):
@@ -296,7 +302,7 @@ def test_stopping_and_starting_keeps_the_data(server, changemaker):
     assert not [line for line in server.sh('ss -Hltn').splitlines() if f':{changemaker["ports"]["api"]} ' in line]
 
     server.ccpctl('start', SLUG, timeout=180)
-    instance = server.json('show', SLUG)
+    instance = settled(server, SLUG)
     assert (instance['state'], instance['health'], instance['ports']) == ('running', 'healthy', changemaker['ports'])
     after = state(server, changemaker)
     assert (after['migrations'], after['users']) == (before['migrations'], before['users'])

@@ -21,10 +21,16 @@ def containers(server, slug):
     return json.loads(server.run(['docker', 'inspect', *ids]).stdout) if ids else []
 
 
+def settled(server, slug):
+    """What `ccpctl show` says, once the containers' own healthchecks have caught up with what the job has seen."""
+    server.wait(lambda: server.json('show', slug)['health'] != 'starting', timeout=20, what=f'the health of {slug}')
+    return server.json('show', slug)
+
+
 @pytest.fixture(scope='module')
 def hello(server):
     server.ccpctl('create', SLUG, '--blueprint', 'hello', '--domain', DOMAIN, '--name', NAME)
-    return server.json('show', SLUG)
+    return settled(server, SLUG)
 
 
 def test_a_dry_run_makes_nothing(server):
@@ -59,8 +65,9 @@ def test_its_files_are_closed_to_others(server, hello):
     assert server.sh(f'stat -c "%U %a" {FOLDER}') == 'ccpd 700'
     assert server.sh(f'stat -c "%U %a" {FOLDER}/current/.env') == 'ccpd 600'
     assert server.run(['cat', f'{FOLDER}/current/.env'], user='nobody', check=False).returncode != 0
-    assert server.sh(f'cd {FOLDER}/current/ && find . -type f | sort').split() == [
-        './.env', './ccp.override.yml', './docker-compose.yml', './httpd.conf', './index.txt']
+    # The blueprint's files, the override, and the blueprint as it was.
+    assert server.sh(f'cd {FOLDER}/current/ && find . -type f -printf "%P\\n" | sort').split() == [
+        '.ccp-blueprint.yaml', '.env', 'ccp.override.yml', 'docker-compose.yml', 'httpd.conf', 'index.txt']
     assert server.sh(f'readlink {FOLDER}/current') in ('revisions/1', f'{FOLDER}/revisions/1')
 
 
@@ -103,7 +110,7 @@ def test_it_stops_and_starts_with_the_same_ports(server, hello):
     assert stopped['state'] == 'stopped' and stopped['ports'] == hello['ports']
     assert get(server, port).returncode != 0
     server.ccpctl('start', SLUG)
-    started = server.json('show', SLUG)
+    started = settled(server, SLUG)
     assert (started['state'], started['health'], started['ports']) == ('running', 'healthy', hello['ports'])
     assert get(server, port).stdout == f'{GREETING}\n'
 
@@ -113,7 +120,7 @@ def test_it_restarts(server, hello):
     server.ccpctl('restart', SLUG)
     [after] = containers(server, SLUG)
     assert before['State']['StartedAt'] < after['State']['StartedAt']
-    assert server.json('show', SLUG)['health'] == 'healthy'
+    assert settled(server, SLUG)['health'] == 'healthy'
     assert get(server, hello['ports']['web']).stdout == f'{GREETING}\n'
 
 
