@@ -58,6 +58,9 @@ static int find_folder(const char *argument, char **ret, Error *reterr) {
         if (strchr(argument, '/') || streq(argument, ".") ||
                         (stat(argument, &st) >= 0 && S_ISDIR(st.st_mode))) {
                 *ret = realpath(argument, NULL);
+                if (!*ret && errno == ENOENT)
+                        return error_setf(reterr, CCP_ERROR_NO_SUCH_BLUEPRINT, "There is no folder '%s'.",
+                                        argument);
                 return *ret ? 0
                             : error_set_errnof(reterr, errno, "Cannot find the folder '%s': %m.", argument);
         }
@@ -157,8 +160,9 @@ static int print_lint(Ctl *c, const Lint *l) {
                 return EXIT_FAILED;
         }
 
-        ctl_say(c, "%s %s: no problems in %zu templates and %zu static files.\n", l->blueprint->name,
-                        l->blueprint->version, l->blueprint->n_files, l->blueprint->n_statics);
+        ctl_say(c, "%s %s: no problems in %zu template%s and %zu static file%s.\n", l->blueprint->name,
+                        l->blueprint->version, l->blueprint->n_files, l->blueprint->n_files == 1 ? "" : "s",
+                        l->blueprint->n_statics, l->blueprint->n_statics == 1 ? "" : "s");
         return EXIT_DONE;
 }
 
@@ -207,7 +211,7 @@ static TemplateFormat format_from_name(const char *name) {
                 if (endswith(name, formats[i].suffix))
                         return formats[i].format;
 
-        return TEMPLATE_TEXT;
+        return streq(name, "env") ? TEMPLATE_DOTENV : TEMPLATE_TEXT;
 }
 
 static int make_options(Ctl *c, const char *path, TemplateOptions *ret, Error *reterr) {
