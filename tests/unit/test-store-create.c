@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "json-util.h"
 #include "store-test.h"
 #include "string-util.h"
 #include "test.h"
@@ -12,8 +13,8 @@ START_TEST(an_instance_is_recorded_with_all_that_is_its) {
         _cleanup_test_db_ TestDb t;
         _cleanup_test_outcome_ TestOutcome o = {};
         StoreCreate create = test_create("oslo", "oslo.example.org");
-        json_auto_t *parameters = json_pack("{s:s, s:i}", "email", "a\"b@example.org", "n", 3),
-                    *spec = json_pack("{s:b}", "plan", 0);
+        _cleanup_json_ json_t *parameters = json_pack("{s:s, s:i}", "email", "a\"b@example.org", "n", 3),
+                              *spec = json_pack("{s:b}", "plan", 0);
         size_t n_done = 0, n;
         const JobStep *steps;
 
