@@ -15,6 +15,8 @@
 
 /* About 150 bytes a line: enough for some hundred thousand sockets. */
 #define PROC_NET_MAX (64U * 1024U * 1024U)
+/* A line, as far as it matters */
+#define LINE_MAX_BYTES 256
 /* TCP_LISTEN in the st column */
 #define STATE_LISTEN 0x0AU
 
@@ -130,19 +132,24 @@ size_t port_range_count_free(const PortRange *range, const PortSet *taken) {
 }
 
 int port_set_add_listening_text(PortSet *set, const char *text) {
-        const char *line = text, *end;
+        const char *line = strchr(text, '\n'), *end;
 
         /* The first line names the columns. */
-        if (!strstr(text, "local_address"))
+        if (!startswith(text, "  sl  local_address"))
                 return -EBADMSG;
 
-        for (line = strchr(text, '\n'); line && line[1]; line = end) {
+        for (; line && line[1]; line = end) {
+                char copy[LINE_MAX_BYTES];
                 unsigned port, state;
 
-                /* "   0: 0100007F:1538 00000000:0000 0A …", the address as 8 or 32 hexadecimal digits */
+                /* In a copy, since sscanf() would measure all of the rest for each line. */
                 line++;
                 end = strchr(line, '\n');
-                if (sscanf(line, " %*u: %*32[0-9A-F]:%4x %*32[0-9A-F]:%*4x %2x ", &port, &state) != 2)
+                (void) snprintf(copy, sizeof(copy), "%.*s", end ? (int) MIN(end - line, LINE_MAX_BYTES) : -1,
+                                line);
+
+                /* "   0: 0100007F:1538 00000000:0000 0A …", the address as 8 or 32 hexadecimal digits */
+                if (sscanf(copy, " %*u: %*32[0-9A-F]:%4x %*32[0-9A-F]:%*4x %2x ", &port, &state) != 2)
                         return -EBADMSG;
                 if (state == STATE_LISTEN)
                         port_set_add(set, (uint16_t) port);

@@ -12,6 +12,7 @@
 #include "string-util.h"
 
 /* 128 bytes a line: some ten thousand routes */
+#define LINE_MAX_BYTES 256
 #define PROC_ROUTE_MAX (4U * 1024U * 1024U)
 
 static const Subnet private_subnets[] = {
@@ -146,14 +147,19 @@ int subnets_from_route_text(const char *text, Subnet **ret, size_t *ret_n) {
                 return -EBADMSG;
 
         for (const char *line = strchr(text, '\n'); line && line[1]; line = end) {
+                char copy[LINE_MAX_BYTES];
                 unsigned destination, mask;
                 Subnet subnet;
 
-                /* Iface Destination Gateway Flags RefCnt Use Metric Mask …, addresses in network order read
-                 * as a number of this machine */
+                /* In a copy, since sscanf() would measure all of the rest for each line. */
                 line++;
                 end = strchr(line, '\n');
-                if (sscanf(line, "%*s %8x %*8x %*4x %*d %*u %*d %8x", &destination, &mask) != 2)
+                (void) snprintf(copy, sizeof(copy), "%.*s", end ? (int) MIN(end - line, LINE_MAX_BYTES) : -1,
+                                line);
+
+                /* Iface Destination Gateway Flags RefCnt Use Metric Mask …, addresses in network order read
+                 * as a number of this machine */
+                if (sscanf(copy, "%*s %8x %*8x %*4x %*d %*u %*d %8x", &destination, &mask) != 2)
                         return -EBADMSG;
 
                 subnet.address = ntohl(destination & mask);

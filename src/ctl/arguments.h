@@ -3,6 +3,8 @@
 
 /* The command line: the options there are, as one table, and what was given. */
 
+#include <errno.h>
+
 #include "error.h"
 
 typedef enum OptionId {

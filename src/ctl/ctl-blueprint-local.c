@@ -42,7 +42,8 @@ static int read_text_file(const char *path, size_t max, char **ret, size_t *ret_
 
         r = read_full_fd(fd, max, ret, ret_size);
         if (r == -EFBIG)
-                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED, "'%s' is larger than %zu bytes.", path, max);
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED, "'%s' is larger than %zu bytes.", path,
+                                max);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot read '%s': %m.", path);
 
@@ -57,7 +58,11 @@ static int find_folder(const char *argument, char **ret, Error *reterr) {
         if (strchr(argument, '/') || streq(argument, ".") ||
                         (stat(argument, &st) >= 0 && S_ISDIR(st.st_mode))) {
                 *ret = realpath(argument, NULL);
-                return *ret ? 0 : error_set_errnof(reterr, errno, "Cannot find the folder '%s': %m.", argument);
+                if (!*ret && errno == ENOENT)
+                        return error_setf(reterr, CCP_ERROR_NO_SUCH_BLUEPRINT, "There is no folder '%s'.",
+                                        argument);
+                return *ret ? 0
+                            : error_set_errnof(reterr, errno, "Cannot find the folder '%s': %m.", argument);
         }
 
         for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
@@ -155,8 +160,9 @@ static int print_lint(Ctl *c, const Lint *l) {
                 return EXIT_FAILED;
         }
 
-        ctl_say(c, "%s %s: no problems in %zu templates and %zu static files.\n", l->blueprint->name,
-                        l->blueprint->version, l->blueprint->n_files, l->blueprint->n_statics);
+        ctl_say(c, "%s %s: no problems in %zu template%s and %zu static file%s.\n", l->blueprint->name,
+                        l->blueprint->version, l->blueprint->n_files, l->blueprint->n_files == 1 ? "" : "s",
+                        l->blueprint->n_statics, l->blueprint->n_statics == 1 ? "" : "s");
         return EXIT_DONE;
 }
 
@@ -193,15 +199,19 @@ static TemplateFormat format_from_name(const char *name) {
                 const char *suffix;
                 TemplateFormat format;
         } formats[] = {
-                { ".yml", TEMPLATE_YAML },   { ".yaml", TEMPLATE_YAML },  { ".env", TEMPLATE_DOTENV },
-                { ".json", TEMPLATE_JSON },  { ".conf", TEMPLATE_NGINX }, { ".ini", TEMPLATE_INI },
+                { ".yml", TEMPLATE_YAML },
+                { ".yaml", TEMPLATE_YAML },
+                { ".env", TEMPLATE_DOTENV },
+                { ".json", TEMPLATE_JSON },
+                { ".conf", TEMPLATE_NGINX },
+                { ".ini", TEMPLATE_INI },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(formats); i++)
                 if (endswith(name, formats[i].suffix))
                         return formats[i].format;
 
-        return TEMPLATE_TEXT;
+        return streq(name, "env") ? TEMPLATE_DOTENV : TEMPLATE_TEXT;
 }
 
 static int make_options(Ctl *c, const char *path, TemplateOptions *ret, Error *reterr) {
@@ -241,8 +251,8 @@ static int read_context(Ctl *c, json_t **ret, Error *reterr) {
 
         context = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
         if (!context)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s:%d:%d: %s.", path, e.line, e.column,
-                                e.text);
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s:%d:%d: %s.", path, e.line,
+                                e.column, e.text);
         if (!json_is_object(context)) {
                 json_decref(context);
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s is not a JSON object.", path);

@@ -14,7 +14,7 @@ static const ListColumn blueprint_columns[] = {
         { { "FOLDER", 3 }, "folder" },
 };
 
-int verb_blueprint_list(Ctl *c, char **args, Error *reterr) {
+int verb_blueprint_list(Ctl *c, _unused_ char **args, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_json_ json_t *rows = NULL;
         int r;
@@ -29,7 +29,7 @@ int verb_blueprint_list(Ctl *c, char **args, Error *reterr) {
         return ctl_print_list(c, rows, blueprint_columns, ELEMENTSOF(blueprint_columns), "blueprints");
 }
 
-static char *format_default(const json_t *row, Color *ret_color) {
+static char *format_default(const json_t *row, _unused_ Color *ret_color) {
         const json_t *v = json_object_get(row, "default");
 
         if (json_is_true(json_object_get(row, "secret")))
@@ -92,7 +92,8 @@ int verb_blueprint_show(Ctl *c, char **args, Error *reterr) {
                 return ctl_print_json(c, b);
 
         ctl_open_pager(c);
-        secrets = json_object_get(b, "secret_names") ? json_to_text(json_object_get(b, "secret_names")) : NULL;
+        secrets = json_object_get(b, "secret_names") ? json_to_text(json_object_get(b, "secret_names"))
+                                                     : NULL;
         files = json_object_get(b, "files") ? json_to_text(json_object_get(b, "files")) : NULL;
         (void) printf("%s %s - ", json_get_text(b, "name"), json_get_text(b, "version"));
         (void) printf("%s\n", json_get_text(b, "title"));

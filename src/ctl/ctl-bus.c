@@ -54,7 +54,8 @@ static const struct {
         { BUS_ERROR("Disconnected"), EXIT_AWAY, "The bus closed the connection. Please try again." },
         { BUS_ERROR("NoServer"), EXIT_AWAY, NULL },
         { BUS_ERROR("AccessDenied"), EXIT_NOT_ALLOWED,
-                        "You may not do this: the bus or ccpd refuses it. Ask an administrator of ccpd for a "
+                        "You may not do this: the bus or ccpd refuses it. Ask an administrator of ccpd for "
+                        "a "
                         "role, or use sudo." },
         { BUS_ERROR("InteractiveAuthorizationRequired"), EXIT_NOT_ALLOWED,
                         "This needs authentication, and there is nobody to ask for it. Use sudo." },
@@ -95,8 +96,8 @@ bool error_is_away(const char *name) {
 static int error_from_connection(Error *reterr, int r) {
         if (IN_SET(r, -ETIMEDOUT, -ENOTCONN, -ECONNRESET, -EPIPE))
                 return error_from_bus(reterr,
-                                &SD_BUS_ERROR_MAKE_CONST(r == -ETIMEDOUT ? BUS_ERROR("NoReply") :
-                                                                           BUS_ERROR("Disconnected"),
+                                &SD_BUS_ERROR_MAKE_CONST(r == -ETIMEDOUT ? BUS_ERROR("NoReply")
+                                                                         : BUS_ERROR("Disconnected"),
                                                 ""),
                                 r);
         if (IN_SET(r, -EACCES, -EPERM))

@@ -13,9 +13,9 @@
 #include "strv.h"
 #include "wizard.h"
 
-#define CREATE_OPTIONS                                                                                    \
-        (OPTION(BLUEPRINT) | OPTION(DOMAIN) | OPTION(NAME) | OPTION(FEATURE) | OPTION(SET) | OPTION(SET_FILE) | \
-                        OPTION(SOURCE) | OPTION(DRY_RUN))
+#define CREATE_OPTIONS                                                                                   \
+ (OPTION(BLUEPRINT) | OPTION(DOMAIN) | OPTION(NAME) | OPTION(FEATURE) | OPTION(SET) | OPTION(SET_FILE) | \
+                 OPTION(SOURCE) | OPTION(DRY_RUN))
 
 static int get_parameters(Ctl *c, const char *name, json_t **ret, Error *reterr) {
         _cleanup_json_ json_t *blueprint = NULL;
@@ -65,7 +65,8 @@ static int take_values(Ctl *c, CreateRequest *q, Error *reterr) {
                         return r;
                 if (is_secret(parameters, key))
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                        "%s is secret, and arguments are visible to everybody on this host. Give "
+                                        "%s is secret, and arguments are visible to everybody on this host. "
+                                        "Give "
                                         "it with --set-file %s=FILE, or %s=- for standard input.",
                                         key, key, key);
 
@@ -121,8 +122,9 @@ static int request_from_arguments(Ctl *c, const char *slug, CreateRequest *q, Er
 
         if (!values[OPTION_BLUEPRINT] || !values[OPTION_DOMAIN])
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "'create %s' also needs --%s. Without any argument ccpctl asks for all of it.", slug,
-                                values[OPTION_BLUEPRINT] ? "domain" : "blueprint");
+                                "'create %s' also needs --%s. Without any argument ccpctl asks for all of "
+                                "it.",
+                                slug, values[OPTION_BLUEPRINT] ? "domain" : "blueprint");
 
         r = free_and_strdup(&q->slug, slug);
         if (r >= 0)
@@ -191,7 +193,8 @@ int verb_create(Ctl *c, char **args, Error *reterr) {
         int r;
 
         if (strv_length(args) == 0) {
-                if ((c->arguments.given & CREATE_OPTIONS) != 0 || !terminal_is_input() || !terminal_is_error())
+                if ((c->arguments.given & CREATE_OPTIONS) != 0 || !terminal_is_input() ||
+                                !terminal_is_error())
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                         "Which instance? Say: ccpctl create SLUG --blueprint=NAME "
                                         "--domain=DOMAIN. On a terminal, 'ccpctl create' alone asks.");
@@ -201,5 +204,6 @@ int verb_create(Ctl *c, char **args, Error *reterr) {
         if (r < 0)
                 return r;
 
-        return arguments_have(&c->arguments, OPTION(DRY_RUN)) ? dry_run(c, &q, reterr) : create(c, &q, reterr);
+        return arguments_have(&c->arguments, OPTION(DRY_RUN)) ? dry_run(c, &q, reterr)
+                                                              : create(c, &q, reterr);
 }

@@ -144,7 +144,8 @@ static int select_properties(const Ctl *c, json_t *object, Error *reterr) {
                         return -ENOMEM;
                 if (!json_object_get(object, wanted))
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                        "There is no property '%s'. 'ccpctl show' without -p shows all.", *p);
+                                        "There is no property '%s'. 'ccpctl show' without -p shows all.",
+                                        *p);
         }
 
         json_object_foreach_safe(object, next, key, value) {
@@ -164,7 +165,8 @@ static char *camel_case(const char *key) {
 
         for (const char *p = key; *p; p++) {
                 if (*p != '_')
-                        string_builder_append_n(&b, &(char){ up && *p >= 'a' && *p <= 'z' ? (char) (*p - 0x20) : *p },
+                        string_builder_append_n(&b,
+                                        &(char){ up && *p >= 'a' && *p <= 'z' ? (char) (*p - 0x20) : *p },
                                         1);
                 up = *p == '_';
         }
@@ -176,9 +178,9 @@ static int print_property(const Ctl *c, const char *key, const json_t *value) {
         _cleanup_free_ char *name = NULL, *text = NULL, *escaped = NULL;
 
         name = camel_case(key);
-        text = endswith(key, "_at") && json_is_integer(value) ?
-                        strdup(FORMAT_TIMESTAMP((usec_t) json_integer_value(value))) :
-                        json_to_text(value);
+        text = endswith(key, "_at") && json_is_integer(value)
+                        ? strdup(FORMAT_TIMESTAMP((usec_t) json_integer_value(value)))
+                        : json_to_text(value);
         escaped = text ? text_escape(text) : NULL;
         if (!name || !escaped)
                 return -ENOMEM;
@@ -239,8 +241,8 @@ int verb_show(Ctl *c, char **args, Error *reterr) {
 }
 
 /* Calls a method of an instance that makes a job, and waits for that. 'services' is for Restart only. */
-static int run_instance_job(Ctl *c, const char *slug, const char *method, char *const *services,
-                Error *reterr) {
+static int run_instance_job(
+                Ctl *c, const char *slug, const char *method, char *const *services, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_free_ char *path = NULL;
@@ -316,7 +318,8 @@ int verb_delete(Ctl *c, char **args, Error *reterr) {
         if (!arguments_have(&c->arguments, OPTION(YES))) {
                 if (!terminal_is_input())
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                        "There is no terminal to ask on. To delete '%s' and all its data, say --yes.",
+                                        "There is no terminal to ask on. To delete '%s' and all its data, "
+                                        "say --yes.",
                                         args[0]);
 
                 r = ctl_get_instance(c, args[0], NULL, &instance, reterr);

@@ -12,7 +12,7 @@
 /* 2^63 has as many digits. */
 #define JOB_ID_MAX 19U
 
-static char *format_step(const json_t *row, Color *ret_color) {
+static char *format_step(const json_t *row, _unused_ Color *ret_color) {
         size_t n = json_array_size(json_object_get(row, "steps"));
         uint64_t step = json_get_number(row, "step");
         const json_t *s = step > 0 ? json_array_get(json_object_get(row, "steps"), step - 1) : NULL;
@@ -24,15 +24,15 @@ static char *format_step(const json_t *row, Color *ret_color) {
         return asprintf(&text, "%" PRIu64 "/%zu %s", step, n, json_get_text(s, "name")) < 0 ? NULL : text;
 }
 
-static char *format_progress(const json_t *row, Color *ret_color) {
+static char *format_progress(const json_t *row, _unused_ Color *ret_color) {
         double progress = json_number_value(json_object_get(row, "progress"));
         char *text;
 
         return asprintf(&text, "%d%%", (int) (progress * 100)) < 0 ? NULL : text;
 }
 
-static char *format_queued(const json_t *row, Color *ret_color) {
-        return strdup(FORMAT_TIMESTAMP(json_get_number(row, "queued_at")));
+static char *format_queued(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(FORMAT_AGO(json_get_number(row, "queued_at")));
 }
 
 static usec_t job_elapsed(const json_t *job) {
@@ -42,7 +42,7 @@ static usec_t job_elapsed(const json_t *job) {
         return start > 0 && end > start ? end - start : 0;
 }
 
-static char *format_elapsed(const json_t *row, Color *ret_color) {
+static char *format_elapsed(const json_t *row, _unused_ Color *ret_color) {
         return strdup(FORMAT_TIMESPAN(job_elapsed(row)));
 }
 
@@ -62,7 +62,7 @@ int print_job_table(Ctl *c, const json_t *rows) {
         return ctl_print_table(c, rows, job_columns, ELEMENTSOF(job_columns));
 }
 
-int verb_job_list(Ctl *c, char **args, Error *reterr) {
+int verb_job_list(Ctl *c, _unused_ char **args, Error *reterr) {
         const char *const *values = c->arguments.values;
         const char *const filters[][2] = {
                 { "instance", values[OPTION_INSTANCE] },
@@ -141,7 +141,7 @@ static int get_job(Ctl *c, const char *id, json_t **ret, Error *reterr) {
         return r;
 }
 
-static char *format_step_elapsed(const json_t *row, Color *ret_color) {
+static char *format_step_elapsed(const json_t *row, _unused_ Color *ret_color) {
         usec_t start = json_get_number(row, "started_at");
         usec_t end = json_get_number(row, "finished_at") ?: now(CLOCK_REALTIME);
 
@@ -154,9 +154,9 @@ static char *format_step_elapsed(const json_t *row, Color *ret_color) {
 static char *format_step_state(const json_t *row, Color *ret_color) {
         const char *state = json_get_text(row, "state");
 
-        *ret_color = streq(state, "done") ? COLOR_GREEN :
-                        streq(state, "pending") || streq(state, "skipped") ? COLOR_GREY :
-                                                                             color_of_state(state);
+        *ret_color = streq(state, "done")                                    ? COLOR_GREEN
+                        : streq(state, "pending") || streq(state, "skipped") ? COLOR_GREY
+                                                                             : color_of_state(state);
         return strdup(state);
 }
 

@@ -425,9 +425,11 @@ char *json_to_text(const json_t *v) {
                 return json_dumps(v, JSON_COMPACT);
 
         if (json_is_array(v))
-                json_array_foreach(v, i, item) append_item(&b, NULL, item);
+                json_array_foreach(v, i, item)
+                        append_item(&b, NULL, item);
         else
-                json_object_foreach((json_t *) v, key, item) append_item(&b, key, item);
+                json_object_foreach((json_t *) v, key, item)
+                        append_item(&b, key, item);
 
         return string_builder_finish(&b, &result, NULL) < 0 ? NULL : result;
 }

@@ -25,8 +25,12 @@ static void print_counts(const json_t *manager) {
         static const struct {
                 const char *key, *state;
         } counts[] = {
-                { "n_running", "running" },   { "n_healthy", "healthy" }, { "n_degraded", "degraded" },
-                { "n_unhealthy", "unhealthy" }, { "n_stopped", "stopped" }, { "n_failed", "failed" },
+                { "n_running", "running" },
+                { "n_healthy", "healthy" },
+                { "n_degraded", "degraded" },
+                { "n_unhealthy", "unhealthy" },
+                { "n_stopped", "stopped" },
+                { "n_failed", "failed" },
         };
         uint64_t n = json_get_number(manager, "n_instances"), jobs = json_get_number(manager, "n_jobs");
 
@@ -35,8 +39,9 @@ static void print_counts(const json_t *manager) {
                 uint64_t k = json_get_number(manager, counts[i].key);
 
                 if (k > 0)
-                        (void) printf(", %s%" PRIu64 " %s%s", color_on(stdout, color_of_state(counts[i].state)),
-                                        k, counts[i].state, color_on(stdout, COLOR_NONE));
+                        (void) printf(", %s%" PRIu64 " %s%s",
+                                        color_on(stdout, color_of_state(counts[i].state)), k,
+                                        counts[i].state, color_on(stdout, COLOR_NONE));
         }
         (void) printf("; %" PRIu64 " job%s\n", jobs, jobs == 1 ? "" : "s");
 }
@@ -66,9 +71,9 @@ static int list_active_jobs(Ctl *c, json_t **ret, Error *reterr) {
         return 0;
 }
 
-static int print_overview(
-                Ctl *c, const json_t *manager, const json_t *instances, const json_t *jobs) {
-        const char *store = json_get_text(manager, "store_state"), *engine = json_get_text(manager, "engine_state");
+static int print_overview(Ctl *c, const json_t *manager, const json_t *instances, const json_t *jobs) {
+        const char *store = json_get_text(manager, "store_state"),
+                   *engine = json_get_text(manager, "engine_state");
         bool fine = streq(store, "available") && streq(engine, "available");
         int r;
 
@@ -95,7 +100,7 @@ static int print_overview(
         return EXIT_DONE;
 }
 
-int verb_overview(Ctl *c, char **args, Error *reterr) {
+int verb_overview(Ctl *c, _unused_ char **args, Error *reterr) {
         _cleanup_json_ json_t *manager = NULL, *instances = NULL, *jobs = NULL;
         int r;
 

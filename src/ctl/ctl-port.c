@@ -9,7 +9,7 @@ static const ListColumn port_columns[] = {
         { { "HOST", 1 }, "host" },
 };
 
-int verb_port_list(Ctl *c, char **args, Error *reterr) {
+int verb_port_list(Ctl *c, _unused_ char **args, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_json_ json_t *rows = NULL;
         int r;

@@ -130,7 +130,7 @@ int ctl_print_list(Ctl *c, const json_t *rows, const ListColumn *columns, size_t
 }
 
 void print_label(const char *label) {
-        (void) printf("%*s: ", LABEL_WIDTH - 1, label);
+        (void) printf("%*s%c ", LABEL_WIDTH - 1, label, isempty(label) ? ' ' : ':');
 }
 
 void print_field(const char *label, const char *value) {
@@ -149,13 +149,27 @@ Color color_of_state(const char *state) {
                 const char *state;
                 Color color;
         } colors[] = {
-                { "running", COLOR_GREEN },   { "healthy", COLOR_GREEN },   { "succeeded", COLOR_GREEN },
-                { "available", COLOR_GREEN }, { "failed", COLOR_RED },      { "unhealthy", COLOR_RED },
-                { "unavailable", COLOR_RED }, { "exited", COLOR_RED },      { "dead", COLOR_RED },
-                { "degraded", COLOR_YELLOW }, { "undoing", COLOR_YELLOW },  { "deleting", COLOR_YELLOW },
-                { "starting", COLOR_YELLOW }, { "restoring", COLOR_YELLOW }, { "updating", COLOR_YELLOW },
-                { "provisioning", COLOR_YELLOW }, { "cancelled", COLOR_YELLOW }, { "restarting", COLOR_YELLOW },
-                { "stopped", COLOR_GREY },    { "unknown", COLOR_GREY },    { "queued", COLOR_GREY },
+                { "running", COLOR_GREEN },
+                { "healthy", COLOR_GREEN },
+                { "succeeded", COLOR_GREEN },
+                { "available", COLOR_GREEN },
+                { "failed", COLOR_RED },
+                { "unhealthy", COLOR_RED },
+                { "unavailable", COLOR_RED },
+                { "exited", COLOR_RED },
+                { "dead", COLOR_RED },
+                { "degraded", COLOR_YELLOW },
+                { "undoing", COLOR_YELLOW },
+                { "deleting", COLOR_YELLOW },
+                { "starting", COLOR_YELLOW },
+                { "restoring", COLOR_YELLOW },
+                { "updating", COLOR_YELLOW },
+                { "provisioning", COLOR_YELLOW },
+                { "cancelled", COLOR_YELLOW },
+                { "restarting", COLOR_YELLOW },
+                { "stopped", COLOR_GREY },
+                { "unknown", COLOR_GREY },
+                { "queued", COLOR_GREY },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(colors); i++)

@@ -11,11 +11,11 @@
 #include "string-util.h"
 #include "strv.h"
 
-static char *format_since(const json_t *row, Color *ret_color) {
+static char *format_since(const json_t *row, _unused_ Color *ret_color) {
         return strdup(FORMAT_AGO(json_get_number(row, "since")));
 }
 
-static char *format_container(const json_t *row, Color *ret_color) {
+static char *format_container(const json_t *row, _unused_ Color *ret_color) {
         return strndup(json_get_text(row, "container"), 12);
 }
 
@@ -120,7 +120,8 @@ static void print_advice(const json_t *instance, const json_t *job) {
         if (job && !job_has_ended(job))
                 (void) printf("\nTo see how the job goes: ccpctl job follow %s\n", id);
         else if (job && streq(json_get_text(job, "state"), "failed"))
-                (void) printf("\nThe job failed: ccpctl job show %s; journalctl CCP_JOB=%s; to try again: ccpctl "
+                (void) printf("\nThe job failed: ccpctl job show %s; journalctl CCP_JOB=%s; to try again: "
+                              "ccpctl "
                               "job retry %s\n",
                                 id, id, id);
         else if (streq(state, "stopped"))

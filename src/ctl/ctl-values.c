@@ -31,8 +31,8 @@ int split_assignment(const char *s, char **ret_key, const char **ret_value, Erro
 }
 
 static int open_value_file(const char *path) {
-        int fd = streq(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) :
-                                    open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        int fd = streq(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                  : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
         return fd < 0 ? -errno : fd;
 }

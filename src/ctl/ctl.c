@@ -33,12 +33,14 @@ static const Verb verbs[] = {
         { "job", "retry", "ID", 1, 1, 0, "Run a failed job once more", verb_job_retry },
         { "blueprint", "list", NULL, 0, 0, 0, "List blueprints", verb_blueprint_list },
         { "blueprint", "show", "NAME", 1, 1, 0, "Show a blueprint", verb_blueprint_show },
-        { "blueprint", "lint", "FOLDER|NAME", 1, 1, 0, "Check a blueprint, without ccpd", verb_blueprint_lint },
+        { "blueprint", "lint", "FOLDER|NAME", 1, 1, 0, "Check a blueprint, without ccpd",
+                        verb_blueprint_lint },
         { "blueprint", "render", "TEMPLATE", 1, 1, OPTION(CONTEXT) | OPTION(FORMAT),
                         "Render a template, without ccpd", verb_blueprint_render },
         { "port", "list", NULL, 0, 0, 0, "List the ports that instances have", verb_port_list },
         { "settings", "show", NULL, 0, 0, 0, "Show the settings of ccpd", verb_settings_show },
-        { "settings", "set", "KEY=VALUE…", 1, ARGUMENTS_ANY, 0, "Change settings of ccpd", verb_settings_set },
+        { "settings", "set", "KEY=VALUE…", 1, ARGUMENTS_ANY, 0, "Change settings of ccpd",
+                        verb_settings_set },
         {},
 };
 

@@ -29,7 +29,8 @@ void ctl_say(const Ctl *c, const char *format, ...) _printf_(2, 3);
  * with it. */
 int ctl_report(const Error *e, int r);
 
-/* "LABEL: value" with the labels of a status aligned; value is escaped, and left out if empty. */
+/* "LABEL: value" with the labels of a status aligned, an empty label for a further line; value is escaped,
+ * and left out if empty. */
 void print_field(const char *label, const char *value);
 void print_label(const char *label);
 

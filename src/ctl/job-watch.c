@@ -17,20 +17,22 @@
  * it has read its records. */
 #define TICK (250 * USEC_PER_MSEC)
 #define RETRY (USEC_PER_SEC)
-/* A ccpd that is away for longer is not being restarted. */
+/* A ccpd that is away for longer is not being restarted, and one that is back reads its records within this
+ * time. */
 #define AWAY_MAX (2 * USEC_PER_MINUTE)
+#define LOAD_MAX (30 * USEC_PER_SEC)
 
 #define NOTE_AWAY "ccpd has stopped. The job goes on without it; waiting for ccpd to come back."
 
-#define MATCH_CHANGES                                                                                       \
-        "type='signal',sender='" CCP_BUS_NAME "',path_namespace='" CCP_PATH_JOB                             \
-        "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'"
-#define MATCH_REMOVED                                                                                       \
-        "type='signal',sender='" CCP_BUS_NAME "',path='" CCP_BUS_PATH "',interface='" CCP_INTERFACE_MANAGER \
-        "',member='JobRemoved'"
-#define MATCH_OWNER                                                                                         \
-        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"                     \
-        "member='NameOwnerChanged',arg0='" CCP_BUS_NAME "'"
+#define MATCH_CHANGES                                                    \
+ "type='signal',sender='" CCP_BUS_NAME "',path_namespace='" CCP_PATH_JOB \
+ "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'"
+#define MATCH_REMOVED                                                                                \
+ "type='signal',sender='" CCP_BUS_NAME "',path='" CCP_BUS_PATH "',interface='" CCP_INTERFACE_MANAGER \
+ "',member='JobRemoved'"
+#define MATCH_OWNER                                                              \
+ "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus'," \
+ "member='NameOwnerChanged',arg0='" CCP_BUS_NAME "'"
 
 struct JobWatch {
         Ctl *ctl;
@@ -41,7 +43,8 @@ struct JobWatch {
 
         char *path;
         json_t *job;
-        usec_t away_since; /* monotonic, 0 while ccpd is there */
+        usec_t away_since; /* monotonic, 0 while ccpd is there and knows the job */
+        usec_t back_since; /* monotonic, when ccpd came back; 0 while it is gone */
         int signal;        /* that ended the waiting */
         int result;        /* errno that ended it */
         Error error;
@@ -113,7 +116,7 @@ static void watch_refresh(JobWatch *w) {
         if (r >= 0) {
                 json_decref(w->job);
                 w->job = job;
-                w->away_since = 0;
+                w->away_since = w->back_since = 0;
                 watch_note(w, NULL);
                 return;
         }
@@ -122,7 +125,7 @@ static void watch_refresh(JobWatch *w) {
                 watch_lost(w);
                 return;
         }
-        if (w->away_since > 0 && exit_code_from_error(error.name) == EXIT_NO_SUCH)
+        if (w->back_since > 0 && now(CLOCK_MONOTONIC) < w->back_since + LOAD_MAX)
                 r = watch_retry_later(w);
         else
                 error_move(&w->error, &error);
@@ -144,7 +147,7 @@ static void watch_check_away(JobWatch *w) {
         watch_end(w, -EHOSTDOWN);
 }
 
-static int on_retry(sd_event_source *s, uint64_t usec, void *userdata) {
+static int on_retry(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
         watch_refresh(userdata);
         return 0;
 }
@@ -154,7 +157,7 @@ static int watch_retry_later(JobWatch *w) {
         return sd_event_add_time_relative(w->event, &w->retry, CLOCK_MONOTONIC, RETRY, 0, on_retry, w);
 }
 
-static int on_tick(sd_event_source *s, uint64_t usec, void *userdata) {
+static int on_tick(sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
         JobWatch *w = userdata;
         int r;
 
@@ -165,7 +168,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *userdata) {
         return r < 0 ? r : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
-static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+static int on_signal(_unused_ sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
         JobWatch *w = userdata;
 
         if (si->ssi_signo == SIGWINCH)
@@ -177,7 +180,7 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
         return 0;
 }
 
-static int on_changes(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error) {
+static int on_changes(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
         _cleanup_json_ json_t *changed = NULL;
         JobWatch *w = userdata;
         const char *interface;
@@ -203,7 +206,7 @@ static int on_changes(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
         return 0;
 }
 
-static int on_removed(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error) {
+static int on_removed(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
         const char *id, *path, *result;
         JobWatch *w = userdata;
         int r;
@@ -219,7 +222,7 @@ static int on_removed(sd_bus_message *m, void *userdata, sd_bus_error *reterr_er
         return 0;
 }
 
-static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *reterr_error) {
+static int on_owner(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
         const char *name, *old_owner, *new_owner;
         JobWatch *w = userdata;
         int r;
@@ -232,7 +235,8 @@ static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *reterr_erro
                 return 0;
 
         watch_lost(w);
-        if (!isempty(new_owner))
+        w->back_since = isempty(new_owner) ? 0 : now(CLOCK_MONOTONIC);
+        if (w->back_since > 0)
                 watch_refresh(w);
         return 0;
 }
@@ -313,7 +317,8 @@ static void _noreturn_ die_of_signal(JobWatch *w) {
         w->progress = progress_free(w->progress);
         (void) job_id_from_path(w->path, &id);
         (void) fprintf(stderr,
-                        "\nJob %s goes on. To see how: ccpctl job follow %s. To end it: ccpctl job cancel %s.\n",
+                        "\nJob %s goes on. To see how: ccpctl job follow %s. To end it: ccpctl job cancel "
+                        "%s.\n",
                         strempty(id), strempty(id), strempty(id));
 
         (void) sigemptyset(&set);

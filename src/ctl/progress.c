@@ -92,7 +92,8 @@ static const char *step_title(const json_t *step) {
 
 /* How long a step has taken, or takes; 0 if it did not begin. */
 static usec_t step_elapsed(const json_t *step, usec_t realtime) {
-        usec_t started = json_get_number(step, "started_at"), finished = json_get_number(step, "finished_at");
+        usec_t started = json_get_number(step, "started_at"),
+               finished = json_get_number(step, "finished_at");
         usec_t end = finished > 0 ? finished : realtime;
 
         return started > 0 && end > started ? end - started : 0;
@@ -136,7 +137,7 @@ static void append_step(
 
 /* The first of the 'n' steps to show, where there is no room for all: the running one stays in the middle. */
 static size_t first_step_to_show(const json_t *job, size_t n_steps, size_t n) {
-        size_t current = json_get_number(job, "step");
+        size_t step = json_get_number(job, "step"), current = step > 0 ? step - 1 : 0;
 
         if (n_steps <= n || current <= n / 2)
                 return 0;
@@ -239,8 +240,8 @@ static void print_step_line(const json_t *job, const json_t *step, StepLook look
 
         if (look_table[look].has_ended)
                 (void) snprintf(after, sizeof(after), " after %s", FORMAT_TIMESPAN(elapsed));
-        (void) fprintf(stderr, "[%2" PRIu64 "/%zu] %s: %s%s%s%s\n", json_get_number(step, "number"), n, title,
-                        look_table[look].plain, after, look == LOOK_FAILED && detail[0] ? ": " : "",
+        (void) fprintf(stderr, "[%2" PRIu64 "/%zu] %s: %s%s%s%s\n", json_get_number(step, "number"), n,
+                        title, look_table[look].plain, after, look == LOOK_FAILED && detail[0] ? ": " : "",
                         look == LOOK_FAILED ? detail : "");
 }
 

@@ -65,9 +65,9 @@ static size_t find_column_to_cut(const Table *t, const size_t *widths) {
         size_t best = t->n_columns, best_spare = 0;
 
         for (size_t i = 0; i < t->n_columns; i++) {
-                size_t spare = widths[i] > COLUMN_WIDTH_MIN ?
-                                (widths[i] - COLUMN_WIDTH_MIN) * t->columns[i].weight :
-                                0;
+                size_t spare = widths[i] > COLUMN_WIDTH_MIN
+                                ? (widths[i] - COLUMN_WIDTH_MIN) * t->columns[i].weight
+                                : 0;
 
                 if (spare > best_spare) {
                         best = i;
@@ -101,9 +101,8 @@ static void compute_widths(const Table *t, size_t width, bool legend, size_t *wi
         }
 }
 
-static int format_cell(
-                const Table *t, size_t column, const char *text, Color color, bool colors, size_t width,
-                StringBuilder *b) {
+static int format_cell(const Table *t, size_t column, const char *text, Color color, bool colors,
+                size_t width, StringBuilder *b) {
         _cleanup_free_ char *shown = NULL;
         bool last = column + 1 == t->n_columns, right = t->columns[column].right;
         int pad;
@@ -116,7 +115,8 @@ static int format_cell(
         if (right)
                 string_builder_appendf(b, "%*s", pad, "");
         if (colors && color != COLOR_NONE)
-                string_builder_appendf(b, "%s%s%s", color_sequence(color), shown, color_sequence(COLOR_NONE));
+                string_builder_appendf(
+                                b, "%s%s%s", color_sequence(color), shown, color_sequence(COLOR_NONE));
         else
                 string_builder_append(b, shown);
         if (!last)

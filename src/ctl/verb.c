@@ -57,8 +57,8 @@ static int fail_in_noun(const Verb *table, const char *noun, const char *word, E
         if (!word)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' needs a verb: %s.", noun, list);
 
-        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no verb '%s %s', only: %s.", noun, word,
-                        list);
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no verb '%s %s', only: %s.", noun,
+                        word, list);
 }
 
 static int fail_unknown_verb(const Verb *table, char *const *words, Error *reterr) {

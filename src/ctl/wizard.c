@@ -15,8 +15,6 @@
 #include "validate.h"
 
 #define NUMBER_DIGITS_MAX 4U
-/* As the parser of blueprints has it for parameters that do not say. */
-#define MAX_LENGTH_DEFAULT 1024U
 
 typedef struct Wizard {
         Ctl *ctl;
@@ -117,7 +115,7 @@ static int check_blueprint(Wizard *w, char **text, Error *reterr) {
         return free_and_strdup(text, json_get_text(row, "name"));
 }
 
-static int check_name(Wizard *w, char **text, Error *reterr) {
+static int check_name(_unused_ Wizard *w, char **text, Error *reterr) {
         return display_name_validate(*text, reterr);
 }
 
@@ -146,8 +144,9 @@ static int check_domain(Wizard *w, char **text, Error *reterr) {
         *text = domain;
         other = find_row(w->instances, "domain", domain);
         if (other)
-                return error_setf(reterr, CCP_ERROR_DOMAIN_TAKEN, "The instance '%s' has the domain %s already.",
-                                json_get_text(other, "slug"), domain);
+                return error_setf(reterr, CCP_ERROR_DOMAIN_TAKEN,
+                                "The instance '%s' has the domain %s already.", json_get_text(other, "slug"),
+                                domain);
 
         return 0;
 }
@@ -203,7 +202,7 @@ static int parameter_from_json(const json_t *o, BlueprintParameter *ret) {
                 .pattern = (char *) json_object_get_string(o, "pattern"),
                 .minimum = minimum ? json_integer_value(minimum) : INT64_MIN,
                 .maximum = maximum ? json_integer_value(maximum) : INT64_MAX,
-                .max_length = json_get_number(o, "max_length") ?: MAX_LENGTH_DEFAULT,
+                .max_length = json_get_number(o, "max_length") ?: PARAMETER_VALUE_MAX,
                 .required = json_is_true(json_object_get(o, "required")),
                 .multiline = json_is_true(json_object_get(o, "multiline")),
                 .secret = json_is_true(json_object_get(o, "secret")),
@@ -276,8 +275,9 @@ static int prompt_parameter(const json_t *o, const char *offer, char **ret) {
         if (!values)
                 return -ENOMEM;
         question = strjoin(parameter_title(o), values[0] ? " (" : "", values, values[0] ? ")" : "",
-                        isempty(offer) ? "" : " [", secret && !isempty(offer) ? "unchanged" : strempty(offer),
-                        isempty(offer) ? "" : "]", ": ");
+                        isempty(offer) ? "" : " [",
+                        secret && !isempty(offer) ? "unchanged" : strempty(offer), isempty(offer) ? "" : "]",
+                        ": ");
         if (!question)
                 return -ENOMEM;
         if (!secret)
@@ -302,8 +302,8 @@ static int take_answer(Wizard *w, const json_t *o, const char *answer) {
         if (streq(json_get_text(o, "type"), "boolean") && boolean_parse(text) == boolean_parse(answer))
                 answer = NULL;
 
-        return create_request_set(w->request, json_get_text(o, "name"),
-                        answer && streq(answer, text) ? NULL : answer);
+        return create_request_set(
+                        w->request, json_get_text(o, "name"), answer && streq(answer, text) ? NULL : answer);
 }
 
 static int ask_parameter(Wizard *w, const json_t *o, Error *reterr) {
@@ -511,8 +511,6 @@ static int page_review(Wizard *w, Error *reterr) {
         print_request(w->request);
         print_parameters(w);
         plan_print(plan);
-        if (arguments_have(&w->ctl->arguments, OPTION(DRY_RUN)))
-                return PAGE_DONE;
 
         (void) fputc('\n', stdout);
         r = prompt_yes_no("Create it?", true);
@@ -533,6 +531,13 @@ static const struct {
         { "Review", page_review },
 };
 
+/* A blueprint that could not be loaded has no object. */
+static void remove_broken(json_t *blueprints) {
+        for (size_t i = json_array_size(blueprints); i-- > 0;)
+                if (streq(json_get_text(json_array_get(blueprints, i), "path"), "/"))
+                        (void) json_array_remove(blueprints, i);
+}
+
 static int load_lists(Wizard *w, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
@@ -543,6 +548,7 @@ static int load_lists(Wizard *w, Error *reterr) {
         r = json_from_rows(reply, CCP_INTERFACE_MANAGER, "ListBlueprints", &w->blueprints);
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
+        remove_broken(w->blueprints);
         if (json_array_size(w->blueprints) == 0)
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_BLUEPRINT,
                                 "There are no blueprints to create an instance of. See ccp-blueprint(5).");

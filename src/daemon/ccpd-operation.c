@@ -73,8 +73,8 @@ void operation_reply_message(Operation *o, sd_bus_message *reply) {
 
         r = sd_bus_message_send(reply);
         if (r < 0)
-                log_debug_errno(r, "Failed to answer a call, ignoring: %m");
-        o->answered = true;
+                log_warning_errno(r, "Failed to answer a call: %m");
+        o->answered = r >= 0;
         operation_free(o);
 }
 
@@ -87,7 +87,7 @@ void operation_reply(Operation *o, const char *types, ...) {
                 return;
 
         r = sd_bus_message_new_method_return(o->message, &reply);
-        if (r >= 0) {
+        if (r >= 0 && types) {
                 va_start(ap, types);
                 r = sd_bus_message_appendv(reply, types, ap);
                 va_end(ap);

@@ -19,7 +19,7 @@ DEFINE_CLEANUP_FUNC(Operation *, operation_free);
 sd_bus_message *operation_message(Operation *o);
 Manager *operation_manager(Operation *o);
 
-/* Answer and free. NULL is allowed: then nobody waits any more. */
+/* Answer and free. No operation (NULL) is allowed: then nobody waits any more. types NULL: an empty answer. */
 void operation_reply(Operation *o, const char *types, ...);
 void operation_reply_message(Operation *o, sd_bus_message *reply);
 void operation_fail(Operation *o, const Error *error);

@@ -42,6 +42,9 @@ static size_t ansi_length(const char *s, size_t n) {
 int text_make_printable(const char *data, size_t size, char **ret) {
         _cleanup_string_builder_ StringBuilder b = {};
 
+        while (size > 0 && IN_SET(data[size - 1], ' ', '\n', '\r'))
+                size--;
+
         for (size_t i = 0, k; i < size; i += k) {
                 unsigned char c = (unsigned char) data[i];
 
@@ -50,7 +53,7 @@ int text_make_printable(const char *data, size_t size, char **ret) {
                         continue;
 
                 k = 1;
-                if (c == '\t')
+                if (IN_SET(c, '\t', '\n'))
                         string_builder_append(&b, " ");
                 else if (c < ' ' || c == 0x7F)
                         string_builder_append(&b, "?");
@@ -70,12 +73,9 @@ int text_make_printable(const char *data, size_t size, char **ret) {
 
 static int log_tail_push(LogTail *t, unsigned stream) {
         char *line = NULL;
-        size_t n = t->n_partial[stream];
         int r;
 
-        if (n > 0 && t->partial[stream][n - 1] == '\r')
-                n--;
-        r = text_make_printable(t->partial[stream], n, &line);
+        r = text_make_printable(t->partial[stream], t->n_partial[stream], &line);
         if (r < 0)
                 return r;
 

@@ -6,6 +6,11 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "strv.h"
+
+/* A volume that nobody named has a random name, and, depending on who asked for it, this label. */
+#define ANONYMOUS_LABEL "com.docker.volume.anonymous"
+#define ANONYMOUS_NAME_LENGTH 64U
 
 /* Reading objects from the Engine's JSON. */
 
@@ -25,6 +30,7 @@ void docker_object_done(DockerObject *o) {
         free(o->uuid);
         free(o->revision);
         free(o->image);
+        strv_free(o->anonymous);
         *o = (DockerObject){};
 }
 
@@ -118,6 +124,10 @@ static void object_read_status(DockerObject *o, const char *status, usec_t realt
         o->since = MAX(o->created_at, realtime > ago ? realtime - ago : 0);
 }
 
+static bool is_anonymous_name(const char *s) {
+        return strlen(s) == ANONYMOUS_NAME_LENGTH && strspn(s, "0123456789abcdef") == ANONYMOUS_NAME_LENGTH;
+}
+
 static int object_read_labels(DockerObject *o, const json_t *labels) {
         const struct {
                 const char *label;
@@ -134,7 +144,26 @@ static int object_read_labels(DockerObject *o, const json_t *labels) {
                 if (free_and_strdup(i->value, json_string_value(json_object_get(labels, i->label))) < 0)
                         return -ENOMEM;
 
+        /* Somebody who labels a volume wants it. */
+        o->is_anonymous = o->kind == DOCKER_VOLUME && is_anonymous_name(o->name) &&
+                        json_object_size(labels) == (json_object_get(labels, ANONYMOUS_LABEL) ? 1 : 0);
         o->oneoff = streq_ptr(json_string_value(json_object_get(labels, COMPOSE_LABEL_ONEOFF)), "True");
+        return 0;
+}
+
+static int container_read_mounts(DockerObject *o, const json_t *mounts) {
+        const json_t *mount;
+        size_t i;
+
+        json_array_foreach(mounts, i, mount) {
+                const char *type = json_string_value(json_object_get(mount, "Type")),
+                           *name = json_string_value(json_object_get(mount, "Name"));
+
+                if (streq_ptr(type, "volume") && name && is_anonymous_name(name) &&
+                                strv_extend(&o->anonymous, name) < 0)
+                        return -ENOMEM;
+        }
+
         return 0;
 }
 
@@ -171,6 +200,9 @@ static int object_from_summary(DockerKind kind, const json_t *json, usec_t realt
                 created = json_integer_value(json_object_get(json, "Created"));
                 if (created > 0 && (uint64_t) created < UINT64_MAX / USEC_PER_SEC)
                         o.created_at = (usec_t) created * USEC_PER_SEC;
+                r = container_read_mounts(&o, json_object_get(json, "Mounts"));
+                if (r < 0)
+                        return r;
                 object_read_status(
                                 &o, strempty(json_string_value(json_object_get(json, "Status"))), realtime);
                 if (free_and_strdup(&o.image, json_string_value(json_object_get(json, "Image"))) < 0)

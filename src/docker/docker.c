@@ -350,6 +350,31 @@ int docker_remove(Docker *d, DockerKind kind, const char *id, const DockerOwner 
         return call_tolerant(d, "DELETE", path, reterr);
 }
 
+int docker_remove_anonymous(Docker *d, const char *volume, Error *reterr) {
+        _cleanup_docker_object_ DockerObject o = {};
+        _cleanup_error_ Error error = {};
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = docker_inspect(d, DOCKER_VOLUME, volume, &o, &error);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0) {
+                error_move(reterr, &error);
+                return r;
+        }
+        if (!o.is_anonymous || o.project || o.instance || o.uuid)
+                return error_setf(reterr, CCP_ERROR_POLICY_VIOLATION,
+                                "The volume '%s' is not an anonymous one and is not touched.", volume);
+
+        path = strjoin(paths[DOCKER_VOLUME].inspect_prefix, volume);
+        if (!path)
+                return error_set_errnof(reterr, ENOMEM, "Cannot call the Docker Engine: %m");
+
+        /* Without force, the Engine refuses while a container has it. */
+        return call_tolerant(d, "DELETE", path, reterr);
+}
+
 /* The reference of an image as a path: its slashes and colons stay, nothing may climb. */
 static bool image_is_valid(const char *s) {
         return !isempty(s) && strlen(s) <= IMAGE_MAX && isalnum((unsigned char) s[0]) && !strstr(s, "..") &&

@@ -68,6 +68,7 @@ typedef struct DockerObject {
         char *id;   /* of a volume: its name */
         char *name; /* of a container: without the slash */
 
+        bool is_anonymous;       /* a volume that was made without a name */
         char *project, *service; /* labels of compose; NULL if it has none */
         bool oneoff;             /* made by "compose run" */
         char *instance, *uuid;   /* our labels ccp.instance and ccp.id; NULL if it has none */
@@ -75,6 +76,7 @@ typedef struct DockerObject {
 
         /* Containers only. Times are realtime, 0 if unknown. */
         char *image;
+        char **anonymous; /* names of volumes that look as if nobody named them */
         ContainerState state;
         ContainerHealth health;
         int exit_code; /* of the last run; -1 if it never ended */
@@ -117,8 +119,12 @@ int docker_list_owned(
  * one that is not the owner's is refused (PolicyViolation). */
 int docker_stop(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
 /* Removes an object after a look at its labels: not the owner's is PolicyViolation. A container is killed
- * and goes with its anonymous volumes. What is gone already is no error. */
+ * and goes with its anonymous volumes, but for those that compose handed on from one that it replaced. What is gone already is no error. */
 int docker_remove(Docker *d, DockerKind kind, const char *id, const DockerOwner *owner, Error *reterr);
+
+/* Removes a volume that the Engine made for a container without a name and a label of its own, if nothing uses
+ * it. One that was named or labelled by somebody is refused (PolicyViolation). */
+int docker_remove_anonymous(Docker *d, const char *volume, Error *reterr);
 
 /* Its digest, "sha256:…", if the image is on this host; else -ENOENT. ret_id may be NULL. */
 int docker_find_image(Docker *d, const char *image, char **ret_id, Error *reterr);
@@ -129,6 +135,6 @@ int docker_find_image(Docker *d, const char *image, char **ret_id, Error *reterr
  * DOCKER_LOG_LINE_MAX bytes. What is in them is the tenant's: redact before showing. */
 int docker_tail_logs(Docker *d, const char *id, unsigned n_lines, char ***ret, Error *reterr);
 
-/* A text of unknown bytes made printable: malformed and control bytes become '?', tabs blanks, ANSI colour
- * sequences are left out. */
+/* A text of unknown bytes made printable, in one line: malformed and control bytes become '?', newlines and tabs
+ * blanks; ANSI control sequences, and blanks at the end, are left out. */
 int text_make_printable(const char *data, size_t size, char **ret);

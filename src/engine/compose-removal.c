@@ -40,7 +40,8 @@ static int name_list_finish(NameList *l, char **ret) {
 /* One attempt at all objects of a kind. Adds what was there to the list: only a later look that finds nothing
  * proves that it is gone. A failure to remove one goes to ret_last and is no error, unless it makes further
  * attempts useless. */
-static int remove_kind(const EngineContext *c, DockerKind kind, NameList *seen, Error *ret_last) {
+static int remove_kind(const EngineContext *c, DockerKind kind, NameList *seen, char ***anonymous,
+                Error *ret_last) {
         _cleanup_docker_objects_ DockerObjects objects = {};
         int r;
 
@@ -50,6 +51,9 @@ static int remove_kind(const EngineContext *c, DockerKind kind, NameList *seen, 
                 return r;
 
         FOREACH_ARRAY(o, objects.items, objects.n) {
+                STRV_FOREACH(v, o->anonymous)
+                        if (!strv_contains(*anonymous, *v) && strv_extend(anonymous, *v) < 0)
+                                return -ENOMEM;
                 error_done(ret_last);
                 r = docker_remove(c->docker, kind, o->id, &c->owner, ret_last);
                 if (IN_SET(r, -EHOSTDOWN, -ECANCELED, -ENOMEM))
@@ -60,16 +64,35 @@ static int remove_kind(const EngineContext *c, DockerKind kind, NameList *seen, 
         return 0;
 }
 
-static int removal_round(const EngineContext *c, bool volumes, NameList *seen, Error *ret_last) {
+static int removal_round(
+                const EngineContext *c, bool volumes, NameList *seen, char ***anonymous, Error *ret_last) {
         int r;
 
         /* Containers hold networks and volumes. */
-        r = remove_kind(c, DOCKER_CONTAINER, seen, ret_last);
+        r = remove_kind(c, DOCKER_CONTAINER, seen, anonymous, ret_last);
         if (r >= 0)
-                r = remove_kind(c, DOCKER_NETWORK, seen, ret_last);
+                r = remove_kind(c, DOCKER_NETWORK, seen, anonymous, ret_last);
         if (r >= 0 && volumes)
-                r = remove_kind(c, DOCKER_VOLUME, seen, ret_last);
+                r = remove_kind(c, DOCKER_VOLUME, seen, anonymous, ret_last);
         return r;
+}
+
+/* Those that went from an old container to a new one stay when that is removed, and nobody finds them again.
+ * One that is still used, or was never an anonymous one, stays. */
+static int remove_anonymous(const EngineContext *c, char *const *volumes, Error *reterr) {
+        int r;
+
+        STRV_FOREACH(v, volumes) {
+                _cleanup_error_ Error error = {};
+
+                r = docker_remove_anonymous(c->docker, *v, &error);
+                if (IN_SET(r, -EHOSTDOWN, -ECANCELED)) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+        }
+
+        return 0;
 }
 
 static int removal_pause(const EngineContext *c, Error *reterr) {
@@ -83,6 +106,7 @@ static int removal_pause(const EngineContext *c, Error *reterr) {
 }
 
 int compose_removal(const EngineContext *c, bool volumes, Error *reterr) {
+        _cleanup_strv_free_ char **anonymous = NULL;
         _cleanup_error_ Error last = {};
         _cleanup_free_ char *names = NULL;
         int r;
@@ -91,13 +115,13 @@ int compose_removal(const EngineContext *c, bool volumes, Error *reterr) {
                 _cleanup_name_list_ NameList seen = {};
                 _cleanup_error_ Error error = {};
 
-                r = removal_round(c, volumes, &seen, &error);
+                r = removal_round(c, volumes, &seen, &anonymous, &error);
                 if (r < 0) {
                         error_move(reterr, &error);
                         return r;
                 }
                 if (seen.n == 0)
-                        return 0;
+                        return remove_anonymous(c, anonymous, reterr);
                 if (error_is_set(&error)) {
                         error_done(&last);
                         error_move(&last, &error);

@@ -2,6 +2,8 @@
 
 #include "compose.h"
 
+#include <stdio.h>
+
 #include "alloc-util.h"
 #include "compose-removal.h"
 #include "compose-run.h"
@@ -226,47 +228,66 @@ static int compose_build(const EngineContext *c, unsigned *ret_n, Error *reterr)
         return 0;
 }
 
-/* A one-shot that did its work for this revision. */
-static bool is_completed(const EngineContext *c, const DockerObject *o, const char *service) {
-        _cleanup_free_ char *revision = NULL;
+static bool is_of_revision(const EngineContext *c, const DockerObject *o) {
+        char text[STRLEN("4294967295") + 1];
 
-        return asprintf(&revision, "%u", c->revision) > 0 && streq_ptr(o->service, service) && !o->oneoff &&
-                        o->state == CONTAINER_EXITED && o->exit_code == 0 &&
-                        streq_ptr(o->revision, revision);
+        (void) snprintf(text, sizeof(text), "%u", c->revision);
+        return streq_ptr(o->revision, text);
 }
 
-static int drop_completed(const EngineContext *c, char *const *services, char *const *once, char ***ret,
+/* A one-shot that did its work for this revision. */
+static bool is_completed(const EngineContext *c, const DockerObject *o) {
+        return !o->oneoff && o->state == CONTAINER_EXITED && o->exit_code == 0 && is_of_revision(c, o);
+}
+
+typedef struct UpPlan {
+        char **services;
+        bool keep; /* something is left out, and whatever exists is of this revision already */
+} UpPlan;
+
+static void up_plan_done(UpPlan *p) {
+        strv_free(p->services);
+}
+#define _cleanup_up_plan_ _cleanup_(up_plan_done)
+
+static int up_plan_make(const EngineContext *c, char *const *services, char *const *once, UpPlan *ret,
                 Error *reterr) {
         _cleanup_docker_objects_ DockerObjects containers = {};
-        _cleanup_strv_free_ char **l = NULL;
+        _cleanup_up_plan_ UpPlan p = {};
+        bool is_current = true;
         int r;
 
-        if (strv_length(once) > 0) {
-                r = docker_list_owned(c->docker, DOCKER_CONTAINER, &c->owner, &containers, reterr);
-                if (r < 0)
-                        return r;
-        }
+        r = docker_list_owned(c->docker, DOCKER_CONTAINER, &c->owner, &containers, reterr);
+        if (r < 0)
+                return r;
 
         STRV_FOREACH(s, services) {
                 bool completed = false;
 
-                if (strv_contains(once, *s))
-                        FOREACH_ARRAY(o, containers.items, containers.n)
-                                completed = completed || is_completed(c, o, *s);
-                if (!completed && strv_extend(&l, *s) < 0)
+                FOREACH_ARRAY(o, containers.items, containers.n) {
+                        if (!streq_ptr(o->service, *s))
+                                continue;
+                        completed = completed || (strv_contains(once, *s) && is_completed(c, o));
+                        is_current = is_current && is_of_revision(c, o);
+                }
+                if (!completed && strv_extend(&p.services, *s) < 0)
                         return error_set_errnof(reterr, ENOMEM, "Cannot run docker compose: %m");
         }
 
-        *ret = TAKE_PTR(l);
+        p.keep = is_current && strv_length(p.services) < strv_length(services);
+        *ret = TAKE_GENERIC(p, (UpPlan){});
         return 0;
 }
 
 static int compose_up(const EngineContext *c, char *const *services, char *const *once, Error *reterr) {
         /* With --no-deps the services named are all that is looked at: depends_on counts among them, and
-         * nothing of another stage is touched. */
+         * nothing of another stage is touched. But a service without a one-shot that it depends on looks
+         * changed to compose, which would make its container anew; so what is of this revision is kept. */
         static const char *const words[] = { "up", "--detach", "--no-build", "--pull", "never",
                 "--quiet-pull", "--no-deps", NULL };
-        _cleanup_strv_free_ char **wanted = NULL;
+        static const char *const words_keep[] = { "up", "--detach", "--no-build", "--pull", "never",
+                "--quiet-pull", "--no-deps", "--no-recreate", NULL };
+        _cleanup_up_plan_ UpPlan plan = {};
         int r;
 
         /* Without names compose would start everything. */
@@ -276,11 +297,11 @@ static int compose_up(const EngineContext *c, char *const *services, char *const
         r = compose_check_foreign(c, reterr);
         if (r < 0)
                 return r;
-        r = drop_completed(c, services, once, &wanted, reterr);
-        if (r < 0 || strv_length(wanted) == 0)
+        r = up_plan_make(c, services, once, &plan, reterr);
+        if (r < 0 || strv_length(plan.services) == 0)
                 return r;
 
-        return run_verb(c, words, wanted, 0, reterr);
+        return run_verb(c, plan.keep ? words_keep : words, plan.services, 0, reterr);
 }
 
 static int compose_start(const EngineContext *c, char *const *services, Error *reterr) {

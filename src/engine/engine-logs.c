@@ -21,7 +21,8 @@ void engine_append_logs(const EngineContext *c, const char *container, Error *re
         if (!text || redact(text, c->redact, &redacted) < 0)
                 return;
 
-        message = strjoin(reterr->message, " Its last lines:\n", redacted);
+        message = strjoin(reterr->message, endswith(reterr->message, ".") ? "" : ".", " Its last lines:\n",
+                        redacted);
         if (!message)
                 return;
         free(reterr->message);

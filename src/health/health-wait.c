@@ -43,6 +43,7 @@ typedef struct Waiting {
         usec_t listed;        /* monotonic; as the next one */
         usec_t available;     /* when the Engine last answered */
         bool busy;
+        char *told; /* the last message */
 } Waiting;
 
 static void waiting_done(Waiting *w) {
@@ -51,6 +52,7 @@ static void waiting_done(Waiting *w) {
                 free(i->reason);
         }
         free(w->watched);
+        free(w->told);
         docker_events_free(w->events);
 }
 #define _cleanup_waiting_ _cleanup_(waiting_done)
@@ -175,20 +177,16 @@ static int watched_judge(Waiting *w, Watched *i, Error *reterr) {
 
 /* Why a service is not healthy, as an error with its last lines. */
 static int watched_error(const Waiting *w, const Watched *i, Error *reterr) {
-        _cleanup_free_ char *detail = NULL;
-        const char *state = container_state_to_string(i->seen.state);
+        char exit_code[STRLEN(", exit code -2147483648") + 1] = "";
         usec_t waited = now(CLOCK_MONOTONIC) - w->begin;
-        int r = 0;
+        int r;
 
-        if (i->seen.exists && i->seen.exit_code >= 0 && i->seen.state != CONTAINER_RUNNING)
-                r = asprintf(&detail, " (%s, exit code %d)", state, i->seen.exit_code);
-        else if (i->seen.exists)
-                r = asprintf(&detail, " (%s)", state);
-        if (r < 0)
-                detail = NULL;
+        if (i->seen.exit_code >= 0 && i->seen.state != CONTAINER_RUNNING)
+                (void) snprintf(exit_code, sizeof(exit_code), ", exit code %d", i->seen.exit_code);
 
-        r = error_setf(reterr, CCP_ERROR_UNHEALTHY, "The service '%s' %s%s after %s.",
-                        i->target->service->name, i->reason ?: i->judgement.reason, strempty(detail),
+        r = error_setf(reterr, CCP_ERROR_UNHEALTHY, "The service '%s' %s. Its container is %s%s, after %s.",
+                        i->target->service->name, i->reason ?: i->judgement.reason,
+                        i->seen.exists ? container_state_to_string(i->seen.state) : "not there", exit_code,
                         FORMAT_TIMESPAN(waited));
         if (i->container)
                 engine_append_logs(w->wait->context, i->container, reterr);
@@ -238,10 +236,11 @@ static int waiting_round(Waiting *w, Error *reterr) {
         return n_left;
 }
 
-static void waiting_tell(const Waiting *w, size_t n_left) {
+static void waiting_tell(Waiting *w, size_t n_left) {
         const EngineContext *c = w->wait->context;
         _cleanup_free_ char *message = NULL;
         const Watched *first = NULL;
+        int r = 0;
 
         if (!c->progress || w->n == 0)
                 return;
@@ -249,14 +248,19 @@ static void waiting_tell(const Waiting *w, size_t n_left) {
         FOREACH_ARRAY(i, w->watched, w->n)
                 if (!first && !i->over && i->judgement.verdict != VERDICT_HEALTHY)
                         first = i;
-        if (first &&
-                        asprintf(&message, "%zu of %zu services are healthy; %s %s", w->n - n_left, w->n,
-                                        first->target->service->name,
-                                        first->reason ?: first->judgement.reason) < 0)
+        if (first)
+                r = asprintf(&message, "%zu of %zu services are healthy; %s %s", w->n - n_left, w->n,
+                                first->target->service->name, first->reason ?: first->judgement.reason);
+        else
+                message = strdup("All services are healthy");
+        if (r < 0)
                 message = NULL;
+        if (!message || streq_ptr(w->told, message))
+                return;
 
-        c->progress((double) (w->n - n_left) / (double) w->n, message ?: "All services are healthy",
-                        c->userdata);
+        c->progress((double) (w->n - n_left) / (double) w->n, message, c->userdata);
+        free(w->told);
+        w->told = TAKE_PTR(message);
 }
 
 /* Sleeps until something happened, but no longer than there is reason to. */

@@ -71,7 +71,7 @@ def test_its_secret_is_in_env_and_nowhere_else(server, hello):
     assert f'ADMIN_TOKEN={token}' in container['Config']['Env']
     assert token not in json.dumps(hello)
     assert token not in server.ccpctl('status', SLUG).stdout
-    files = server.run(['grep', '-rlF', '--', token, FOLDER, '/run', '/var/log'], check=False).stdout.split()
+    files = server.run(['grep', '-rlF', '--', token, FOLDER, '/run/ccpd', '/var/log'], check=False).stdout.split()
     assert files and all(file.endswith('/revisions/1/.env') for file in files)
     assert token not in server.run(['journalctl', '--boot', '--all', '--output=export'], text=False).stdout.decode(errors='replace')
 

@@ -115,6 +115,16 @@ def test_files_lie_where_they_should(installed):
     assert installed.run(['dpkg', '--verify', 'ccpd', 'ccpctl']).stdout == ''
 
 
+def test_systemd_understands_every_line_of_the_units(installed):
+    units = [path for path in installed.sh('dpkg-query -L ccpd').splitlines()
+             if path.startswith('/usr/lib/systemd/system/') and '.' in path.rpartition('/')[2]]
+    assert len(units) >= 5
+    names = [path.replace('@.', '@1.') for path in units]
+    result = installed.run(['systemd-analyze', 'verify', '--man=no', *names], check=False)
+    said = [text for text in result.stderr.splitlines() if 'ccp' in text]
+    assert (said, result.returncode) == ([], 0)
+
+
 def test_binaries_are_hardened(installed):
     for program in ('/usr/lib/ccpd/ccpd', '/usr/lib/ccpd/ccp-job', '/usr/lib/ccpd/ccp-watch', '/usr/bin/ccpctl'):
         # A position-independent executable is of type 3 (ET_DYN) in its ELF header.

@@ -43,7 +43,9 @@ class Manager(dbus.service.Object):
         if self.mode in ("done", "early") and verb == "start":
             self.units.append(unit)
         if self.mode != "early":
-            GLib.idle_add(self.finish, unit, path, "failed" if self.mode == "fail" else "done")
+            # Before anything else is answered: PID 1 never forgets a unit that still has a job.
+            GLib.idle_add(self.finish, unit, path, "failed" if self.mode == "fail" else "done",
+                          priority=GLib.PRIORITY_HIGH)
         if verb == "stop" or self.mode == "fail":
             GLib.idle_add(self.EndUnit, unit)
 
@@ -85,7 +87,6 @@ class Manager(dbus.service.Object):
         if unit in self.units:
             self.units.remove(unit)
         self.UnitRemoved(unit, "/org/freedesktop/systemd1/unit/x")
-        return False
 
 
 def main():

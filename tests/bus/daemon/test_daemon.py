@@ -24,6 +24,14 @@ def error_of(call, *args, **kwargs):
     return caught.value.get_dbus_name().removeprefix(f"{NAME}.Error."), caught.value.get_dbus_message()
 
 
+def is_gone(ccpd, slug):
+    try:
+        ccpd.manager("GetInstance", slug)
+    except dbus.DBusException as e:
+        return e.get_dbus_name() == f"{NAME}.Error.NoSuchInstance"
+    return False
+
+
 def count(ccpd, table):
     return int(ccpd.postgres.sql(f"SELECT count(*) FROM {table}")[0][0])
 
@@ -211,7 +219,7 @@ def test_a_unit_that_does_not_start_leaves_nothing(ccpd, mode, word):
     assert name == "Internal" and word in message
     wait_for(lambda: count(ccpd, "instances") == 0, what="the release of the record")
     assert count(ccpd, "ports") == 0 and count(ccpd, "secrets") == 0
-    wait_for(lambda: error_of(ccpd.manager, "GetInstance", "edmonton")[0] == "NoSuchInstance")
+    wait_for(lambda: is_gone(ccpd, "edmonton"))
 
 
 def test_postgresql_away_refuses_changes_and_comes_back(ccpd):
@@ -285,7 +293,7 @@ def test_a_failed_create_can_be_tried_again(ccpd):
     ccpd.postgres.sql(f"BEGIN; UPDATE jobs SET state = 'failed', finished_at = now() WHERE id = {number};"
                       "DELETE FROM instances; COMMIT")
     ccpd.systemd("EndUnit", f"ccp-job@{number}.service")
-    wait_for(lambda: error_of(ccpd.manager, "GetInstance", "edmonton")[0] == "NoSuchInstance")
+    wait_for(lambda: is_gone(ccpd, "edmonton"))
     wait_for(lambda: ccpd.get(job, "Job", "State") == "failed")
     ccpd.call("Job", "Retry", dbus.Dictionary({}, "sv"), path=job)
     instance = ccpd.manager("GetInstance", "edmonton")
@@ -374,7 +382,8 @@ def test_log_control(ccpd):
     path, interface = "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1"
     get = lambda p: ccpd.call("org.freedesktop.DBus.Properties", "Get", interface, p, path=path)
     assert (get("LogLevel"), get("SyslogIdentifier")) == ("debug", "ccpd")
-    ccpd.call("org.freedesktop.DBus.Properties", "Set", interface, "LogLevel", "warning", path=path)
+    ccpd.call("org.freedesktop.DBus.Properties", "Set", interface, "LogLevel",
+              dbus.String("warning", variant_level=1), path=path)
     assert get("LogLevel") == "warning"
 
 

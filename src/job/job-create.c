@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Creating an instance: what ccpd recorded gets its folder, files, images and containers. */
+
+#include "job-engine.h"
+#include "job-folder.h"
+#include "job-render.h"
+#include "job-undo.h"
+#include "json-util.h"
+#include "string-util.h"
+
+/* An attempt goes on with the revision of the one before. */
+static int choose_revision(Job *j, uint32_t *ret, Error *reterr) {
+        FOREACH_ARRAY(s, j->claim.job->steps, j->claim.job->n_steps)
+                if (streq(s->name, "render") && s->undo && job_undo_revision(s->undo) > 0) {
+                        *ret = job_undo_revision(s->undo);
+                        return 0;
+                }
+
+        return revision_next(j->db, job_instance(j)->id, ret, reterr);
+}
+
+static int prepare(Job *j, Error *reterr) {
+        uint32_t revision;
+        int r;
+
+        if (!j->blueprint) {
+                r = job_blueprint_load(j, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        r = choose_revision(j, &revision, reterr);
+        if (r < 0)
+                return r;
+
+        r = job_revision_set(j, revision);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+
+        return 0;
+}
+
+static int run_application(Job *j, Error *reterr) {
+        _cleanup_json_ json_t *images = NULL;
+        RevisionRecord record = { .number = j->revision, .state = REVISION_RENDERED };
+        unsigned n_unwell = 0;
+        int r;
+
+        job_set_range(j, 0, 0.6);
+        r = job_engine_run_stage(j, SERVICE_STAGE_APPLICATION, &n_unwell, reterr);
+        if (r < 0)
+                return r;
+
+        job_set_range(j, 0.6, 0.95);
+        r = job_engine_run_stage(j, SERVICE_STAGE_REST, &n_unwell, reterr);
+        if (r < 0)
+                return r;
+
+        job_set_range(j, 0.95, 1);
+        job_tell(j, 0, "Checking what runs");
+        r = job_engine_verify(j, &images, reterr);
+        if (r < 0)
+                return r;
+
+        record.images = images;
+        r = revision_put(j->db, job_instance(j)->id, &record, reterr);
+        if (r >= 0)
+                r = revision_activate(j->db, job_instance(j)->id, j->revision, reterr);
+        if (r < 0)
+                return r;
+
+        return job_note_unwell(j, n_unwell, reterr);
+}
+
+static int run_infrastructure(Job *j, Error *reterr) {
+        unsigned n_unwell = 0;
+        int r;
+
+        r = job_engine_run_stage(j, SERVICE_STAGE_INFRASTRUCTURE, &n_unwell, reterr);
+        if (r != 0)
+                return r;
+
+        return job_note_unwell(j, n_unwell, reterr);
+}
+
+static const StepOps steps[] = {
+        { "folder", job_folder_make, "remove-folder" },
+        { "source", job_source_copy, "remove-source" },
+        { "context", job_values_build, NULL, STEP_MEMORY },
+        { "render", job_render, "remove-revision", STEP_ENGINE },
+        /* These lie in the revision and go with it. */
+        { "static", job_static_copy, NULL },
+        /* Others may use what was fetched. */
+        { "pull", job_engine_pull, NULL, STEP_ENGINE },
+        { "build", job_engine_build, "remove-images", STEP_ENGINE },
+        { "infrastructure", run_infrastructure, "remove-containers", STEP_ENGINE },
+        { "application", run_application, "remove-containers", STEP_ENGINE },
+};
+
+const JobOps job_create_ops = {
+        .steps = steps,
+        .n_steps = ELEMENTSOF(steps),
+        .prepare = prepare,
+        .end = STORE_END_STATE,
+        .undone = STORE_END_RELEASE,
+};

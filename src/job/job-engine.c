@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "job-engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "docker-cli.h"
+#include "health-wait.h"
+#include "job-render.h"
+#include "log.h"
+#include "parameters.h"
+#include "string-util.h"
+#include "template.h"
+
+#define WAIT_DELAY_USEC USEC_PER_SEC
+/* Of a service that the blueprint does not describe. */
+#define SERVICE_TIMEOUT_USEC (120 * USEC_PER_SEC)
+/* Of a step, the part that making the containers takes; the rest is waiting for their health. */
+#define UP_FRACTION 0.4
+
+int job_engine_open(Job *j, Error *reterr) {
+        const DockerOptions options = { .poll = job_poll, .userdata = j };
+        const char *name = job_instance(j) ? job_instance(j)->engine : "compose";
+        int r;
+
+        j->engine = engine_find(name);
+        if (!j->engine)
+                return error_setf(reterr, CCP_ERROR_INTERNAL,
+                                "The instance wants the engine '%s', which this program does not know.",
+                                name);
+
+        r = docker_new(&options, &j->docker);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Cannot make a client of the engine: %m");
+
+        return 0;
+}
+
+static void on_progress(double fraction, const char *message, void *userdata) {
+        job_tell(userdata, fraction, "%s", strempty(message));
+}
+
+EngineContext job_engine_context(Job *j) {
+        return (EngineContext){
+                .docker = j->docker,
+                .owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance },
+                .project = j->project,
+                .directory = j->revision_directory,
+                .compose_file = j->blueprint ? j->blueprint->compose : NULL,
+                .revision = j->revision,
+                .profiles = j->profiles,
+                .redact = j->redact,
+                .progress = on_progress,
+                .poll = job_poll,
+                .userdata = j,
+        };
+}
+
+int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
+        usec_t begin = now(CLOCK_MONOTONIC);
+
+        for (;;) {
+                _cleanup_error_ Error error = {};
+                int r;
+
+                r = docker_ping(j->docker, &error);
+                if (r >= 0)
+                        return 0;
+                if (r == -ECANCELED ||
+                                (patience != USEC_INFINITY && now(CLOCK_MONOTONIC) - begin >= patience)) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+
+                job_tell(j, -1, "Waiting for the engine (docker)");
+                r = job_sleep(j, WAIT_DELAY_USEC);
+                if (r < 0)
+                        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+        }
+}
+
+const json_t *job_engine_find_service(const Job *j, const char *service) {
+        return json_object_get(json_object_get(j->config, "services"), service);
+}
+
+int job_engine_resolve(Job *j, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+        json_t *config;
+        int r;
+
+        if (j->config)
+                return 0;
+
+        r = j->engine->config(&c, 0, &config, reterr);
+        if (r < 0)
+                return r;
+
+        j->config = config;
+        return 0;
+}
+
+bool job_engine_is_optional(const Job *j, const char *service) {
+        const BlueprintService *s = blueprint_find_service(j->blueprint, service);
+
+        return s && s->kind == SERVICE_KIND_OPTIONAL;
+}
+
+/* The services of a stage as health_wait() takes them; also those that the blueprint does not describe. */
+typedef struct Stage {
+        BlueprintService *services; /* shallow copies */
+        HealthTarget *targets;
+        char **hosts; /* owned texts of the targets, one for each, may be NULL */
+        size_t n;
+} Stage;
+
+static void stage_done(Stage *s) {
+        for (size_t i = 0; i < s->n; i++)
+                free(s->hosts[i]);
+        free(s->hosts);
+        free(s->services);
+        free(s->targets);
+}
+#define _cleanup_stage_ _cleanup_(stage_done)
+
+static int render_host(Job *j, const char *host, char **ret, Error *reterr) {
+        const TemplateOptions options = { .format = TEMPLATE_TEXT };
+        const TemplateEnvironment env = { .strict = true };
+        _cleanup_template_ Template *t = NULL;
+        int r;
+
+        r = template_parse("health.host", host, strlen(host), &options, &t, reterr);
+        if (r < 0)
+                return r;
+
+        return template_render(t, j->values, &env, ret, NULL, reterr);
+}
+
+static int stage_add(Stage *s, Job *j, const BlueprintService *service, Error *reterr) {
+        const BlueprintHealth *health = &service->health;
+        const InstanceRecord *instance = job_instance(j);
+        HealthTarget *target = s->targets + s->n;
+        int r;
+
+        s->services[s->n] = *service;
+        *target = (HealthTarget){ .service = s->services + s->n, .address = instance->bind_address };
+        s->hosts[s->n] = NULL;
+        s->n++;
+
+        if (health->port) {
+                target->port = instance_record_port(instance, health->port);
+                if (target->port == 0)
+                        return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID,
+                                        "The health check of the service '%s' asks for the port '%s', which "
+                                        "the instance does not have.",
+                                        service->name, health->port);
+        }
+        if (health->host) {
+                r = render_host(j, health->host, s->hosts + s->n - 1, reterr);
+                if (r < 0)
+                        return r;
+                target->host = s->hosts[s->n - 1];
+        }
+
+        return 0;
+}
+
+/* Collects the services for which the filters say yes; 'stage' invalid: of all stages, 'names' NULL: all. */
+static int stage_new(Job *j, ServiceStage stage, char *const *names, Stage *ret, Error *reterr) {
+        json_t *services = json_object_get(j->config, "services"), *value;
+        const json_t *features = json_object_get(j->values, "features");
+        size_t n = json_object_size(services);
+        _cleanup_stage_ Stage s = {
+                .services = new0(BlueprintService, n),
+                .targets = new0(HealthTarget, n),
+                .hosts = new0(char *, n),
+        };
+        const char *name;
+        int r;
+
+        if (!s.services || !s.targets || !s.hosts)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        json_object_foreach(services, name, value) {
+                const BlueprintService unknown = {
+                        .name = (char *) name,
+                        .kind = SERVICE_KIND_SERVICE,
+                        .stage = SERVICE_STAGE_REST,
+                        .timeout = SERVICE_TIMEOUT_USEC,
+                        .health.type = HEALTH_TYPE_CONTAINER,
+                };
+                const BlueprintService *service = blueprint_find_service(j->blueprint, name) ?: &unknown;
+
+                if ((stage >= 0 && service->stage != stage) || (names && !strv_contains(names, name)) ||
+                                !service_is_enabled(service, features))
+                        continue;
+
+                r = stage_add(&s, j, service, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE_GENERIC(s, (Stage){});
+        return 0;
+}
+
+/* The names of a stage's services of some kinds, by bits. */
+static int stage_names(const Stage *s, unsigned kinds, char ***ret) {
+        _cleanup_strv_free_ char **l = NULL;
+        int r;
+
+        for (size_t i = 0; i < s->n; i++) {
+                if (!(kinds & (1U << s->services[i].kind)))
+                        continue;
+
+                r = strv_extend(&l, s->services[i].name);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+#define KIND(k) (1U << SERVICE_KIND_##k)
+#define KIND_ANY (KIND(SERVICE) | KIND(ONESHOT) | KIND(OPTIONAL))
+
+static void stage_drop_optional(Stage *s) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n; i++) {
+                if (s->services[i].kind == SERVICE_KIND_OPTIONAL) {
+                        free(s->hosts[i]);
+                        continue;
+                }
+                s->services[n] = s->services[i];
+                s->targets[n] = s->targets[i];
+                s->targets[n].service = s->services + n;
+                s->hosts[n++] = s->hosts[i];
+        }
+        s->n = n;
+}
+
+/* Starts all services of a stage in one go. Where that fails, the optional ones have a second chance of
+ * their own, and their failure is none of the job's. */
+static int stage_up(Job *j, Stage *s, unsigned *n_unwell, Error *reterr) {
+        _cleanup_strv_free_ char **all = NULL, **needed = NULL, **optional = NULL, **once = NULL;
+        EngineContext c = job_engine_context(j);
+        _cleanup_error_ Error error = {};
+        int r;
+
+        if (stage_names(s, KIND_ANY, &all) < 0 ||
+                        stage_names(s, KIND(SERVICE) | KIND(ONESHOT), &needed) < 0 ||
+                        stage_names(s, KIND(OPTIONAL), &optional) < 0 ||
+                        stage_names(s, KIND(ONESHOT), &once) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = j->engine->up(&c, all, once, &error);
+        if (r >= 0)
+                return 0;
+        if (!optional || r == -ECANCELED || !streq_ptr(error.name, CCP_ERROR_ENGINE_FAILED)) {
+                error_move(reterr, &error);
+                return r;
+        }
+
+        if (needed) {
+                r = j->engine->up(&c, needed, once, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        error_done(&error);
+        r = j->engine->up(&c, optional, NULL, &error);
+        if (r < 0) {
+                if (!streq_ptr(error.name, CCP_ERROR_ENGINE_FAILED)) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+                log_warning("Optional services could not be started: %s", strempty(error.message));
+                *n_unwell += (unsigned) strv_length(optional);
+                stage_drop_optional(s);
+        }
+
+        return 0;
+}
+
+static int stage_wait(Job *j, const Stage *s, unsigned *n_unwell, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+        const HealthWait w = {
+                .engine = j->engine,
+                .context = &c,
+                .targets = s->targets,
+                .n_targets = s->n,
+        };
+        unsigned n = 0;
+        int r;
+
+        r = health_wait(&w, &n, reterr);
+        if (r < 0)
+                return r;
+
+        *n_unwell += n;
+        return 0;
+}
+
+int job_engine_run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *reterr) {
+        double from = j->progress_base, scale = j->progress_scale;
+        _cleanup_stage_ Stage s = {};
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r >= 0)
+                r = stage_new(j, stage, NULL, &s, reterr);
+        if (r < 0)
+                return r;
+        if (s.n == 0)
+                return 1;
+
+        job_set_range(j, from, from + scale * UP_FRACTION);
+        r = stage_up(j, &s, n_unwell, reterr);
+        if (r < 0)
+                return r;
+
+        job_set_range(j, from + scale * UP_FRACTION, from + scale);
+        return stage_wait(j, &s, n_unwell, reterr);
+}
+
+int job_engine_wait_healthy(Job *j, char *const *services, unsigned *n_unwell, Error *reterr) {
+        _cleanup_stage_ Stage s = {};
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r >= 0)
+                r = stage_new(j, _SERVICE_STAGE_INVALID, services, &s, reterr);
+        if (r < 0)
+                return r;
+
+        return stage_wait(j, &s, n_unwell, reterr);
+}
+
+/* True if the images of all services are on this host; of those that are built nothing is expected. */
+static int images_are_here(Job *j, bool optional_too, Error *reterr) {
+        json_t *services = json_object_get(j->config, "services"), *service;
+        const char *name;
+        int r;
+
+        json_object_foreach(services, name, service) {
+                const char *image = json_object_get_string(service, "image");
+                _cleanup_error_ Error error = {};
+
+                if (!image || json_object_get(service, "build") ||
+                                (!optional_too && job_engine_is_optional(j, name)))
+                        continue;
+
+                r = docker_find_image(j->docker, image, NULL, &error);
+                if (r == -ENOENT)
+                        return 0;
+                if (r < 0) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+        }
+
+        return 1;
+}
+
+int job_engine_pull(Job *j, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+        _cleanup_error_ Error error = {};
+        int r, k;
+
+        r = job_engine_resolve(j, reterr);
+        if (r < 0)
+                return r;
+        r = images_are_here(j, true, reterr);
+        if (r != 0)
+                return r;
+
+        r = j->engine->pull(&c, &error);
+        if (r >= 0)
+                return 0;
+
+        k = streq_ptr(error.name, CCP_ERROR_ENGINE_FAILED) ? images_are_here(j, false, NULL) : 0;
+        if (k <= 0) {
+                error_move(reterr, &error);
+                return r;
+        }
+
+        log_warning("Images of optional services are missing: %s", strempty(error.message));
+        j->detail = TAKE_PTR(error.message);
+        return 0;
+}
+
+int job_engine_build(Job *j, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+        json_t *services, *service;
+        const char *name;
+        unsigned n = 0;
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r < 0)
+                return r;
+
+        services = json_object_get(j->config, "services");
+        json_object_foreach(services, name, service)
+                n += json_object_get(service, "build") != NULL;
+        if (n == 0)
+                return 1;
+
+        return j->engine->build(&c, &n, reterr);
+}
+
+/* The services that have a container, but for one-shots, which are not to be run again. */
+static int list_existing(Job *j, char ***ret, Error *reterr) {
+        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
+        _cleanup_docker_objects_ DockerObjects containers = {};
+        _cleanup_strv_free_ char **l = NULL;
+        int r;
+
+        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(o, containers.items, containers.n) {
+                const BlueprintService *s =
+                                o->service ? blueprint_find_service(j->blueprint, o->service) : NULL;
+
+                if (!o->service || o->oneoff || strv_contains(l, o->service) ||
+                                (s && s->kind == SERVICE_KIND_ONESHOT))
+                        continue;
+
+                r = strv_extend(&l, o->service);
+                if (r < 0)
+                        return error_set_errnof(reterr, r, "%m");
+        }
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int job_engine_stop(Job *j, Error *reterr) {
+        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
+        _cleanup_docker_objects_ DockerObjects containers = {};
+        EngineContext c;
+        int r;
+
+        r = job_active_revision_find(j, reterr);
+        if (r < 0)
+                return r;
+
+        c = job_engine_context(j);
+        r = j->engine->stop(&c, NULL, reterr);
+        if (r >= 0)
+                r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        if (r < 0)
+                return r;
+
+        /* Success is what is seen, not what stop said. */
+        FOREACH_ARRAY(o, containers.items, containers.n)
+                if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING, CONTAINER_PAUSED))
+                        return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                        "The container %s still runs after it was stopped.",
+                                        strempty(o->name));
+
+        return 0;
+}
+
+int job_engine_start_existing(Job *j, Error *reterr) {
+        _cleanup_strv_free_ char **services = NULL;
+        EngineContext c;
+        int r;
+
+        r = job_active_revision_find(j, reterr);
+        if (r >= 0)
+                r = list_existing(j, &services, reterr);
+        if (r < 0 || !services)
+                return r;
+
+        c = job_engine_context(j);
+        return j->engine->start(&c, services, reterr);
+}
+
+int job_engine_restart(Job *j, char *const *services, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+        _cleanup_strv_free_ char **existing = NULL;
+        int r;
+
+        if (!services) {
+                r = list_existing(j, &existing, reterr);
+                if (r < 0)
+                        return r;
+                if (!existing)
+                        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                        "The instance '%s' has no containers to restart; start it.",
+                                        j->claim.job->slug);
+        }
+
+        return j->engine->restart(&c, services ?: existing, reterr);
+}
+
+int job_engine_down(Job *j, bool volumes, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+
+        return j->engine->down(&c, volumes, reterr);
+}
+
+/* Images are named PROJECT-SERVICE. The label tells apart project "a" with service "b-c" and project "a-b"
+ * with service "c". */
+static int list_own_images(Job *j, char ***ret, Error *reterr) {
+        _cleanup_free_ char *filter = strjoin("label=" COMPOSE_LABEL_PROJECT "=", j->project),
+                            *prefix = strjoin(j->project, "-");
+        char *argv[] = { (char *) "image", (char *) "ls", (char *) "--no-trunc", (char *) "--filter", filter,
+                (char *) "--format={{.Repository}}:{{.Tag}} {{.ID}}", NULL };
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_strv_free_ char **l = NULL;
+        char *saveptr = NULL;
+        int r;
+
+        if (!filter || !prefix)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = docker_cli(j, argv, &result, reterr);
+        if (r < 0)
+                return r;
+
+        for (char *line = result.out.data ? strtok_r(result.out.data, "\n", &saveptr) : NULL; line;
+                        line = strtok_r(NULL, "\n", &saveptr)) {
+                char *id = strchr(line, ' ');
+
+                if (!id)
+                        continue;
+                *id++ = 0;
+
+                /* One without a name is what a later build left behind. */
+                r = startswith(line, prefix)                  ? strv_extend(&l, line)
+                                : startswith(line, "<none>:") ? strv_extend(&l, id)
+                                                              : 0;
+                if (r < 0)
+                        return error_set_errnof(reterr, r, "%m");
+        }
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int job_engine_remove_images(Job *j, Error *reterr) {
+        _cleanup_strv_free_ char **images = NULL, **argv = NULL;
+        _cleanup_process_result_ ProcessResult result = {};
+        int r;
+
+        r = list_own_images(j, &images, reterr);
+        if (r < 0)
+                return r;
+        if (!images)
+                return 0;
+
+        r = strv_extend(&argv, "image");
+        if (r >= 0)
+                r = strv_extend(&argv, "rm");
+        STRV_FOREACH(s, images)
+                if (r >= 0)
+                        r = strv_extend(&argv, *s);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+
+        return docker_cli(j, argv, &result, reterr);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What jobs do with the engine, and how they prove that it was done. */
+
+#include "job.h"
+
+/* Makes the client; connects to nothing yet. */
+int job_engine_open(Job *j, Error *reterr);
+/* Waits until the engine answers, and tells so; EngineUnavailable after 'patience' (USEC_INFINITY: never). */
+int job_engine_wait(Job *j, usec_t patience, Error *reterr);
+
+/* What the engine's functions work on; borrows from the job. */
+EngineContext job_engine_context(Job *j);
+
+/* Resolves the compose file of the revision, with the override: j->config. */
+int job_engine_resolve(Job *j, Error *reterr);
+/* A service of j->config, or NULL. */
+const json_t *job_engine_find_service(const Job *j, const char *service);
+bool job_engine_is_optional(const Job *j, const char *service);
+
+/* Fetches the images that are missing. Fails only for those that are not optional. 1: nothing was to do. */
+int job_engine_pull(Job *j, Error *reterr);
+/* 1: nothing is built. */
+int job_engine_build(Job *j, Error *reterr);
+
+/* Makes and starts the services of a stage, and waits until they are healthy. 1 if it has none. n_unwell
+ * grows by the optional ones that are not well. */
+int job_engine_run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *reterr);
+/* Waits until these services are healthy; all where it is NULL. */
+int job_engine_wait_healthy(Job *j, char *const *services, unsigned *n_unwell, Error *reterr);
+
+/* Looks at the containers that run: each has the environment of j->config and the label of the revision. The
+ * result is an object from service to {image, digest}. */
+int job_engine_verify(Job *j, json_t **ret_images, Error *reterr);
+
+/* Stops all containers, and looks whether they stopped. */
+int job_engine_stop(Job *j, Error *reterr);
+/* Starts the containers that there are, but for one-shots. */
+int job_engine_start_existing(Job *j, Error *reterr);
+/* Restarts these services; NULL: those that have a container, but for one-shots. */
+int job_engine_restart(Job *j, char *const *services, Error *reterr);
+
+/* These two work without the revision's files. */
+int job_engine_down(Job *j, bool volumes, Error *reterr);
+/* Removes the images that compose built for this project and named after it. */
+int job_engine_remove_images(Job *j, Error *reterr);

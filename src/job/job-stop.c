@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Stopping an instance: its containers stay, and end with their own signal and grace period. */
+
+#include "job-engine.h"
+#include "job-render.h"
+
+static const StepOps steps[] = {
+        { "containers", job_engine_stop, "start-containers",
+                        STEP_ENGINE | STEP_UNDO_IF_CANCELLED | STEP_UNDO_IF_RUNNING },
+};
+
+const JobOps job_stop_ops = {
+        .steps = steps,
+        .n_steps = ELEMENTSOF(steps),
+        .prepare = job_active_revision_find,
+        .end = STORE_END_STATE,
+        .undone = STORE_END_BEFORE,
+        .fails_instance = true,
+};

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A private bus, the mock on it, and ways to run ccpctl there: with pipes, or on a terminal."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CCPCTL = os.environ.get("CCPCTL", "ccpctl")
+PATIENCE = 30
+
+
+class Result:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    def __repr__(self):
+        return "exit %d\n--- stdout\n%s\n--- stderr\n%s" % (self.code, self.out, self.err)
+
+    def json(self):
+        return json.loads(self.out)
+
+
+class Terminal:
+    """ccpctl on a pseudo-terminal of its own, which it has for all three streams."""
+
+    def __init__(self, args, env, rows=40, columns=100):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            try:
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+                os.execve(CCPCTL, [CCPCTL] + list(args), env)
+            finally:
+                os._exit(127)
+        self.text, self.seen = "", 0
+
+    def read(self, timeout):
+        ready, _, _ = select.select([self.fd], [], [], timeout)
+        if not ready:
+            return True
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)
+
+    def expect(self, text):
+        """Waits for a text after what was expected last."""
+        end = time.monotonic() + PATIENCE
+        while text not in self.text[self.seen:]:
+            if time.monotonic() > end or not self.read(0.1) and text not in self.text[self.seen:]:
+                raise AssertionError("did not see %r in %r" % (text, self.text[self.seen:][-2000:]))
+        self.seen = self.text.index(text, self.seen) + len(text)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def answer(self, question, text):
+        self.expect(question)
+        self.type(text + "\n")
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
+
+    def wait(self):
+        while self.read(PATIENCE):
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+class BusTest(unittest.TestCase):
+    mock_environment = {}
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.bus = subprocess.Popen(["dbus-daemon", "--session", "--print-address", "--nofork", "--nopidfile"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.address = self.bus.stdout.readline().strip()
+        self.env = {k: v for k, v in os.environ.items()
+                    if k not in ("NO_COLOR", "CCP_COLORS", "SYSTEMD_COLORS", "PAGER", "LESS")}
+        self.env.update(DBUS_SYSTEM_BUS_ADDRESS=self.address, LC_ALL="C.UTF-8", TERM="xterm", TZ="UTC",
+                        SYSTEMD_PAGERSECURE="1", PAGER="cat")
+        self.state = os.path.join(self.folder.name, "state.json")
+        self.mock = None
+        self.start_mock()
+
+    def tearDown(self):
+        self.stop_mock()
+        self.bus.terminate()
+        self.bus.wait()
+        self.bus.stdout.close()
+        self.folder.cleanup()
+
+    def start_mock(self, **environment):
+        env = dict(self.env, **self.mock_environment, **environment)
+        self.mock = subprocess.Popen([sys.executable, os.path.join(HERE, "mock_ccpd.py"), self.state], env=env,
+                                     stdout=subprocess.PIPE, text=True)
+        self.assertEqual(self.mock.stdout.readline().strip(), "ready")
+
+    def stop_mock(self):
+        if self.mock:
+            self.mock.kill()
+            self.mock.wait()
+            self.mock.stdout.close()
+        self.mock = None
+
+    def saved(self):
+        with open(self.state) as f:
+            return json.load(f)
+
+    def calls(self, what):
+        return [c for c in self.saved()["calls"] if c[0] == what]
+
+    def run_ctl(self, *args, input="", env={}):
+        p = subprocess.run([CCPCTL, *args], input=input, capture_output=True, text=True, timeout=PATIENCE,
+                           env=dict(self.env, **env), errors="surrogateescape")
+        return Result(p.returncode, p.stdout, p.stderr)
+
+    def ctl(self, *args, code=0, **kwargs):
+        r = self.run_ctl(*args, **kwargs)
+        self.assertEqual(r.code, code, r)
+        return r
+
+    def terminal(self, *args, **kwargs):
+        return Terminal(args, self.env, **kwargs)
+
+    def create(self, slug, *args, code=0):
+        return self.ctl("create", slug, "--blueprint=web", "--domain=%s.example.org" % slug, *args, code=code)
+
+
+def plain(text):
+    """A terminal's text without its control sequences."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
+
+
+__all__ = ["BusTest", "Terminal", "Result", "plain", "signal", "time", "unittest", "os", "json", "subprocess",
+           "CCPCTL"]

@@ -1,0 +1,525 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A ccpd that only has the bus API: for tests of its clients on a private bus.
+
+Its state is a JSON file, so that it can be killed and started again. What a job is doing is a function of
+the time since it was queued and of a plan that the slug or the environment chooses.
+"""
+
+import fnmatch
+import json
+import os
+import sys
+import time
+
+import dbus
+import dbus.mainloop.glib
+import dbus.service
+from gi.repository import GLib
+
+NAME = "org.changemaker.ccp1"
+ROOT = "/org/changemaker/ccp1"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+STEPS = {
+    "create": ["validate", "allocate", "secrets", "record", "folder", "source", "context", "render", "static",
+               "pull", "build", "infrastructure", "application"],
+    "start": ["prepare", "start", "check"],
+    "stop": ["prepare", "stop"],
+    "restart": ["prepare", "restart", "check"],
+    "delete": ["prepare", "stop", "remove", "forget"],
+}
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class CcpError(dbus.DBusException):
+    def __init__(self, name, message):
+        super().__init__(message, name=NAME + ".Error." + name)
+
+
+def escape(s):
+    """What sd_bus_path_encode() does."""
+    return "".join(c if c.isascii() and c.isalnum() and not (i == 0 and c.isdigit()) else "_%02x" % ord(c)
+                   for i, c in enumerate(s)) or "_"
+
+
+def now():
+    return int(time.time() * 1000000)
+
+
+class State:
+    def __init__(self, path):
+        self.path = path
+        try:
+            with open(path) as f:
+                self.data = json.load(f)
+        except FileNotFoundError:
+            self.data = {"instances": {}, "jobs": {}, "next_job": 1, "settings": {
+                "port_range_nginx": "10000-10999", "port_range_api": "14000-14999",
+                "subnet_pool": "10.200.0.0/15", "bind_address": "127.0.0.1", "job_concurrency": 4}, "calls": []}
+            self.save()
+
+    def save(self):
+        with open(self.path + ".new", "w") as f:
+            json.dump(self.data, f)
+        os.rename(self.path + ".new", self.path)
+
+
+BLUEPRINTS = {
+    "web": {
+        "title": "A web site", "version": "1.2", "description": "A page and a database",
+        "parameters": [
+            {"name": "image_tag", "type": "string", "default": "latest", "help": "Tag of the images",
+             "pattern": "[a-z0-9.]{1,20}", "group": "general"},
+            {"name": "owner", "type": "string", "required": True, "group": "general", "title": "Owner"},
+            {"name": "use_mailhog", "type": "boolean", "default": "yes", "group": "email",
+             "title": "Use MailHog"},
+            {"name": "smtp_port", "type": "integer", "default": "587", "minimum": 1, "maximum": 65535,
+             "group": "email", "title": "SMTP port"},
+            {"name": "smtp_security", "type": "enum", "values": ["none", "tls"], "default": "tls",
+             "group": "email", "title": "SMTP security"},
+            {"name": "smtp_password", "type": "string", "default": "", "secret": True, "group": "email",
+             "title": "SMTP password"},
+            {"name": "tunnel_url", "type": "string", "default": "", "group": "tunnel", "title": "Tunnel URL"},
+        ],
+        "features": [["media", "Media Manager", "Photos and films", False],
+                     ["chat", "Chat", "", True]],
+        "ports": [["web", "nginx"], ["db", "postgres"]],
+        "secrets": ["POSTGRES_PASSWORD", "JWT_SECRET"],
+        "services": [["postgres", "service", "infrastructure"], ["app", "service", "application"]],
+        "files": ["docker-compose.yml", ".env"],
+    },
+}
+if os.environ.get("MOCK_TWO_BLUEPRINTS"):
+    BLUEPRINTS["empty"] = {"title": "Nothing", "version": "0", "description": "", "parameters": [],
+                           "features": [], "ports": [], "secrets": [], "services": [], "files": []}
+
+
+def variant_of(v):
+    if isinstance(v, bool):
+        return dbus.Boolean(v)
+    if isinstance(v, int):
+        return dbus.Int64(v)
+    if isinstance(v, list):
+        return dbus.Array(v, signature="s")
+    return v
+
+
+class Job:
+    """What a job is at a moment: a function of its record and the time."""
+
+    def __init__(self, record):
+        self.record = record
+
+    def view(self):
+        r = self.record
+        names = STEPS[r["kind"]]
+        length = r["step_ms"] * 1000
+        elapsed = max(0, now() - r["queued"])
+        steps, state, current = [], "running", 0
+        ended = None
+        if r.get("frozen"):
+            return r["frozen"]
+        limit = r["fail_at"] if r["fail_at"] else len(names) + 1
+        for i, name in enumerate(names, 1):
+            begin, end = (i - 1) * length, i * length
+            if i > limit or elapsed < begin:
+                steps.append((i, name, "pending", 0, 0, ""))
+            elif elapsed < end:
+                steps.append((i, name, "running", r["queued"] + begin, 0, ""))
+                current = i
+            else:
+                bad = i == limit
+                steps.append((i, name, "failed" if bad else "done", r["queued"] + begin, r["queued"] + end,
+                              "postgres exited with 1" if bad else ""))
+                current = i
+                if bad:
+                    state, ended = "failed", r["queued"] + end
+        if state == "failed":
+            steps = [(i, n, "undone" if s == "done" else s, b, e, d) for i, n, s, b, e, d in steps]
+        elif elapsed >= len(names) * length:
+            state, ended = "succeeded", r["queued"] + len(names) * length
+        if r.get("cancelled"):
+            state, ended = "cancelled", r["cancelled"]
+            steps = [(i, n, "undone" if s in ("done", "running") else "skipped", b, e or ended if b else 0, d)
+                     for i, n, s, b, e, d in steps]
+        done = sum(1 for s in steps if s[2] == "done")
+        return {"state": state, "steps": steps, "step": current, "finished": ended or 0,
+                "progress": 1.0 if state == "succeeded" else done / len(names)}
+
+    def properties(self):
+        r, v = self.record, self.view()
+        error = ("", "")
+        if v["state"] == "failed":
+            error = (NAME + ".Error.Unhealthy", "postgres did not become healthy. See its log.")
+        if v["state"] == "cancelled":
+            error = (NAME + ".Error.Cancelled", "root cancelled it.")
+        path = ROOT + "/instance/" + escape(r["instance"])
+        return dbus.Dictionary({
+            "Id": str(r["id"]), "Kind": r["kind"], "Instance": r["instance"],
+            "InstancePath": dbus.ObjectPath(path), "State": v["state"], "Step": dbus.UInt32(v["step"]),
+            "Steps": dbus.Array([dbus.Struct((dbus.UInt32(i), n, s, dbus.UInt64(b), dbus.UInt64(e),
+                                              n.capitalize() + " it", d), signature="ussttss")
+                                 for i, n, s, b, e, d in v["steps"]], signature="(ussttss)"),
+            "Progress": float(v["progress"]), "Message": "pulling postgres" if v["state"] == "running" else "",
+            "Error": dbus.Struct(error, signature="ss"), "StartedBy": "root", "StartedByUID": dbus.UInt32(0),
+            "Unit": "ccp-job@%d.service" % r["id"], "Attempt": dbus.UInt32(1),
+            "Cancelable": dbus.Boolean(v["state"] not in FINAL), "QueuedAt": dbus.UInt64(r["queued"]),
+            "StartedAt": dbus.UInt64(r["queued"]), "FinishedAt": dbus.UInt64(v["finished"]),
+        }, signature="sv")
+
+
+class Mock:
+    def __init__(self, bus, state):
+        self.bus, self.state = bus, state
+        self.jobs, self.instances = {}, {}
+        self.known = {}
+        self.manager = Manager(self)
+        for name in BLUEPRINTS:
+            Blueprint(self, name)
+        delay = int(os.environ.get("MOCK_LOAD_MS", "0"))
+        if delay and state.data["jobs"]:
+            GLib.timeout_add(delay, self.load)
+        else:
+            self.load()
+        GLib.timeout_add(20, self.tick)
+
+    def load(self):
+        for slug in self.state.data["instances"]:
+            self.instances[slug] = Instance(self, slug)
+        for i in self.state.data["jobs"]:
+            self.export_job(i)
+        return False
+
+    def call(self, *what):
+        self.state.data["calls"].append(what)
+        self.state.save()
+
+    def export_job(self, i):
+        if not self.state.data["jobs"][i].get("old"):
+            self.jobs[i] = JobObject(self, i)
+
+    def new_job(self, kind, slug):
+        n = self.state.data["next_job"]
+        self.state.data["next_job"] = n + 1
+        bad = slug.startswith("bad")
+        record = {"id": n, "kind": kind, "instance": slug, "queued": now(),
+                  "step_ms": 300 if slug.startswith("slow") else 30,
+                  "fail_at": len(STEPS[kind]) - 1 if bad else 0}
+        self.state.data["jobs"][str(n)] = record
+        self.state.save()
+        self.export_job(str(n))
+        path = ROOT + "/job/%d" % n
+        self.manager.JobNew(str(n), dbus.ObjectPath(path))
+        return dbus.ObjectPath(path)
+
+    def tick(self):
+        for i, record in self.state.data["jobs"].items():
+            if i not in self.jobs:
+                continue
+            properties = Job(record).properties()
+            last = self.known.get(i)
+            if last == properties:
+                continue
+            self.known[i] = properties
+            if last is None and properties["State"] in FINAL and record.get("told"):
+                continue
+            changed = {k: v for k, v in properties.items() if last is None or last[k] != v}
+            self.jobs[i].PropertiesChanged(NAME + ".Job", dbus.Dictionary(changed, signature="sv"),
+                                           dbus.Array([], signature="s"))
+            if properties["State"] in FINAL and not record.get("told"):
+                record["told"] = True
+                self.job_ended(record, properties["State"])
+                self.manager.JobRemoved(i, dbus.ObjectPath(ROOT + "/job/" + i), properties["State"])
+        return True
+
+    def job_ended(self, record, state):
+        instance = self.state.data["instances"].get(record["instance"])
+        kind = record["kind"]
+        if instance and state == "succeeded":
+            if kind == "delete":
+                del self.state.data["instances"][record["instance"]]
+                self.instances.pop(record["instance"]).remove_from_connection()
+            else:
+                instance["state"] = "stopped" if kind == "stop" else "running"
+                instance["health"] = "unknown" if kind == "stop" else "healthy"
+        elif instance and kind == "create":
+            instance["state"] = "failed"
+        self.state.save()
+
+    def rows(self):
+        for slug, i in sorted(self.state.data["instances"].items()):
+            yield (slug, i["name"], i["domain"], i["blueprint"], i["state"], i["health"], i["subnet"],
+                   dbus.ObjectPath(ROOT + "/instance/" + escape(slug)))
+
+
+class Base(dbus.service.Object):
+    """An object whose properties are those that get_properties() returns."""
+
+    interface = None
+
+    def __init__(self, mock, path):
+        super().__init__(mock.bus, path)
+        self.mock = mock
+
+    @dbus.service.method(PROPERTIES, in_signature="s", out_signature="a{sv}")
+    def GetAll(self, interface):
+        if interface not in ("", self.interface):
+            raise dbus.DBusException("no such interface", name="org.freedesktop.DBus.Error.UnknownInterface")
+        return self.get_properties()
+
+    @dbus.service.signal(PROPERTIES, signature="sa{sv}as")
+    def PropertiesChanged(self, interface, changed, invalidated):
+        pass
+
+
+class Manager(Base):
+    interface = NAME + ".Manager"
+
+    def __init__(self, mock):
+        super().__init__(mock, ROOT)
+
+    def get_properties(self):
+        instances = list(self.mock.state.data["instances"].values())
+        jobs = [Job(j).view() for j in self.mock.state.data["jobs"].values()]
+        count = lambda key, value: dbus.UInt32(sum(1 for i in instances if i[key] == value))
+        return dbus.Dictionary({
+            "Version": "0.1.0", "StoreState": "available", "EngineState": "available",
+            "NInstances": dbus.UInt32(len(instances)), "NRunning": count("state", "running"),
+            "NHealthy": count("health", "healthy"), "NDegraded": count("health", "degraded"),
+            "NUnhealthy": count("health", "unhealthy"), "NStopped": count("state", "stopped"),
+            "NFailed": count("state", "failed"),
+            "NJobs": dbus.UInt32(sum(1 for j in jobs if j["state"] not in FINAL)),
+        }, signature="sv")
+
+    def check(self, slug, blueprint, options):
+        unknown = set(options) - {"name", "domain", "features", "parameters", "source"}
+        if unknown:
+            raise CcpError("InvalidArgument", "There is no option '%s'." % unknown.pop())
+        if blueprint not in BLUEPRINTS:
+            raise CcpError("NoSuchBlueprint", "There is no blueprint '%s'." % blueprint)
+        if slug in self.mock.state.data["instances"]:
+            raise CcpError("SlugTaken", "There is an instance '%s' already." % slug)
+        if slug == "full":
+            raise CcpError("PortsExhausted", "All ports of the range nginx are taken.")
+        if slug == "forbidden":
+            raise CcpError("NotAuthorized", "You may not create instances.")
+        if slug == "nostore":
+            raise CcpError("StoreUnavailable", "PostgreSQL is away.")
+        if any(i["domain"] == options["domain"] for i in self.mock.state.data["instances"].values()):
+            raise CcpError("DomainTaken", "The domain %s is taken." % options["domain"])
+        if options["domain"] == "refused.example.org":
+            raise CcpError("InvalidArgument", "The domain refused.example.org is reserved.")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="oo")
+    def CreateInstance(self, slug, blueprint, options):
+        self.check(slug, blueprint, options)
+        self.mock.call("create", slug, blueprint, json.loads(json.dumps(options)))
+        n = len(self.mock.state.data["instances"])
+        self.mock.state.data["instances"][slug] = {
+            "name": options.get("name", slug), "domain": options["domain"], "blueprint": blueprint,
+            "state": "provisioning", "health": "unknown", "subnet": "10.200.0.%d/26" % (64 * n),
+            "ports": {"web": 10000 + n, "db": 15400 + n}, "features": list(options.get("features", [])),
+            "created": now()}
+        self.mock.state.save()
+        self.mock.instances[slug] = Instance(self.mock, slug)
+        return dbus.ObjectPath(ROOT + "/instance/" + escape(slug)), self.mock.new_job("create", slug)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="a{sv}")
+    def PlanInstance(self, slug, blueprint, options):
+        self.check(slug, blueprint, options)
+        self.mock.call("plan", slug, blueprint, json.loads(json.dumps(options)))
+        return dbus.Dictionary({
+            "ports": dbus.Dictionary({"web": dbus.UInt16(10007), "db": dbus.UInt16(15407)}, signature="sq"),
+            "subnet": "10.200.1.0/26", "files": dbus.Array(["docker-compose.yml", ".env"], signature="s"),
+            "services": dbus.Array(["postgres", "app"], signature="s"),
+            "steps": dbus.Array(STEPS["create"], signature="s")}, signature="sv")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="s", out_signature="o")
+    def GetInstance(self, slug):
+        if slug == "denied":
+            raise dbus.DBusException("no", name="org.freedesktop.DBus.Error.AccessDenied")
+        if slug == "hang-up":
+            os._exit(1)
+        if slug not in self.mock.instances:
+            raise CcpError("NoSuchInstance", "There is no instance '%s'." % slug)
+        return dbus.ObjectPath(ROOT + "/instance/" + escape(slug))
+
+    @dbus.service.method(NAME + ".Manager", in_signature="s", out_signature="o")
+    def GetJob(self, i):
+        if i not in self.mock.jobs:
+            raise CcpError("NoSuchJob", "There is no job '%s'." % i)
+        return dbus.ObjectPath(ROOT + "/job/" + i)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="s", out_signature="o")
+    def GetBlueprint(self, name):
+        if name not in BLUEPRINTS:
+            raise CcpError("NoSuchBlueprint", "There is no blueprint '%s'." % name)
+        return dbus.ObjectPath(ROOT + "/blueprint/" + escape(name))
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="a(ssssssso)")
+    def ListInstances(self, filters, offset, limit):
+        keys = {"state": 4, "health": 5, "blueprint": 3}
+        rows = [r for r in self.mock.rows()
+                if all(r[keys[k]] == v for k, v in filters.items() if k in keys)
+                and fnmatch.fnmatchcase(r[0], filters.get("pattern", "*"))]
+        # fewer than asked for, as a daemon with a cap of its own does
+        return rows[offset:offset + min(limit, 3)]
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="aa{sv}")
+    def ListJobs(self, filters, offset, limit):
+        keys = {"instance": "Instance", "state": "State", "kind": "Kind"}
+        rows = [Job(r).properties() for r in reversed(self.mock.state.data["jobs"].values())]
+        rows = [r for r in rows if all(r[keys[k]] == v for k, v in filters.items())]
+        return dbus.Array(rows[offset:offset + limit], signature="a{sv}")
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a(sssso)")
+    def ListBlueprints(self):
+        return [(n, b["title"], b["version"], "/usr/share/ccpd/templates/" + n,
+                 dbus.ObjectPath(ROOT + "/blueprint/" + escape(n))) for n, b in BLUEPRINTS.items()]
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a(sqss)")
+    def ListPorts(self):
+        return [(slug, number, name, "localhost") for slug, i in sorted(self.mock.state.data["instances"].items())
+                for name, number in i["ports"].items()]
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a{sv}")
+    def GetSettings(self):
+        return dbus.Dictionary({k: dbus.UInt64(v) if isinstance(v, int) else v
+                                for k, v in self.mock.state.data["settings"].items()}, signature="sv")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}")
+    def SetSettings(self, settings):
+        for k, v in settings.items():
+            if k not in self.mock.state.data["settings"]:
+                raise CcpError("InvalidArgument", "There is no setting '%s'." % k)
+            if k == "job_concurrency" and not isinstance(v, dbus.UInt64):
+                raise CcpError("InvalidArgument", "job_concurrency is a number.")
+        self.mock.state.data["settings"].update(json.loads(json.dumps(settings)))
+        self.mock.state.save()
+
+    @dbus.service.signal(NAME + ".Manager", signature="so")
+    def JobNew(self, i, path):
+        pass
+
+    @dbus.service.signal(NAME + ".Manager", signature="sos")
+    def JobRemoved(self, i, path, result):
+        pass
+
+
+class Instance(Base):
+    interface = NAME + ".Instance"
+
+    def __init__(self, mock, slug):
+        super().__init__(mock, ROOT + "/instance/" + escape(slug))
+        self.slug = slug
+
+    def get_properties(self):
+        i = self.mock.state.data["instances"][self.slug]
+        running = i["state"] == "running"
+        return dbus.Dictionary({
+            "Id": "0b0e7c5a-0000-4000-8000-000000000001", "Slug": self.slug, "Name": i["name"],
+            "Domain": i["domain"], "Blueprint": i["blueprint"], "BlueprintVersion": "1.2",
+            "Engine": "compose", "State": i["state"], "StateChangedAt": dbus.UInt64(i["created"]),
+            "Health": i["health"],
+            "Ports": dbus.Dictionary({k: dbus.UInt16(v) for k, v in i["ports"].items()}, signature="sq"),
+            "Subnet": i["subnet"], "BindAddress": "127.0.0.1",
+            "Features": dbus.Array(i["features"], signature="s"),
+            "Parameters": dbus.Dictionary({"owner": "Ann\nBob"}, signature="ss"), "Revision": dbus.UInt64(1),
+            "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": "ccp-" + self.slug,
+            "Slice": "ccp-%s.slice" % self.slug, "Job": dbus.ObjectPath("/"),
+            "Error": dbus.Struct(("", ""), signature="ss"), "CreatedAt": dbus.UInt64(i["created"]),
+            "Services": dbus.Array([dbus.Struct((s, "service", "running" if running else "exited",
+                                                 "healthy" if running else "none", "abcdef0123456789",
+                                                 dbus.UInt64(i["created"])), signature="ssssst")
+                                    for s in ("postgres", "app")], signature="(ssssst)"),
+        }, signature="sv")
+
+    def job(self, kind, options):
+        if options:
+            raise CcpError("InvalidArgument", "There is no option '%s'." % list(options)[0])
+        if self.slug.startswith("busy"):
+            raise CcpError("Busy", "Job 99 is at work on '%s'." % self.slug)
+        return self.mock.new_job(kind, self.slug)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
+    def Start(self, options):
+        return self.job("start", options)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
+    def Stop(self, options):
+        return self.job("stop", options)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="o")
+    def Restart(self, services, options):
+        self.mock.call("restart", self.slug, list(services))
+        return self.job("restart", options)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
+    def Delete(self, options):
+        return self.job("delete", options)
+
+
+class JobObject(Base):
+    interface = NAME + ".Job"
+
+    def __init__(self, mock, i):
+        super().__init__(mock, ROOT + "/job/" + i)
+        self.i = i
+
+    def record(self):
+        return self.mock.state.data["jobs"][self.i]
+
+    def get_properties(self):
+        return Job(self.record()).properties()
+
+    @dbus.service.method(NAME + ".Job", in_signature="a{sv}")
+    def Cancel(self, options):
+        if Job(self.record()).view()["state"] in FINAL:
+            raise CcpError("WrongState", "Job %s has ended." % self.i)
+        self.record()["cancelled"] = now()
+        self.mock.state.save()
+
+    @dbus.service.method(NAME + ".Job", in_signature="a{sv}", out_signature="o")
+    def Retry(self, options):
+        path = self.mock.new_job(self.record()["kind"], self.record()["instance"])
+        self.mock.state.data["jobs"][path.split("/")[-1]]["fail_at"] = 0
+        return path
+
+
+class Blueprint(Base):
+    interface = NAME + ".Blueprint"
+
+    def __init__(self, mock, name):
+        super().__init__(mock, ROOT + "/blueprint/" + escape(name))
+        self.name = name
+
+    def get_properties(self):
+        b = BLUEPRINTS[self.name]
+        return dbus.Dictionary({
+            "Name": self.name, "Title": b["title"], "Version": b["version"], "Description": b["description"],
+            "Folder": "/usr/share/ccpd/templates/" + self.name,
+            "Parameters": dbus.Array([dbus.Dictionary({k: variant_of(v) for k, v in p.items()}, signature="sv")
+                                      for p in b["parameters"]], signature="a{sv}"),
+            "Features": dbus.Array([dbus.Struct(f, signature="sssb") for f in b["features"]],
+                                   signature="(sssb)"),
+            "Ports": dbus.Array([dbus.Struct(p, signature="ss") for p in b["ports"]], signature="(ss)"),
+            "SecretNames": dbus.Array(b["secrets"], signature="s"),
+            "Services": dbus.Array([dbus.Struct(s, signature="sss") for s in b["services"]],
+                                   signature="(sss)"),
+            "Files": dbus.Array(b["files"], signature="s"),
+        }, signature="sv")
+
+
+def main():
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    bus = dbus.bus.BusConnection(os.environ["DBUS_SYSTEM_BUS_ADDRESS"])
+    name = dbus.service.BusName(NAME, bus, do_not_queue=True)
+    mock = Mock(bus, State(sys.argv[1]))
+    print("ready", flush=True)
+    GLib.MainLoop().run()
+    del name, mock
+
+
+if __name__ == "__main__":
+    main()

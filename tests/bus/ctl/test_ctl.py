@@ -1,0 +1,448 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""ccpctl's verbs, run for real against a mock of ccpd on a private bus."""
+
+from harness import *
+
+
+class Lists(BusTest):
+    def setUp(self):
+        super().setUp()
+        for slug in ("alpha", "beta", "gamma", "4ever", "d-e"):
+            self.create(slug, "--quiet")
+
+    def test_list_pages_through_all_instances(self):
+        r = self.ctl("list")
+        self.assertRegex(r.out, r"(?m)^SLUG +STATE +HEALTH +DOMAIN")
+        self.assertEqual(r.out.count("example.org"), 5)
+        self.assertIn("5 instances listed.", r.out)
+
+    def test_list_filters(self):
+        self.ctl("stop", "beta")
+        self.assertEqual([i["slug"] for i in self.ctl("list", "--state=stopped", "--json=short").json()], ["beta"])
+        self.assertEqual([i["slug"] for i in self.ctl("list", "--health=healthy", "--json=short", "a*").json()],
+                         ["alpha"])
+        self.assertEqual([i["slug"] for i in self.ctl("list", "al*", "gam?a", "--json=short").json()],
+                         ["alpha", "gamma"])
+        self.assertEqual(self.ctl("list", "--blueprint=none", "--json=short").json(), [])
+
+    def test_list_json_has_the_ports_as_an_object(self):
+        first = self.ctl("list", "--json=pretty").json()[0]
+        self.assertEqual(list(first), ["slug", "name", "domain", "blueprint", "state", "health", "subnet", "path",
+                                       "ports"])
+        self.assertEqual(first["ports"], {"web": 10003, "db": 15403})
+
+    def test_list_without_legend_is_for_scripts(self):
+        r = self.ctl("list", "--no-legend")
+        self.assertEqual([line.split()[0] for line in r.out.splitlines()],
+                         ["4ever", "alpha", "beta", "d-e", "gamma"])
+
+    def test_overview(self):
+        r = self.ctl()
+        self.assertIn("5 instances, 5 running, 5 healthy; 0 jobs", r.out)
+        self.assertIn("store available, engine available", r.out)
+        o = self.ctl("--json=short").json()
+        self.assertEqual(o["n_instances"], 5)
+        self.assertEqual(len(o["instances"]), 5)
+        self.assertEqual(o["jobs"], [])
+
+    def test_ports(self):
+        r = self.ctl("port", "list")
+        self.assertRegex(r.out, r"(?m)^alpha +10000  web +localhost")
+        self.assertEqual(self.ctl("port", "list", "--json=short").json()[0],
+                         {"instance": "4ever", "number": 10003, "name": "web", "host": "localhost"})
+
+    def test_job_list(self):
+        r = self.ctl("job", "list")
+        self.assertEqual([line.split()[0] for line in r.out.splitlines()[1:6]], ["5", "4", "3", "2", "1"])
+        self.assertEqual([j["id"] for j in self.ctl("job", "list", "--instance=beta", "--json=short").json()], ["2"])
+        self.assertIn("--lines=all", self.ctl("job", "list", "-n", "2").out)
+        self.assertEqual(len(self.ctl("job", "list", "--lines=all", "--kind=create", "--json=short").json()), 5)
+
+    def test_slugs_that_bus_paths_escape(self):
+        self.assertEqual(self.ctl("show", "4ever", "-p", "Slug", "--value").out, "4ever\n")
+        self.assertEqual(self.ctl("show", "d-e", "-p", "slug").out, "Slug=d-e\n")
+
+
+class Things(BusTest):
+    def test_show_prints_every_property(self):
+        self.create("alpha", "--name=Älpha Site", "--feature=media")
+        r = self.ctl("show", "alpha")
+        self.assertIn("Slug=alpha\n", r.out)
+        self.assertIn("Name=Älpha Site\n", r.out)
+        self.assertIn("Ports=web=10000 db=15400\n", r.out)
+        self.assertIn("Parameters=owner=Ann\\nBob\n", r.out)
+        self.assertRegex(r.out, r"(?m)^CreatedAt=\w{3} \d{4}-\d\d-\d\d ")
+
+    def test_show_as_json(self):
+        self.create("alpha")
+        self.create("beta")
+        o = self.ctl("show", "alpha", "--json=short").json()
+        self.assertEqual(o["ports"], {"web": 10000, "db": 15400})
+        self.assertEqual(o["error"], {"name": "", "message": ""})
+        self.assertEqual(set(o["services"][0]), {"service", "kind", "state", "health", "container", "since"})
+        self.assertEqual(o["parameters"], {"owner": "Ann\nBob"})
+        self.assertIsInstance(o["created_at"], int)
+        self.assertEqual([i["slug"] for i in self.ctl("show", "alpha", "beta", "--json=short").json()],
+                         ["alpha", "beta"])
+
+    def test_show_selected_properties(self):
+        self.create("alpha")
+        self.assertEqual(self.ctl("show", "alpha", "-p", "State,Revision").out, "State=running\nRevision=1\n")
+        self.assertEqual(self.ctl("show", "alpha", "--property=created_at", "--json=short").json().keys(),
+                         {"created_at"})
+        self.ctl("show", "alpha", "-p", "Colour", code=2)
+
+    def test_status_is_for_people(self):
+        self.create("alpha", "--name=Alpha Site")
+        r = self.ctl("status", "alpha")
+        self.assertIn("● alpha - Alpha Site\n", r.out)
+        self.assertIn("State: running since ", r.out)
+        self.assertIn("https://alpha.example.org/", r.out)
+        self.assertIn("http://127.0.0.1:10000/ (web)", r.out)
+        self.assertNotIn("15400/", r.out)
+        self.assertIn("web 1.2, revision 1", r.out)
+        self.assertRegex(r.out, r"(?m)^postgres +service +running +healthy +abcdef012345 ")
+        self.assertRegex(r.out, r"Job: 1 create, succeeded")
+
+    def test_status_of_a_failed_instance_says_what_to_do(self):
+        self.create("bad", code=6)
+        r = self.ctl("status", "bad")
+        self.assertIn("1 create, failed at step 12 of 13 (infrastructure)", r.out)
+        self.assertIn("postgres did not become healthy.", r.out)
+        self.assertIn("ccpctl job show 1; journalctl CCP_JOB=1; to try again: ccpctl job retry 1", r.out)
+
+    def test_status_goes_on_after_one_that_is_not_there(self):
+        self.create("alpha")
+        r = self.ctl("status", "nobody", "alpha", code=3)
+        self.assertIn("There is no instance 'nobody'.", r.err)
+        self.assertIn("● alpha", r.out)
+
+    def test_blueprints(self):
+        self.assertRegex(self.ctl("blueprint", "list").out, r"(?m)^web +1\.2 +A web site")
+        r = self.ctl("blueprint", "show", "web")
+        self.assertRegex(r.out, r"(?m)^owner +string +\(required\)")
+        self.assertRegex(r.out, r"(?m)^smtp_password +string +\(secret\)")
+        o = self.ctl("blueprint", "show", "web", "--json=short").json()
+        self.assertEqual(o["features"][0], {"name": "media", "title": "Media Manager", "help": "Photos and films",
+                                            "default": False})
+        self.assertEqual(o["ports"], [{"name": "web", "range": "nginx"}, {"name": "db", "range": "postgres"}])
+        self.assertEqual(o["parameters"][0]["pattern"], "[a-z0-9.]{1,20}")
+        self.ctl("blueprint", "show", "nothing", code=3)
+
+    def test_settings(self):
+        self.assertIn("job_concurrency=4\n", self.ctl("settings", "show").out)
+        self.ctl("settings", "set", "job_concurrency=8", "port_range_nginx=11000-11999")
+        o = self.ctl("settings", "show", "--json=short").json()
+        self.assertEqual((o["job_concurrency"], o["port_range_nginx"]), (8, "11000-11999"))
+        self.ctl("settings", "set", "job_concurrency=many", code=2)
+        self.ctl("settings", "set", "nonsense=1", code=2)
+        self.ctl("settings", "set", "nonsense", code=2)
+
+    def test_job_show(self):
+        self.create("bad", code=6)
+        r = self.ctl("job", "show", "1")
+        self.assertIn("● job 1 - create bad", r.out)
+        self.assertRegex(r.out, r"(?m)^ +12  infrastructure +failed +\S+ +Infrastructure it +postgres exited with 1")
+        self.assertIn("ccpctl job retry 1", r.out)
+        o = self.ctl("job", "show", "1", "--json=short").json()
+        self.assertEqual(o["id"], "1")
+        self.assertEqual(o["error"]["name"], "org.changemaker.ccp1.Error.Unhealthy")
+        self.assertEqual(o["steps"][11]["state"], "failed")
+        self.assertEqual(set(o["steps"][0]), {"number", "name", "state", "started_at", "finished_at", "title",
+                                              "detail"})
+        self.assertEqual(o["started_by_uid"], 0)
+
+    def test_old_jobs_come_from_the_history(self):
+        self.create("alpha")
+        self.stop_mock()
+        with open(self.state) as f:
+            data = json.load(f)
+        data["jobs"]["1"]["old"] = True
+        with open(self.state, "w") as f:
+            json.dump(data, f)
+        self.start_mock()
+        self.assertIn("● job 1 - create alpha", self.ctl("job", "show", "1").out)
+        self.assertIn("Job 1 has succeeded.", self.ctl("job", "follow", "1").out)
+        self.ctl("job", "show", "77", code=3)
+
+    def test_terminal_sequences_in_names_are_shown_not_sent(self):
+        self.create("alpha", "--name=evil\x1b[31m")
+        self.assertIn("evil\\x1b[31m", self.ctl("status", "alpha").out)
+        self.assertIn("evil\\x1b[31m", self.ctl("list").out)
+
+
+class ExitCodes(BusTest):
+    def test_no_such_thing_is_3(self):
+        self.assertEqual(self.ctl("show", "nobody", code=3).err, "There is no instance 'nobody'.\n")
+        self.ctl("start", "nobody", code=3)
+        self.ctl("job", "follow", "99", code=3)
+        self.create("x", "--blueprint=nothing", code=3)
+
+    def test_not_allowed_is_4(self):
+        self.create("forbidden", code=4)
+        self.assertIn("sudo", self.ctl("show", "denied", code=4).err)
+
+    def test_store_away_is_5(self):
+        self.assertEqual(self.create("nostore", code=5).err, "PostgreSQL is away.\n")
+
+    def test_daemon_away_is_5(self):
+        self.stop_mock()
+        r = self.ctl("list", code=5)
+        self.assertIn("systemctl status ccpd", r.err)
+
+    def test_daemon_that_dies_while_it_is_asked_is_5(self):
+        self.assertIn("systemctl status ccpd", self.ctl("show", "hang-up", code=5).err)
+
+    def test_no_bus_is_5(self):
+        r = self.ctl("list", code=5, env={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"})
+        self.assertIn("Cannot connect to the system bus", r.err)
+
+    def test_other_failures_are_1(self):
+        self.assertIn("range nginx", self.create("full", code=1).err)
+        self.create("busy")
+        self.assertIn("Job 99", self.ctl("stop", "busy", code=1).err)
+
+    def test_usage_is_2(self):
+        for args, hint in ((["lisst"], "'list'"), (["job", "folow", "1"], "'job follow'"), (["--jsn=short"], "'--json'"),
+                           (["job"], "list, show, follow"), (["show"], "ccpctl show SLUG"),
+                           (["list", "--domain=x"], "--domain"), (["start", "a", "b"], "Too many"),
+                           (["job", "show", "x1"], "number"), (["--json=xml"], "pretty"), (["list", "--state"], "--state="),
+                           (["list", "--quiet=1"], "no value"), (["-Z"], "-Z"), (["job", "list", "-n0"], "above 0"),
+                           (["blueprint", "render", "x"], "--context")):
+            with self.subTest(args=args):
+                self.assertIn(hint, self.ctl(*args, code=2).err)
+
+    def test_arguments_must_be_utf8(self):
+        p = subprocess.run([CCPCTL, "show", b"\xff"], env=self.env, capture_output=True)
+        self.assertEqual(p.returncode, 2)
+        self.assertIn(b"Argument 2 is not valid UTF-8", p.stderr)
+
+    def test_a_full_disk_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([CCPCTL, "--help"], env=self.env, stdout=full, stderr=subprocess.PIPE)
+        self.assertEqual(p.returncode, 1)
+
+    def test_help_and_version(self):
+        self.assertIn("job follow ID", self.ctl("--help").out)
+        self.assertIn("--set-file", self.ctl("create", "--help").out)
+        self.assertIn("job cancel", self.ctl("help", "job").out)
+        self.assertRegex(self.ctl("--version").out, r"^ccpctl \d")
+
+
+class Creating(BusTest):
+    def test_create_sends_what_was_said(self):
+        self.ctl("create", "alpha", "--blueprint=web", "--domain=alpha.example.org", "--name=Alpha",
+                 "--feature=media", "--feature=chat=no", "--set", "owner=Ann", "--set", "image_tag=v=1")
+        _, slug, blueprint, options = self.calls("create")[0]
+        self.assertEqual((slug, blueprint), ("alpha", "web"))
+        self.assertEqual(options, {"name": "Alpha", "domain": "alpha.example.org", "features": ["media", "chat=no"],
+                                   "parameters": {"owner": "Ann", "image_tag": "v=1"}})
+
+    def test_values_from_files(self):
+        path = os.path.join(self.folder.name, "value")
+        with open(path, "w") as f:
+            f.write("two\nlines\n")
+        self.create("alpha", "--set-file", "owner=" + path)
+        self.assertEqual(self.calls("create")[0][3]["parameters"], {"owner": "two\nlines"})
+        self.ctl("create", "beta", "--blueprint=web", "--domain=b.example.org", "--set-file=smtp_password=-",
+                 input="s3cret\n")
+        self.assertEqual(self.calls("create")[1][3]["parameters"], {"smtp_password": "s3cret"})
+
+    def test_unfit_files_are_refused(self):
+        path = os.path.join(self.folder.name, "value")
+        for data, hint in ((b"a\0b", "NUL"), (b"\xff", "UTF-8"), (b"x" * 65537, "64 KiB")):
+            with open(path, "wb") as f:
+                f.write(data)
+            self.assertIn(hint, self.create("alpha", "--set-file=owner=" + path, code=2).err)
+        self.create("alpha", "--set-file=owner=/nonexistent", code=1)
+        with open(path, "wb") as f:
+            f.write(b"x" * 65536)
+        self.create("alpha", "--set-file=owner=" + path)
+
+    def test_secrets_are_refused_as_arguments(self):
+        r = self.create("alpha", "--set", "smtp_password=s3cret", code=2)
+        self.assertIn("--set-file smtp_password=", r.err)
+        self.assertNotIn("s3cret", r.err)
+        self.assertEqual(self.calls("create"), [])
+
+    def test_source_is_made_absolute(self):
+        self.create("alpha", "--source", os.path.relpath(self.folder.name))
+        self.assertEqual(self.calls("create")[0][3]["source"], os.path.realpath(self.folder.name))
+        self.create("beta", "--source=/nonexistent", code=1)
+
+    def test_dry_run_creates_nothing(self):
+        r = self.create("alpha", "--dry-run")
+        self.assertIn("web=10007", r.out)
+        o = self.create("alpha", "--dry-run", "--json=short").json()
+        self.assertEqual(o["ports"], {"web": 10007, "db": 15407})
+        self.assertEqual(self.saved()["instances"], {})
+
+    def test_without_a_terminal_nothing_is_asked(self):
+        self.assertIn("--blueprint=NAME", self.ctl("create", code=2).err)
+        self.assertIn("--domain", self.ctl("create", "x", "--blueprint=web", code=2).err)
+
+
+class Jobs(BusTest):
+    def test_waiting_prints_a_line_when_a_step_begins_and_ends(self):
+        r = self.create("slow-a")
+        self.assertIn("Job 1: create slow-a\n", r.err)
+        self.assertRegex(r.err, r"\[ 1/13\] Validate it: begins\n\[ 1/13\] Validate it: done after \d+ms\n")
+        self.assertRegex(r.err, r"\[13/13\] Application it: done after")
+        self.assertRegex(r.out, r"^slow-a was created and is running \(job 1, \S+\)\.\n")
+
+    def test_quiet_prints_nothing(self):
+        r = self.create("alpha", "--quiet")
+        self.assertEqual((r.out, r.err), ("", ""))
+
+    def test_json_is_the_job_that_ended(self):
+        o = self.create("alpha", "--json=short").json()
+        self.assertEqual((o["kind"], o["instance"], o["state"], o["progress"]), ("create", "alpha", "succeeded", 1.0))
+
+    def test_a_failed_job_is_6(self):
+        r = self.create("bad", code=6)
+        self.assertIn("Job 1 (create bad) failed at step 12, infrastructure: postgres did not become healthy.", r.err)
+        self.assertIn("What it had done has been undone.", r.err)
+        self.assertIn("ccpctl job show 1", r.err)
+        self.assertIn("Infrastructure it: failed after", r.err)
+
+    def test_not_waiting(self):
+        r = self.create("slow-a", "--no-wait")
+        self.assertIn("ccpctl job follow 1", r.out)
+        self.assertEqual(self.ctl("job", "show", "1", "--json=short").json()["state"], "running")
+        o = self.create("slow-b", "--no-wait", "--json=short").json()
+        self.assertEqual((o["id"], o["state"]), ("2", "running"))
+        self.ctl("job", "follow", "1")
+
+    def test_start_stop_restart_delete(self):
+        self.create("alpha")
+        self.assertIn("alpha has stopped", self.ctl("stop", "alpha").out)
+        self.assertIn("alpha is running", self.ctl("start", "alpha").out)
+        self.assertIn("alpha was restarted", self.ctl("restart", "alpha", "app", "postgres").out)
+        self.assertEqual(self.calls("restart")[0][2], ["app", "postgres"])
+        self.assertIn("alpha was deleted", self.ctl("delete", "alpha", "--yes").out)
+        self.assertEqual(self.saved()["instances"], {})
+
+    def test_delete_without_a_terminal_needs_yes(self):
+        self.create("alpha")
+        self.assertIn("--yes", self.ctl("delete", "alpha", code=2).err)
+
+    def test_cancel_and_retry(self):
+        self.create("slow-a", "--no-wait")
+        self.assertIn("Job 1 was cancelled.", self.ctl("job", "cancel", "1").out)
+        r = self.ctl("job", "follow", "1", code=6)
+        self.assertIn("Job 1 (create slow-a) was cancelled", r.err)
+        self.ctl("job", "cancel", "1", code=1)
+        self.assertIn("was created", self.ctl("job", "retry", "1").out)
+        self.assertEqual(self.ctl("job", "list", "--json=short").json()[0]["id"], "2")
+
+    def test_following_a_job_that_is_cancelled_elsewhere_is_6(self):
+        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("Job 1", p.stderr.readline())
+        self.ctl("job", "cancel", "1", "--no-wait")
+        _, err = p.communicate(timeout=20)
+        self.assertEqual(p.returncode, 6)
+        self.assertIn("was cancelled", err)
+
+    def test_a_restart_of_ccpd_does_not_end_the_waiting(self):
+        for delay in ("0", "1500"):
+            with self.subTest(delay=delay):
+                slug = "slow-" + delay
+                p = subprocess.Popen([CCPCTL, "create", slug, "--blueprint=web", "--domain=" + slug + ".example.org"],
+                                     env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.assertIn("Job", p.stderr.readline())
+                self.stop_mock()
+                self.assertTrue(any("waiting for ccpd to come back" in line for line in iter(p.stderr.readline, "")))
+                # With a delay ccpd has its name before it knows its jobs.
+                self.start_mock(MOCK_LOAD_MS=delay)
+                out, _ = p.communicate(timeout=20)
+                self.assertEqual(p.returncode, 0)
+                self.assertIn("was created", out)
+
+    def test_interrupting_leaves_the_job_running(self):
+        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("Job 1", p.stderr.readline())
+        p.send_signal(signal.SIGINT)
+        _, err = p.communicate(timeout=20)
+        self.assertEqual(p.returncode, -signal.SIGINT)
+        self.assertIn("ccpctl job follow 1", err)
+        self.assertIn("ccpctl job cancel 1", err)
+        self.ctl("job", "follow", "1")
+
+    def test_the_bus_going_away_ends_the_waiting(self):
+        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("Job 1", p.stderr.readline())
+        self.bus.kill()
+        p.communicate(timeout=20)
+        self.assertEqual(p.returncode, 5)
+
+
+class Blueprints(BusTest):
+    """The verbs that need no ccpd."""
+
+    def setUp(self):
+        super().setUp()
+        self.stop_mock()
+        self.blueprint = os.path.join(self.folder.name, "demo")
+        os.mkdir(self.blueprint)
+        self.write("blueprint.yaml", "name: demo\ntitle: Demo\nversion: '1'\n"
+                   "files:\n  - { template: docker-compose.yml.hbs, target: docker-compose.yml, format: yaml }\n"
+                   "  - { template: env.hbs, target: .env, format: dotenv }\n"
+                   "services:\n  app: { kind: service }\n")
+        self.write("docker-compose.yml.hbs", 'services:\n  app:\n    image: "{{parameters.tag}}"\n')
+        self.write("env.hbs", "TAG={{parameters.tag}}\n")
+        self.write("context.json", '{ "parameters": { "tag": "a$b\\"c" } }')
+
+    def write(self, name, text):
+        with open(os.path.join(self.blueprint, name), "w") as f:
+            f.write(text)
+
+    def render(self, name, *args, code=0):
+        return self.ctl("blueprint", "render", os.path.join(self.blueprint, name),
+                        "--context", os.path.join(self.blueprint, "context.json"), *args, code=code)
+
+    def test_a_good_blueprint_has_no_problems(self):
+        self.assertEqual(self.ctl("blueprint", "lint", self.blueprint).out,
+                         "demo 1: no problems in 2 templates and 0 static files.\n")
+        self.assertEqual(self.ctl("blueprint", "lint", self.blueprint, "--json=short").json()["problems"], [])
+
+    def test_all_problems_of_the_description_are_listed(self):
+        self.write("blueprint.yaml", "name: demo\ntitle: Demo\nversion: '1'\ncolour: red\nparameters:\n  a: { type: x }\n")
+        r = self.ctl("blueprint", "lint", self.blueprint, code=1)
+        self.assertRegex(r.out, r"(?m)blueprint\.yaml:4:1: .*'colour'")
+        self.assertRegex(r.out, r"(?m)blueprint\.yaml:6:14: ")
+        self.assertIn("problems.\n", r.out)
+
+    def test_problems_of_templates_are_listed(self):
+        self.write("docker-compose.yml.hbs", "{{#if x}")
+        self.write("env.hbs", "{{/if}}")
+        r = self.ctl("blueprint", "lint", self.blueprint, code=1)
+        self.assertIn("docker-compose.yml.hbs:1:", r.out)
+        self.assertIn("env.hbs:1:", r.out)
+        os.unlink(os.path.join(self.blueprint, "env.hbs"))
+        self.assertIn("env.hbs", self.ctl("blueprint", "lint", self.blueprint, code=1).out)
+
+    def test_what_is_not_there_is_3(self):
+        self.ctl("blueprint", "lint", "no-such-blueprint", code=3)
+        self.ctl("blueprint", "lint", "/no/such/folder", code=3)
+
+    def test_values_are_escaped_for_the_format(self):
+        self.assertEqual(self.render("docker-compose.yml.hbs").out,
+                         'services:\n  app:\n    image: "a$$b\\"c"\n')
+        self.assertEqual(self.render("env.hbs").out, self.render("env.hbs", "--format=dotenv").out)
+        self.render("env.hbs", "--format=html", code=2)
+
+    def test_rendering_errors_say_where(self):
+        self.write("context.json", "{}")
+        self.assertIn("docker-compose.yml.hbs:3:", self.render("docker-compose.yml.hbs", code=1).err)
+        self.write("context.json", "{,")
+        self.assertIn("context.json:1:", self.render("env.hbs", code=2).err)
+        self.write("context.json", "[]")
+        self.assertIn("not a JSON object", self.render("env.hbs", code=2).err)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,242 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""ccpctl on a terminal: colours, fitting tables, the live display, questions."""
+
+from harness import *
+
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+
+
+class Display(BusTest):
+    def test_tables_fit_the_terminal(self):
+        self.create("alpha", "--name=" + "A very long name " * 5)
+        t = self.terminal("list", columns=70)
+        self.assertEqual(t.wait(), 0)
+        lines = plain(t.text).splitlines()
+        self.assertTrue(all(len(line) <= 70 for line in lines), lines)
+        self.assertIn("…", t.text)
+        self.assertIn("\x1b[0;1;32mrunning", t.text)
+        self.assertIn("A very long name A very long name A very", self.ctl("list").out)
+
+    def test_no_color(self):
+        self.create("alpha")
+        self.env["NO_COLOR"] = "1"
+        t = self.terminal("list")
+        t.wait()
+        self.assertNotIn("\x1b", t.text)
+        self.assertIn("\x1b[0;1;32mrunning", self.ctl("list", env={"CCP_COLORS": "1"}).out)
+        self.assertNotIn("\x1b", self.ctl("list", env={"SYSTEMD_COLORS": "0"}).out)
+
+    def test_the_pager_is_used(self):
+        self.create("alpha")
+        self.env["PAGER"] = "sed s/alpha/PAGED/"
+        t = self.terminal("list")
+        t.wait()
+        self.assertIn("PAGED", t.text)
+        t = self.terminal("list", "--no-pager")
+        t.wait()
+        self.assertNotIn("PAGED", t.text)
+
+    def test_the_pager_is_told_to_be_secure(self):
+        self.create("alpha")
+        self.env["PAGER"] = "env"
+        t = self.terminal("list")
+        t.wait()
+        self.assertIn("LESSSECURE=1", t.text)
+
+    def test_steps_are_drawn_in_place(self):
+        t = self.terminal("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        self.assertEqual(t.wait(), 0)
+        self.assertIn(HIDE, t.text)
+        self.assertGreater(t.text.index("slow-a was created"), t.text.rindex(SHOW))
+        self.assertIn("\x1b[14A", t.text)
+        self.assertIn("100%", t.text)
+        self.assertIn("pulling postgres", t.text)
+
+    def test_many_steps_fit_few_rows(self):
+        t = self.terminal("create", "slow-a", "--blueprint=web", "--domain=a.example.org", rows=8, columns=40)
+        self.assertEqual(t.wait(), 0)
+        self.assertIn("\x1b[6A", t.text)
+        self.assertNotIn("\x1b[14A", t.text)
+
+    def test_the_cursor_comes_back_on_interruption(self):
+        t = self.terminal("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        t.expect("Validate it")
+        t.type("\x03")
+        t.expect(SHOW)
+        t.expect("ccpctl job cancel 1")
+        self.assertEqual(t.wait(), -signal.SIGINT)
+        self.ctl("job", "follow", "1")
+
+    def test_a_restart_is_noted(self):
+        t = self.terminal("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        t.expect("Validate it")
+        self.stop_mock()
+        t.expect("waiting for ccpd to come back")
+        self.start_mock()
+        t.expect("was created and is running")
+        self.assertEqual(t.wait(), 0)
+
+
+class Deleting(BusTest):
+    def test_the_slug_has_to_be_typed(self):
+        self.create("alpha")
+        t = self.terminal("delete", "alpha")
+        t.expect("2 containers")
+        t.answer("Type the slug", "alpha")
+        t.expect("alpha was deleted")
+        self.assertEqual(t.wait(), 0)
+
+    def test_anything_else_deletes_nothing(self):
+        self.create("alpha")
+        for keys in ("y\n", "\n", "\x04", "\x03"):
+            t = self.terminal("delete", "alpha")
+            t.expect("Type the slug")
+            t.type(keys)
+            t.expect("Nothing was deleted.")
+            self.assertEqual(t.wait(), 1)
+        self.assertIn("alpha", self.saved()["instances"])
+
+
+class Wizard(BusTest):
+    def test_five_pages_lead_to_an_instance(self):
+        self.create("taken")
+        t = self.terminal("create")
+        t.expect("Step 1 of 5: Basic information")
+        t.expect("Blueprint: web")
+        t.answer("Name: ", "")
+        t.expect("character")
+        t.answer("Name: ", "Zürich Chapter")
+        t.answer("Slug [zurich-chapter]: ", "Bad Slug")
+        t.expect("cannot be a slug")
+        t.answer("Slug [zurich-chapter]: ", "taken")
+        t.expect("There is an instance 'taken' already.")
+        t.answer("Slug [zurich-chapter]: ", "")
+        t.answer("Domain: ", "taken.example.org")
+        t.expect("has the domain taken.example.org already")
+        t.answer("Domain: ", "Zurich.example.org")
+        t.answer("Owner: ", "")
+        t.expect("may not be empty")
+        t.answer("Owner: ", "Ann")
+        t.expect("Step 2 of 5: Features")
+        t.expect("Photos and films")
+        t.answer("Media Manager [y/N] ", "perhaps")
+        t.expect("Please answer yes or no.")
+        t.answer("Media Manager [y/N] ", "y")
+        t.answer("Chat [Y/n] ", "n")
+        t.expect("Step 3 of 5: E-mail")
+        t.answer("Use MailHog [Y/n] ", "n")
+        t.answer("SMTP port [587]: ", "70000")
+        t.expect("from 1 to 65535")
+        t.answer("SMTP port [587]: ", "25")
+        t.answer("SMTP security (none tls) [tls]: ", "ssl")
+        t.expect("one of: none, tls")
+        t.answer("SMTP security (none tls) [tls]: ", "")
+        t.answer("SMTP password: ", "s3cret")
+        t.expect("Step 4 of 5: Tunnel")
+        t.answer("Set up a tunnel? [y/N] ", "")
+        t.expect("Step 5 of 5: Review")
+        t.expect("Domain: zurich.example.org")
+        t.expect("(secret)")
+        t.expect("web=10007")
+        t.answer("Create it? [Y/n] ", "")
+        t.expect("zurich-chapter was created and is running")
+        self.assertEqual(t.wait(), 0)
+        self.assertNotIn("s3cret", t.text)
+
+        _, slug, blueprint, options = self.calls("create")[1]
+        self.assertEqual((slug, blueprint), ("zurich-chapter", "web"))
+        self.assertEqual(options, {
+            "name": "Zürich Chapter", "domain": "zurich.example.org", "features": ["media", "chat=no"],
+            "parameters": {"owner": "Ann", "use_mailhog": "no", "smtp_port": "25", "smtp_password": "s3cret"}})
+
+    def basics(self, t, domain):
+        t.answer("Name", "Alpha")
+        t.answer("Slug", "")
+        t.answer("Domain", domain)
+        t.answer("Owner", "Ann")
+        t.answer("Media Manager", "")
+        t.answer("Chat", "")
+        t.answer("Use MailHog", "")
+        t.answer("SMTP port", "")
+        t.answer("SMTP security", "")
+        t.answer("SMTP password", "")
+        t.answer("Set up a tunnel?", "")
+
+    def test_what_ccpd_refuses_is_asked_again(self):
+        t = self.terminal("create")
+        self.basics(t, "refused.example.org")
+        t.expect("is reserved")
+        t.expect("Step 1 of 5")
+        t.answer("Name [Alpha]: ", "")
+        t.answer("Slug [alpha]: ", "")
+        t.answer("Domain [refused.example.org]: ", "alpha.example.org")
+        t.answer("Owner [Ann]: ", "")
+        for _ in range(7):
+            t.expect(": " if _ in (3, 4, 5) else "] ")
+            t.type("\n")
+        t.expect("Create it?")
+        t.type("\n")
+        t.expect("alpha was created")
+        self.assertEqual(t.wait(), 0)
+        self.assertEqual(self.calls("create")[0][3], {"name": "Alpha", "domain": "alpha.example.org",
+                                                      "features": ["chat"], "parameters": {"owner": "Ann"}})
+
+    def test_leaving_creates_nothing(self):
+        for keys in ("\x04", "\x03"):
+            for stop in ("Name: ", "SMTP password: ", "Create it?"):
+                t = self.terminal("create")
+                if stop == "Name: ":
+                    t.expect(stop)
+                elif stop == "Create it?":
+                    self.basics(t, "alpha.example.org")
+                    t.expect(stop)
+                else:
+                    for question, answer in (("Name", "Alpha"), ("Slug", ""), ("Domain", "alpha.example.org"),
+                                             ("Owner", "Ann"), ("Media", ""), ("Chat", ""), ("MailHog", ""),
+                                             ("port", ""), ("security", "")):
+                        t.answer(question, answer)
+                    t.expect(stop)
+                t.type(keys)
+                t.expect("Nothing was created.")
+                self.assertTrue(t.echoes())
+                self.assertEqual(t.wait(), 1)
+        self.assertEqual(self.calls("create"), [])
+
+    def test_answering_no_creates_nothing(self):
+        t = self.terminal("create")
+        self.basics(t, "alpha.example.org")
+        t.answer("Create it?", "n")
+        t.expect("Nothing was created.")
+        self.assertEqual(t.wait(), 1)
+
+    def test_arguments_are_not_mixed_with_questions(self):
+        t = self.terminal("create", "--domain=x.example.org")
+        self.assertEqual(t.wait(), 2)
+
+
+class Choosing(BusTest):
+    mock_environment = {"MOCK_TWO_BLUEPRINTS": "1"}
+
+    def test_the_blueprint_is_asked_for_when_there_are_more(self):
+        t = self.terminal("create", "--dry-run")
+        self.assertEqual(t.wait(), 2)
+        t = self.terminal("create")
+        t.expect("2. empty - Nothing")
+        t.answer("Blueprint [web]: ", "7")
+        t.expect("There is no blueprint '7'.")
+        t.answer("Blueprint [web]: ", "2")
+        t.answer("Name: ", "Alpha")
+        t.answer("Slug [alpha]: ", "")
+        t.answer("Domain: ", "alpha.example.org")
+        t.expect("This blueprint has none.")
+        t.expect("no settings for e-mail")
+        t.expect("no settings for a tunnel")
+        t.answer("Create it?", "y")
+        t.expect("was created")
+        self.assertEqual(t.wait(), 0)
+        self.assertEqual(self.calls("create")[0][2], "empty")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
