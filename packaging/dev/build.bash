@@ -86,6 +86,7 @@ packages() {
         ) || die "the packages could not be built" "The log is $CACHE/debs/build.log."
         rm -f "$folder.lock"
     fi
+    touch "$folder"
     printf '%s\n' "$folder"
 }
 
@@ -107,20 +108,8 @@ make_packages() {
             mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return 1
     mv -T "$new/out" "$folder"
     rm -rf "$new"
-    prune_old "$CACHE/debs" 12
+    prune "$CACHE/debs"
     say "The packages took $((SECONDS - began)) s."
-}
-
-# prune_old FOLDER COUNT: keeps the COUNT newest entries.
-prune_old() {
-    local old
-    find "$1" -mindepth 1 -maxdepth 1 -type d -name '*-*' -printf '%T@ %p\n' | sort -rn | cut -d' ' -f2- |
-        tail -n "+$(($2 + 1))" | while IFS= read -r old; do
-        (
-            exec 8>"$old.use"
-            flock -n 8 && rm -rf --one-file-system -- "$old" "$old.use"
-        ) || true
-    done
 }
 
 deb() {

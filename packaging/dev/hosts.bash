@@ -234,7 +234,7 @@ make_installed_layer() {
     say "Installing the packages on a fresh server (once per content) …"
     locked "install-$$" prepare_disk "install-$$" "$layer" \
         run_quietly "$CACHE/layers/install.log" install_debs "install-$$" "$debs" || return 1
-    prune_old "$CACHE/layers" 8
+    prune "$CACHE/layers"
     say "Installing took $((SECONDS - began)) s."
 }
 

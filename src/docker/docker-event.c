@@ -8,8 +8,6 @@
 #include "alloc-util.h"
 #include "docker-transfer.h"
 
-#define NSEC_PER_SEC_U 1000000000ULL
-
 /* The Engine's own names, which a request's filter takes too. */
 static const char *const docker_event_type_table[_DOCKER_EVENT_TYPE_MAX] = {
         [DOCKER_EVENT_OTHER] = "other",
@@ -153,9 +151,9 @@ int json_splitter_feed(JsonSplitter *s, const char *data, size_t size, json_spli
         return 0;
 }
 
-int docker_events_path(const char *label, uint64_t since_nsec, char **ret) {
+int docker_events_path(const char *label, char **ret) {
         json_auto_t *filters = NULL, *events = json_array();
-        _cleanup_free_ char *text = NULL, *since = NULL;
+        _cleanup_free_ char *text = NULL;
         char *escaped;
 
         /* Without a filter on names, health probes would come as exec events all the time. */
@@ -168,18 +166,10 @@ int docker_events_path(const char *label, uint64_t since_nsec, char **ret) {
         if (!text)
                 return -ENOMEM;
 
-        if (since_nsec > 0 &&
-                        asprintf(&since, "since=%llu.%09llu&",
-                                        (unsigned long long) (since_nsec / NSEC_PER_SEC_U),
-                                        (unsigned long long) (since_nsec % NSEC_PER_SEC_U)) < 0) {
-                since = NULL;
-                return -ENOMEM;
-        }
-
         escaped = curl_easy_escape(NULL, text, 0);
         if (!escaped)
                 return -ENOMEM;
-        *ret = strjoin("/events?", strempty(since), "filters=", escaped);
+        *ret = strjoin("/events?filters=", escaped);
         curl_free(escaped);
         return *ret ? 0 : -ENOMEM;
 }
