@@ -9,6 +9,8 @@ import tarfile
 
 import pytest
 
+from instances import containers, settled
+
 IMAGES = 'changemaker-lite'
 
 # What containers write to their standard error has the priority of errors.
@@ -44,13 +46,6 @@ def put_source(server):
         server.write(f'{SOURCE}/{bait}', 'must not be copied')
 
 
-def containers(server, slug):
-    """What docker inspect says, by service."""
-    ids = server.sh(f'docker ps --all --quiet --filter label=ccp.instance={slug}').split()
-    found = json.loads(server.run(['docker', 'inspect', *ids]).stdout) if ids else []
-    return {container['Config']['Labels']['com.docker.compose.service']: container for container in found}
-
-
 def environment(container):
     return dict(entry.split('=', 1) for entry in container['Config']['Env'])
 
@@ -78,12 +73,6 @@ def fetch(server, instance, host, path='/', *options):
 
 def state(server, instance):
     return json.loads(fetch(server, instance, f'api.{instance["domain"]}', '/api/state')[2])
-
-
-def settled(server, slug):
-    """What `ccpctl show` says, once the containers' own healthchecks have caught up with what the job has seen."""
-    server.wait(lambda: server.json('show', slug)['health'] != 'starting', timeout=20, what=f'the health of {slug}')
-    return server.json('show', slug)
 
 
 @pytest.fixture(scope='module')

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from instances import containers, settled
+
 SLUG = 'north-shore'
 DOMAIN = 'north-shore.example.org'
 NAME = 'Côte-Nord <b>"chapter"</b> $HOME'
@@ -14,17 +16,6 @@ FOLDER = f'/var/lib/ccpd/instances/{SLUG}'
 
 def get(server, port):
     return server.run(['curl', '-fsS', '--max-time', '5', f'http://127.0.0.1:{port}/'], check=False)
-
-
-def containers(server, slug):
-    ids = server.sh(f'docker ps --all --quiet --no-trunc --filter label=ccp.instance={slug}').split()
-    return json.loads(server.run(['docker', 'inspect', *ids]).stdout) if ids else []
-
-
-def settled(server, slug):
-    """What `ccpctl show` says, once the containers' own healthchecks have caught up with what the job has seen."""
-    server.wait(lambda: server.json('show', slug)['health'] != 'starting', timeout=20, what=f'the health of {slug}')
-    return server.json('show', slug)
 
 
 @pytest.fixture(scope='module')
@@ -74,7 +65,7 @@ def test_its_files_are_closed_to_others(server, hello):
 def test_its_secret_is_in_env_and_nowhere_else(server, hello):
     token = server.sh(f"sed -n 's/^ADMIN_TOKEN=//p' {FOLDER}/current/.env").strip('\'"')
     assert len(token) == 32
-    [container] = containers(server, SLUG)
+    container = containers(server, SLUG)['web']
     assert f'ADMIN_TOKEN={token}' in container['Config']['Env']
     assert token not in json.dumps(hello)
     assert token not in server.ccpctl('status', SLUG).stdout
@@ -84,7 +75,7 @@ def test_its_secret_is_in_env_and_nowhere_else(server, hello):
 
 
 def test_its_container_bears_what_ccpd_puts_on_it(server, hello):
-    [container] = containers(server, SLUG)
+    container = containers(server, SLUG)['web']
     labels = container['Config']['Labels']
     assert (labels['ccp.instance'], labels['ccp.id'], labels['ccp.revision'], labels['ccp.service']) == (SLUG, hello['id'], '1', 'web')
     assert labels['com.docker.compose.project'] == f'ccp-{SLUG}'
@@ -116,9 +107,9 @@ def test_it_stops_and_starts_with_the_same_ports(server, hello):
 
 
 def test_it_restarts(server, hello):
-    [before] = containers(server, SLUG)
+    before = containers(server, SLUG)['web']
     server.ccpctl('restart', SLUG)
-    [after] = containers(server, SLUG)
+    after = containers(server, SLUG)['web']
     assert before['State']['StartedAt'] < after['State']['StartedAt']
     assert settled(server, SLUG)['health'] == 'healthy'
     assert get(server, hello['ports']['web']).stdout == f'{GREETING}\n'
@@ -145,7 +136,7 @@ def test_deleting_leaves_nothing(server, hello):
     server.ccpctl('delete', SLUG, '--yes')
     assert server.ccpctl('show', SLUG, check=False).returncode == 3
     assert server.json('list') == []
-    assert containers(server, SLUG) == []
+    assert containers(server, SLUG) == {}
     for kind in ('volume', 'network'):
         assert server.sh(f'docker {kind} ls --quiet --filter label=ccp.instance={SLUG}') == ''
         assert server.sh(f'docker {kind} ls --quiet --filter label=com.docker.compose.project=ccp-{SLUG}') == ''
