@@ -109,26 +109,22 @@ START_TEST(many_who_ask_at_once_get_one_job) {
         enum { N = 8 };
         static TestOutcome outcomes[N];
         _cleanup_free_ char *conninfo = test_postgres_new_database(), *id = NULL;
-        unsigned n_done = 0, n_ok = 0;
+        unsigned n_ok = 0;
         StoreJobCreate create;
         TestDb all[N];
         uint64_t job;
 
-        for (unsigned i = 0; i < N; i++)
-                test_db_open(all + i, conninfo);
+        test_db_open(all, conninfo);
+        for (unsigned i = 1; i < N; i++)
+                test_db_open_beside(all + i, all);
         id = test_create_instance(all, "oslo", &job);
         test_finish(all, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
 
         create = job_create(id, JOB_RESTART);
         for (unsigned i = 0; i < N; i++)
                 ASSERT_OK(store_create_job(all[i].db, &create, test_on_created, outcomes + i, NULL, NULL));
-        while (n_done < N) {
-                n_done = 0;
-                for (unsigned i = 0; i < N; i++) {
-                        ASSERT_OK(sd_event_run(all[i].event, 0));
-                        n_done += outcomes[i].done;
-                }
-        }
+        for (unsigned i = 0; i < N; i++)
+                TEST_DB_WAIT(all, outcomes[i].done);
         for (unsigned i = 0; i < N; i++) {
                 if (outcomes[i].r == 0)
                         n_ok++;

@@ -262,19 +262,34 @@ static void on_notify(Db *db _unused_, const char *channel, const char *payload,
         t->n_notified++;
 }
 
-void test_db_start(TestDb *t, const char *conninfo) {
+/* Takes over the reference to the loop. */
+static void start_on(TestDb *t, const char *conninfo, sd_event *event) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE, NULL };
 
-        *t = (TestDb){ .conninfo = conninfo ? concat(conninfo, "") : test_postgres_new_database() };
-        ck_assert_int_ge(sd_event_new(&t->event), 0);
+        *t = (TestDb){
+                .event = event,
+                .conninfo = conninfo ? concat(conninfo, "") : test_postgres_new_database(),
+        };
         ck_assert_int_ge(db_new(t->event, t->conninfo, &t->db), 0);
         db_set_state_callback(t->db, on_state, t);
         ck_assert_int_ge(db_set_notify_callback(t->db, channels, on_notify, t), 0);
         ck_assert_int_ge(db_start(t->db), 0);
 }
 
+void test_db_start(TestDb *t, const char *conninfo) {
+        sd_event *event = NULL;
+
+        ck_assert_int_ge(sd_event_new(&event), 0);
+        start_on(t, conninfo, event);
+}
+
 void test_db_open(TestDb *t, const char *conninfo) {
         test_db_start(t, conninfo);
+        TEST_DB_WAIT(t, db_is_available(t->db));
+}
+
+void test_db_open_beside(TestDb *t, const TestDb *other) {
+        start_on(t, other->conninfo, sd_event_ref(other->event));
         TEST_DB_WAIT(t, db_is_available(t->db));
 }
 
