@@ -13,9 +13,6 @@ from instances import containers, settled
 
 IMAGES = 'changemaker-lite'
 
-# What containers write to their standard error has the priority of errors.
-pytestmark = pytest.mark.allow_journal(r'docker\.service ccp-[a-z-]+/')
-
 SLUG = 'north-shore'
 DOMAIN = 'north-shore.example.org'
 NAME = 'Côte-Nord "chapter" $HOME #1'
