@@ -184,13 +184,13 @@ static int transfer_failed(DockerTransfer *t, CURLcode code, Error *reterr) {
 
 /* The Engine says why it refused as {"message": "…"}. */
 static int transfer_refused(DockerTransfer *t, long status, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         _cleanup_free_ char *text = NULL;
         const char *message;
         int r;
 
         json = json_loadb(strempty(t->body.data), t->body.size, 0, NULL);
-        message = json_string_value(json_object_get(json, "message"));
+        message = json_object_get_string(json, "message");
         if (message && text_make_printable(message, strnlen(message, MESSAGE_MAX), &text) < 0)
                 return -ENOMEM;
 

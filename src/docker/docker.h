@@ -7,10 +7,9 @@
  *
  * Objects are removed by docker_remove() alone, which looks at their labels first. */
 
-#include <jansson.h>
-
 #include "container-state.h"
 #include "error.h"
+#include "json-util.h"
 #include "time-util.h"
 
 #define DOCKER_API_OURS "1.45"

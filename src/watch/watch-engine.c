@@ -107,7 +107,7 @@ static int request_start(
 
 /* What the list that just came from the Engine says; on failure the error is ready to be logged. */
 static int request_read_list(Request *q, CURLcode code, DockerObjects *ret, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         int r;
 
         r = docker_transfer_finish(&q->transfer, code, &json, reterr);
