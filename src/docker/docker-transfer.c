@@ -109,8 +109,8 @@ int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, c
                 (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
         }
         (void) curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-        /* On a kept connection libcurl would by itself repeat a request that the Engine's end has cut off: that
-         * hides a gap in the events, and starts by its socket an Engine that was just stopped. */
+        /* On a kept connection libcurl would by itself repeat a request that the Engine's end has cut off:
+         * that hides a gap in the events, and starts by its socket an Engine that was just stopped. */
         (void) curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
         (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
         (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->message);
