@@ -123,7 +123,7 @@ START_TEST(it_ends_when_all_are_healthy) {
         ASSERT_OK(wait_for(&f, targets, 2, 0, &n, NULL));
         ck_assert_uint_eq(n, 0);
         ck_assert_str_eq(f.messages.data,
-                        "0.0 0 of 2 services are healthy; db is not healthy yet|1.0 All services are "
+                        "0.0 0 of 2 services are healthy; db is not healthy yet|1.0 2 of 2 services are "
                         "healthy|");
 }
 END_TEST
