@@ -4,9 +4,8 @@
 /* A job as the daemon knows it: its record, the unit that does it, and who waits for it. No work is done
  * here. */
 
-#include <uthash.h>
-
 #include "ccpd-operation.h"
+#include "hash.h"
 #include "records.h"
 #include "unit-client.h"
 

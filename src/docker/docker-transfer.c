@@ -95,7 +95,6 @@ int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, c
         t->socket = socket;
         t->body_max = body_max ?: DOCKER_BODY_MAX;
 
-        /* Keeps the connection, forgets all options. */
         curl_easy_reset(easy);
         /* The first one copies its argument and can run out of memory; so can those with strings below. */
         if (curl_easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK ||
@@ -110,9 +109,9 @@ int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, c
                 (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
         }
         (void) curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-        /* On a kept connection libcurl would repeat by itself a request that the Engine's end has cut off;
-         * for events, that would hide a gap. */
-        (void) curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, t->stream ? 1L : 0L);
+        /* On a kept connection libcurl would by itself repeat a request that the Engine's end has cut off: that
+         * hides a gap in the events, and starts by its socket an Engine that was just stopped. */
+        (void) curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
         (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
         (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->message);
         (void) curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,

@@ -365,7 +365,7 @@ static const char *double_escape(const char *s, size_t left, char buf[static 16]
                 *ret_size = 2;
                 return buf;
         }
-        if (c >= 0xE2 && left > 2 && needs_escapes(s, 3)) {
+        if (c >= 0xE2 && c < 0xF0 && left > 2 && needs_escapes(s, 3)) {
                 (void) snprintf(buf, 16, "\\u%04x",
                                 (c & 0x0FU) << 12 | ((unsigned char) s[1] & 0x3FU) << 6 |
                                                 ((unsigned char) s[2] & 0x3FU));
@@ -621,15 +621,16 @@ static bool is_real(const char *s, size_t n) {
                 d += skip_digits(s + k, n - k, decimal);
                 k += skip_digits(s + k, n - k, decimal);
         }
-        if (d == 0)
+        if (d == 0 || s[0] == '_')
                 return false;
         if (k < n && (s[k] == 'e' || s[k] == 'E')) {
                 k++;
                 if (k < n && (s[k] == '-' || s[k] == '+'))
                         k++;
-                k += skip_digits(s + k, n - k, decimal);
+                d = skip_digits(s + k, n - k, decimal);
+                k += d;
         }
-        return k == n;
+        return k == n && d > 0;
 }
 
 bool yaml_plain_is_string(const char *s, size_t n) {

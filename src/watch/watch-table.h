@@ -4,9 +4,8 @@
 /* What is known of every container of every instance, and which of it ccpd has not been told yet. Several
  * changes of one container that could not be sent become one. Pure. */
 
-#include <uthash.h>
-
 #include "docker-event.h"
+#include "hash.h"
 
 typedef struct WatchContainer WatchContainer;
 struct WatchContainer {

@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "db-row.h"
+#include "json-util.h"
 #include "postgres.h"
 #include "string-util.h"
 #include "test.h"
@@ -30,7 +31,7 @@ START_TEST(values_come_back_as_they_were) {
         static const char nasty[] = "a'b\"c\\d{e},f\ng\t$1 Zürich";
         _cleanup_db_params_ DbParams p = {};
         _cleanup_free_ char *text = NULL, *copy = NULL, *null = NULL;
-        json_auto_t *object = json_pack("{s:s, s:i}", "k", nasty, "n", 7), *read = NULL;
+        _cleanup_json_ json_t *object = json_pack("{s:s, s:i}", "k", nasty, "n", 7), *read = NULL;
         PGresult *result;
         uint64_t number = 0;
         bool flag = false;
@@ -69,7 +70,7 @@ START_TEST(arrays_come_back_as_they_were) {
         const DbBytes blobs[] = { { all, sizeof(all) }, { NULL, 0 } };
         _cleanup_db_params_ DbParams p = {};
         _cleanup_free_ uint8_t *data = NULL, *empty = NULL;
-        json_auto_t *strings = NULL;
+        _cleanup_json_ json_t *strings = NULL;
         PGresult *result;
         size_t n = 0, m = 1;
         DbRow row;
@@ -149,7 +150,7 @@ START_TEST(rows_are_read_strictly) {
                 DbRow row = DB_ROW(result, 0);
                 _cleanup_free_ char *s = NULL;
                 _cleanup_free_ uint8_t *data = NULL;
-                json_auto_t *j = NULL;
+                _cleanup_json_ json_t *j = NULL;
                 uint64_t number = 4711;
                 char text[6] = "";
                 size_t n;

@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "job-kind.h"
+#include "json-util.h"
 #include "string-util.h"
 #include "test.h"
 
@@ -20,7 +21,7 @@ static const PortRange *find_range(const Settings *s, const char *name) {
 
 START_TEST(defaults_are_those_of_the_manual) {
         _cleanup_(settings_freep) Settings *s = NULL;
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
 
         ASSERT_OK(settings_new(&s));
         ck_assert_uint_eq(s->job_concurrency, JOB_CONCURRENCY_DEFAULT);
@@ -39,7 +40,8 @@ END_TEST
 
 START_TEST(settings_are_set_and_reset) {
         _cleanup_(settings_freep) Settings *s = NULL;
-        json_auto_t *range = json_string("20000-20099"), *number = json_integer(64), *null = json_null();
+        _cleanup_json_ json_t *range = json_string("20000-20099"), *number = json_integer(64),
+                              *null = json_null();
 
         ASSERT_OK(settings_new(&s));
         ASSERT_OK(settings_set(s, "port_range_api", range, NULL));
@@ -88,7 +90,7 @@ START_TEST(wrong_values_are_refused) {
         };
 
         FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
-                json_auto_t *value = json_loads(c->value, JSON_DECODE_ANY, NULL);
+                _cleanup_json_ json_t *value = json_loads(c->value, JSON_DECODE_ANY, NULL);
                 _cleanup_error_ Error error = {};
 
                 ck_assert_ptr_nonnull(value);
@@ -102,7 +104,7 @@ END_TEST
 
 START_TEST(port_ranges_are_limited) {
         _cleanup_(settings_freep) Settings *s = NULL;
-        json_auto_t *range = json_string("20000-20099");
+        _cleanup_json_ json_t *range = json_string("20000-20099");
         int r = 0;
 
         ASSERT_OK(settings_new(&s));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "json-util.h"
 #include "store-test.h"
 #include "string-util.h"
 #include "test.h"
@@ -18,7 +19,7 @@ START_TEST(a_job_is_recorded_with_its_steps) {
         _cleanup_test_db_ TestDb t;
         _cleanup_test_outcome_ TestOutcome o = {};
         _cleanup_free_ char *id = NULL;
-        json_auto_t *spec = json_pack("{s:[s]}", "services", "api");
+        _cleanup_json_ json_t *spec = json_pack("{s:[s]}", "services", "api");
         StoreJobCreate create;
         const JobStep *steps;
         uint64_t job;
@@ -108,26 +109,22 @@ START_TEST(many_who_ask_at_once_get_one_job) {
         enum { N = 8 };
         static TestOutcome outcomes[N];
         _cleanup_free_ char *conninfo = test_postgres_new_database(), *id = NULL;
-        unsigned n_done = 0, n_ok = 0;
+        unsigned n_ok = 0;
         StoreJobCreate create;
         TestDb all[N];
         uint64_t job;
 
-        for (unsigned i = 0; i < N; i++)
-                test_db_open(all + i, conninfo);
+        test_db_open(all, conninfo);
+        for (unsigned i = 1; i < N; i++)
+                test_db_open_beside(all + i, all);
         id = test_create_instance(all, "oslo", &job);
         test_finish(all, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
 
         create = job_create(id, JOB_RESTART);
         for (unsigned i = 0; i < N; i++)
                 ASSERT_OK(store_create_job(all[i].db, &create, test_on_created, outcomes + i, NULL, NULL));
-        while (n_done < N) {
-                n_done = 0;
-                for (unsigned i = 0; i < N; i++) {
-                        ASSERT_OK(sd_event_run(all[i].event, 0));
-                        n_done += outcomes[i].done;
-                }
-        }
+        for (unsigned i = 0; i < N; i++)
+                TEST_DB_WAIT(all, outcomes[i].done);
         for (unsigned i = 0; i < N; i++) {
                 if (outcomes[i].r == 0)
                         n_ok++;
@@ -341,10 +338,10 @@ START_TEST(settings_are_kept) {
         _cleanup_test_db_ TestDb t;
         _cleanup_test_outcome_ TestOutcome o = {};
         _cleanup_error_ Error error = {};
-        json_auto_t *changes = json_pack("{s:i, s:s, s:s}", "job_concurrency", 7, "subnet_pool",
-                                    "10.9.0.0/16", "port_range_debug", "20000-20099"),
-                    *reset = json_pack("{s:n, s:s}", "job_concurrency", "bind_address", "0.0.0.0"),
-                    *bad = json_pack("{s:i, s:i}", "job_concurrency", 9, "nonsense", 1);
+        _cleanup_json_ json_t *changes = json_pack("{s:i, s:s, s:s}", "job_concurrency", 7, "subnet_pool",
+                                              "10.9.0.0/16", "port_range_debug", "20000-20099"),
+                              *reset = json_pack("{s:n, s:s}", "job_concurrency", "bind_address", "0.0.0.0"),
+                              *bad = json_pack("{s:i, s:i}", "job_concurrency", 9, "nonsense", 1);
 
         test_db_open(&t, NULL);
         TEST_STORE(&t, &o, store_set_settings, test_on_settings, changes);

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "alloc-util.h"
+#include "json-util.h"
 #include "store-test.h"
 #include "string-util.h"
 #include "test.h"
@@ -100,7 +101,7 @@ START_TEST(steps_are_recorded) {
         _cleanup_job_claim_ JobClaim claim = {};
         _cleanup_test_outcome_ TestOutcome o = {};
         _cleanup_error_ Error error = {};
-        json_auto_t *undo = json_pack("{s:s}", "remove", "/var/lib/ccpd/instances/oslo");
+        _cleanup_json_ json_t *undo = json_pack("{s:s}", "remove", "/var/lib/ccpd/instances/oslo");
         StepUpdate update = { .number = 5, .state = STEP_RUNNING, .undo = undo };
         bool cancel = true;
 
@@ -239,7 +240,7 @@ END_TEST
 START_TEST(revisions_follow_each_other) {
         _cleanup_(scene_close) Scene s;
         _cleanup_test_outcome_ TestOutcome o = {};
-        json_auto_t *files = json_pack("{s:{s:s}}", "docker-compose.yml", "sha256", "abc");
+        _cleanup_json_ json_t *files = json_pack("{s:{s:s}}", "docker-compose.yml", "sha256", "abc");
         RevisionRecord revision = { .number = 1, .state = REVISION_RENDERED, .files = files };
         RevisionRecord *read = NULL;
         uint32_t next = 0;

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """ccpctl's verbs, run for real against a mock of ccpd on a private bus."""
 
+import re
+
 from harness import *
 
 
@@ -378,6 +380,58 @@ class Jobs(BusTest):
         self.bus.kill()
         p.communicate(timeout=20)
         self.assertEqual(p.returncode, 5)
+
+
+class Completion(BusTest):
+    def complete(self, line):
+        """What bash offers for a line; the words are cut as bash cuts them."""
+        words = []
+        for word in line.split(" "):
+            words += re.split("(=)", word, maxsplit=1) if word.startswith("--") else [word]
+        if words[-1] == "" and len(words) > 1 and words[-2] == "=":
+            words.pop()
+        script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ccpctl; printf "%s\\n" "${COMPREPLY[@]}"'
+        tools = os.path.join(self.folder.name, "bin")
+        os.makedirs(tools, exist_ok=True)
+        if not os.path.exists(os.path.join(tools, "ccpctl")):
+            os.symlink(CCPCTL, os.path.join(tools, "ccpctl"))
+        p = subprocess.run(["bash", "-uc", script, "bash", os.environ["COMPLETION"], *words], capture_output=True,
+                           text=True, env=dict(self.env, PATH=tools + ":" + self.env["PATH"]))
+        self.assertEqual(p.stderr, "")
+        return p.stdout.split()
+
+    def test_verbs(self):
+        self.assertEqual(self.complete("ccpctl st"), ["start", "status", "stop"])
+        self.assertEqual(self.complete("ccpctl job "), ["cancel", "follow", "list", "retry", "show"])
+        self.assertIn("blueprint", self.complete("ccpctl --json=short "))
+        self.assertEqual(self.complete("ccpctl help se"), ["settings"])
+
+    def test_options_and_their_values(self):
+        self.assertEqual(self.complete("ccpctl --no-"), ["--no-legend", "--no-pager", "--no-ask-password", "--no-wait"])
+        self.assertEqual(self.complete("ccpctl create x --d"), ["--domain=", "--dry-run"])
+        self.assertEqual(self.complete("ccpctl list --json=p"), ["pretty"])
+        self.assertEqual(self.complete("ccpctl list --json="), ["short", "pretty", "off"])
+        self.assertEqual(self.complete("ccpctl list --state un"), [])
+        self.assertEqual(self.complete("ccpctl job list --state=und"), ["undoing"])
+        self.assertEqual(self.complete("ccpctl show x -p Sub"), ["Subnet"])
+
+    def test_what_there_is(self):
+        for slug in ("alpha", "beta", "bad"):
+            self.create(slug, "--quiet", code=6 if slug == "bad" else 0)
+        self.assertEqual(self.complete("ccpctl status b"), ["bad", "beta"])
+        self.assertEqual(self.complete("ccpctl -q stop "), ["alpha", "bad", "beta"])
+        self.assertEqual(self.complete("ccpctl stop alpha "), [])
+        self.assertEqual(self.complete("ccpctl restart alpha "), ["postgres", "app"])
+        self.assertEqual(self.complete("ccpctl job show "), ["3", "2", "1"])
+        self.assertEqual(self.complete("ccpctl job retry "), ["3"])
+        self.assertEqual(self.complete("ccpctl create x --blueprint="), ["web"])
+        self.assertEqual(self.complete("ccpctl create x --blueprint=web --feature="), ["media", "chat"])
+        self.assertEqual(self.complete("ccpctl create x --blueprint web --set smtp_p"), ["smtp_port=", "smtp_password="])
+        self.assertEqual(self.complete("ccpctl settings set job"), ["job_concurrency="])
+
+    def test_without_ccpd_nothing_is_offered(self):
+        self.stop_mock()
+        self.assertEqual(self.complete("ccpctl status "), [])
 
 
 class Blueprints(BusTest):

@@ -92,9 +92,8 @@ static char *conninfo_of(const char *database) {
         return s;
 }
 
-static void start_server(void) {
-        usec_t deadline = now(CLOCK_MONOTONIC) + START_PATIENCE;
-        _cleanup_free_ char *data = NULL, *conninfo = NULL;
+static void spawn_server(void) {
+        _cleanup_free_ char *data = NULL;
 
         data = concat(server.directory, "/data");
         server.pid = spawn("/postgres",
@@ -102,12 +101,22 @@ static void start_server(void) {
                                         server.directory, (char *) "-h", (char *) "", (char *) "-c",
                                         (char *) "fsync=off", (char *) "-c", (char *) "max_connections=60",
                                         NULL });
+}
+
+static void start_server(void) {
+        usec_t deadline = now(CLOCK_MONOTONIC) + START_PATIENCE;
+        _cleanup_free_ char *conninfo = NULL;
 
         conninfo = conninfo_of("postgres");
+        spawn_server();
         while (PQping(conninfo) != PQPING_OK) {
                 ck_assert_msg(now(CLOCK_MONOTONIC) < deadline, "PostgreSQL does not start in %s",
                                 server.directory);
                 (void) usleep(20 * 1000);
+
+                /* It gives up while a process of one that was killed still holds the shared memory. */
+                if (waitpid(server.pid, NULL, WNOHANG) > 0)
+                        spawn_server();
         }
 }
 
@@ -253,19 +262,34 @@ static void on_notify(Db *db _unused_, const char *channel, const char *payload,
         t->n_notified++;
 }
 
-void test_db_start(TestDb *t, const char *conninfo) {
+/* Takes over the reference to the loop. */
+static void start_on(TestDb *t, const char *conninfo, sd_event *event) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE, NULL };
 
-        *t = (TestDb){ .conninfo = conninfo ? concat(conninfo, "") : test_postgres_new_database() };
-        ck_assert_int_ge(sd_event_new(&t->event), 0);
+        *t = (TestDb){
+                .event = event,
+                .conninfo = conninfo ? concat(conninfo, "") : test_postgres_new_database(),
+        };
         ck_assert_int_ge(db_new(t->event, t->conninfo, &t->db), 0);
         db_set_state_callback(t->db, on_state, t);
         ck_assert_int_ge(db_set_notify_callback(t->db, channels, on_notify, t), 0);
         ck_assert_int_ge(db_start(t->db), 0);
 }
 
+void test_db_start(TestDb *t, const char *conninfo) {
+        sd_event *event = NULL;
+
+        ck_assert_int_ge(sd_event_new(&event), 0);
+        start_on(t, conninfo, event);
+}
+
 void test_db_open(TestDb *t, const char *conninfo) {
         test_db_start(t, conninfo);
+        TEST_DB_WAIT(t, db_is_available(t->db));
+}
+
+void test_db_open_beside(TestDb *t, const TestDb *other) {
+        start_on(t, other->conninfo, sd_event_ref(other->event));
         TEST_DB_WAIT(t, db_is_available(t->db));
 }
 

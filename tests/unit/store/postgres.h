@@ -46,7 +46,9 @@ typedef struct TestDb {
 
 /* To an empty database (conninfo NULL) or to another; waits until it can be used. */
 void test_db_open(TestDb *t, const char *conninfo);
-/* The same without waiting. */
+/* The same for one more connection on another's loop. */
+void test_db_open_beside(TestDb *t, const TestDb *other);
+/* The same as test_db_open() without waiting. */
 void test_db_start(TestDb *t, const char *conninfo);
 void test_db_close(TestDb *t);
 #define _cleanup_test_db_ _cleanup_(test_db_close)
