@@ -97,7 +97,7 @@ make_packages() {
     grep -q "^ccpd ($(version)[)+~-]" "$TOP/packaging/debian/changelog" ||
         die "packaging/debian/changelog does not begin with version $(version) of meson.build" "Add an entry to it."
     say "Building the packages of ${source/-/ } …"
-    mkdir -p "$new/$source" "$new/out"
+    mkdir -p "$new/$source" "$new/out" "$CACHE/ccache"
     (cd "$TOP" && list_sources | tar --create --null --files-from=- --ignore-failed-read) |
         tar --extract --directory "$new/$source"
     mv -T "$new/$source/packaging/debian" "$new/$source/debian"

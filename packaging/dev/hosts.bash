@@ -110,7 +110,7 @@ await_boot() {
         sleep 0.1
     done
     say "The end of the console of '$name':"
-    tail -n 15 "$RUN/$name/console" >&2
+    tail -n 15 "$RUN/$name/console" 2>/dev/null >&2 || true
     if leader "$name" >/dev/null; then
         (inside "$name" root systemctl --no-pager --failed) >&2 </dev/null || true
         (inside "$name" root journalctl --no-pager -b -p warning -n 40) >&2 </dev/null || true

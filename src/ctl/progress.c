@@ -273,7 +273,9 @@ void progress_update(Progress *p, const json_t *job, usec_t realtime) {
 }
 
 void progress_note(Progress *p, const char *note) {
-        p->note = note;
-        if (note && !p->live)
+        if (!p->live && note)
                 (void) fprintf(stderr, "%s\n", note);
+        else if (!p->live && p->note)
+                (void) fprintf(stderr, "ccpd is back.\n");
+        p->note = note;
 }

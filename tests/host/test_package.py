@@ -64,6 +64,14 @@ def test_install_starts_the_services(installed):
         assert installed.sh(f'systemctl is-active {unit}') == 'active'
         assert installed.sh(f'systemctl is-enabled {unit}') == 'enabled'
     assert installed.sh('systemctl is-system-running') == 'running'
+    for unit in ('ccpd.service', 'ccp-watch.service'):
+        assert installed.sh(f'systemctl show --property=NRestarts --value {unit}') == '0'
+
+
+def test_an_instance_can_be_created_right_after_the_installation(installed):
+    installed.ccpctl('create', 'first', '--blueprint', 'hello', '--domain', 'first.example')
+    assert installed.json('show', 'first')['state'] == 'running'
+    installed.ccpctl('delete', 'first', '--yes')
 
 
 def test_install_makes_the_user_without_a_shell(installed):
