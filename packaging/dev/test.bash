@@ -10,17 +10,18 @@ run_tests() {
         case $1 in
         -k) expression=${2:?-k needs an expression} && shift ;;
         -k*) expression=${1#-k} ;;
-        unit | bus | host | lint) suites+=("$1") ;;
-        *) usage "test knows the suites unit, bus, host and lint, not '$1'" ;;
+        unit | bus | fuzz | host | lint) suites+=("$1") ;;
+        *) usage "test knows the suites unit, bus, fuzz, host and lint, not '$1'" ;;
         esac
         shift
     done
-    [[ ${#suites[@]} -gt 0 ]] || suites=(unit bus host lint)
+    [[ ${#suites[@]} -gt 0 ]] || suites=(unit bus fuzz host lint)
     need_for_hosts
     need python3 python3 pytest-3 python3-pytest
     TALLY=$(mktemp -d)
     # shellcheck disable=SC2064 # expanded now
     trap "rm -rf '$TALLY'" EXIT
+    trap 'exit 130' INT
 
     local suite began
     for suite in "${suites[@]}"; do
@@ -56,6 +57,19 @@ test_unit() {
 
 test_bus() {
     meson_suite bus "$1"
+}
+
+# The fuzzers run over their corpus; ./dev fuzz searches for more.
+test_fuzz() {
+    meson_suite fuzz "$1"
+    [[ -n $1 ]] || attempt fuzz "every test belongs to one of the suites that are run" no_other_suite
+}
+
+no_other_suite() {
+    in_build_root meson introspect --tests /build/asan | python3 -c '
+import json, sys
+others = [test["name"] for test in json.load(sys.stdin) if not {suite.split(":")[-1] for suite in test["suite"]} & {"unit", "bus", "fuzz"}]
+sys.exit("tests of no suite that ./dev test runs: " + ", ".join(others) if others else 0)'
 }
 
 compile_quietly() {
