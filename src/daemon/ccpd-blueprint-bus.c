@@ -49,6 +49,10 @@ static int append_parameter(sd_bus_message *reply, const BlueprintParameter *p) 
                         (int) p->secret);
         if (r < 0)
                 return r;
+        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "minimum", "x", p->minimum, "maximum", "x", p->maximum,
+                        "max_length", "t", p->max_length, "multiline", "b", (int) p->multiline);
+        if (r < 0)
+                return r;
         r = bus_append_entry_strv(reply, "values", p->values);
         if (r < 0)
                 return r;

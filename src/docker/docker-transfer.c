@@ -109,8 +109,8 @@ int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, c
                 (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
         }
         (void) curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-        /* On a kept connection libcurl would by itself repeat a request that the Engine's end has cut off: that
-         * hides a gap in the events, and starts by its socket an Engine that was just stopped. */
+        /* On a kept connection libcurl would by itself repeat a request that the Engine's end has cut off:
+         * that hides a gap in the events, and starts by its socket an Engine that was just stopped. */
         (void) curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
         (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
         (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->message);
@@ -184,13 +184,13 @@ static int transfer_failed(DockerTransfer *t, CURLcode code, Error *reterr) {
 
 /* The Engine says why it refused as {"message": "…"}. */
 static int transfer_refused(DockerTransfer *t, long status, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         _cleanup_free_ char *text = NULL;
         const char *message;
         int r;
 
         json = json_loadb(strempty(t->body.data), t->body.size, 0, NULL);
-        message = json_string_value(json_object_get(json, "message"));
+        message = json_object_get_string(json, "message");
         if (message && text_make_printable(message, strnlen(message, MESSAGE_MAX), &text) < 0)
                 return -ENOMEM;
 

@@ -42,46 +42,25 @@ static int prepare(Job *j, Error *reterr) {
 }
 
 static int run_application(Job *j, Error *reterr) {
-        _cleanup_json_ json_t *images = NULL;
         RevisionRecord record = { .number = j->revision, .state = REVISION_RENDERED };
-        unsigned n_unwell = 0;
+        _cleanup_json_ json_t *images = NULL;
         int r;
 
-        job_set_range(j, 0, 0.6);
-        r = job_engine_run_stage(j, SERVICE_STAGE_APPLICATION, &n_unwell, reterr);
+        r = job_engine_run_application(j, reterr);
         if (r < 0)
                 return r;
 
-        job_set_range(j, 0.6, 0.95);
-        r = job_engine_run_stage(j, SERVICE_STAGE_REST, &n_unwell, reterr);
-        if (r < 0)
-                return r;
-
-        job_set_range(j, 0.95, 1);
-        job_tell(j, 0, "Checking what runs");
+        job_tell(j, 1, "Checking what runs");
         r = job_engine_verify(j, &images, reterr);
         if (r < 0)
                 return r;
 
         record.images = images;
         r = revision_put(j->db, job_instance(j)->id, &record, reterr);
-        if (r >= 0)
-                r = revision_activate(j->db, job_instance(j)->id, j->revision, reterr);
         if (r < 0)
                 return r;
 
-        return job_note_unwell(j, n_unwell, reterr);
-}
-
-static int run_infrastructure(Job *j, Error *reterr) {
-        unsigned n_unwell = 0;
-        int r;
-
-        r = job_engine_run_stage(j, SERVICE_STAGE_INFRASTRUCTURE, &n_unwell, reterr);
-        if (r != 0)
-                return r;
-
-        return job_note_unwell(j, n_unwell, reterr);
+        return revision_activate(j->db, job_instance(j)->id, j->revision, reterr);
 }
 
 static const StepOps steps[] = {
@@ -94,7 +73,7 @@ static const StepOps steps[] = {
         /* Others may use what was fetched. */
         { "pull", job_engine_pull, NULL, STEP_ENGINE },
         { "build", job_engine_build, "remove-images", STEP_ENGINE },
-        { "infrastructure", run_infrastructure, "remove-containers", STEP_ENGINE },
+        { "infrastructure", job_engine_run_infrastructure, "remove-containers", STEP_ENGINE },
         { "application", run_application, "remove-containers", STEP_ENGINE },
 };
 

@@ -11,14 +11,20 @@
 #include "job-render.h"
 #include "log.h"
 #include "parameters.h"
+#include "process.h"
 #include "string-util.h"
 #include "template.h"
 
 #define WAIT_DELAY_USEC USEC_PER_SEC
+#define STOP_DELAY_USEC (100 * USEC_PER_MSEC)
+#define STOP_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define SYSTEMCTL_TIMEOUT_USEC (5 * USEC_PER_SEC)
 /* Of a service that the blueprint does not describe. */
 #define SERVICE_TIMEOUT_USEC (120 * USEC_PER_SEC)
 /* Of a step, the part that making the containers takes; the rest is waiting for their health. */
 #define UP_FRACTION 0.4
+/* Of the last step, the part of the application's stage; the rest is that of the rest. */
+#define APPLICATION_FRACTION 0.6
 
 int job_engine_open(Job *j, Error *reterr) {
         const DockerOptions options = { .poll = job_poll, .userdata = j };
@@ -66,8 +72,12 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
                 int r;
 
                 r = docker_ping(j->docker, &error);
-                if (r >= 0)
+                if (r >= 0 && !job_engine_is_stopping(j))
                         return 0;
+                if (r >= 0)
+                        r = error_setf(&error, CCP_ERROR_ENGINE_UNAVAILABLE,
+                                        "The Docker Engine is being stopped. Check that docker.service "
+                                        "runs.");
                 if (r == -ECANCELED ||
                                 (patience != USEC_INFINITY && now(CLOCK_MONOTONIC) - begin >= patience)) {
                         error_move(reterr, &error);
@@ -79,6 +89,28 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
                 if (r < 0)
                         return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
         }
+}
+
+int job_engine_is_stopping(Job *j) {
+        static char *const argv[] = { (char *) "systemctl", (char *) "show",
+                (char *) "--property=ActiveState", (char *) "--value", (char *) "docker.service", NULL };
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_error_ Error error = {};
+        int r;
+
+        if (docker_ping(j->docker, &error) < 0)
+                return streq_ptr(error.name, CCP_ERROR_ENGINE_UNAVAILABLE);
+
+        r = process_run(argv,
+                        &(ProcessOptions){
+                                        .stdin_fd = -EBADF,
+                                        .timeout = SYSTEMCTL_TIMEOUT_USEC,
+                                        .poll = job_poll,
+                                        .userdata = j,
+                        },
+                        &result);
+        /* Where nobody can tell, it runs. */
+        return r >= 0 && streq(strempty(result.out.data), "deactivating\n");
 }
 
 const json_t *job_engine_find_service(const Job *j, const char *service) {
@@ -304,7 +336,9 @@ static int stage_wait(Job *j, const Stage *s, unsigned *n_unwell, Error *reterr)
         return 0;
 }
 
-int job_engine_run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *reterr) {
+/* Makes and starts the services of a stage, and waits until they are healthy. 1 if it has none. *n_unwell grows
+ * by the optional ones that are not well. */
+static int run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *reterr) {
         double from = j->progress_base, scale = j->progress_scale;
         _cleanup_stage_ Stage s = {};
         int r;
@@ -324,6 +358,104 @@ int job_engine_run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *
 
         job_set_range(j, from + scale * UP_FRACTION, from + scale);
         return stage_wait(j, &s, n_unwell, reterr);
+}
+
+/* True if each container of the stage is in the state that its kind asks for; cheap, and no wait. */
+static int stage_is_up(Job *j, const Stage *s, const char **ret_missing, Error *reterr) {
+        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
+        _cleanup_docker_objects_ DockerObjects containers = {};
+        int r;
+
+        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(service, s->services, s->n) {
+                bool up = service->kind == SERVICE_KIND_OPTIONAL;
+
+                FOREACH_ARRAY(o, containers.items, containers.n)
+                        if (!o->oneoff && streq_ptr(o->service, service->name))
+                                up = up ||
+                                                (service->kind == SERVICE_KIND_ONESHOT
+                                                                                ? o->state == CONTAINER_EXITED &&
+                                                                                                o->exit_code == 0
+                                                                                : o->state == CONTAINER_RUNNING &&
+                                                                                                o->health != CONTAINER_HEALTH_UNHEALTHY);
+                if (!up) {
+                        *ret_missing = service->name;
+                        return 0;
+                }
+        }
+
+        return 1;
+}
+
+/* The same only if something of a stage that was healthy runs no more. */
+static int keep_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *reterr) {
+        _cleanup_stage_ Stage s = {};
+        const char *missing;
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r >= 0)
+                r = stage_new(j, stage, NULL, &s, reterr);
+        if (r >= 0)
+                r = stage_is_up(j, &s, &missing, reterr);
+        if (r != 0)
+                return r;
+
+        log_info("The service '%s' does not run any more; starting its stage again.", missing);
+        return run_stage(j, stage, n_unwell, reterr);
+}
+
+static int check_up(Job *j, Error *reterr) {
+        _cleanup_stage_ Stage s = {};
+        const char *missing;
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r >= 0)
+                r = stage_new(j, _SERVICE_STAGE_INVALID, NULL, &s, reterr);
+        if (r >= 0)
+                r = stage_is_up(j, &s, &missing, reterr);
+        if (r != 0)
+                return r;
+
+        return error_setf(reterr, CCP_ERROR_UNHEALTHY,
+                        "The service '%s' was healthy, but does not run any more.", missing);
+}
+
+int job_engine_run_infrastructure(Job *j, Error *reterr) {
+        unsigned n_unwell = 0;
+        int r;
+
+        r = run_stage(j, SERVICE_STAGE_INFRASTRUCTURE, &n_unwell, reterr);
+        if (r != 0)
+                return r;
+
+        return job_note_unwell(j, n_unwell, reterr);
+}
+
+int job_engine_run_application(Job *j, Error *reterr) {
+        unsigned n_unwell = 0;
+        int r;
+
+        job_set_range(j, 0, APPLICATION_FRACTION);
+        /* Where this is done once more, because the engine was away, all containers ended with it. */
+        r = keep_stage(j, SERVICE_STAGE_INFRASTRUCTURE, &n_unwell, reterr);
+        if (r >= 0)
+                r = run_stage(j, SERVICE_STAGE_APPLICATION, &n_unwell, reterr);
+        if (r < 0)
+                return r;
+
+        job_set_range(j, APPLICATION_FRACTION, 1);
+        r = run_stage(j, SERVICE_STAGE_REST, &n_unwell, reterr);
+        if (r >= 0)
+                r = check_up(j, reterr);
+        if (r < 0)
+                return r;
+
+        return job_note_unwell(j, n_unwell, reterr);
 }
 
 int job_engine_wait_healthy(Job *j, char *const *services, unsigned *n_unwell, Error *reterr) {
@@ -440,9 +572,27 @@ static int list_existing(Job *j, char ***ret, Error *reterr) {
         return 0;
 }
 
-int job_engine_stop(Job *j, Error *reterr) {
+/* 0 if no container runs, 1 if the one named in *ret does. */
+static int find_running(Job *j, char **ret, Error *reterr) {
         const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
         _cleanup_docker_objects_ DockerObjects containers = {};
+        int r;
+
+        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(o, containers.items, containers.n)
+                if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING, CONTAINER_PAUSED)) {
+                        *ret = TAKE_PTR(o->name);
+                        return 1;
+                }
+
+        return 0;
+}
+
+int job_engine_stop(Job *j, Error *reterr) {
+        usec_t begin;
         EngineContext c;
         int r;
 
@@ -452,19 +602,25 @@ int job_engine_stop(Job *j, Error *reterr) {
 
         c = job_engine_context(j);
         r = j->engine->stop(&c, NULL, reterr);
-        if (r >= 0)
-                r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
         if (r < 0)
                 return r;
 
-        /* Success is what is seen, not what stop said. */
-        FOREACH_ARRAY(o, containers.items, containers.n)
-                if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING, CONTAINER_PAUSED))
-                        return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
-                                        "The container %s still runs after it was stopped.",
-                                        strempty(o->name));
+        /* Success is what is seen, not what stop said. The Engine's list lags a little behind. */
+        begin = now(CLOCK_MONOTONIC);
+        for (;;) {
+                _cleanup_free_ char *name = NULL;
 
-        return 0;
+                r = find_running(j, &name, reterr);
+                if (r <= 0)
+                        return r;
+                if (now(CLOCK_MONOTONIC) - begin > STOP_PATIENCE_USEC)
+                        return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                        "The container %s still runs after it was stopped.", strempty(name));
+
+                r = job_sleep(j, STOP_DELAY_USEC);
+                if (r < 0)
+                        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+        }
 }
 
 int job_engine_start_existing(Job *j, Error *reterr) {

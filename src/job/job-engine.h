@@ -10,6 +10,9 @@ int job_engine_open(Job *j, Error *reterr);
 /* Waits until the engine answers, and tells so; EngineUnavailable after 'patience' (USEC_INFINITY: never). */
 int job_engine_wait(Job *j, usec_t patience, Error *reterr);
 
+/* True if the engine is away, or PID 1 is about to stop it: then it ends containers before it goes. */
+int job_engine_is_stopping(Job *j);
+
 /* What the engine's functions work on; borrows from the job. */
 EngineContext job_engine_context(Job *j);
 
@@ -24,11 +27,13 @@ int job_engine_pull(Job *j, Error *reterr);
 /* 1: nothing is built. */
 int job_engine_build(Job *j, Error *reterr);
 
-/* Makes and starts the services of a stage, and waits until they are healthy. 1 if it has none. n_unwell
- * grows by the optional ones that are not well. */
-int job_engine_run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *reterr);
 /* Waits until these services are healthy; all where it is NULL. */
 int job_engine_wait_healthy(Job *j, char *const *services, unsigned *n_unwell, Error *reterr);
+
+/* The two steps that create and start have in common: the first stage; and the two others, after which
+ * everything of all stages must still run. The first gives 1 if it has no services. */
+int job_engine_run_infrastructure(Job *j, Error *reterr);
+int job_engine_run_application(Job *j, Error *reterr);
 
 /* Looks at the containers that run: each has the environment of j->config and the label of the revision. The
  * result is an object from service to {image, digest}. */

@@ -6,37 +6,10 @@
 #include "job-engine.h"
 #include "job-render.h"
 
-static int run_infrastructure(Job *j, Error *reterr) {
-        unsigned n_unwell = 0;
-        int r;
-
-        r = job_engine_run_stage(j, SERVICE_STAGE_INFRASTRUCTURE, &n_unwell, reterr);
-        if (r != 0)
-                return r;
-
-        return job_note_unwell(j, n_unwell, reterr);
-}
-
-static int run_application(Job *j, Error *reterr) {
-        unsigned n_unwell = 0;
-        int r;
-
-        job_set_range(j, 0, 0.6);
-        r = job_engine_run_stage(j, SERVICE_STAGE_APPLICATION, &n_unwell, reterr);
-        if (r < 0)
-                return r;
-
-        job_set_range(j, 0.6, 1);
-        r = job_engine_run_stage(j, SERVICE_STAGE_REST, &n_unwell, reterr);
-        if (r < 0)
-                return r;
-
-        return job_note_unwell(j, n_unwell, reterr);
-}
-
 static const StepOps steps[] = {
-        { "infrastructure", run_infrastructure, "stop-containers", STEP_ENGINE | STEP_UNDO_IF_STOPPED },
-        { "application", run_application, "stop-containers", STEP_ENGINE | STEP_UNDO_IF_STOPPED },
+        { "infrastructure", job_engine_run_infrastructure, "stop-containers",
+                        STEP_ENGINE | STEP_UNDO_IF_STOPPED },
+        { "application", job_engine_run_application, "stop-containers", STEP_ENGINE | STEP_UNDO_IF_STOPPED },
 };
 
 const JobOps job_start_ops = {

@@ -107,7 +107,7 @@ static int request_start(
 
 /* What the list that just came from the Engine says; on failure the error is ready to be logged. */
 static int request_read_list(Request *q, CURLcode code, DockerObjects *ret, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         int r;
 
         r = docker_transfer_finish(&q->transfer, code, &json, reterr);
@@ -226,8 +226,8 @@ static void clear_early(WatchEngine *e) {
         e->n_early = e->n_early_allocated = 0;
 }
 
-/* The events that came meanwhile go on top of the list, the old ones among them too: they end in the state that
- * holds now. */
+/* The events that came meanwhile go on top of the list, the old ones among them too: they end in the state
+ * that holds now. */
 static int take_list(WatchEngine *e, const DockerObjects *list) {
         int r;
 
@@ -349,8 +349,9 @@ void watch_engine_start(WatchEngine *e) {
                 engine_lost(e, "Out of memory.");
 }
 
-/* Under systemd, the socket stays when the Engine is stopped, and to connect to it would start the Engine again
- * behind the back of whoever stopped it. An Engine that kept a pid file and has none now is stopped. */
+/* Under systemd, the socket stays when the Engine is stopped, and to connect to it would start the Engine
+ * again behind the back of whoever stopped it. An Engine that kept a pid file and has none now is
+ * stopped. */
 static bool engine_is_stopped(const WatchEngine *e) {
         return e->has_pid_file && access(e->pid_file, F_OK) < 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The connection to the Engine: a ping, one list of all containers, then the stream of events, all on the event
- * loop. When it breaks off, it is made again. */
+/* The connection to the Engine: a ping, one list of all containers, then the stream of events, all on the
+ * event loop. When it breaks off, it is made again. */
 
 #include "watch-notify.h"
 

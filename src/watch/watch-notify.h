@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Tells ccpd what the table knows. Nothing is lost: while ccpd's queue is full we wait for room, and after its
- * socket was away it gets the whole list again. */
+/* Tells ccpd what the table knows. Nothing is lost: while ccpd's queue is full we wait for room, and after
+ * its socket was away it gets the whole list again. */
 
 #include <systemd/sd-event.h>
 

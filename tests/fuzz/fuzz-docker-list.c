@@ -6,7 +6,7 @@
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        json_auto_t *json = json_loadb((const char *) data, size, 0, NULL);
+        _cleanup_json_ json_t *json = json_loadb((const char *) data, size, 0, NULL);
 
         if (!json)
                 return 0;

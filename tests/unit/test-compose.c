@@ -279,7 +279,7 @@ START_TEST(missing_files_are_said_before_compose_runs) {
 END_TEST
 
 START_TEST(the_configuration_is_read_with_and_without_the_override) {
-        json_auto_t *a = NULL, *b = NULL;
+        _cleanup_json_ json_t *a = NULL, *b = NULL;
         _cleanup_free_ char *calls = NULL;
         _cleanup_fixture_ Fixture f = {};
 

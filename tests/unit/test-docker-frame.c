@@ -6,8 +6,8 @@
 #include "string-util.h"
 #include "test.h"
 
-#define FRAMES "\1\0\0\0\0\0\0\3out\2\0\0\0\0\0\0\4err\n\1\0\0\0\0\0\0\0\3\0\0\0\0\0\0\1!"
-#define FRAMES_SIZE STRLEN(FRAMES)
+static const char frames[] = "\1\0\0\0\0\0\0\3out\2\0\0\0\0\0\0\4err\n\1\0\0\0\0\0\0\0\3\0\0\0\0\0\0\1!";
+#define FRAMES_SIZE (sizeof(frames) - 1)
 
 static int collect(DockerStream stream, const char *data, size_t size, void *userdata) {
         StringBuilder *b = userdata;
@@ -21,7 +21,7 @@ START_TEST(frames_are_told_apart) {
         _cleanup_string_builder_ StringBuilder b = {};
         FrameParser p = {};
 
-        ASSERT_OK(frame_parser_feed(&p, FRAMES, FRAMES_SIZE, collect, &b));
+        ASSERT_OK(frame_parser_feed(&p, frames, FRAMES_SIZE, collect, &b));
         ck_assert_str_eq(b.data, "1out2err\n3!");
         ck_assert(frame_parser_is_idle(&p));
 }
@@ -33,7 +33,7 @@ START_TEST(frames_may_be_cut_anywhere) {
                 FrameParser p = {};
 
                 for (size_t i = 0; i < FRAMES_SIZE; i += cut)
-                        ASSERT_OK(frame_parser_feed(&p, FRAMES + i, MIN(cut, FRAMES_SIZE - i), collect, &b));
+                        ASSERT_OK(frame_parser_feed(&p, frames + i, MIN(cut, FRAMES_SIZE - i), collect, &b));
                 ck_assert_ptr_nonnull(strchr(b.data, '!'));
                 ck_assert(frame_parser_is_idle(&p));
         }

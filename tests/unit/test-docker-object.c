@@ -72,9 +72,9 @@ START_TEST(the_status_of_a_list_tells_health_exit_code_and_time) {
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
                 _cleanup_docker_objects_ DockerObjects l = {};
-                json_auto_t *json = json_pack("[{s:s, s:[s], s:s, s:s, s:I, s:{s:s}}]", "Id", "c1", "Names",
-                                "/ccp-demo-web-1", "State", i->state, "Status", i->status, "Created",
-                                (json_int_t) 1699900000, "Labels", "ccp.id", "u1");
+                _cleanup_json_ json_t *json = json_pack("[{s:s, s:[s], s:s, s:s, s:I, s:{s:s}}]", "Id", "c1",
+                                "Names", "/ccp-demo-web-1", "State", i->state, "Status", i->status,
+                                "Created", (json_int_t) 1699900000, "Labels", "ccp.id", "u1");
 
                 ASSERT_OK(docker_objects_from_json(DOCKER_CONTAINER, json, NOW, &l));
                 ck_assert_uint_eq(l.n, 1);
@@ -89,7 +89,7 @@ END_TEST
 
 START_TEST(an_inspect_tells_more) {
         _cleanup_docker_object_ DockerObject o = {};
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
 
         load("{\"Id\":\"c1\",\"Name\":\"/x\",\"Created\":\"2023-11-14T22:13:20Z\",\"RestartCount\":4,"
              "\"State\":{\"Status\":\"exited\",\"ExitCode\":3,\"OOMKilled\":true,"
@@ -130,7 +130,7 @@ START_TEST(an_anonymous_volume_has_a_random_name_and_no_label) {
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
                 _cleanup_docker_object_ DockerObject o = {};
-                json_auto_t *json = NULL;
+                _cleanup_json_ json_t *json = NULL;
 
                 load(i->json, &json);
                 ASSERT_OK(docker_object_from_inspect(DOCKER_VOLUME, json, &o));
@@ -141,7 +141,7 @@ END_TEST
 
 START_TEST(mounts_show_anonymous_volumes) {
         _cleanup_docker_objects_ DockerObjects l = {};
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
 
         load("[{\"Id\":\"c1\",\"Names\":[\"/"
              "x\"],\"State\":\"running\",\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/x\"},"
@@ -170,7 +170,7 @@ START_TEST(nonsense_is_refused) {
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
                 DockerObjects l = {};
-                json_auto_t *json = NULL;
+                _cleanup_json_ json_t *json = NULL;
 
                 load(i->json, &json);
                 ASSERT_ERROR(docker_objects_from_json(i->kind, json, NOW, &l), EBADMSG);
@@ -180,7 +180,7 @@ END_TEST
 
 START_TEST(no_volumes_may_be_null) {
         DockerObjects l = {};
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
 
         load("{\"Volumes\":null,\"Warnings\":null}", &json);
         ASSERT_OK(docker_objects_from_json(DOCKER_VOLUME, json, NOW, &l));

@@ -443,6 +443,7 @@ class Blueprints(BusTest):
         self.blueprint = os.path.join(self.folder.name, "demo")
         os.mkdir(self.blueprint)
         self.write("blueprint.yaml", "name: demo\ntitle: Demo\nversion: '1'\n"
+                   "parameters:\n  tag: { type: string, default: latest }\n"
                    "files:\n  - { template: docker-compose.yml.hbs, target: docker-compose.yml, format: yaml }\n"
                    "  - { template: env.hbs, target: .env, format: dotenv }\n"
                    "services:\n  app: { kind: service }\n")
