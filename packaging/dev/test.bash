@@ -91,7 +91,7 @@ meson_suite() {
         mapfile -t names < <(meson_tests "$suite" | grep -E -- "$expression")
         [[ ${#names[@]} -gt 0 ]] || { touch "$TALLY/$suite.none" && return 0; }
     fi
-    in_build_root env ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1:strict_string_checks=1 \
+    in_build_root env ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1 \
         UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1 \
         meson test -C /build/asan --no-rebuild --suite "$suite" --print-errorlogs "${names[@]}" >&2 || true
     results=$log/testlog.json
