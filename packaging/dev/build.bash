@@ -35,7 +35,7 @@ configure() {
     gcc) ;;
     asan) options=('-Db_sanitize=address,undefined') ;;
     clang) compiler=clang ;;
-    fuzz) compiler=clang options=(-Dfuzz=true '-Db_sanitize=address,undefined' -Db_lundef=false) ;;
+    fuzz) compiler=clang options=(-Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link '-Db_sanitize=address,undefined' -Db_lundef=false) ;;
     esac
     # shellcheck disable=SC2016 # the shell in the root expands it
     in_build_root sh -euc '
@@ -185,7 +185,7 @@ lint() {
 fuzz() {
     local seconds=${1:-30}
     compile fuzz || die "the fuzzers do not compile" "The compiler's messages above say where."
-    # Each fuzzer starts from its corpus; what it finds stays in /build/fuzz/findings.
+    # Each fuzzer starts from the corpus in the checkout and what it learned before; what it finds stays in /build/fuzz/findings.
     # shellcheck disable=SC2016 # the shell in the root expands it
     in_build_root sh -euc '
         failed=0 ran=0
@@ -193,10 +193,12 @@ fuzz() {
             [ -x "$program" ] && [ -f "$program" ] || continue
             name=$(basename "$program") ran=$((ran + 1))
             mkdir -p "/build/fuzz/findings/$name" "/build/fuzz/corpus/$name"
-            seeds=; [ ! -d "/src/tests/fuzz/corpus/${name#fuzz-}" ] || seeds=/src/tests/fuzz/corpus/${name#fuzz-}
+            seeds=/src/tests/fuzz/${name#fuzz-}
+            [ -d "$seeds" ] || seeds=
             echo "$name for $0 s"
             "$program" -max_total_time="$0" -timeout=10 -artifact_prefix="/build/fuzz/findings/$name/" \
-                "/build/fuzz/corpus/$name" $seeds 2>&1 | tail -n 3 || failed=1
+                "/build/fuzz/corpus/$name" $seeds >"/build/fuzz/$name.log" 2>&1 || failed=1
+            tail -n 2 "/build/fuzz/$name.log"
         done
         [ "$ran" -gt 0 ] || { echo "there are no fuzzers" >&2; exit 1; }
         exit "$failed"' "$seconds" || die "a fuzzer found something" "The inputs are in $(build_space)/fuzz/findings."
