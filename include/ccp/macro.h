@@ -19,17 +19,24 @@
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
 #define STRLEN(x) (sizeof("" x "") - 1U)
 
-#define MAX(a, b) \
- ({               \
-__auto_type _a = (a);  \
-__auto_type _b = (b);  \
-_a > _b ? _a : _b;     \
+/* Names that nested uses of a macro don't share. */
+#define CONCATENATE_REAL(a, b) a##b
+#define CONCATENATE(a, b) CONCATENATE_REAL(a, b)
+#define UNIQUE(name, n) CONCATENATE(_unique_##name##_, n)
+
+#define MAX(a, b) MAX_REAL(__COUNTER__, (a), (b))
+#define MAX_REAL(n, x, y)                             \
+ ({                                                   \
+const __auto_type UNIQUE(a, n) = (x);                      \
+const __auto_type UNIQUE(b, n) = (y);                      \
+UNIQUE(a, n) > UNIQUE(b, n) ? UNIQUE(a, n) : UNIQUE(b, n); \
  })
-#define MIN(a, b) \
- ({               \
-__auto_type _a = (a);  \
-__auto_type _b = (b);  \
-_a < _b ? _a : _b;     \
+#define MIN(a, b) MIN_REAL(__COUNTER__, (a), (b))
+#define MIN_REAL(n, x, y)                             \
+ ({                                                   \
+const __auto_type UNIQUE(a, n) = (x);                      \
+const __auto_type UNIQUE(b, n) = (y);                      \
+UNIQUE(a, n) < UNIQUE(b, n) ? UNIQUE(a, n) : UNIQUE(b, n); \
  })
 
 /* Hands over the value of a variable that a cleanup handler guards, and disarms the handler. */

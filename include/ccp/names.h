@@ -15,7 +15,7 @@
 #define CCP_PATH_JOB CCP_BUS_PATH "/job"
 #define CCP_PATH_BLUEPRINT CCP_BUS_PATH "/blueprint"
 
-/* polkit actions; org.changemaker.ccp1.policy explains them */
+/* What a call is authorized for */
 #define CCP_ACTION_VIEW CCP_BUS_NAME ".view"
 #define CCP_ACTION_OPERATE CCP_BUS_NAME ".operate"
 #define CCP_ACTION_CREATE CCP_BUS_NAME ".create"

@@ -14,17 +14,18 @@ build_space() {
 }
 
 # in_build_root COMMAND…: the checkout is /src, its build folders are /build; there is no network. One run at a time, but for a
-# shell that somebody keeps open.
+# shell that somebody keeps open. Data for conformance tests that lies beside the checkout is beside it there too.
 in_build_root() {
-    local root space
+    local root space beside=()
+    [[ ! -d $TOP/../shared/conformance ]] || beside=(--bind "$TOP/../shared:/shared")
     root=$(root build) || return 1
     space=$(build_space) || return 1
     (
         exec 9>"$space/lock" 5>>"$root.use"
         flock -s 5
         [[ -n ${BUILD_UNLOCKED:-} ]] || flock -n 9 || { say "Another run builds this checkout, waiting for it …" && flock 9; }
-        exec "$TOP/packaging/dev/in-root" --bind "$TOP:/src" --bind "$space:/build" --bind "$CACHE/ccache:/ccache" --chdir /src \
-            "$root" env CCACHE_DIR=/ccache PYTHONDONTWRITEBYTECODE=1 "$@" 9>&-
+        exec "$TOP/packaging/dev/in-root" --bind "$TOP:/src" --bind "$space:/build" --bind "$CACHE/ccache:/ccache" \
+            "${beside[@]}" --chdir /src "$root" env CCACHE_DIR=/ccache PYTHONDONTWRITEBYTECODE=1 "$@" 9>&-
     )
 }
 
@@ -35,7 +36,7 @@ configure() {
     gcc) ;;
     asan) options=('-Db_sanitize=address,undefined') ;;
     clang) compiler=clang ;;
-    fuzz) compiler=clang options=(-Dfuzz=true '-Db_sanitize=address,undefined' -Db_lundef=false) ;;
+    fuzz) compiler=clang options=(-Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link '-Db_sanitize=address,undefined' -Db_lundef=false) ;;
     esac
     # shellcheck disable=SC2016 # the shell in the root expands it
     in_build_root sh -euc '
@@ -86,6 +87,7 @@ packages() {
         ) || die "the packages could not be built" "The log is $CACHE/debs/build.log."
         rm -f "$folder.lock"
     fi
+    touch "$folder"
     printf '%s\n' "$folder"
 }
 
@@ -96,7 +98,7 @@ make_packages() {
     grep -q "^ccpd ($(version)[)+~-]" "$TOP/packaging/debian/changelog" ||
         die "packaging/debian/changelog does not begin with version $(version) of meson.build" "Add an entry to it."
     say "Building the packages of ${source/-/ } …"
-    mkdir -p "$new/$source" "$new/out"
+    mkdir -p "$new/$source" "$new/out" "$CACHE/ccache"
     (cd "$TOP" && list_sources | tar --create --null --files-from=- --ignore-failed-read) |
         tar --extract --directory "$new/$source"
     mv -T "$new/$source/packaging/debian" "$new/$source/debian"
@@ -107,20 +109,8 @@ make_packages() {
             mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return 1
     mv -T "$new/out" "$folder"
     rm -rf "$new"
-    prune_old "$CACHE/debs" 12
+    prune "$CACHE/debs"
     say "The packages took $((SECONDS - began)) s."
-}
-
-# prune_old FOLDER COUNT: keeps the COUNT newest entries.
-prune_old() {
-    local old
-    find "$1" -mindepth 1 -maxdepth 1 -type d -name '*-*' -printf '%T@ %p\n' | sort -rn | cut -d' ' -f2- |
-        tail -n "+$(($2 + 1))" | while IFS= read -r old; do
-        (
-            exec 8>"$old.use"
-            flock -n 8 && rm -rf --one-file-system -- "$old" "$old.use"
-        ) || true
-    done
 }
 
 deb() {
@@ -196,7 +186,7 @@ lint() {
 fuzz() {
     local seconds=${1:-30}
     compile fuzz || die "the fuzzers do not compile" "The compiler's messages above say where."
-    # Each fuzzer starts from its corpus; what it finds stays in /build/fuzz/findings.
+    # Each fuzzer starts from the corpus in the checkout and what it learned before; what it finds stays in /build/fuzz/findings.
     # shellcheck disable=SC2016 # the shell in the root expands it
     in_build_root sh -euc '
         failed=0 ran=0
@@ -204,10 +194,12 @@ fuzz() {
             [ -x "$program" ] && [ -f "$program" ] || continue
             name=$(basename "$program") ran=$((ran + 1))
             mkdir -p "/build/fuzz/findings/$name" "/build/fuzz/corpus/$name"
-            seeds=; [ ! -d "/src/tests/fuzz/corpus/${name#fuzz-}" ] || seeds=/src/tests/fuzz/corpus/${name#fuzz-}
+            seeds=/src/tests/fuzz/${name#fuzz-}
+            [ -d "$seeds" ] || seeds=
             echo "$name for $0 s"
             "$program" -max_total_time="$0" -timeout=10 -artifact_prefix="/build/fuzz/findings/$name/" \
-                "/build/fuzz/corpus/$name" $seeds 2>&1 | tail -n 3 || failed=1
+                "/build/fuzz/corpus/$name" $seeds >"/build/fuzz/$name.log" 2>&1 || failed=1
+            tail -n 2 "/build/fuzz/$name.log"
         done
         [ "$ran" -gt 0 ] || { echo "there are no fuzzers" >&2; exit 1; }
         exit "$failed"' "$seconds" || die "a fuzzer found something" "The inputs are in $(build_space)/fuzz/findings."

@@ -16,7 +16,9 @@ demo() {
         die "the instance could not be created" "./dev host logs $DEMO_SERVER -u ccpd -u 'ccp-job@*' shows why."
     demo_step ccpctl status "$DEMO_INSTANCE" || die "ccpctl does not know the instance" "./dev host logs $DEMO_SERVER shows why."
 
-    port=$( (inside "$DEMO_SERVER" root ccpctl show "$DEMO_INSTANCE" --json=short) </dev/null | demo_port) ||
+    # shellcheck disable=SC2016 # the server's shell expands it
+    port=$( (inside "$DEMO_SERVER" root sh -c 'ccpctl show "$0" --json=short | jq -er ".ports | to_entries[0].value"' \
+        "$DEMO_INSTANCE") </dev/null) ||
         die "the instance has no port" "./dev host exec -n $DEMO_SERVER -- ccpctl show $DEMO_INSTANCE shows what it has."
     demo_step curl --fail --silent --show-error --retry 5 --retry-connrefused "http://127.0.0.1:$port/" ||
         die "the instance does not answer on port $port" "./dev host exec -n $DEMO_SERVER -- ccpctl logs $DEMO_INSTANCE shows its output."
@@ -33,12 +35,4 @@ END
 demo_step() {
     printf '\n# %s\n' "$*"
     (inside "$DEMO_SERVER" root "$@") </dev/null
-}
-
-# The first port in `ports`, an object from name to number.
-demo_port() {
-    python3 -c '
-import json, sys
-ports = json.load(sys.stdin)["ports"]
-print(next(iter(ports.values())))'
 }

@@ -110,7 +110,7 @@ await_boot() {
         sleep 0.1
     done
     say "The end of the console of '$name':"
-    tail -n 15 "$RUN/$name/console" >&2
+    tail -n 15 "$RUN/$name/console" 2>/dev/null >&2 || true
     if leader "$name" >/dev/null; then
         (inside "$name" root systemctl --no-pager --failed) >&2 </dev/null || true
         (inside "$name" root journalctl --no-pager -b -p warning -n 40) >&2 </dev/null || true
@@ -234,7 +234,7 @@ make_installed_layer() {
     say "Installing the packages on a fresh server (once per content) …"
     locked "install-$$" prepare_disk "install-$$" "$layer" \
         run_quietly "$CACHE/layers/install.log" install_debs "install-$$" "$debs" || return 1
-    prune_old "$CACHE/layers" 8
+    prune "$CACHE/layers"
     say "Installing took $((SECONDS - began)) s."
 }
 

@@ -38,6 +38,7 @@ image_files() {
             [[ -d $folder ]] || make_images "$set" "$folder"
         ) || die "the images of '$set' could not be made" "The log is $CACHE/images/$set.log."
     fi
+    touch "$folder"
     printf '%s\n' "$folder"
 }
 
@@ -53,8 +54,8 @@ make_images() {
             "$(root build)" ./build /out "$set" || return 1
     fi
     compgen -G "$new/*.tags" >/dev/null || { say "tests/images/build left no NAME.tags for '$set'." && return 1; }
-    rm -rf "$CACHE/images/$set"-*
     mv -T "$new" "$folder"
+    prune "$CACHE/images"
     say "The images of '$set' took $((SECONDS - began)) s."
 }
 
@@ -79,7 +80,7 @@ make_busybox_image() {
 # image_store SET: prints a folder /var/lib/docker with the set's images, made if need be.
 image_store() {
     local set=$1 files folder
-    image_sets | grep -Fxq -- "$set" ||
+    image_sets | grep -Fx -- "$set" >/dev/null ||
         die "there is no set of images '$set'" "There are: $(image_sets | xargs). tests/images/SET describes more."
     files=$(image_files "$set") || return 1
     folder=$(root server) || return 1
@@ -103,7 +104,7 @@ make_store() {
     say "Importing the images of '$set' (once per content) …"
     locked "images-$$" prepare_disk "images-$$" "$folder" import_images "images-$$" "$files" ${busybox:+"$busybox"} || return 1
     rm -rf "$folder/upper"
-    prune_old "$CACHE/stores" 8
+    prune "$CACHE/stores"
     say "Importing took $((SECONDS - began)) s."
 }
 

@@ -60,6 +60,7 @@ root() {
             [[ -d $path ]] || make_root "$kind" "$path"
         ) || die "the $kind root could not be made" "Its log is $CACHE/roots/$kind.log. Is there a network and free space in $CACHE?"
     fi
+    touch "$path"
     printf '%s\n' "$path"
 }
 
@@ -80,20 +81,8 @@ make_root() {
     fi
     run_quietly "$CACHE/roots/$kind.log" "make_$kind" "$new" || return 1
     mv -T "$new" "$path"
-    prune_roots "$kind" "$path"
+    prune "$CACHE/roots"
     say "The $kind root took $((SECONDS - began)) s."
-}
-
-# Older roots of a kind go, but for those that a booted server holds a lock on.
-prune_roots() {
-    local old
-    for old in "$CACHE/roots/$1"-*; do
-        [[ -d $old && $old != "$2" ]] || continue
-        (
-            exec 8>"$old.use"
-            flock -n 8 && rm -rf --one-file-system -- "$old" "$old.use"
-        ) || true
-    done
 }
 
 make_base() {

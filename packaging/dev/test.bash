@@ -10,17 +10,18 @@ run_tests() {
         case $1 in
         -k) expression=${2:?-k needs an expression} && shift ;;
         -k*) expression=${1#-k} ;;
-        unit | bus | host | lint) suites+=("$1") ;;
-        *) usage "test knows the suites unit, bus, host and lint, not '$1'" ;;
+        unit | bus | fuzz | host | lint) suites+=("$1") ;;
+        *) usage "test knows the suites unit, bus, fuzz, host and lint, not '$1'" ;;
         esac
         shift
     done
-    [[ ${#suites[@]} -gt 0 ]] || suites=(unit bus host lint)
+    [[ ${#suites[@]} -gt 0 ]] || suites=(unit bus fuzz host lint)
     need_for_hosts
     need python3 python3 pytest-3 python3-pytest
     TALLY=$(mktemp -d)
     # shellcheck disable=SC2064 # expanded now
     trap "rm -rf '$TALLY'" EXIT
+    trap 'exit 130' INT
 
     local suite began
     for suite in "${suites[@]}"; do
@@ -58,6 +59,19 @@ test_bus() {
     meson_suite bus "$1"
 }
 
+# The fuzzers run over their corpus; ./dev fuzz searches for more.
+test_fuzz() {
+    meson_suite fuzz "$1"
+    [[ -n $1 ]] || attempt fuzz "every test belongs to one of the suites that are run" no_other_suite
+}
+
+no_other_suite() {
+    in_build_root meson introspect --tests /build/asan | python3 -c '
+import json, sys
+others = [test["name"] for test in json.load(sys.stdin) if not {suite.split(":")[-1] for suite in test["suite"]} & {"unit", "bus", "fuzz"}]
+sys.exit("tests of no suite that ./dev test runs: " + ", ".join(others) if others else 0)'
+}
+
 compile_quietly() {
     configure "$1" && run_quietly "$(build_space)/$1.compile" in_build_root meson compile -C "/build/$1"
 }
@@ -66,13 +80,18 @@ compile_quietly() {
 meson_suite() {
     local suite=$1 expression=$2 names=() log results
     log=$(build_space)/asan/meson-logs
-    attempt "$suite" "compiles with gcc and sanitizers" compile_quietly asan
+    if (compile_quietly asan); then
+        record "$suite" "compiles with gcc and sanitizers" pass
+    else
+        record "$suite" "compiles with gcc and sanitizers, so that its tests could run" fail
+        return 1
+    fi
     rm -f "$log"/testlog*.json
     if [[ -n $expression ]]; then
         mapfile -t names < <(meson_tests "$suite" | grep -E -- "$expression")
         [[ ${#names[@]} -gt 0 ]] || { touch "$TALLY/$suite.none" && return 0; }
     fi
-    in_build_root env ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1:strict_string_checks=1 \
+    in_build_root env ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1 \
         UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1 \
         meson test -C /build/asan --no-rebuild --suite "$suite" --print-errorlogs "${names[@]}" >&2 || true
     results=$log/testlog.json

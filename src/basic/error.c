@@ -60,7 +60,7 @@ const char *error_name_intern(const char *name) {
         return CCP_ERROR_INTERNAL;
 }
 
-static void error_setv(Error *reterr, const char *name, const char *format, va_list ap) {
+_printf_(3, 0) static void error_setv(Error *reterr, const char *name, const char *format, va_list ap) {
         if (!reterr)
                 return;
 

@@ -103,11 +103,33 @@ bool string_is_safe(const char *s) {
         return utf8_is_valid(s, strlen(s));
 }
 
+/* realloc() would leave a copy of what may be a secret behind. */
+static bool string_builder_grow(StringBuilder *b, size_t need) {
+        size_t n = MAX(MAX(need, b->allocated * 2), (size_t) 64);
+        char *p;
+
+        if (need <= b->allocated)
+                return true;
+
+        p = malloc(n);
+        if (!p)
+                return false;
+
+        if (b->size > 0)
+                memcpy(p, b->data, b->size);
+        if (b->data)
+                explicit_bzero(b->data, b->allocated);
+        free(b->data);
+        b->data = p;
+        b->allocated = n;
+        return true;
+}
+
 void string_builder_append_n(StringBuilder *b, const char *s, size_t n) {
         if (b->failed)
                 return;
 
-        if (n > SIZE_MAX / 2 - b->size || !GREEDY_REALLOC(b->data, b->allocated, b->size + n + 1)) {
+        if (n > SIZE_MAX / 4 - b->size || !string_builder_grow(b, b->size + n + 1)) {
                 b->failed = true;
                 return;
         }

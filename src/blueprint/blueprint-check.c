@@ -241,12 +241,13 @@ static int check_files(Loader *l, const YamlNode *root, Blueprint *b) {
                 r = check_target(l, nth_node(root, "static", i), b, b->statics + i);
                 if (r < 0)
                         return r;
-                found = found || streq_ptr(b->statics[i].target, b->compose);
         }
 
+        /* A static file would be copied only after the policy was checked. */
         if (!found)
                 return loader_add(l, yaml_node_get(root, "compose") ?: root,
-                                "No file has the target %s, the compose file, with the format yaml.",
+                                "None of the files has the target %s, the compose file, with the format "
+                                "yaml.",
                                 b->compose);
 
         return 0;

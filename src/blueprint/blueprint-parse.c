@@ -429,7 +429,9 @@ static int collect_keys(const Section *section, const char *prefix, char ***keys
                 if (!path)
                         return -ENOMEM;
 
-                r = f->parse == parse_ports ? strv_extendf(keys, "%s.NAME", path) : strv_extend(keys, path);
+                r = strv_extend(keys, path);
+                if (r >= 0 && f->parse == parse_ports)
+                        r = strv_extendf(keys, "%s.NAME", path);
                 if (r < 0)
                         return r;
 

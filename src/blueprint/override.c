@@ -88,6 +88,15 @@ static double read_quantity(const json_t *value) {
         return *end ? 0 : number;
 }
 
+/* Compose wants a size as text. */
+static json_t *make_text(double value) {
+        return json_sprintf("%.0f", value);
+}
+
+static json_t *make_integer(double value) {
+        return json_integer((json_int_t) value);
+}
+
 /* Compose refuses a limit that is there both as a key of the service and below deploy.resources.limits with
  * another value. So ours goes where the service has limits already. */
 static int add_limits(json_t *target, const json_t *service, const ResourceLimits *limits) {
@@ -97,11 +106,11 @@ static int add_limits(json_t *target, const json_t *service, const ResourceLimit
         const struct {
                 const char *key, *deploy_key;
                 double limit;
-                bool real;
+                json_t *(*make)(double value);
         } rows[] = {
-                { "mem_limit", "memory", (double) limits->memory, false },
-                { "cpus", "cpus", (double) limits->cpus / 1000, true },
-                { "pids_limit", "pids", (double) limits->pids, false },
+                { "mem_limit", "memory", (double) limits->memory, make_text },
+                { "cpus", "cpus", (double) limits->cpus / 1000, json_real },
+                { "pids_limit", "pids", (double) limits->pids, make_integer },
         };
         _cleanup_json_ json_t *lower = NULL;
         int r;
@@ -118,8 +127,7 @@ static int add_limits(json_t *target, const json_t *service, const ResourceLimit
                 if (row->limit <= 0 || (own > 0 && own <= row->limit))
                         continue;
 
-                r = set_new(lower, deploy ? row->deploy_key : row->key,
-                                row->real ? json_real(row->limit) : json_integer((json_int_t) row->limit));
+                r = set_new(lower, deploy ? row->deploy_key : row->key, row->make(row->limit));
                 if (r < 0)
                         return r;
         }

@@ -283,7 +283,7 @@ int check_inside(PolicyCheck *c, PolicyRule rule, const char *path, const char *
 int check_file_path(PolicyCheck *c, const KeyRule *rule, const json_t *value) {
         int r;
 
-        if (is_empty(value))
+        if (json_is_null(value))
                 return 0;
         if (!json_is_string(value))
                 return report_type(c, "a path");

@@ -53,6 +53,19 @@ static int write_number(Writer *w, const json_t *value) {
         return write_scalar(w, number, (size_t) n, true);
 }
 
+/* True if the key may stand without quotes: no reader of YAML takes it for anything but text. */
+static bool key_is_plain(const char *s) {
+        static const char *const words[] = { "y", "n", "yes", "no", "on", "off", "true", "false", "null" };
+
+        FOREACH_ARRAY(word, words, ELEMENTSOF(words))
+                if (strcasecmp(*word, s) == 0)
+                        return false;
+
+        return ((s[0] >= 'a' && s[0] <= 'z') || (s[0] >= 'A' && s[0] <= 'Z')) &&
+                        s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] ==
+                        0;
+}
+
 static int write_value(Writer *w, const json_t *value);
 
 static int write_object(Writer *w, const json_t *value) {
@@ -67,7 +80,7 @@ static int write_object(Writer *w, const json_t *value) {
                 return r;
 
         json_object_foreach((json_t *) value, key, item) {
-                r = write_scalar(w, key, strlen(key), false);
+                r = write_scalar(w, key, strlen(key), key_is_plain(key));
                 if (r < 0)
                         return r;
 
@@ -163,6 +176,10 @@ int yaml_from_json(const json_t *value, const char *comment, char **ret) {
         r = emit(&w, yaml_stream_end_event_initialize(&event), &event);
         if (r < 0)
                 return r;
+
+        /* Versions of libyaml differ in whether they end the last line. */
+        if (w.text.size > 0 && w.text.data[w.text.size - 1] != '\n')
+                string_builder_append(&w.text, "\n");
 
         return string_builder_finish(&w.text, ret, NULL);
 }

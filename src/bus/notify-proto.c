@@ -287,25 +287,65 @@ int notify_socket_new(void) {
         return fd < 0 ? -errno : fd;
 }
 
-int notify_socket_send(int fd, const char *path, const NotifyMessage *m) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_free_ char *text = NULL;
-        size_t size, n;
-        int r;
+static int notify_address(const char *path, struct sockaddr_un *ret) {
+        size_t n;
 
         path = path ?: CCP_NOTIFY_SOCKET;
         n = strlen(path);
-        if (n >= sizeof(address.sun_path))
+        if (n >= sizeof(ret->sun_path))
                 return -ENAMETOOLONG;
-        memcpy(address.sun_path, path, n + 1);
+
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        memcpy(ret->sun_path, path, n + 1);
+        return 0;
+}
+
+/* address NULL: the socket is connected. */
+static int notify_send(int fd, const struct sockaddr_un *address, const NotifyMessage *m) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r;
 
         r = notify_message_format(m, &text, &size);
         if (r < 0)
                 return r;
 
-        if (sendto(fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *) &address,
-                            sizeof(address)) < 0)
+        if (sendto(fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *) address,
+                            address ? sizeof(*address) : 0) < 0)
                 return -errno;
 
         return 0;
+}
+
+int notify_socket_send(int fd, const char *path, const NotifyMessage *m) {
+        struct sockaddr_un address;
+        int r;
+
+        r = notify_address(path, &address);
+        if (r < 0)
+                return r;
+
+        return notify_send(fd, &address, m);
+}
+
+int notify_socket_new_connected(const char *path) {
+        _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un address;
+        int r;
+
+        r = notify_address(path, &address);
+        if (r < 0)
+                return r;
+
+        fd = notify_socket_new();
+        if (fd < 0)
+                return fd;
+        if (connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+
+        return TAKE_FD(fd);
+}
+
+int notify_socket_send_connected(int fd, const NotifyMessage *m) {
+        return notify_send(fd, NULL, m);
 }

@@ -56,3 +56,8 @@ int notify_socket_new(void);
 /* Sends, without ever waiting. path NULL: CCP_NOTIFY_SOCKET. -EAGAIN: its queue is full. -ENOENT and
  * -ECONNREFUSED: ccpd's socket is not there. */
 int notify_socket_send(int fd, const char *path, const NotifyMessage *m);
+
+/* For who must not lose a datagram: a connected socket becomes writable again when its queue has room.
+ * Errors as above; after -ECONNREFUSED it is of no more use. */
+int notify_socket_new_connected(const char *path);
+int notify_socket_send_connected(int fd, const NotifyMessage *m);

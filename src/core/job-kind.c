@@ -108,13 +108,14 @@ double job_kind_progress(JobKind kind, size_t step, double fraction) {
         double done = 0, all = 0;
         size_t n;
 
+        fraction = MAX(fraction, 0.0);
         steps = job_kind_steps(kind, &n);
         for (size_t i = 0; i < n; i++) {
                 all += steps[i].weight;
                 if (i < step)
                         done += steps[i].weight;
                 else if (i == step)
-                        done += steps[i].weight * MIN(MAX(fraction, 0.0), 1.0);
+                        done += steps[i].weight * MIN(fraction, 1.0);
         }
 
         return done / all;

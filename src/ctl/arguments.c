@@ -79,8 +79,8 @@ size_t edit_distance(const char *a, const char *b) {
                                 continue;
                         }
 
-                        d[i][j] = MIN(MIN(d[i - 1][j], d[i][j - 1]) + 1,
-                                        d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U));
+                        d[i][j] = MIN(d[i - 1][j], d[i][j - 1]) + 1;
+                        d[i][j] = MIN(d[i][j], d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U));
                         if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                                 d[i][j] = MIN(d[i][j], d[i - 2][j - 2] + 1);
                 }

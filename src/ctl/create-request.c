@@ -158,6 +158,22 @@ int create_request_plan(Ctl *c, const CreateRequest *q, json_t **ret_plan, Error
         return r < 0 ? ctl_bad_reply(reterr, r) : 0;
 }
 
+/* Titles of steps have blanks, so lists are told apart by commas here. */
+static char *plan_text(const json_t *v) {
+        _cleanup_strv_free_ char **l = NULL;
+        json_t *item;
+        size_t i;
+
+        if (!json_is_array(v))
+                return v ? json_to_text(v) : NULL;
+
+        json_array_foreach(v, i, item)
+                if (strv_extend(&l, strempty(json_string_value(item))) < 0)
+                        return NULL;
+
+        return strv_join(l, ", ");
+}
+
 void plan_print(const json_t *plan) {
         static const struct {
                 const char *label, *key;
@@ -170,8 +186,7 @@ void plan_print(const json_t *plan) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(fields); i++) {
-                const json_t *v = json_object_get(plan, fields[i].key);
-                _cleanup_free_ char *text = v ? json_to_text(v) : NULL;
+                _cleanup_free_ char *text = plan_text(json_object_get(plan, fields[i].key));
 
                 print_field(fields[i].label, text);
         }

@@ -10,27 +10,14 @@
 #include <unistd.h>
 
 #include "alloc-util.h"
-#include "blueprint.h"
 #include "ctl.h"
 #include "fd-util.h"
+#include "lint.h"
 #include "string-util.h"
 #include "strv.h"
 #include "template.h"
 
 #define CONTEXT_SIZE_MAX (1024U * 1024U)
-
-typedef struct Lint {
-        char *folder;
-        char **problems;
-        Blueprint *blueprint;
-} Lint;
-
-static void lint_done(Lint *l) {
-        free(l->folder);
-        strv_free(l->problems);
-        blueprint_free(l->blueprint);
-}
-#define _cleanup_lint_ _cleanup_(lint_done)
 
 static int read_text_file(const char *path, size_t max, char **ret, size_t *ret_size, Error *reterr) {
         _cleanup_close_ int fd = -EBADF;
@@ -58,6 +45,9 @@ static int find_folder(const char *argument, char **ret, Error *reterr) {
         if (strchr(argument, '/') || streq(argument, ".") ||
                         (stat(argument, &st) >= 0 && S_ISDIR(st.st_mode))) {
                 *ret = realpath(argument, NULL);
+                if (!*ret && errno == ENOENT)
+                        return error_setf(reterr, CCP_ERROR_NO_SUCH_BLUEPRINT, "There is no folder '%s'.",
+                                        argument);
                 return *ret ? 0
                             : error_set_errnof(reterr, errno, "Cannot find the folder '%s': %m.", argument);
         }
@@ -77,109 +67,56 @@ static int find_folder(const char *argument, char **ret, Error *reterr) {
                         "There is neither a folder nor an installed blueprint '%s'.", argument);
 }
 
-/* An error that is the blueprint's is one more problem; others end it. */
-static int take_problem(Lint *l, int r, Error *from, Error *reterr) {
-        if (IN_SET(r, -EBADMSG, -E2BIG, -EINVAL) && from->message)
-                return strv_extend(&l->problems, from->message);
+static int print_problems_json(Ctl *c, const char *folder, char *const *problems) {
+        _cleanup_json_ json_t *o = NULL, *list = NULL;
 
-        error_move(reterr, from);
-        return r;
-}
-
-static int lint_description(Lint *l, Error *reterr) {
-        _cleanup_blueprint_ Blueprint *b = NULL;
-        _cleanup_free_ char *path = NULL, *text = NULL;
-        _cleanup_error_ Error error = {};
-        size_t size;
-        int r;
-
-        path = strjoin(l->folder, "/" BLUEPRINT_FILE);
-        if (!path)
+        list = json_array();
+        if (!list)
                 return -ENOMEM;
-        r = read_text_file(path, BLUEPRINT_FILE_SIZE_MAX, &text, &size, reterr);
-        if (r < 0)
-                return r;
-
-        /* First all that is wrong with the description, then what its folder lacks. */
-        r = blueprint_parse(path, text, size, &b, &l->problems, &error);
-        if (r < 0)
-                return l->problems ? 0 : take_problem(l, r, &error, reterr);
-        if (l->problems)
-                return 0;
-
-        r = blueprint_load(l->folder, startswith(l->folder, CCP_TEMPLATES_LOCAL_DIR "/") != NULL,
-                        &l->blueprint, &error);
-        return r < 0 ? take_problem(l, r, &error, reterr) : 0;
-}
-
-static int lint_template(Lint *l, const BlueprintFile *file, Error *reterr) {
-        _cleanup_template_ Template *t = NULL;
-        _cleanup_error_ Error error = {};
-        _cleanup_free_ char *text = NULL;
-        TemplateOptions options = {
-                .format = template_format_from_string(file_format_to_string(file->format)),
-                .compose_interpolation = streq(file->target, l->blueprint->compose),
-        };
-        size_t size;
-        int r;
-
-        r = blueprint_read_text(l->blueprint, file->source, &text, &size, &error);
-        if (r >= 0)
-                r = template_parse(file->source, text, size, &options, &t, &error);
-
-        return r < 0 ? take_problem(l, r, &error, reterr) : 0;
-}
-
-static int print_lint(Ctl *c, const Lint *l) {
-        _cleanup_json_ json_t *o = NULL, *problems = NULL;
-        size_t n = strv_length(l->problems);
-        int r;
-
-        if (ctl_prints_json(c)) {
-                problems = json_array();
-                STRV_FOREACH(p, l->problems)
-                        if (json_array_append_new(problems, json_string(*p)) < 0)
-                                return -ENOMEM;
-                o = json_pack("{s:s, s:O}", "folder", l->folder, "problems", problems);
-                if (!o)
+        STRV_FOREACH(p, problems)
+                if (json_array_append_new(list, json_string(*p)) < 0)
                         return -ENOMEM;
-                r = ctl_print_json(c, o);
-                return r != EXIT_DONE ? r : n > 0 ? EXIT_FAILED : EXIT_DONE;
-        }
 
-        STRV_FOREACH(p, l->problems) {
+        o = json_pack("{s:s, s:O}", "folder", folder, "problems", list);
+        return o ? ctl_print_json(c, o) : -ENOMEM;
+}
+
+static int print_problems(Ctl *c, const Blueprint *b, char *const *problems) {
+        size_t n = strv_length(problems);
+
+        STRV_FOREACH(p, problems) {
                 _cleanup_free_ char *escaped = text_escape(*p);
 
                 (void) printf("%s\n", strempty(escaped));
         }
-        if (n > 0) {
-                ctl_say(c, "%zu problem%s.\n", n, n == 1 ? "" : "s");
-                return EXIT_FAILED;
-        }
 
-        ctl_say(c, "%s %s: no problems in %zu templates and %zu static files.\n", l->blueprint->name,
-                        l->blueprint->version, l->blueprint->n_files, l->blueprint->n_statics);
+        if (n > 0)
+                ctl_say(c, "%zu problem%s.\n", n, n == 1 ? "" : "s");
+        else
+                ctl_say(c, "%s %s: no problems in %zu template%s and %zu static file%s.\n", b->name,
+                                b->version, b->n_files, b->n_files == 1 ? "" : "s", b->n_statics,
+                                b->n_statics == 1 ? "" : "s");
         return EXIT_DONE;
 }
 
 int verb_blueprint_lint(Ctl *c, char **args, Error *reterr) {
-        _cleanup_lint_ Lint l = {};
+        _cleanup_strv_free_ char **problems = NULL;
+        _cleanup_blueprint_ Blueprint *b = NULL;
+        _cleanup_free_ char *folder = NULL;
         int r;
 
-        r = find_folder(args[0], &l.folder, reterr);
+        r = find_folder(args[0], &folder, reterr);
         if (r < 0)
                 return r;
-        r = lint_description(&l, reterr);
+        r = blueprint_lint(folder, &b, &problems, reterr);
         if (r < 0)
                 return r;
 
-        for (size_t i = 0; l.blueprint && i < l.blueprint->n_files; i++) {
-                r = lint_template(&l, l.blueprint->files + i, reterr);
-                if (r < 0)
-                        return r;
-        }
+        r = ctl_prints_json(c) ? print_problems_json(c, folder, problems) : print_problems(c, b, problems);
+        if (r < 0)
+                return r;
 
-        return print_lint(c, &l);
+        return problems ? EXIT_FAILED : EXIT_DONE;
 }
 
 /* "x/docker-compose.yml.hbs" gives "docker-compose.yml". */
@@ -207,7 +144,7 @@ static TemplateFormat format_from_name(const char *name) {
                 if (endswith(name, formats[i].suffix))
                         return formats[i].format;
 
-        return TEMPLATE_TEXT;
+        return streq(name, "env") ? TEMPLATE_DOTENV : TEMPLATE_TEXT;
 }
 
 static int make_options(Ctl *c, const char *path, TemplateOptions *ret, Error *reterr) {

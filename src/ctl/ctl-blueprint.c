@@ -26,7 +26,7 @@ int verb_blueprint_list(Ctl *c, _unused_ char **args, Error *reterr) {
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
 
-        return ctl_print_list(c, rows, blueprint_columns, ELEMENTSOF(blueprint_columns), "blueprints");
+        return ctl_print_list(c, rows, blueprint_columns, ELEMENTSOF(blueprint_columns), "blueprint");
 }
 
 static char *format_default(const json_t *row, _unused_ Color *ret_color) {

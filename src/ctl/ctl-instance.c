@@ -95,7 +95,7 @@ int verb_list(Ctl *c, char **args, Error *reterr) {
                         return r;
         }
 
-        return ctl_print_list(c, rows, list_columns, ELEMENTSOF(list_columns), "instances");
+        return ctl_print_list(c, rows, list_columns, ELEMENTSOF(list_columns), "instance");
 }
 
 int ctl_get_instance(Ctl *c, const char *slug, char **ret_path, json_t **ret, Error *reterr) {
@@ -174,13 +174,22 @@ static char *camel_case(const char *key) {
         return string_builder_finish(&b, &result, NULL) < 0 ? NULL : result;
 }
 
+static char *property_to_text(const char *key, const json_t *value) {
+        const char *message = json_get_text(value, "message");
+
+        if (endswith(key, "_at") && json_is_integer(value))
+                return strdup(FORMAT_TIMESTAMP((usec_t) json_integer_value(value)));
+        if (streq(key, "error"))
+                return strjoin(json_get_text(value, "name"), isempty(message) ? "" : ": ", message);
+
+        return json_to_text(value);
+}
+
 static int print_property(const Ctl *c, const char *key, const json_t *value) {
         _cleanup_free_ char *name = NULL, *text = NULL, *escaped = NULL;
 
         name = camel_case(key);
-        text = endswith(key, "_at") && json_is_integer(value)
-                        ? strdup(FORMAT_TIMESTAMP((usec_t) json_integer_value(value)))
-                        : json_to_text(value);
+        text = property_to_text(key, value);
         escaped = text ? text_escape(text) : NULL;
         if (!name || !escaped)
                 return -ENOMEM;

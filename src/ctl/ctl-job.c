@@ -77,7 +77,7 @@ int verb_job_list(Ctl *c, _unused_ char **args, Error *reterr) {
         if (r < 0)
                 return r;
 
-        r = ctl_print_list(c, rows, job_columns, ELEMENTSOF(job_columns), "jobs");
+        r = ctl_print_list(c, rows, job_columns, ELEMENTSOF(job_columns), "job");
         if (r < 0 || ctl_prints_json(c))
                 return r;
 

@@ -107,66 +107,62 @@ static int apply_known_shape(json_t **value, const char *interface, const char *
 
 static int read_value(sd_bus_message *m, unsigned depth, json_t **ret);
 
-static int read_basic(sd_bus_message *m, char type, json_t **ret) {
-        union {
-                const char *s;
-                uint8_t y;
-                int b;
-                int16_t n;
-                uint16_t q;
-                int32_t i;
-                uint32_t u;
-                int64_t x;
-                uint64_t t;
-                double d;
-        } v = {};
-        json_t *j;
-        int r;
+typedef union BasicValue {
+        const char *s;
+        uint8_t y;
+        int b;
+        int16_t n;
+        uint16_t q;
+        int32_t i;
+        uint32_t u;
+        int64_t x;
+        uint64_t t;
+        double d;
+} BasicValue;
 
-        if (type == SD_BUS_TYPE_UNIX_FD) {
-                r = sd_bus_message_skip(m, "h");
-                j = json_null();
-        } else {
-                r = sd_bus_message_read_basic(m, type, &v);
-                j = NULL;
-        }
-        if (r < 0)
-                return r;
-
+static json_t *json_from_basic(char type, const BasicValue *v) {
         switch (type) {
         case SD_BUS_TYPE_STRING:
         case SD_BUS_TYPE_OBJECT_PATH:
         case SD_BUS_TYPE_SIGNATURE:
-                j = json_string(v.s);
-                break;
+                return json_string(v->s);
         case SD_BUS_TYPE_BYTE:
-                j = json_integer(v.y);
-                break;
+                return json_integer(v->y);
         case SD_BUS_TYPE_BOOLEAN:
-                j = json_boolean(v.b);
-                break;
+                return json_boolean(v->b);
         case SD_BUS_TYPE_INT16:
-                j = json_integer(v.n);
-                break;
+                return json_integer(v->n);
         case SD_BUS_TYPE_UINT16:
-                j = json_integer(v.q);
-                break;
+                return json_integer(v->q);
         case SD_BUS_TYPE_INT32:
-                j = json_integer(v.i);
-                break;
+                return json_integer(v->i);
         case SD_BUS_TYPE_UINT32:
-                j = json_integer(v.u);
-                break;
+                return json_integer(v->u);
         case SD_BUS_TYPE_INT64:
-                j = json_integer(v.x);
-                break;
+                return json_integer(v->x);
         case SD_BUS_TYPE_UINT64:
-                j = v.t > INT64_MAX ? json_null() : json_integer((json_int_t) v.t);
-                break;
+                return v->t > INT64_MAX ? json_null() : json_integer((json_int_t) v->t);
         case SD_BUS_TYPE_DOUBLE:
-                j = json_real(v.d) ?: json_null(); /* JSON has no infinity */
-                break;
+                return json_real(v->d) ?: json_null(); /* JSON has no infinity */
+        default:
+                return json_null();
         }
+}
+
+static int read_basic(sd_bus_message *m, char type, json_t **ret) {
+        BasicValue v = {};
+        json_t *j;
+        int r;
+
+        /* A descriptor would be a number that means nothing here. */
+        if (type == SD_BUS_TYPE_UNIX_FD)
+                r = sd_bus_message_skip(m, "h");
+        else
+                r = sd_bus_message_read_basic(m, type, &v);
+        if (r < 0)
+                return r;
+
+        j = json_from_basic(type, &v);
         if (!j)
                 return -ENOMEM;
 

@@ -21,5 +21,5 @@ int verb_port_list(Ctl *c, _unused_ char **args, Error *reterr) {
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
 
-        return ctl_print_list(c, rows, port_columns, ELEMENTSOF(port_columns), "ports");
+        return ctl_print_list(c, rows, port_columns, ELEMENTSOF(port_columns), "port");
 }

@@ -113,6 +113,7 @@ int ctl_print_table(Ctl *c, const json_t *rows, const ListColumn *columns, size_
 }
 
 int ctl_print_list(Ctl *c, const json_t *rows, const ListColumn *columns, size_t n, const char *what) {
+        size_t n_rows = json_array_size(rows);
         int r;
 
         if (ctl_prints_json(c))
@@ -124,8 +125,8 @@ int ctl_print_list(Ctl *c, const json_t *rows, const ListColumn *columns, size_t
                 return r;
 
         if (what && !arguments_have(&c->arguments, OPTION(NO_LEGEND) | OPTION(QUIET)))
-                (void) printf("%s%zu %s listed.\n", json_array_size(rows) > 0 ? "\n" : "",
-                                json_array_size(rows), what);
+                (void) printf("%s%zu %s%s listed.\n", n_rows > 0 ? "\n" : "", n_rows, what,
+                                n_rows == 1 ? "" : "s");
         return EXIT_DONE;
 }
 

@@ -53,26 +53,17 @@ static int number_parse(const char *s, uint64_t *ret) {
         return -errno;
 }
 
-/* A setting goes out with the type that it has now. One that ccpd does not have goes as text, and ccpd says
- * which there are. */
+/* A setting goes out with the type that it has now; one that ccpd does not have goes as text, and ccpd says
+ * which there are. Empty text stands for the default of any. */
 static int append_setting(sd_bus_message *m, const json_t *current, const char *key, const char *value,
                 Error *reterr) {
         uint64_t number;
-        int b;
 
-        if (json_is_integer(json_object_get(current, key))) {
+        if (!isempty(value) && json_is_integer(json_object_get(current, key))) {
                 if (number_parse(value, &number) < 0)
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s is a number, not '%s'.",
                                         key, value);
                 return sd_bus_message_append(m, "{sv}", key, "t", number);
-        }
-
-        if (json_is_boolean(json_object_get(current, key))) {
-                b = boolean_parse(value);
-                if (b < 0)
-                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s is yes or no, not '%s'.",
-                                        key, value);
-                return sd_bus_message_append(m, "{sv}", key, "b", b);
         }
 
         return sd_bus_message_append(m, "{sv}", key, "s", value);

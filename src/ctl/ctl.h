@@ -17,7 +17,7 @@ typedef struct ListColumn {
 
 bool ctl_prints_json(const Ctl *c);
 int ctl_print_json(const Ctl *c, const json_t *v);
-/* Prints rows as JSON or as a table; with 'what' ("instances") a line with their number below it. */
+/* Prints rows as JSON or as a table; with 'what' ("instance") a line with their number below it. */
 int ctl_print_list(Ctl *c, const json_t *rows, const ListColumn *columns, size_t n, const char *what);
 /* The table alone. */
 int ctl_print_table(Ctl *c, const json_t *rows, const ListColumn *columns, size_t n);

@@ -88,10 +88,8 @@ static void watch_show(JobWatch *w) {
 }
 
 static void watch_note(JobWatch *w, const char *note) {
-        if (!w->progress)
-                return;
-
-        progress_note(w->progress, note);
+        if (w->progress)
+                progress_note(w->progress, note);
         watch_show(w);
 }
 
@@ -111,6 +109,9 @@ static void watch_refresh(JobWatch *w) {
         _cleanup_error_ Error error = {};
         json_t *job;
         int r;
+
+        if (w->result < 0)
+                return;
 
         r = ctl_get_all(w->ctl, w->path, CCP_INTERFACE_JOB, &job, &error);
         if (r >= 0) {

@@ -137,7 +137,7 @@ static void append_step(
 
 /* The first of the 'n' steps to show, where there is no room for all: the running one stays in the middle. */
 static size_t first_step_to_show(const json_t *job, size_t n_steps, size_t n) {
-        size_t current = json_get_number(job, "step");
+        size_t step = json_get_number(job, "step"), current = step > 0 ? step - 1 : 0;
 
         if (n_steps <= n || current <= n / 2)
                 return 0;
@@ -273,7 +273,9 @@ void progress_update(Progress *p, const json_t *job, usec_t realtime) {
 }
 
 void progress_note(Progress *p, const char *note) {
-        p->note = note;
-        if (note && !p->live)
+        if (!p->live && note)
                 (void) fprintf(stderr, "%s\n", note);
+        else if (!p->live && p->note)
+                (void) fprintf(stderr, "ccpd is back.\n");
+        p->note = note;
 }

@@ -3,6 +3,7 @@
 #include "prompt.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <termios.h>
@@ -15,23 +16,73 @@
 /* What the kernel keeps of a line that is typed. */
 #define LINE_MAX_SIZE 4096U
 
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int sig) {
         interrupted = sig;
 }
 
+/* What a question changes, and gives back: signals that would end the program end the reading instead, and
+ * are only let in while it waits, so that none is missed; a secret is typed without echo. */
+typedef struct Prompt {
+        struct sigaction actions[ELEMENTSOF(signals)];
+        sigset_t mask;
+        struct termios termios;
+        bool quiet;
+} Prompt;
+
+static int prompt_begin(Prompt *p, bool quiet) {
+        struct sigaction sa = { .sa_handler = on_signal };
+        struct termios without_echo;
+        sigset_t set;
+
+        if (quiet && tcgetattr(STDIN_FILENO, &p->termios) < 0)
+                return -errno;
+
+        interrupted = 0;
+        (void) sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void) sigaddset(&set, signals[i]);
+        (void) sigprocmask(SIG_BLOCK, &set, &p->mask);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void) sigaction(signals[i], &sa, p->actions + i);
+
+        p->quiet = quiet;
+        if (quiet) {
+                without_echo = p->termios;
+                without_echo.c_lflag &= ~(tcflag_t) ECHO;
+                (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &without_echo);
+        }
+        return 0;
+}
+
+static void prompt_end(Prompt *p) {
+        if (p->quiet)
+                (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &p->termios);
+        (void) sigprocmask(SIG_SETMASK, &p->mask, NULL);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void) sigaction(signals[i], p->actions + i, NULL);
+}
+
 /* Reads up to the newline, which is left out. */
-static int read_line(char **ret) {
+static int read_line(const Prompt *p, char **ret) {
+        struct pollfd pfd = { .fd = STDIN_FILENO, .events = POLLIN };
         char line[LINE_MAX_SIZE + 1];
         size_t n = 0;
         char *copy;
 
         while (n == 0 || line[n - 1] != '\n') {
-                ssize_t k = read(STDIN_FILENO, line + n, LINE_MAX_SIZE - n);
+                ssize_t k;
 
-                if (k < 0 && errno == EINTR && !interrupted)
-                        continue;
+                if (ppoll(&pfd, 1, NULL, &p->mask) < 0) {
+                        if (errno == EINTR && !interrupted)
+                                continue;
+                        return -errno;
+                }
+
+                k = read(STDIN_FILENO, line + n, LINE_MAX_SIZE - n);
                 if (k < 0)
                         return -errno;
                 if (k == 0)
@@ -49,31 +100,30 @@ static int read_line(char **ret) {
         return 0;
 }
 
-/* Reads a line; a signal that would end the program ends the reading. */
-static int read_line_interruptible(char **ret) {
-        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-        struct sigaction sa = { .sa_handler = on_signal }, old[ELEMENTSOF(signals)];
+static int ask(const char *question, bool quiet, char **ret) {
+        _cleanup_erase_ char *line = NULL;
+        Prompt p;
         int r;
 
-        interrupted = 0;
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
-                (void) sigaction(signals[i], &sa, old + i);
-        r = read_line(ret);
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
-                (void) sigaction(signals[i], old + i, NULL);
-
-        /* What comes next begins on a line of its own. */
+        r = prompt_begin(&p, quiet);
         if (r < 0)
-                (void) fputc('\n', stderr);
-        return r;
-}
+                return r;
 
-static int ask(const char *question, char **ret) {
         (void) fflush(stdout);
         (void) fprintf(stderr, "%s%s%s", color_on(stderr, COLOR_BOLD), question,
                         color_on(stderr, COLOR_NONE));
-        (void) fflush(stderr);
-        return read_line_interruptible(ret);
+        r = read_line(&p, &line);
+        prompt_end(&p);
+        if (r >= 0 && interrupted)
+                r = -EINTR;
+        /* What comes next begins on a line of its own. */
+        if (r < 0 || quiet)
+                (void) fputc('\n', stderr);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(line);
+        return 0;
 }
 
 int prompt_line(const char *question, const char *fallback, char **ret) {
@@ -81,7 +131,7 @@ int prompt_line(const char *question, const char *fallback, char **ret) {
         int r;
 
         for (;;) {
-                r = ask(question, &line);
+                r = ask(question, /* quiet= */ false, &line);
                 if (r < 0)
                         return r;
                 if (utf8_is_valid(line, strlen(line)))
@@ -102,22 +152,7 @@ int prompt_line(const char *question, const char *fallback, char **ret) {
 }
 
 int prompt_secret(const char *question, char **ret) {
-        struct termios old, quiet;
-        int r;
-
-        if (tcgetattr(STDIN_FILENO, &old) < 0)
-                return -errno;
-
-        quiet = old;
-        quiet.c_lflag &= ~(tcflag_t) ECHO;
-        if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) < 0)
-                return -errno;
-
-        r = ask(question, ret);
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-        if (r >= 0)
-                (void) fputc('\n', stderr);
-        return r;
+        return ask(question, /* quiet= */ true, ret);
 }
 
 int prompt_yes_no(const char *question, bool fallback) {

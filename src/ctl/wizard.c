@@ -15,8 +15,6 @@
 #include "validate.h"
 
 #define NUMBER_DIGITS_MAX 4U
-/* As the parser of blueprints has it for parameters that do not say. */
-#define MAX_LENGTH_DEFAULT 1024U
 
 typedef struct Wizard {
         Ctl *ctl;
@@ -204,7 +202,7 @@ static int parameter_from_json(const json_t *o, BlueprintParameter *ret) {
                 .pattern = (char *) json_object_get_string(o, "pattern"),
                 .minimum = minimum ? json_integer_value(minimum) : INT64_MIN,
                 .maximum = maximum ? json_integer_value(maximum) : INT64_MAX,
-                .max_length = json_get_number(o, "max_length") ?: MAX_LENGTH_DEFAULT,
+                .max_length = json_get_number(o, "max_length") ?: PARAMETER_VALUE_MAX,
                 .required = json_is_true(json_object_get(o, "required")),
                 .multiline = json_is_true(json_object_get(o, "multiline")),
                 .secret = json_is_true(json_object_get(o, "secret")),
@@ -533,6 +531,13 @@ static const struct {
         { "Review", page_review },
 };
 
+/* A blueprint that could not be loaded has no object. */
+static void remove_broken(json_t *blueprints) {
+        for (size_t i = json_array_size(blueprints); i-- > 0;)
+                if (streq(json_get_text(json_array_get(blueprints, i), "path"), "/"))
+                        (void) json_array_remove(blueprints, i);
+}
+
 static int load_lists(Wizard *w, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
@@ -543,6 +548,7 @@ static int load_lists(Wizard *w, Error *reterr) {
         r = json_from_rows(reply, CCP_INTERFACE_MANAGER, "ListBlueprints", &w->blueprints);
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
+        remove_broken(w->blueprints);
         if (json_array_size(w->blueprints) == 0)
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_BLUEPRINT,
                                 "There are no blueprints to create an instance of. See ccp-blueprint(5).");

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "alloc-util.h"
+#include "bus-append.h"
 #include "ccpd-manager.h"
 #include "string-util.h"
 
@@ -48,22 +49,11 @@ static int append_parameter(sd_bus_message *reply, const BlueprintParameter *p) 
                         (int) p->secret);
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(reply, 'e', "sv");
+        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "minimum", "x", p->minimum, "maximum", "x", p->maximum,
+                        "max_length", "t", p->max_length, "multiline", "b", (int) p->multiline);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(reply, "s", "values");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'v', "as");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_strv(reply, p->values);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(reply);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(reply);
+        r = bus_append_entry_strv(reply, "values", p->values);
         if (r < 0)
                 return r;
         return sd_bus_message_close_container(reply);

@@ -8,6 +8,7 @@
 #include <systemd/sd-id128.h>
 
 #include "alloc-util.h"
+#include "bus-append.h"
 #include "bus-auth.h"
 #include "bus-error.h"
 #include "bus-options.h"
@@ -398,27 +399,6 @@ int method_create_instance(sd_bus_message *message, void *userdata, sd_bus_error
 
 /* --- what would be made --- */
 
-static int append_strings(sd_bus_message *reply, const char *key, char *const *l) {
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'e', "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(reply, "s", key);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'v', "as");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_strv(reply, (char **) l);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(reply);
-        if (r < 0)
-                return r;
-        return sd_bus_message_close_container(reply);
-}
-
 static int append_plan_ports(sd_bus_message *reply, const InstanceRecord *i) {
         int r;
 
@@ -492,13 +472,13 @@ static int reply_plan(sd_bus_message *reply, const Manager *m, const InstanceRec
                         reply, "{sv}", "subnet", "s", i->has_subnet ? SUBNET_FORMAT(&i->subnet) : "");
         if (r < 0)
                 return r;
-        r = append_strings(reply, "files", files);
+        r = bus_append_entry_strv(reply, "files", files);
         if (r < 0)
                 return r;
-        r = append_strings(reply, "services", services);
+        r = bus_append_entry_strv(reply, "services", services);
         if (r < 0)
                 return r;
-        r = append_strings(reply, "steps", steps);
+        r = bus_append_entry_strv(reply, "steps", steps);
         if (r < 0)
                 return r;
         return sd_bus_message_close_container(reply);

@@ -3,9 +3,8 @@
 
 /* An instance as the daemon knows it: its record, and what its containers do. */
 
-#include <uthash.h>
-
 #include "container-state.h"
+#include "hash.h"
 #include "health.h"
 #include "records.h"
 

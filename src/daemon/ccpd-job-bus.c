@@ -245,7 +245,7 @@ static int method_begin(sd_bus_message *message, const Job *j, const char *actio
 static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Job *j = userdata;
         _cleanup_error_ Error e = {};
-        Operation *o;
+        Operation *o = NULL;
         int r;
 
         r = method_begin(message, j, CCP_ACTION_OPERATE, "cancel", &o, reterr);
@@ -265,7 +265,7 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
         const char *user;
         Instance *i;
         uint32_t uid;
-        Operation *o;
+        Operation *o = NULL;
         int r;
 
         r = manager_sender(message, &uid, &user, reterr);

@@ -37,10 +37,20 @@ static void job_answer(Job *j, const Error *error) {
                 return;
         }
 
-        if (j->record->kind == JOB_CREATE)
+        if (sd_bus_message_is_method_call(operation_message(o), CCP_INTERFACE_MANAGER, "CreateInstance") > 0)
                 operation_reply(o, "oo", instance, path);
         else
                 operation_reply(o, "o", path);
+}
+
+static void on_job_given_up(int r, JobRecord *record, Error *error, void *userdata) {
+        _cleanup_(job_record_freep) JobRecord *taken = record;
+
+        if (r < 0)
+                log_warning("Failed to record the end of a job, it will be tried again: %s",
+                                strempty(error->message));
+        else if (taken && manager_take_job(userdata, &taken, NULL) < 0)
+                log_oom();
 }
 
 /* The end of a job that no worker will end. Nothing was made as long as no worker claimed it; else what it
@@ -62,8 +72,7 @@ static void job_give_up(Job *j, const Error *error) {
         log_error("Job %" PRIu64 " (%s of '%s') can't be run: %s", j->record->id,
                         job_kind_to_string(j->record->kind), j->record->slug, error->message);
 
-        /* The notification of the change brings the new record. */
-        r = store_finish_job(j->manager->db, &finish, NULL, NULL, NULL, &e);
+        r = store_finish_job(j->manager->db, &finish, on_job_given_up, j->manager, NULL, &e);
         if (r < 0)
                 log_warning("Failed to record the end of job %" PRIu64 ", it will be tried again: %s",
                                 j->record->id, e.message);
@@ -86,6 +95,7 @@ static void on_job_examined(int r, JobRecord *record, Error *error, void *userda
         if (!j)
                 return;
 
+        j->examining = false;
         job_update(j, &taken);
         if (job_state_is_final(j->record->state)) {
                 (void) error_setf(&e, error_name_intern(j->record->error_name), "%s",
@@ -116,6 +126,7 @@ static void job_examine(Job *j) {
         _cleanup_error_ Error e = {};
 
         /* When the store comes back everything is examined. */
+        j->examining = true;
         if (store_load_job(j->manager->db, j->record->id, on_job_examined, j->manager, NULL, &e) < 0)
                 log_debug("Job %" PRIu64 " is examined when the store is back: %s", j->record->id,
                                 e.message);
@@ -193,7 +204,7 @@ void job_queue_dispatch(Manager *m) {
 
         for (j = m->jobs; j; j = next) {
                 next = j->hh.next;
-                if (job_state_is_final(j->record->state) || j->unit_active)
+                if (job_state_is_final(j->record->state) || j->unit_active || j->examining)
                         continue;
                 if (j->not_before > monotonic)
                         retry_at = MIN(retry_at, j->not_before);

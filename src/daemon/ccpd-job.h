@@ -4,9 +4,8 @@
 /* A job as the daemon knows it: its record, the unit that does it, and who waits for it. No work is done
  * here. */
 
-#include <uthash.h>
-
 #include "ccpd-operation.h"
+#include "hash.h"
 #include "records.h"
 #include "unit-client.h"
 
@@ -27,6 +26,7 @@ struct Job {
         char *message;
 
         bool unit_active; /* it was asked to start, or is known to run */
+        bool examining;   /* its record is being read: until then it is not started again */
         unsigned n_starts;
         usec_t not_before; /* of the next start, monotonic */
         UnitRequest *start_request, *stop_request;

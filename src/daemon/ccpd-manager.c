@@ -511,9 +511,12 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
                 return;
         }
 
+        /* What is examined now was lost with the connection. */
         for (Job *j = m->jobs; j; j = j->hh.next)
-                if (!j->start_request)
+                if (!j->start_request) {
                         j->unit_active = false;
+                        j->examining = false;
+                }
 
         STRV_FOREACH(unit, units) {
                 Job *j = job_find(m, job_id_from_unit(*unit));

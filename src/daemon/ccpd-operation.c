@@ -73,8 +73,8 @@ void operation_reply_message(Operation *o, sd_bus_message *reply) {
 
         r = sd_bus_message_send(reply);
         if (r < 0)
-                log_debug_errno(r, "Failed to answer a call, ignoring: %m");
-        o->answered = true;
+                log_warning_errno(r, "Failed to answer a call: %m");
+        o->answered = r >= 0;
         operation_free(o);
 }
 

@@ -8,8 +8,6 @@
 #include "alloc-util.h"
 #include "docker-transfer.h"
 
-#define NSEC_PER_SEC_U 1000000000ULL
-
 /* The Engine's own names, which a request's filter takes too. */
 static const char *const docker_event_type_table[_DOCKER_EVENT_TYPE_MAX] = {
         [DOCKER_EVENT_OTHER] = "other",
@@ -53,18 +51,15 @@ static void event_read_action(DockerEvent *e, const char *action) {
 }
 
 static int event_read_attributes(DockerEvent *e, const json_t *attributes) {
-        const char *code = json_string_value(json_object_get(attributes, "exitCode"));
+        const char *code = json_object_get_string(attributes, "exitCode");
 
-        if (free_and_strdup(&e->instance,
-                            json_string_value(json_object_get(attributes, CCP_LABEL_INSTANCE))) < 0 ||
-                        free_and_strdup(&e->uuid,
-                                        json_string_value(json_object_get(attributes, CCP_LABEL_ID))) < 0 ||
+        if (free_and_strdup(&e->instance, json_object_get_string(attributes, CCP_LABEL_INSTANCE)) < 0 ||
+                        free_and_strdup(&e->uuid, json_object_get_string(attributes, CCP_LABEL_ID)) < 0 ||
                         free_and_strdup(&e->service,
-                                        json_string_value(json_object_get(
-                                                        attributes, COMPOSE_LABEL_SERVICE))) < 0)
+                                        json_object_get_string(attributes, COMPOSE_LABEL_SERVICE)) < 0)
                 return -ENOMEM;
 
-        e->oneoff = streq_ptr(json_string_value(json_object_get(attributes, COMPOSE_LABEL_ONEOFF)), "True");
+        e->oneoff = streq_ptr(json_object_get_string(attributes, COMPOSE_LABEL_ONEOFF), "True");
         if (e->type == DOCKER_EVENT_DIE && code && sscanf(code, "%4d", &e->exit_code) != 1)
                 e->exit_code = -1;
         return 0;
@@ -72,18 +67,18 @@ static int event_read_attributes(DockerEvent *e, const json_t *attributes) {
 
 int docker_event_parse(const char *data, size_t size, DockerEvent *ret) {
         _cleanup_docker_event_ DockerEvent e = { .exit_code = -1 };
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         const char *action, *id;
         json_int_t nsec;
         int r;
 
         json = json_loadb(data, size, 0, NULL);
-        action = json_string_value(json_object_get(json, "Action"));
-        id = json_string_value(json_object_get(json_object_get(json, "Actor"), "ID"));
+        action = json_object_get_string(json, "Action");
+        id = json_object_get_string(json_object_get(json, "Actor"), "ID");
         if (isempty(action) || isempty(id))
                 return -EBADMSG;
 
-        if (streq_ptr(json_string_value(json_object_get(json, "Type")), "container"))
+        if (streq_ptr(json_object_get_string(json, "Type"), "container"))
                 event_read_action(&e, action);
 
         r = event_read_attributes(&e, json_object_get(json_object_get(json, "Actor"), "Attributes"));
@@ -153,9 +148,9 @@ int json_splitter_feed(JsonSplitter *s, const char *data, size_t size, json_spli
         return 0;
 }
 
-int docker_events_path(const char *label, uint64_t since_nsec, char **ret) {
-        json_auto_t *filters = NULL, *events = json_array();
-        _cleanup_free_ char *text = NULL, *since = NULL;
+int docker_events_path(const char *label, char **ret) {
+        _cleanup_json_ json_t *filters = NULL, *events = json_array();
+        _cleanup_free_ char *text = NULL;
         char *escaped;
 
         /* Without a filter on names, health probes would come as exec events all the time. */
@@ -168,18 +163,10 @@ int docker_events_path(const char *label, uint64_t since_nsec, char **ret) {
         if (!text)
                 return -ENOMEM;
 
-        if (since_nsec > 0 &&
-                        asprintf(&since, "since=%llu.%09llu&",
-                                        (unsigned long long) (since_nsec / NSEC_PER_SEC_U),
-                                        (unsigned long long) (since_nsec % NSEC_PER_SEC_U)) < 0) {
-                since = NULL;
-                return -ENOMEM;
-        }
-
         escaped = curl_easy_escape(NULL, text, 0);
         if (!escaped)
                 return -ENOMEM;
-        *ret = strjoin("/events?", strempty(since), "filters=", escaped);
+        *ret = strjoin("/events?filters=", escaped);
         curl_free(escaped);
         return *ret ? 0 : -ENOMEM;
 }

@@ -58,6 +58,6 @@ int json_splitter_feed(JsonSplitter *s, const char *data, size_t size, json_spli
                 void *userdata);
 void json_splitter_done(JsonSplitter *s);
 
-/* The path of a request for the events of containers that bear the label, from 'since_nsec' on (0: from
- * now), of the kinds above. */
-int docker_events_path(const char *label, uint64_t since_nsec, char **ret);
+/* The path of a request for the events, from now on and of the kinds above, of containers that bear the
+ * label. */
+int docker_events_path(const char *label, char **ret);

@@ -56,7 +56,7 @@ int docker_events_new(Docker *d, const char *label, DockerEvents **ret, Error *r
         _cleanup_free_ char *path = NULL, *versioned = NULL;
         int r;
 
-        r = docker_events_path(label, 0, &path);
+        r = docker_events_path(label, &path);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot ask for the Docker Engine's events: %m");
         r = docker_versioned_path(d, path, &versioned, reterr);

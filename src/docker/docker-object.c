@@ -141,13 +141,13 @@ static int object_read_labels(DockerObject *o, const json_t *labels) {
         };
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table))
-                if (free_and_strdup(i->value, json_string_value(json_object_get(labels, i->label))) < 0)
+                if (free_and_strdup(i->value, json_object_get_string(labels, i->label)) < 0)
                         return -ENOMEM;
 
         /* Somebody who labels a volume wants it. */
         o->is_anonymous = o->kind == DOCKER_VOLUME && is_anonymous_name(o->name) &&
                         json_object_size(labels) == (json_object_get(labels, ANONYMOUS_LABEL) ? 1 : 0);
-        o->oneoff = streq_ptr(json_string_value(json_object_get(labels, COMPOSE_LABEL_ONEOFF)), "True");
+        o->oneoff = streq_ptr(json_object_get_string(labels, COMPOSE_LABEL_ONEOFF), "True");
         return 0;
 }
 
@@ -156,8 +156,8 @@ static int container_read_mounts(DockerObject *o, const json_t *mounts) {
         size_t i;
 
         json_array_foreach(mounts, i, mount) {
-                const char *type = json_string_value(json_object_get(mount, "Type")),
-                           *name = json_string_value(json_object_get(mount, "Name"));
+                const char *type = json_object_get_string(mount, "Type"),
+                           *name = json_object_get_string(mount, "Name");
 
                 if (streq_ptr(type, "volume") && name && is_anonymous_name(name) &&
                                 strv_extend(&o->anonymous, name) < 0)
@@ -182,8 +182,8 @@ static int object_read_names(DockerObject *o, const char *id, const char *name, 
 
 static int object_from_summary(DockerKind kind, const json_t *json, usec_t realtime, DockerObject *ret) {
         _cleanup_docker_object_ DockerObject o = { .kind = kind, .exit_code = -1 };
-        const char *name = json_string_value(json_object_get(json, "Name"));
-        const char *id = kind == DOCKER_VOLUME ? name : json_string_value(json_object_get(json, "Id"));
+        const char *name = json_object_get_string(json, "Name");
+        const char *id = kind == DOCKER_VOLUME ? name : json_object_get_string(json, "Id");
         json_int_t created;
         int r;
 
@@ -194,7 +194,7 @@ static int object_from_summary(DockerKind kind, const json_t *json, usec_t realt
                 return r;
 
         if (kind == DOCKER_CONTAINER) {
-                o.state = container_state_from_string(json_string_value(json_object_get(json, "State")));
+                o.state = container_state_from_string(json_object_get_string(json, "State"));
                 if (o.state < 0)
                         return -EBADMSG;
                 created = json_integer_value(json_object_get(json, "Created"));
@@ -203,9 +203,8 @@ static int object_from_summary(DockerKind kind, const json_t *json, usec_t realt
                 r = container_read_mounts(&o, json_object_get(json, "Mounts"));
                 if (r < 0)
                         return r;
-                object_read_status(
-                                &o, strempty(json_string_value(json_object_get(json, "Status"))), realtime);
-                if (free_and_strdup(&o.image, json_string_value(json_object_get(json, "Image"))) < 0)
+                object_read_status(&o, strempty(json_object_get_string(json, "Status")), realtime);
+                if (free_and_strdup(&o.image, json_object_get_string(json, "Image")) < 0)
                         return -ENOMEM;
         }
 
@@ -214,10 +213,10 @@ static int object_from_summary(DockerKind kind, const json_t *json, usec_t realt
 }
 
 static int container_read_state(DockerObject *o, const json_t *state) {
-        const char *health = json_string_value(json_object_get(json_object_get(state, "Health"), "Status"));
+        const char *health = json_object_get_string(json_object_get(state, "Health"), "Status");
         usec_t started, finished;
 
-        o->state = container_state_from_string(json_string_value(json_object_get(state, "Status")));
+        o->state = container_state_from_string(json_object_get_string(state, "Status"));
         if (o->state < 0)
                 return -EBADMSG;
 
@@ -225,8 +224,8 @@ static int container_read_state(DockerObject *o, const json_t *state) {
         if (o->health < 0)
                 o->health = CONTAINER_HEALTH_NONE;
 
-        started = docker_time_parse(json_string_value(json_object_get(state, "StartedAt")));
-        finished = docker_time_parse(json_string_value(json_object_get(state, "FinishedAt")));
+        started = docker_time_parse(json_object_get_string(state, "StartedAt"));
+        finished = docker_time_parse(json_object_get_string(state, "FinishedAt"));
         if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_PAUSED))
                 o->since = started;
         else
@@ -240,8 +239,8 @@ static int container_read_state(DockerObject *o, const json_t *state) {
 int docker_object_from_inspect(DockerKind kind, const json_t *json, DockerObject *ret) {
         _cleanup_docker_object_ DockerObject o = { .kind = kind, .exit_code = -1 };
         const json_t *config = kind == DOCKER_CONTAINER ? json_object_get(json, "Config") : json;
-        const char *name = json_string_value(json_object_get(json, "Name"));
-        const char *id = kind == DOCKER_VOLUME ? name : json_string_value(json_object_get(json, "Id"));
+        const char *name = json_object_get_string(json, "Name");
+        const char *id = kind == DOCKER_VOLUME ? name : json_object_get_string(json, "Id");
         json_int_t restarts;
         int r;
 
@@ -250,14 +249,14 @@ int docker_object_from_inspect(DockerKind kind, const json_t *json, DockerObject
                 return r;
 
         if (kind == DOCKER_CONTAINER) {
-                o.created_at = docker_time_parse(json_string_value(json_object_get(json, "Created")));
+                o.created_at = docker_time_parse(json_object_get_string(json, "Created"));
                 r = container_read_state(&o, json_object_get(json, "State"));
                 if (r < 0)
                         return r;
                 restarts = json_integer_value(json_object_get(json, "RestartCount"));
                 o.n_restarts = restarts > 0 && restarts < UINT16_MAX ? (unsigned) restarts : 0;
                 o.tty = json_is_true(json_object_get(config, "Tty"));
-                if (free_and_strdup(&o.image, json_string_value(json_object_get(config, "Image"))) < 0)
+                if (free_and_strdup(&o.image, json_object_get_string(config, "Image")) < 0)
                         return -ENOMEM;
         }
 

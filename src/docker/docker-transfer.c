@@ -49,6 +49,14 @@ static size_t on_header(char *data, size_t unit, size_t n, void *userdata) {
         const char *p = data, *end = data + unit * n;
         size_t k = 0;
 
+        if (t->stream_begins && unit * n == STRLEN("\r\n") && memcmp(data, "\r\n", STRLEN("\r\n")) == 0) {
+                long status = 0;
+
+                (void) curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+                if (status >= 200 && status < 300)
+                        t->stream_begins(t->stream_userdata);
+        }
+
         if (unit * n < STRLEN(API_VERSION_HEADER) ||
                         strncasecmp(data, API_VERSION_HEADER, STRLEN(API_VERSION_HEADER)) != 0)
                 return unit * n;
@@ -87,7 +95,6 @@ int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, c
         t->socket = socket;
         t->body_max = body_max ?: DOCKER_BODY_MAX;
 
-        /* Keeps the connection, forgets all options. */
         curl_easy_reset(easy);
         /* The first one copies its argument and can run out of memory; so can those with strings below. */
         if (curl_easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK ||
@@ -102,6 +109,9 @@ int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, c
                 (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
         }
         (void) curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+        /* On a kept connection libcurl would by itself repeat a request that the Engine's end has cut off:
+         * that hides a gap in the events, and starts by its socket an Engine that was just stopped. */
+        (void) curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
         (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
         (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->message);
         (void) curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -174,13 +184,13 @@ static int transfer_failed(DockerTransfer *t, CURLcode code, Error *reterr) {
 
 /* The Engine says why it refused as {"message": "…"}. */
 static int transfer_refused(DockerTransfer *t, long status, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         _cleanup_free_ char *text = NULL;
         const char *message;
         int r;
 
         json = json_loadb(strempty(t->body.data), t->body.size, 0, NULL);
-        message = json_string_value(json_object_get(json, "message"));
+        message = json_object_get_string(json, "message");
         if (message && text_make_printable(message, strnlen(message, MESSAGE_MAX), &text) < 0)
                 return -ENOMEM;
 

@@ -24,6 +24,8 @@ typedef struct DockerTransfer {
 
         /* Takes the body of a successful answer piece by piece instead of 'body'. */
         docker_stream_t stream;
+        /* Called when the Engine has accepted the request and such a body begins; may be NULL. */
+        void (*stream_begins)(void *userdata);
         void *stream_userdata;
 
         int (*poll)(void *userdata);

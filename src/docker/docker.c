@@ -142,7 +142,7 @@ int docker_call_stream(Docker *d, const char *path, docker_stream_t stream, void
 }
 
 int docker_list_path(DockerKind kind, const char *filter, char *const *values, char **ret) {
-        json_auto_t *filters = json_object(), *array = json_array();
+        _cleanup_json_ json_t *filters = json_object(), *array = json_array();
         char *text, *escaped;
 
         STRV_FOREACH(v, values)
@@ -166,7 +166,7 @@ int docker_list_path(DockerKind kind, const char *filter, char *const *values, c
 
 static int list_filtered(Docker *d, DockerKind kind, const char *filter, char *const *values,
                 DockerObjects *ret, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         _cleanup_free_ char *path = NULL;
         int r;
 
@@ -251,7 +251,7 @@ int docker_list_owned(
 }
 
 int docker_inspect(Docker *d, DockerKind kind, const char *id, DockerObject *ret, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         _cleanup_free_ char *path = NULL;
         int r;
 
@@ -384,7 +384,7 @@ static bool image_is_valid(const char *s) {
 }
 
 int docker_find_image(Docker *d, const char *image, char **ret_id, Error *reterr) {
-        json_auto_t *json = NULL;
+        _cleanup_json_ json_t *json = NULL;
         _cleanup_free_ char *path = NULL, *id = NULL;
         int r;
 
@@ -400,7 +400,7 @@ int docker_find_image(Docker *d, const char *image, char **ret_id, Error *reterr
                 return r;
 
         if (ret_id) {
-                id = strdup(strempty(json_string_value(json_object_get(json, "Id"))));
+                id = strdup(strempty(json_object_get_string(json, "Id")));
                 if (!id)
                         return error_set_errnof(reterr, ENOMEM, "Cannot call the Docker Engine: %m");
                 *ret_id = TAKE_PTR(id);

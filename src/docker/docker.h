@@ -7,10 +7,9 @@
  *
  * Objects are removed by docker_remove() alone, which looks at their labels first. */
 
-#include <jansson.h>
-
 #include "container-state.h"
 #include "error.h"
+#include "json-util.h"
 #include "time-util.h"
 
 #define DOCKER_API_OURS "1.45"
@@ -119,11 +118,12 @@ int docker_list_owned(
  * one that is not the owner's is refused (PolicyViolation). */
 int docker_stop(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
 /* Removes an object after a look at its labels: not the owner's is PolicyViolation. A container is killed
- * and goes with its anonymous volumes, but for those that compose handed on from one that it replaced. What is gone already is no error. */
+ * and goes with its anonymous volumes, but for those that compose handed on from one that it replaced. What
+ * is gone already is no error. */
 int docker_remove(Docker *d, DockerKind kind, const char *id, const DockerOwner *owner, Error *reterr);
 
-/* Removes a volume that the Engine made for a container without a name and a label of its own, if nothing uses
- * it. One that was named or labelled by somebody is refused (PolicyViolation). */
+/* Removes a volume that the Engine made for a container without a name and a label of its own, if nothing
+ * uses it. One that was named or labelled by somebody is refused (PolicyViolation). */
 int docker_remove_anonymous(Docker *d, const char *volume, Error *reterr);
 
 /* Its digest, "sha256:…", if the image is on this host; else -ENOENT. ret_id may be NULL. */
@@ -135,6 +135,6 @@ int docker_find_image(Docker *d, const char *image, char **ret_id, Error *reterr
  * DOCKER_LOG_LINE_MAX bytes. What is in them is the tenant's: redact before showing. */
 int docker_tail_logs(Docker *d, const char *id, unsigned n_lines, char ***ret, Error *reterr);
 
-/* A text of unknown bytes made printable, in one line: malformed and control bytes become '?', newlines and tabs
- * blanks; ANSI control sequences, and blanks at the end, are left out. */
+/* A text of unknown bytes made printable, in one line: malformed and control bytes become '?', newlines and
+ * tabs blanks; ANSI control sequences, and blanks at the end, are left out. */
 int text_make_printable(const char *data, size_t size, char **ret);

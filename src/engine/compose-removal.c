@@ -37,9 +37,9 @@ static int name_list_finish(NameList *l, char **ret) {
         return string_builder_finish(&l->text, ret, NULL);
 }
 
-/* One attempt at all objects of a kind. Adds what was there to the list: only a later look that finds nothing
- * proves that it is gone. A failure to remove one goes to ret_last and is no error, unless it makes further
- * attempts useless. */
+/* One attempt at all objects of a kind. Adds what was there to the list: only a later look that finds
+ * nothing proves that it is gone. A failure to remove one goes to ret_last and is no error, unless it makes
+ * further attempts useless. */
 static int remove_kind(const EngineContext *c, DockerKind kind, NameList *seen, char ***anonymous,
                 Error *ret_last) {
         _cleanup_docker_objects_ DockerObjects objects = {};

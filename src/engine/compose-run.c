@@ -171,16 +171,10 @@ static void failure_append_logs(const EngineContext *c, const ComposeFailure *f,
                 engine_append_logs(c, id, reterr);
 }
 
-/* An Engine that went away in the middle is told in many ways; it is simpler to ask. */
-static bool engine_is_away(const EngineContext *c) {
-        _cleanup_error_ Error error = {};
-
-        return docker_ping(c->docker, &error) < 0 && streq_ptr(error.name, CCP_ERROR_ENGINE_UNAVAILABLE);
-}
-
 static int run_failed(const EngineContext *c, const char *verb, const ProcessResult *p, Error *reterr) {
         _cleanup_compose_failure_ ComposeFailure f = {};
         _cleanup_erase_ char *text = NULL;
+        _cleanup_error_ Error away = {};
         int r;
 
         r = compose_failure_read(strempty(p->err.data), &f);
@@ -193,11 +187,15 @@ static int run_failed(const EngineContext *c, const char *verb, const ProcessRes
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "docker compose is not installed. Install the packages docker-cli and "
                                 "docker-compose.");
-        if (streq(f.name, CCP_ERROR_ENGINE_UNAVAILABLE) || engine_is_away(c))
-                return error_setf(reterr, CCP_ERROR_ENGINE_UNAVAILABLE,
-                                "The Docker Engine went away during docker compose %s. Check that "
-                                "docker.service runs.",
-                                verb);
+        /* An Engine that went away in the middle is told in many ways; it is simpler to ask. */
+        r = docker_ping(c->docker, &away);
+        if (r < 0 && streq_ptr(away.name, CCP_ERROR_ENGINE_UNAVAILABLE)) {
+                error_move(reterr, &away);
+                return r;
+        }
+        if (streq(f.name, CCP_ERROR_ENGINE_UNAVAILABLE))
+                return error_setf(reterr, f.name, "The Docker Engine was away during docker compose %s: %s",
+                                verb, text);
         if (f.error == -EADDRINUSE && f.port > 0)
                 (void) error_setf(reterr, f.name,
                                 "Port %u is in use by something else on this host. Free it, or choose "

@@ -81,7 +81,7 @@ static int compose_config(const EngineContext *c, EngineConfigFlags flags, json_
 
 /* The image that a service runs. Free it. */
 static int service_image(const EngineContext *c, const char *name, const json_t *service, char **ret) {
-        const char *image = json_string_value(json_object_get(service, "image"));
+        const char *image = json_object_get_string(service, "image");
 
         *ret = image ? strdup(image) : strjoin(c->project, "-", name);
         return *ret ? 0 : -ENOMEM;
@@ -172,7 +172,7 @@ static size_t count_services(const json_t *config, bool built) {
 static int compose_pull(const EngineContext *c, Error *reterr) {
         _cleanup_compose_run_result_ ComposeRunResult result = {};
         _cleanup_error_ Error pull_error = {};
-        json_auto_t *config = NULL;
+        _cleanup_json_ json_t *config = NULL;
         ComposeRun run = {
                 .arguments = (char *const[]){ (char *) "pull", (char *) "--policy", (char *) "missing",
                                 (char *) "--ignore-buildable", NULL },
@@ -204,7 +204,7 @@ static int compose_pull(const EngineContext *c, Error *reterr) {
 }
 
 static int compose_build(const EngineContext *c, unsigned *ret_n, Error *reterr) {
-        json_auto_t *config = NULL;
+        _cleanup_json_ json_t *config = NULL;
         size_t n;
         int r;
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /* What runs an instance. The worker knows only this; compose.c is behind it. Every function returns 0 or a
- * negative errno with an Error, may take long, and calls the callbacks meanwhile. A negative return of 'poll'
- * ends what runs and is returned, as Cancelled where it is -ECANCELED.
+ * negative errno with an Error, may take long, and calls the callbacks meanwhile. A negative return of
+ * 'poll' ends what runs and is returned, as Cancelled where it is -ECANCELED.
  *
  * Failures: EngineUnavailable, NoSpace, else EngineFailed with the engine's last words, in which every value
  * of 'redact' is masked. A port that something else listens on is an EngineFailed with -EADDRINUSE. */

@@ -41,7 +41,7 @@ typedef struct Waiting {
         DockerEvents *events; /* NULL: the stream could not be had, or has ended */
         usec_t begin;         /* monotonic */
         usec_t listed;        /* monotonic; as the next one */
-        usec_t available;     /* when the Engine last answered */
+        usec_t available;     /* when the Engine last answered, 0: never */
         bool busy;
         char *told; /* the last message */
 } Waiting;
@@ -193,9 +193,10 @@ static int watched_error(const Waiting *w, const Watched *i, Error *reterr) {
         return r;
 }
 
-/* Whether the Engine may only be on its way back. */
+/* Whether the Engine, which was there, may only be on its way back. */
 static bool may_come_back(const Waiting *w, int r) {
-        return r == -EHOSTDOWN && now(CLOCK_MONOTONIC) - w->available < ENGINE_PATIENCE_USEC;
+        return r == -EHOSTDOWN && w->available > 0 &&
+                        now(CLOCK_MONOTONIC) - w->available < ENGINE_PATIENCE_USEC;
 }
 
 /* Looks at all of them once. Returns how many are neither healthy nor over. */
@@ -238,27 +239,28 @@ static int waiting_round(Waiting *w, Error *reterr) {
 
 static void waiting_tell(Waiting *w, size_t n_left) {
         const EngineContext *c = w->wait->context;
+        size_t n_healthy = 0, n_over = w->n - n_left;
         _cleanup_free_ char *message = NULL;
         const Watched *first = NULL;
-        int r = 0;
+        int r;
 
         if (!c->progress || w->n == 0)
                 return;
 
         FOREACH_ARRAY(i, w->watched, w->n)
-                if (!first && !i->over && i->judgement.verdict != VERDICT_HEALTHY)
+                if (i->judgement.verdict == VERDICT_HEALTHY)
+                        n_healthy++;
+                else if (!first && !i->over)
                         first = i;
-        if (first)
-                r = asprintf(&message, "%zu of %zu services are healthy; %s %s", w->n - n_left, w->n,
-                                first->target->service->name, first->reason ?: first->judgement.reason);
-        else
-                message = strdup("All services are healthy");
+        r = asprintf(&message, "%zu of %zu services are healthy%s%s%s%s", n_healthy, w->n, first ? "; " : "",
+                        first ? first->target->service->name : "", first ? " " : "",
+                        first ? first->reason ?: first->judgement.reason : "");
         if (r < 0)
                 message = NULL;
         if (!message || streq_ptr(w->told, message))
                 return;
 
-        c->progress((double) (w->n - n_left) / (double) w->n, message, c->userdata);
+        c->progress((double) n_over / (double) w->n, message, c->userdata);
         free(w->told);
         w->told = TAKE_PTR(message);
 }
@@ -297,7 +299,7 @@ static int waiting_prepare(Waiting *w, Error *reterr) {
         const EngineContext *c = w->wait->context;
         _cleanup_free_ char *label = NULL;
 
-        w->begin = w->available = now(CLOCK_MONOTONIC);
+        w->begin = now(CLOCK_MONOTONIC);
         w->watched = new0(Watched, w->wait->n_targets);
         label = strjoin(CCP_LABEL_ID "=", c->owner.uuid);
         if (!w->watched || !label)

@@ -48,7 +48,7 @@ typedef struct HealthVerdict {
         Verdict verdict;
 } HealthVerdict;
 
-/* Of an instance that should run. Unknown: it has no services. Unhealthy: something that must run failed, and
- * nothing that must run is healthy. Degraded: something failed. Starting: something that is not optional is
- * still waited for. */
+/* Of an instance that should run. Unknown: it has no services. Unhealthy: something that must run failed,
+ * and nothing that must run is healthy. Degraded: something failed. Starting: something that is not optional
+ * is still waited for. */
 Health health_summarize(const HealthVerdict *verdicts, size_t n);

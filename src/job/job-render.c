@@ -335,7 +335,11 @@ static int check_policy(Job *j, const char *directory, const Rendered *text, jso
         for (size_t k = 0; k < i->n_ports; k++)
                 ports[k] = i->ports[k].number;
 
-        r = text ? policy_check_text(text->text, text->size, &input, &violations, &files) : 0;
+        if (!text)
+                return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID, "The blueprint renders no '%s'.",
+                                j->blueprint->compose);
+
+        r = policy_check_text(text->text, text->size, &input, &violations, &files);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot check the policy: %m");
         r = policy_violations_to_error(&violations, reterr);

@@ -4,6 +4,7 @@
 
 #include "alloc-util.h"
 #include "db-row.h"
+#include "json-util.h"
 #include "records-read.h"
 #include "string-util.h"
 
@@ -256,7 +257,7 @@ static int read_subnet(DbRow *row, InstanceRecord *i) {
 
 int instance_record_read(const PGresult *result, int number, InstanceRecord **ret, Error *reterr) {
         _cleanup_(instance_record_freep) InstanceRecord *i = NULL;
-        json_auto_t *features = NULL, *ports = NULL;
+        _cleanup_json_ json_t *features = NULL, *ports = NULL;
         DbRow row = DB_ROW(result, number);
         int state = _INSTANCE_STATE_INVALID, r;
 
@@ -300,7 +301,7 @@ int instance_record_read(const PGresult *result, int number, InstanceRecord **re
 
 int job_record_read(const PGresult *result, int number, JobRecord **ret, Error *reterr) {
         _cleanup_(job_record_freep) JobRecord *j = NULL;
-        json_auto_t *steps = NULL;
+        _cleanup_json_ json_t *steps = NULL;
         DbRow row = DB_ROW(result, number);
         int kind = _JOB_KIND_INVALID, state = _JOB_STATE_INVALID, before = _INSTANCE_STATE_INVALID, r;
 

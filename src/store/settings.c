@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "job-kind.h"
+#include "json-util.h"
 #include "string-util.h"
 #include "validate.h"
 
@@ -232,7 +233,7 @@ Settings *settings_free(Settings *s) {
 }
 
 int settings_to_json(const Settings *s, json_t **ret) {
-        json_auto_t *object = NULL;
+        _cleanup_json_ json_t *object = NULL;
         int r = 0;
 
         object = json_object();

@@ -177,12 +177,15 @@ static int result_find_ports(const PGresult *result, void *userdata, Error *rete
 
         FOREACH_ARRAY(p, op->ports, op->n_ports)
                 if (p->number == 0) {
+                        bool named = p->range_name[0] < '0' || p->range_name[0] > '9'; /* names begin with a letter */
+
                         (void) port_range_format(text, sizeof(text), &p->range);
                         return error_setf(reterr, CCP_ERROR_PORTS_EXHAUSTED,
-                                        "No port is free for '%s' in the range %s (%s): all are given to "
+                                        "No port is free for '%s' in the range %s%s%s%s: all are given to "
                                         "instances or in use on this host. Widen the range with 'ccpctl "
                                         "settings set', or delete an instance.",
-                                        p->name, p->range_name, text);
+                                        p->name, text, named ? " (" : "", named ? p->range_name : "",
+                                        named ? ")" : "");
                 }
 
         return 0;

@@ -2,13 +2,14 @@
 
 #include "alloc-util.h"
 #include "db-row.h"
+#include "json-util.h"
 #include "statements.h"
 #include "store-internal.h"
 
 static int read_setting(const PGresult *result, int number, Settings *settings, Error *reterr) {
         _cleanup_free_ char *key = NULL, *text = NULL;
         DbRow row = DB_ROW(result, number);
-        json_auto_t *value = NULL;
+        _cleanup_json_ json_t *value = NULL;
         int r;
 
         db_row_string(&row, &key);

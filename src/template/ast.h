@@ -33,6 +33,9 @@ typedef struct Path {
         bool scoped;          /* began with ./ or this: never a helper */
         bool block_param;     /* segments[0] names a parameter of a block around it, found thus: */
         unsigned block_param_depth, block_param_index;
+        /* What it led to last time: for one context (see TemplateEnvironment.context_id) and "this". */
+        uint64_t memo_context_id;
+        const json_t *memo_scope, *memo_value;
 } Path;
 
 typedef struct HashPair {
@@ -104,6 +107,23 @@ typedef struct Content {
         EscapeMemo memo;
 } Content;
 
+/* What writing a value did last time. It holds for one context (see TemplateEnvironment.context_id), the value
+ * of "this" there and the position, and only where the value was written as it is. */
+typedef struct ValueMemo {
+        uint64_t context_id; /* 0: nothing is remembered */
+        const json_t *scope;
+        Position from, to;
+        const char *s; /* in the context, or number */
+        size_t n;
+        char number[24];
+} ValueMemo;
+
+/* In a list each item has its own "this": further memos, by the address of that. */
+#define VALUE_MEMOS_MORE 8U
+static inline size_t value_memo_index(const json_t *scope) {
+        return (((uintptr_t) scope >> 5) ^ ((uintptr_t) scope >> 8)) % VALUE_MEMOS_MORE;
+}
+
 struct Node {
         NodeType type;
         Location location;
@@ -117,6 +137,7 @@ struct Node {
                                         bool raw;
                                         int follow; /* see EscapeValue */
                                         const Content *rest;
+                                        ValueMemo memo, *more; /* 'more': NULL until needed */
                                 };
                                 struct {
                                         Program *program, *inverse;

@@ -227,7 +227,7 @@ static int read_entry(Reader *r, DotenvEntry *ret) {
         _cleanup_(output_done) Output value = { .limit = DOTENV_SIZE_MAX };
         _cleanup_free_ char *key = NULL;
         unsigned line = r->line;
-        bool alone, single = false;
+        bool alone = false, single = false;
         int q;
 
         q = read_key(r, &key, &alone);

@@ -153,7 +153,8 @@ static int write_bare(Position *p, Output *o, const EscapeValue *v, const char *
 }
 
 static void write_whole(Position *p, Output *o, const EscapeValue *v) {
-        if (escape_is_word(v->s, v->n, "_./:@%+,=-")) {
+        /* Behind nothing but blanks, a # would not begin a comment but the value. */
+        if (escape_is_word(v->s, v->n, "_./:@%+,=-") && (v->n > 0 || !IN_SET(v->follow, ' ', '\t'))) {
                 output_append(o, v->s, v->n);
                 p->state = v->n > 0 ? DOTENV_BARE : DOTENV_VALUE;
                 return;

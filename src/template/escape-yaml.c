@@ -228,87 +228,92 @@ static void scan_block_header(Position *p, char c) {
                 p->block_indent = (int16_t) (MAX(p->parent_column, (int16_t) 0) + (c - '0'));
 }
 
-static void scan_char(Position *p, char c) {
-        switch (p->state) {
-        case YAML_LINE:
-        case YAML_NODE:
-                scan_line_or_node(p, c);
-                break;
-        case YAML_DASH:
-                scan_dash(p, c);
-                break;
-        case YAML_PLAIN_COLON:
-                if (scan_key_end(p, c))
-                        break;
-                _fallthrough_;
-        case YAML_PLAIN:
-        case YAML_PLAIN_BLANK:
+static void scan_plain_colon(Position *p, char c) {
+        if (!scan_key_end(p, c))
                 scan_plain(p, c);
-                break;
-        case YAML_DOUBLE:
-                escape_scan_dollar(p, c);
-                p->state = c == '"' ? YAML_AFTER : c == '\\' ? YAML_DOUBLE_BACKSLASH : YAML_DOUBLE;
-                break;
-        case YAML_DOUBLE_BACKSLASH:
-                p->state = YAML_DOUBLE;
-                break;
-        case YAML_SINGLE:
-                escape_scan_dollar(p, c);
-                p->state = c == '\'' ? YAML_SINGLE_QUOTE : YAML_SINGLE;
-                break;
-        case YAML_SINGLE_QUOTE:
-                p->state = YAML_AFTER;
-                if (c == '\'')
-                        p->state = YAML_SINGLE;
-                else
-                        scan_char(p, c);
-                break;
-        case YAML_AFTER_COLON:
-                /* In flow a value may follow a quoted key's colon at once. */
-                if (scan_key_end(p, c))
-                        break;
-                if (p->flow > 0) {
-                        p->state = YAML_NODE;
-                        scan_line_or_node(p, c);
-                        break;
-                }
-                _fallthrough_;
-        case YAML_AFTER:
-        case YAML_AFTER_BLANK:
+}
+
+static void scan_double(Position *p, char c) {
+        escape_scan_dollar(p, c);
+        p->state = c == '"' ? YAML_AFTER : c == '\\' ? YAML_DOUBLE_BACKSLASH : YAML_DOUBLE;
+}
+
+static void scan_double_backslash(Position *p, _unused_ char c) {
+        p->state = YAML_DOUBLE;
+}
+
+static void scan_single(Position *p, char c) {
+        escape_scan_dollar(p, c);
+        p->state = c == '\'' ? YAML_SINGLE_QUOTE : YAML_SINGLE;
+}
+
+static void scan_single_quote(Position *p, char c) {
+        p->state = YAML_AFTER;
+        if (c == '\'')
+                p->state = YAML_SINGLE;
+        else
                 scan_after(p, c);
-                break;
-        case YAML_BLOCK_HEADER:
-                scan_block_header(p, c);
-                break;
-        case YAML_BLOCK_LINE:
-                scan_block_line(p, c);
-                break;
-        case YAML_BLOCK_TEXT:
-                escape_scan_dollar(p, c);
-                if (c == '\n') {
-                        new_line(p);
-                        p->state = YAML_BLOCK_LINE;
-                }
-                break;
-        case YAML_PROPERTY:
-                if (c == '\n')
-                        new_line(p);
-                else if (is_blank(c))
-                        p->state = YAML_NODE;
-                else if (ends_flow(p, c))
-                        flow_indicator(p, c);
-                break;
-        case YAML_COMMENT:
-        case YAML_DIRECTIVE:
-                if (c == '\n')
-                        new_line(p);
-                break;
+}
+
+static void scan_after_colon(Position *p, char c) {
+        if (scan_key_end(p, c))
+                return;
+        if (p->flow == 0) {
+                scan_after(p, c);
+                return;
+        }
+        /* In flow a value may follow a quoted key's colon at once. */
+        p->state = YAML_NODE;
+        scan_line_or_node(p, c);
+}
+
+static void scan_block_text(Position *p, char c) {
+        escape_scan_dollar(p, c);
+        if (c == '\n') {
+                new_line(p);
+                p->state = YAML_BLOCK_LINE;
         }
 }
 
+static void scan_property(Position *p, char c) {
+        if (c == '\n')
+                new_line(p);
+        else if (is_blank(c))
+                p->state = YAML_NODE;
+        else if (ends_flow(p, c))
+                flow_indicator(p, c);
+}
+
+static void scan_to_line_end(Position *p, char c) {
+        if (c == '\n')
+                new_line(p);
+}
+
 static void yaml_scan(Position *p, const char *s, size_t n) {
+        static void (*const scanners[_YAML_STATE_MAX])(Position * p, char c) = {
+                [YAML_LINE] = scan_line_or_node,
+                [YAML_NODE] = scan_line_or_node,
+                [YAML_DASH] = scan_dash,
+                [YAML_PLAIN] = scan_plain,
+                [YAML_PLAIN_BLANK] = scan_plain,
+                [YAML_PLAIN_COLON] = scan_plain_colon,
+                [YAML_DOUBLE] = scan_double,
+                [YAML_DOUBLE_BACKSLASH] = scan_double_backslash,
+                [YAML_SINGLE] = scan_single,
+                [YAML_SINGLE_QUOTE] = scan_single_quote,
+                [YAML_AFTER] = scan_after,
+                [YAML_AFTER_COLON] = scan_after_colon,
+                [YAML_AFTER_BLANK] = scan_after,
+                [YAML_COMMENT] = scan_to_line_end,
+                [YAML_BLOCK_HEADER] = scan_block_header,
+                [YAML_BLOCK_LINE] = scan_block_line,
+                [YAML_BLOCK_TEXT] = scan_block_text,
+                [YAML_PROPERTY] = scan_property,
+                [YAML_DIRECTIVE] = scan_to_line_end,
+        };
+
         for (const char *e = s + n; s < e; s++)
-                scan_char(p, *s);
+                scanners[p->state](p, *s);
 }
 
 static bool yaml_in_comment(const Position *p) {
@@ -365,7 +370,7 @@ static const char *double_escape(const char *s, size_t left, char buf[static 16]
                 *ret_size = 2;
                 return buf;
         }
-        if (c >= 0xE2 && left > 2 && needs_escapes(s, 3)) {
+        if (c >= 0xE2 && c < 0xF0 && left > 2 && needs_escapes(s, 3)) {
                 (void) snprintf(buf, 16, "\\u%04x",
                                 (c & 0x0FU) << 12 | ((unsigned char) s[1] & 0x3FU) << 6 |
                                                 ((unsigned char) s[2] & 0x3FU));
@@ -445,13 +450,13 @@ static int write_start(Position *p, Output *o, const EscapeValue *v, const char 
         } else if (!safe || (v->kind == ESCAPE_STRING && !yaml_plain_is_string(v->s, v->n))) {
                 begin_node(p, YAML_AFTER);
                 output_append_char(o, '"');
-                append_double(o, v->s, v->n, v->compose);
+                append_double(o, v->s, v->n, p->compose);
                 output_append_char(o, '"');
                 return 0;
         }
 
         begin_node(p, YAML_PLAIN);
-        append_doubling(o, v->s, v->n, 0, v->compose);
+        append_doubling(o, v->s, v->n, 0, p->compose);
         return 0;
 }
 
@@ -480,7 +485,7 @@ static int write_block(Position *p, Output *o, const EscapeValue *v, const char 
                         *ret_reason = "the value has characters that YAML allows in double quotes only";
                         return -EINVAL;
                 }
-                append_doubling(o, s, (size_t) (end - s), 0, v->compose);
+                append_doubling(o, s, (size_t) (end - s), 0, p->compose);
                 if (!newline)
                         break;
                 output_append_char(o, '\n');
@@ -499,7 +504,7 @@ static int write_part(Position *p, Output *o, const EscapeValue *v, const char *
         }
 
         p->state = YAML_PLAIN;
-        append_doubling(o, v->s, v->n, 0, v->compose);
+        append_doubling(o, v->s, v->n, 0, p->compose);
         return 0;
 }
 
@@ -510,18 +515,23 @@ static bool block_is_over(const Position *p) {
                                               : (int) p->column <= p->parent_column);
 }
 
+static const char *check_text(const EscapeValue *v) {
+        if (v->kind == ESCAPE_COMPOSITE)
+                return "a list or object can't be written as a whole; use {{#each}}";
+        if (v->kind == ESCAPE_STRING && (memchr(v->s, 0, v->n) || !utf8_is_valid(v->s, v->n)))
+                return "the value is not text: it has a NUL byte or is not UTF-8";
+        return NULL;
+}
+
 static int yaml_write(Position *p, Output *o, const EscapeValue *v, const char **ret_reason) {
         int r;
 
-        if (v->kind == ESCAPE_COMPOSITE)
-                *ret_reason = "a list or object can't be written as a whole; use {{#each}}";
-        else if (v->kind == ESCAPE_STRING && (memchr(v->s, 0, v->n) || !utf8_is_valid(v->s, v->n)))
-                *ret_reason = "the value is not text: it has a NUL byte or is not UTF-8";
-        if (*ret_reason)
-                return -EINVAL;
         if (v->kind == ESCAPE_NULL)
                 return 0;
-        if (v->compose && p->state != YAML_COMMENT) {
+        *ret_reason = check_text(v);
+        if (*ret_reason)
+                return -EINVAL;
+        if (p->compose && p->state != YAML_COMMENT) {
                 r = escape_check_dollar(p, v, ret_reason);
                 if (r < 0)
                         return r;
@@ -541,7 +551,7 @@ static int yaml_write(Position *p, Output *o, const EscapeValue *v, const char *
         case YAML_DASH:
                 return v->n > 0 ? write_part(p, o, v, ret_reason) : 0;
         case YAML_DOUBLE:
-                append_double(o, v->s, v->n, v->compose);
+                append_double(o, v->s, v->n, p->compose);
                 return 0;
         case YAML_SINGLE:
                 if (needs_escapes(v->s, v->n)) {
@@ -550,7 +560,7 @@ static int yaml_write(Position *p, Output *o, const EscapeValue *v, const char *
                                       "use double quotes";
                         return -EINVAL;
                 }
-                append_doubling(o, v->s, v->n, '\'', v->compose);
+                append_doubling(o, v->s, v->n, '\'', p->compose);
                 return 0;
         case YAML_BLOCK_LINE:
         case YAML_BLOCK_TEXT:
@@ -621,15 +631,16 @@ static bool is_real(const char *s, size_t n) {
                 d += skip_digits(s + k, n - k, decimal);
                 k += skip_digits(s + k, n - k, decimal);
         }
-        if (d == 0)
+        if (d == 0 || s[0] == '_')
                 return false;
         if (k < n && (s[k] == 'e' || s[k] == 'E')) {
                 k++;
                 if (k < n && (s[k] == '-' || s[k] == '+'))
                         k++;
-                k += skip_digits(s + k, n - k, decimal);
+                d = skip_digits(s + k, n - k, decimal);
+                k += d;
         }
-        return k == n;
+        return k == n && d > 0;
 }
 
 bool yaml_plain_is_string(const char *s, size_t n) {

@@ -37,8 +37,18 @@ typedef struct Position {
         int16_t node_column; /* YAML: where the latest scalar or dash of this line began */
         int16_t parent_column; /* YAML: the column of the key or dash that the value here belongs to; -1: none */
         int16_t block_indent; /* YAML: indentation of the block scalar, -1 as long as it is not known */
-        uint16_t reserved;
+        uint8_t format;       /* whose position this is: memos of a partial serve several targets */
+        bool compose;         /* YAML of a compose file: $ in a value becomes $$ */
 } Position;
+
+static inline bool position_equal(const Position *a, const Position *b) {
+        uint64_t x[2], y[2];
+
+        _Static_assert(sizeof(Position) == sizeof(x), "a position has padding or is larger than thought");
+        memcpy(x, a, sizeof(x));
+        memcpy(y, b, sizeof(y));
+        return x[0] == y[0] && x[1] == y[1];
+}
 
 /* Remembers what following a piece of text did last time. */
 typedef struct EscapeMemo {
@@ -63,7 +73,6 @@ typedef struct EscapeValue {
         const char *s;
         size_t n;
         EscapeKind kind;
-        bool compose; /* YAML of a compose file: $ becomes $$ */
         int follow;
         const char *rest; /* the text behind it, up to the next tag, if 'follow' is a byte */
         size_t rest_size;
@@ -92,7 +101,7 @@ static inline void escaper_scan(const Escaper *e, Position *p, const char *s, si
         if (!e->scan || n == 0)
                 return;
 
-        if (memo && memo->valid && memcmp(&memo->from, p, sizeof(*p)) == 0) {
+        if (memo && memo->valid && position_equal(&memo->from, p)) {
                 *p = memo->to;
                 return;
         }

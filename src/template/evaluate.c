@@ -168,7 +168,7 @@ static bool get_first(Renderer *r, const Path *path, Value *ret) {
 }
 
 /* 'must': this place wants a path that exists, if the mode is strict. */
-static int evaluate_path(Renderer *r, const Expression *e, bool must, Value *ret) {
+static int follow_path(Renderer *r, const Expression *e, bool must, Value *ret) {
         bool strict = r->env->strict, objects = strict || r->options->assume_objects;
         const Path *path = &e->path;
         Value v = {};
@@ -211,11 +211,36 @@ static int evaluate_path(Renderer *r, const Expression *e, bool must, Value *ret
         return 0;
 }
 
-int evaluate_path_strict(Renderer *r, const Expression *e, Value *ret) {
+static int evaluate_path(Renderer *r, Expression *e, bool must, Value *ret) {
+        const Value *scope = &r->scope->value;
+        Path *path = &e->path;
+        int q;
+
+        if (r->context_id == 0 || scope->type != VALUE_JSON)
+                return follow_path(r, e, must, ret);
+        if (path->memo_context_id == r->context_id && path->memo_scope == scope->json) {
+                *ret = value_of_json(path->memo_value);
+                return 0;
+        }
+
+        q = follow_path(r, e, must, ret);
+        if (q < 0)
+                return q;
+        /* Only paths from "this" to something that exists lead to the same again. */
+        if (ret->type == VALUE_JSON && path->n_segments > 0 && !path->data && path->depth == 0 &&
+                        !path->block_param && !r->options->compat && r->n_objects == 0) {
+                path->memo_context_id = r->context_id;
+                path->memo_scope = scope->json;
+                path->memo_value = ret->json;
+        }
+        return 0;
+}
+
+int evaluate_path_strict(Renderer *r, Expression *e, Value *ret) {
         return evaluate_path(r, e, /* must= */ true, ret);
 }
 
-int evaluate(Renderer *r, const Expression *e, Value *ret) {
+int evaluate(Renderer *r, Expression *e, Value *ret) {
         switch (e->type) {
         case EXPRESSION_PATH:
                 return evaluate_path(r, e, /* must= */ false, ret);
@@ -243,7 +268,8 @@ int evaluate(Renderer *r, const Expression *e, Value *ret) {
         return -EINVAL;
 }
 
-int evaluate_arguments(Renderer *r, const Call *call, Location at, const Value **ret) {
+int evaluate_arguments(Renderer *r, const Call *call, Location at, Value few[static FEW_ARGUMENTS],
+                const Value **ret) {
         const Helper *h = call->helper;
         Value *args;
         int q;
@@ -257,7 +283,7 @@ int evaluate_arguments(Renderer *r, const Call *call, Location at, const Value *
                                 h->max_args > h->min_args ? " or more" : "", h->min_args == 1 ? "" : "s",
                                 call->n_params);
 
-        args = renderer_alloc(r, call->n_params * sizeof(Value));
+        args = call->n_params <= FEW_ARGUMENTS ? few : renderer_alloc(r, call->n_params * sizeof(Value));
         if (!args)
                 return -ENOMEM;
         for (size_t i = 0; i < call->n_params; i++) {
@@ -281,9 +307,10 @@ int evaluate_pair(Renderer *r, const Call *call, const char *name, Value *ret) {
 int evaluate_call(Renderer *r, const Call *call, Location at, Value *ret) {
         const char *reason = NULL;
         HelperCall c = { .n_args = call->n_params };
+        Value few[FEW_ARGUMENTS];
         int q;
 
-        q = evaluate_arguments(r, call, at, &c.args);
+        q = evaluate_arguments(r, call, at, few, &c.args);
         if (q < 0)
                 return q;
         if (!call->helper->compute)

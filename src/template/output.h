@@ -30,11 +30,39 @@ static inline char *output_extend(Output *o, size_t n) {
         return p;
 }
 
+/* memcpy() for the short texts that a rendering is made of, without a call. */
+static inline void copy_short(char *to, const char *from, size_t n) {
+        if (n > 64)
+                memcpy(to, from, n);
+        else if (n > 32) {
+                memcpy(to, from, 32);
+                memcpy(to + n - 32, from + n - 32, 32);
+        } else if (n >= 16) {
+                memcpy(to, from, 16);
+                memcpy(to + n - 16, from + n - 16, 16);
+        } else if (n >= 8) {
+                memcpy(to, from, 8);
+                memcpy(to + n - 8, from + n - 8, 8);
+        } else if (n >= 4) {
+                memcpy(to, from, 4);
+                memcpy(to + n - 4, from + n - 4, 4);
+        } else
+                for (size_t i = 0; i < n; i++)
+                        to[i] = from[i];
+}
+
 static inline void output_append(Output *o, const char *s, size_t n) {
         char *p = output_extend(o, n);
 
         if (p && n > 0)
                 memcpy(p, s, n);
+}
+
+static inline void output_append_short(Output *o, const char *s, size_t n) {
+        char *p = output_extend(o, n);
+
+        if (p)
+                copy_short(p, s, n);
 }
 
 static inline void output_append_char(Output *o, char c) {

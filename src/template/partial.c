@@ -94,7 +94,7 @@ static int merge_pairs(Renderer *r, const Call *call, Value *context) {
 }
 
 static int partial_name(Renderer *r, const Node *n, const char **ret, size_t *ret_size) {
-        const Expression *e = n->call.callee;
+        Expression *e = n->call.callee;
         Value v;
         int q;
 

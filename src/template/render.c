@@ -103,7 +103,10 @@ void trace_done(Trace *t) {
 
 /* The same thing, so that entering it makes no new level for ../ */
 static bool is_same_context(const Value *a, const Value *b) {
-        return a->type == b->type && a->type == VALUE_JSON && a->json == b->json ? true : value_equal(a, b);
+        if (a->type == VALUE_JSON && b->type == VALUE_JSON &&
+                        (a->json == b->json || json_is_object(a->json)))
+                return a->json == b->json;
+        return value_equal(a, b);
 }
 
 /* A body over a context, with the values of its block parameters. */
@@ -220,60 +223,74 @@ static int each_array(Renderer *r, Node *node, const json_t *array, Iteration *i
         return 0;
 }
 
+typedef struct Pair {
+        const char *key;
+        size_t key_size;
+        const json_t *value;
+} Pair;
+
 /* JavaScript's order of keys: those that are array indexes by number, then the others as they were added. */
 static bool key_is_index(const char *key, unsigned long *ret) {
-        size_t n = strspn(key, "0123456789");
+        size_t n;
 
-        if (n == 0 || n > 9 || key[n] || (key[0] == '0' && n > 1))
+        if (key[0] < '0' || key[0] > '9')
+                return false;
+        n = strspn(key, "0123456789");
+        if (n > 9 || key[n] || (key[0] == '0' && n > 1))
                 return false;
         *ret = strtoul(key, NULL, 10);
         return true;
 }
 
-static int compare_keys(const void *a, const void *b) {
+static int compare_pairs(const void *a, const void *b) {
         unsigned long x = 0, y = 0;
 
-        (void) key_is_index(*(const char *const *) a, &x);
-        (void) key_is_index(*(const char *const *) b, &y);
+        (void) key_is_index(((const Pair *) a)->key, &x);
+        (void) key_is_index(((const Pair *) b)->key, &y);
         return (x > y) - (x < y);
 }
 
-static int object_keys(Renderer *r, const json_t *object, const char ***ret) {
-        size_t n = json_object_size(object), k = 0;
-        const char **keys, *key;
+static int object_pairs(Renderer *r, json_t *object, Pair **ret) {
+        size_t n_indexes = 0, k = 0;
         unsigned long index;
-        const json_t *value;
+        Pair *pairs;
 
-        keys = renderer_alloc(r, n * sizeof(char *));
-        if (!keys)
+        pairs = renderer_alloc(r, json_object_size(object) * sizeof(Pair));
+        if (!pairs)
                 return -ENOMEM;
-        json_object_foreach((json_t *) object, key, value)
-                if (key_is_index(key, &index))
-                        keys[k++] = key;
-        if (k > 1)
-                qsort(keys, k, sizeof(char *), compare_keys);
-        json_object_foreach((json_t *) object, key, value)
-                if (!key_is_index(key, &index))
-                        keys[k++] = key;
 
-        *ret = keys;
+        for (int indexes = 1; indexes >= 0; indexes--) {
+                for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i)) {
+                        const char *key = json_object_iter_key(i);
+
+                        if (key_is_index(key, &index) == (indexes > 0))
+                                pairs[k++] = (Pair){ key, json_object_iter_key_len(i),
+                                        json_object_iter_value(i) };
+                }
+                if (indexes > 0)
+                        n_indexes = k;
+        }
+        if (n_indexes > 1)
+                qsort(pairs, n_indexes, sizeof(Pair), compare_pairs);
+
+        *ret = pairs;
         return 0;
 }
 
 static int each_object(Renderer *r, Node *node, const json_t *object, Iteration *i) {
         size_t n = json_object_size(object);
-        const char **keys;
+        Pair *pairs;
         int q;
 
-        q = object_keys(r, object, &keys);
+        q = object_pairs(r, (json_t *) object, &pairs);
         if (q < 0)
                 return q;
         for (size_t k = 0; k < n; k++) {
                 i->index = value_of_integer((json_int_t) k);
-                i->key = value_of_string(keys[k], strlen(keys[k]));
+                i->key = value_of_string(pairs[k].key, pairs[k].key_size);
                 i->first = k == 0;
                 i->last = k + 1 == n;
-                q = render_item(r, node, i, value_of_json(json_object_get(object, keys[k])));
+                q = render_item(r, node, i, value_of_json(pairs[k].value));
                 if (q < 0)
                         return q;
         }
@@ -319,7 +336,7 @@ static int render_path_block(Renderer *r, Node *node) {
 
 static int render_block(Renderer *r, Node *node) {
         HelperCall call = { .n_args = node->call.n_params };
-        Value v;
+        Value v, few[FEW_ARGUMENTS];
         int q;
 
         if (!node->call.helper && call.n_args == 0 && node->call.n_hash == 0)
@@ -332,13 +349,13 @@ static int render_block(Renderer *r, Node *node) {
                 return render_here(r, value_is_true(&v) ? node->program : node->inverse);
         }
 
-        q = evaluate_arguments(r, &node->call, node->location, &call.args);
+        q = evaluate_arguments(r, &node->call, node->location, few, &call.args);
         if (q < 0)
                 return q;
         return node->call.helper->block(r, node, &call);
 }
 
-static int render_mustache(Renderer *r, const Node *node) {
+static int render_mustache(Renderer *r, Node *node) {
         const Call *call = &node->call;
         Value v;
         int q;
@@ -370,23 +387,52 @@ static int render_node(Renderer *r, Node *n) {
         return -EINVAL;
 }
 
+/* The usual case, without detours: text whose effect is known, a value that was written here before. False if
+ * it is another case. */
+static inline bool render_known(Renderer *r, const Node *n) {
+        const ValueMemo *m;
+
+        if (n->type == NODE_CONTENT) {
+                const Content *c = &n->content;
+
+                if (!c->memo.valid || !position_equal(&c->memo.from, &r->position))
+                        return false;
+                output_append_short(&r->out, c->text, c->size);
+                r->position = c->memo.to;
+                return true;
+        }
+
+        if (n->type != NODE_MUSTACHE || r->scope->value.type != VALUE_JSON)
+                return false;
+        m = &n->memo;
+        if (m->scope != r->scope->value.json && n->more)
+                m = &n->more[value_memo_index(r->scope->value.json)];
+        if (m->context_id == 0 || m->context_id != r->context_id || m->scope != r->scope->value.json ||
+                        !position_equal(&m->from, &r->position))
+                return false;
+        output_append_short(&r->out, m->s, m->n);
+        r->position = m->to;
+        return true;
+}
+
 int render_program(Renderer *r, const Program *p) {
         const Inline *old_inlines = r->inlines;
-        int q = 0;
+        bool plain = r->indent_size == 0 && !r->trace;
+        int q;
 
         if (r->depth >= DEPTH_MAX)
                 return renderer_fail(r, CCP_ERROR_LIMIT_EXCEEDED,
                                 p->n_nodes > 0 ? p->nodes[0]->location : (Location){ 1, 1 },
                                 "blocks and partials are nested more than %u deep", DEPTH_MAX);
 
-        if (p->inlines)
+        r->steps += p->n_nodes;
+        q = step(r, p->n_nodes > 0 ? p->nodes[0]->location : (Location){ 1, 1 });
+        if (q >= 0 && p->inlines)
                 q = renderer_add_inlines(r, p);
         r->depth++;
-        for (size_t i = 0; i < p->n_nodes && q >= 0; i++) {
-                q = step(r, p->nodes[i]->location);
-                if (q >= 0)
+        for (size_t i = 0; i < p->n_nodes && q >= 0; i++)
+                if (!plain || !render_known(r, p->nodes[i]))
                         q = render_node(r, p->nodes[i]);
-        }
         r->depth--;
         r->inlines = old_inlines;
         return q;
@@ -411,6 +457,9 @@ int render(const Template *t, const json_t *context, const TemplateEnvironment *
         };
         int q;
 
+        r.context_id = r.env->context_id;
+        r.position.format = (uint8_t) t->options.format;
+        r.position.compose = t->options.compose_interpolation;
         if (r.escaper->begin)
                 r.escaper->begin(&r.position);
         /* Most outputs are about as long as their template. */

@@ -92,7 +92,7 @@ struct Renderer {
         const BlockParams *params;
         const Inline *inlines;
         unsigned depth, partial_depth;
-        uint64_t steps;
+        uint64_t steps, context_id;
 
         struct ScratchChunk *scratch;
         json_t **objects, **strings; /* made for partials' contexts; the strings are wiped */
@@ -122,12 +122,15 @@ int block_raw(Renderer *r, Node *node, const HelperCall *call);
 /* Between render.c, evaluate.c, partial.c and write.c */
 
 _printf_(4, 5) int renderer_fail(Renderer *r, const char *name, Location at, const char *format, ...);
-int evaluate(Renderer *r, const Expression *e, Value *ret);
+int evaluate(Renderer *r, Expression *e, Value *ret);
 /* The value of a path in a place where strict mode wants it to exist. */
-int evaluate_path_strict(Renderer *r, const Expression *e, Value *ret);
+int evaluate_path_strict(Renderer *r, Expression *e, Value *ret);
 /* Calls the helper of a call for its value. */
 int evaluate_call(Renderer *r, const Call *call, Location at, Value *ret);
-int evaluate_arguments(Renderer *r, const Call *call, Location at, const Value **ret);
+/* *ret is 'few' or, for more arguments, memory of the renderer. */
+#define FEW_ARGUMENTS 2U
+int evaluate_arguments(Renderer *r, const Call *call, Location at, Value few[static FEW_ARGUMENTS],
+                const Value **ret);
 /* The value of NAME= in a tag; undefined if it is not given. */
 int evaluate_pair(Renderer *r, const Call *call, const char *name, Value *ret);
 
@@ -138,4 +141,4 @@ int render_partial(Renderer *r, Node *n);
 int renderer_add_inlines(Renderer *r, const Program *p);
 
 int write_text(Renderer *r, const char *s, size_t n, EscapeMemo *memo);
-int write_value(Renderer *r, const Node *n, const Value *v);
+int write_value(Renderer *r, Node *n, const Value *v);

@@ -55,6 +55,12 @@ int template_parse(const char *name, const char *source, size_t size, const Temp
         return 0;
 }
 
+uint64_t template_make_context_id(void) {
+        static uint64_t last;
+
+        return ++last;
+}
+
 int template_render(const Template *t, const json_t *context, const TemplateEnvironment *env, char **ret,
                 size_t *ret_size, Error *reterr) {
         return render(t, context, env, NULL, ret, ret_size, reterr);

@@ -43,7 +43,14 @@ typedef struct TemplateEnvironment {
         bool (*raw_allowed)(const char *path, void *userdata);
 
         void *userdata;
+
+        /* Not 0: each rendering with this number is over the same context, which has not changed meanwhile and
+         * still exists, with the same options. What was looked up in it is remembered then. */
+        uint64_t context_id;
 } TemplateEnvironment;
+
+/* A number for 'context_id' that was not in use before. */
+uint64_t template_make_context_id(void);
 
 /* Parses a template. 'name' is what errors begin with: NAME:LINE:COLUMN. The source is copied. Errors:
  * BlueprintInvalid, LimitExceeded. */

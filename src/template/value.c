@@ -110,7 +110,7 @@ size_t integer_to_text(char buf[static NUMBER_TEXT_MAX], json_int_t i) {
 
 /* JavaScript writes 1e21 and above, and below 1e-6, with an exponent; everything else in full. */
 size_t number_to_text(char buf[static NUMBER_TEXT_MAX], double d) {
-        char text[NUMBER_TEXT_MAX], digits[NUMBER_TEXT_MAX];
+        char text[NUMBER_TEXT_MAX], digits[NUMBER_TEXT_MAX] = {};
         size_t n = 0, k = 0;
         int exponent;
 

@@ -222,10 +222,48 @@ static int indent_written(Renderer *r, size_t from) {
         return 0;
 }
 
-int write_value(Renderer *r, const Node *n, const Value *v) {
+/* Remembers a value of the context that was written as it is. Paths that do not start at "this" may mean
+ * another value next time. */
+static void remember_value(const Renderer *r, Node *n, const Value *v, const EscapeValue *text,
+                const Position *from, size_t offset) {
+        const Path *path = &n->call.callee->path;
+        ValueMemo *m = &n->memo;
+
+        if (r->context_id == 0 || r->trace || v->type != VALUE_JSON || r->scope->value.type != VALUE_JSON ||
+                        n->call.helper || path->data || path->depth > 0 || path->block_param ||
+                        r->options->compat || r->n_objects > 0 || r->out.error < 0 ||
+                        r->out.size - offset != text->n ||
+                        memcmp(r->out.data + offset, text->s, text->n) != 0)
+                return;
+        if (text->kind == ESCAPE_COMPOSITE || (text->kind == ESCAPE_STRING && !json_is_string(v->json)) ||
+                        (text->kind == ESCAPE_NUMBER && text->n > sizeof(m->number)))
+                return;
+
+        if (m->context_id == r->context_id && m->scope != r->scope->value.json) {
+                /* The template is our own to remember things in, const or not. */
+                Arena *a = &((Template *) r->template)->arena;
+
+                n->more = n->more ?: arena_alloc(a, VALUE_MEMOS_MORE * sizeof(ValueMemo));
+                if (!n->more)
+                        return;
+                m = &n->more[value_memo_index(r->scope->value.json)];
+        }
+        if (text->kind == ESCAPE_NUMBER)
+                memcpy(m->number, text->s, text->n);
+
+        m->s = text->kind == ESCAPE_NUMBER ? m->number : text->s;
+        m->n = text->n;
+        m->scope = r->scope->value.json;
+        m->from = *from;
+        m->to = r->position;
+        m->context_id = r->context_id;
+}
+
+int write_value(Renderer *r, Node *n, const Value *v) {
         char buf[NUMBER_TEXT_MAX], marker[MARKER_TOKEN_SIZE + 32];
         const char *reason = NULL;
         EscapeValue text;
+        Position position;
         size_t from;
         int q;
 
@@ -238,7 +276,6 @@ int write_value(Renderer *r, const Node *n, const Value *v) {
         if (n->raw && (text.kind == ESCAPE_STRING || r->escaper->raw_always))
                 return write_raw(r, n, v, &text);
 
-        text.compose = r->options->compose_interpolation;
         text.follow = n->follow;
         if (n->rest) {
                 text.rest = n->rest->text;
@@ -259,6 +296,7 @@ int write_value(Renderer *r, const Node *n, const Value *v) {
         if (text.n > 0)
                 write_line_start(r);
         from = r->out.size;
+        position = r->position;
         q = r->escaper->write(&r->position, &r->out, &text, &reason);
         if (q == -EINVAL)
                 return fail_value(r, n, reason);
@@ -268,6 +306,7 @@ int write_value(Renderer *r, const Node *n, const Value *v) {
                 if (!r->escaper->scan)
                         return indent_written(r, from);
                 r->line_start = r->out.data[r->out.size - 1] == '\n';
-        }
+        } else
+                remember_value(r, n, v, &text, &position, from);
         return 0;
 }

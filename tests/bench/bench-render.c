@@ -26,7 +26,11 @@ static bool allow_raw(_unused_ const char *path, _unused_ void *userdata) {
 
 static int bench(const char *path, const TemplateOptions *options, unsigned long count,
                 const json_t *context, Error *reterr) {
-        const TemplateEnvironment env = { .strict = true, .raw_allowed = allow_raw };
+        const TemplateEnvironment env = {
+                .strict = true,
+                .raw_allowed = allow_raw,
+                .context_id = template_make_context_id(),
+        };
         RenderFunction render = arg_verified ? template_render_verified : template_render;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
         _cleanup_template_ Template *t = NULL;

@@ -5,7 +5,8 @@ A test module takes the fixture `server`: a fresh server of its own, with ccpd i
 variables choose what it has:
     IMAGES = 'busybox'      the set of container images (./dev images), None for none
     PACKAGES = True         False: without ccpd
-A test fails, whatever it asserts, when a unit of ours writes a warning or an error to the journal that the test did not expect:
+A test fails, whatever it asserts, when a unit of ours wrote a warning or an error to the journal since the test before it (or
+since the boot, for the first one) that the test does not expect:
     @pytest.mark.allow_journal(r'regular expression', …)
 `pytestmark = pytest.mark.allow_journal(…)` does so for a whole module.
 """
@@ -61,6 +62,9 @@ def new_server():
 
 
 def is_ours(entry):
+    # What a container writes to its standard error has the priority of errors, and its tag begins with ccp-.
+    if 'CONTAINER_ID' in entry:
+        return False
     return any(OURS.match(entry.get(field, '')) for field in ('_SYSTEMD_UNIT', 'UNIT', 'SYSLOG_IDENTIFIER'))
 
 
@@ -94,8 +98,10 @@ def quiet_journal(request):
         yield
         return
     booted = request.getfixturevalue('server')
-    request.node.journal_cursor = booted.cursor()
+    # What fixtures of the module did since the last test counts for this one, so that nothing is overlooked.
+    request.node.journal_cursor = booted.checked
     yield
+    booted.checked = booted.cursor()
     allowed = [pattern for marker in request.node.iter_markers('allow_journal') for pattern in marker.args]
     unexpected = [
         line(entry) for entry in booted.journal(since=request.node.journal_cursor, priority='warning')

@@ -9,6 +9,8 @@ import tarfile
 
 import pytest
 
+from instances import containers, settled
+
 IMAGES = 'changemaker-lite'
 
 SLUG = 'north-shore'
@@ -39,13 +41,6 @@ def put_source(server):
     server.run(['sh', '-euc', f'mkdir -p {SOURCE} && tar -xC {SOURCE} --no-same-owner'], input=data.getvalue(), text=False)
     for bait in ('.git/config', '.env', 'api/node_modules/left-pad/index.js'):
         server.write(f'{SOURCE}/{bait}', 'must not be copied')
-
-
-def containers(server, slug):
-    """What docker inspect says, by service."""
-    ids = server.sh(f'docker ps --all --quiet --filter label=ccp.instance={slug}').split()
-    found = json.loads(server.run(['docker', 'inspect', *ids]).stdout) if ids else []
-    return {container['Config']['Labels']['com.docker.compose.service']: container for container in found}
 
 
 def environment(container):
@@ -84,13 +79,13 @@ def changemaker(server):
     server.ccpctl('create', SLUG, '--blueprint', 'changemaker-lite', '--domain', DOMAIN, '--name', NAME, '--source', SOURCE,
                   '--feature', 'media', '--feature', 'sms', '--set', 'use_mailhog=false', '--set', 'smtp_host=mail.example.org',
                   '--set-file', 'smtp_password=/root/smtp-password', timeout=600)
-    return server.json('show', SLUG)
+    return settled(server, SLUG)
 
 
 @pytest.fixture(scope='module')
 def other(server, changemaker):
     server.ccpctl('create', OTHER, '--blueprint', 'changemaker-lite', '--domain', 'south.example.org', '--source', SOURCE, timeout=600)
-    return server.json('show', OTHER)
+    return settled(server, OTHER)
 
 
 def test_all_services_are_healthy(server, changemaker):
@@ -109,7 +104,7 @@ def test_all_thirteen_steps_were_done(server, changemaker):
 
 def test_seven_files_are_rendered_and_one_is_copied(server, changemaker):
     found = set(server.sh(f'cd {FOLDER}/current/ && find . -type f -printf "%P\n"').split())
-    assert found == FILES | {'ccp.override.yml', 'nginx/nginx.conf'}
+    assert found == FILES | {'nginx/nginx.conf', 'ccp.override.yml', '.ccp-blueprint.yaml'}
 
 
 def test_the_source_is_copied_without_what_does_not_belong_to_it(server, changemaker):
@@ -279,7 +274,7 @@ def test_one_service_restarts_alone(server, changemaker):
     changed = {service for service in SERVICES if before[service]['State']['StartedAt'] != after[service]['State']['StartedAt']}
     assert changed == {'api'}
     assert state(server, changemaker)['boots'] == boots + 1
-    assert server.json('show', SLUG)['health'] == 'healthy'
+    assert settled(server, SLUG)['health'] == 'healthy'
 
 
 def test_stopping_and_starting_keeps_the_data(server, changemaker):
@@ -293,7 +288,7 @@ def test_stopping_and_starting_keeps_the_data(server, changemaker):
     assert not [line for line in server.sh('ss -Hltn').splitlines() if f':{changemaker["ports"]["api"]} ' in line]
 
     server.ccpctl('start', SLUG, timeout=180)
-    instance = server.json('show', SLUG)
+    instance = settled(server, SLUG)
     assert (instance['state'], instance['health'], instance['ports']) == ('running', 'healthy', changemaker['ports'])
     after = state(server, changemaker)
     assert (after['migrations'], after['users']) == (before['migrations'], before['users'])

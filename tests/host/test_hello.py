@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from instances import containers, settled
+
 SLUG = 'north-shore'
 DOMAIN = 'north-shore.example.org'
 NAME = 'Côte-Nord <b>"chapter"</b> $HOME'
@@ -16,15 +18,10 @@ def get(server, port):
     return server.run(['curl', '-fsS', '--max-time', '5', f'http://127.0.0.1:{port}/'], check=False)
 
 
-def containers(server, slug):
-    ids = server.sh(f'docker ps --all --quiet --no-trunc --filter label=ccp.instance={slug}').split()
-    return json.loads(server.run(['docker', 'inspect', *ids]).stdout) if ids else []
-
-
 @pytest.fixture(scope='module')
 def hello(server):
     server.ccpctl('create', SLUG, '--blueprint', 'hello', '--domain', DOMAIN, '--name', NAME)
-    return server.json('show', SLUG)
+    return settled(server, SLUG)
 
 
 def test_a_dry_run_makes_nothing(server):
@@ -59,25 +56,26 @@ def test_its_files_are_closed_to_others(server, hello):
     assert server.sh(f'stat -c "%U %a" {FOLDER}') == 'ccpd 700'
     assert server.sh(f'stat -c "%U %a" {FOLDER}/current/.env') == 'ccpd 600'
     assert server.run(['cat', f'{FOLDER}/current/.env'], user='nobody', check=False).returncode != 0
-    assert server.sh(f'cd {FOLDER}/current/ && find . -type f | sort').split() == [
-        './.env', './ccp.override.yml', './docker-compose.yml', './httpd.conf', './index.txt']
+    # The blueprint's files, the override, and the blueprint as it was.
+    assert server.sh(f'cd {FOLDER}/current/ && find . -type f -printf "%P\\n" | sort').split() == [
+        '.ccp-blueprint.yaml', '.env', 'ccp.override.yml', 'docker-compose.yml', 'httpd.conf', 'index.txt']
     assert server.sh(f'readlink {FOLDER}/current') in ('revisions/1', f'{FOLDER}/revisions/1')
 
 
 def test_its_secret_is_in_env_and_nowhere_else(server, hello):
     token = server.sh(f"sed -n 's/^ADMIN_TOKEN=//p' {FOLDER}/current/.env").strip('\'"')
     assert len(token) == 32
-    [container] = containers(server, SLUG)
+    container = containers(server, SLUG)['web']
     assert f'ADMIN_TOKEN={token}' in container['Config']['Env']
     assert token not in json.dumps(hello)
     assert token not in server.ccpctl('status', SLUG).stdout
-    files = server.run(['grep', '-rlF', '--', token, FOLDER, '/run', '/var/log'], check=False).stdout.split()
+    files = server.run(['grep', '-rlF', '--', token, FOLDER, '/run/ccpd', '/var/log'], check=False).stdout.split()
     assert files and all(file.endswith('/revisions/1/.env') for file in files)
     assert token not in server.run(['journalctl', '--boot', '--all', '--output=export'], text=False).stdout.decode(errors='replace')
 
 
 def test_its_container_bears_what_ccpd_puts_on_it(server, hello):
-    [container] = containers(server, SLUG)
+    container = containers(server, SLUG)['web']
     labels = container['Config']['Labels']
     assert (labels['ccp.instance'], labels['ccp.id'], labels['ccp.revision'], labels['ccp.service']) == (SLUG, hello['id'], '1', 'web')
     assert labels['com.docker.compose.project'] == f'ccp-{SLUG}'
@@ -103,17 +101,17 @@ def test_it_stops_and_starts_with_the_same_ports(server, hello):
     assert stopped['state'] == 'stopped' and stopped['ports'] == hello['ports']
     assert get(server, port).returncode != 0
     server.ccpctl('start', SLUG)
-    started = server.json('show', SLUG)
+    started = settled(server, SLUG)
     assert (started['state'], started['health'], started['ports']) == ('running', 'healthy', hello['ports'])
     assert get(server, port).stdout == f'{GREETING}\n'
 
 
 def test_it_restarts(server, hello):
-    [before] = containers(server, SLUG)
+    before = containers(server, SLUG)['web']
     server.ccpctl('restart', SLUG)
-    [after] = containers(server, SLUG)
+    after = containers(server, SLUG)['web']
     assert before['State']['StartedAt'] < after['State']['StartedAt']
-    assert server.json('show', SLUG)['health'] == 'healthy'
+    assert settled(server, SLUG)['health'] == 'healthy'
     assert get(server, hello['ports']['web']).stdout == f'{GREETING}\n'
 
 
@@ -138,7 +136,7 @@ def test_deleting_leaves_nothing(server, hello):
     server.ccpctl('delete', SLUG, '--yes')
     assert server.ccpctl('show', SLUG, check=False).returncode == 3
     assert server.json('list') == []
-    assert containers(server, SLUG) == []
+    assert containers(server, SLUG) == {}
     for kind in ('volume', 'network'):
         assert server.sh(f'docker {kind} ls --quiet --filter label=ccp.instance={SLUG}') == ''
         assert server.sh(f'docker {kind} ls --quiet --filter label=com.docker.compose.project=ccp-{SLUG}') == ''

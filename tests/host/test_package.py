@@ -64,6 +64,14 @@ def test_install_starts_the_services(installed):
         assert installed.sh(f'systemctl is-active {unit}') == 'active'
         assert installed.sh(f'systemctl is-enabled {unit}') == 'enabled'
     assert installed.sh('systemctl is-system-running') == 'running'
+    for unit in ('ccpd.service', 'ccp-watch.service'):
+        assert installed.sh(f'systemctl show --property=NRestarts --value {unit}') == '0'
+
+
+def test_an_instance_can_be_created_right_after_the_installation(installed):
+    installed.ccpctl('create', 'first', '--blueprint', 'hello', '--domain', 'first.example')
+    assert installed.json('show', 'first')['state'] == 'running'
+    installed.ccpctl('delete', 'first', '--yes')
 
 
 def test_install_makes_the_user_without_a_shell(installed):
@@ -113,6 +121,16 @@ def test_files_lie_where_they_should(installed):
             '/usr/share/dbus-1/system.d/org.changemaker.ccp1.conf', '/usr/share/ccpd/templates'} <= files
     assert not [path for path in files if path.startswith(('/usr/local', '/opt', '/home', '/etc/systemd'))]
     assert installed.run(['dpkg', '--verify', 'ccpd', 'ccpctl']).stdout == ''
+
+
+def test_systemd_understands_every_line_of_the_units(installed):
+    units = [path for path in installed.sh('dpkg-query -L ccpd').splitlines()
+             if path.startswith('/usr/lib/systemd/system/') and '.' in path.rpartition('/')[2]]
+    assert len(units) >= 5
+    names = [path.replace('@.', '@1.') for path in units]
+    result = installed.run(['systemd-analyze', 'verify', '--man=no', *names], check=False)
+    said = [text for text in result.stderr.splitlines() if 'ccp' in text]
+    assert (said, result.returncode) == ([], 0)
 
 
 def test_binaries_are_hardened(installed):

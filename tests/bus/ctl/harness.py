@@ -71,6 +71,9 @@ class Terminal:
         self.expect(question)
         self.type(text + "\n")
 
+    def echoes(self):
+        return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
+
     def wait(self):
         while self.read(PATIENCE):
             pass

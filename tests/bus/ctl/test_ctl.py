@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """ccpctl's verbs, run for real against a mock of ccpd on a private bus."""
 
+import re
+
 from harness import *
 
 
@@ -224,7 +226,7 @@ class ExitCodes(BusTest):
         self.assertEqual(p.returncode, 1)
 
     def test_help_and_version(self):
-        self.assertIn("Usage" if False else "job follow ID", self.ctl("--help").out)
+        self.assertIn("job follow ID", self.ctl("--help").out)
         self.assertIn("--set-file", self.ctl("create", "--help").out)
         self.assertIn("job cancel", self.ctl("help", "job").out)
         self.assertRegex(self.ctl("--version").out, r"^ccpctl \d")
@@ -378,6 +380,123 @@ class Jobs(BusTest):
         self.bus.kill()
         p.communicate(timeout=20)
         self.assertEqual(p.returncode, 5)
+
+
+class Completion(BusTest):
+    def complete(self, line):
+        """What bash offers for a line; the words are cut as bash cuts them."""
+        words = []
+        for word in line.split(" "):
+            words += re.split("(=)", word, maxsplit=1) if word.startswith("--") else [word]
+        if words[-1] == "" and len(words) > 1 and words[-2] == "=":
+            words.pop()
+        script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ccpctl; printf "%s\\n" "${COMPREPLY[@]}"'
+        tools = os.path.join(self.folder.name, "bin")
+        os.makedirs(tools, exist_ok=True)
+        if not os.path.exists(os.path.join(tools, "ccpctl")):
+            os.symlink(CCPCTL, os.path.join(tools, "ccpctl"))
+        p = subprocess.run(["bash", "-uc", script, "bash", os.environ["COMPLETION"], *words], capture_output=True,
+                           text=True, env=dict(self.env, PATH=tools + ":" + self.env["PATH"]))
+        self.assertEqual(p.stderr, "")
+        return p.stdout.split()
+
+    def test_verbs(self):
+        self.assertEqual(self.complete("ccpctl st"), ["start", "status", "stop"])
+        self.assertEqual(self.complete("ccpctl job "), ["cancel", "follow", "list", "retry", "show"])
+        self.assertIn("blueprint", self.complete("ccpctl --json=short "))
+        self.assertEqual(self.complete("ccpctl help se"), ["settings"])
+
+    def test_options_and_their_values(self):
+        self.assertEqual(self.complete("ccpctl --no-"), ["--no-legend", "--no-pager", "--no-ask-password", "--no-wait"])
+        self.assertEqual(self.complete("ccpctl create x --d"), ["--domain=", "--dry-run"])
+        self.assertEqual(self.complete("ccpctl list --json=p"), ["pretty"])
+        self.assertEqual(self.complete("ccpctl list --json="), ["short", "pretty", "off"])
+        self.assertEqual(self.complete("ccpctl list --state un"), [])
+        self.assertEqual(self.complete("ccpctl job list --state=und"), ["undoing"])
+        self.assertEqual(self.complete("ccpctl show x -p Sub"), ["Subnet"])
+
+    def test_what_there_is(self):
+        for slug in ("alpha", "beta", "bad"):
+            self.create(slug, "--quiet", code=6 if slug == "bad" else 0)
+        self.assertEqual(self.complete("ccpctl status b"), ["bad", "beta"])
+        self.assertEqual(self.complete("ccpctl -q stop "), ["alpha", "bad", "beta"])
+        self.assertEqual(self.complete("ccpctl stop alpha "), [])
+        self.assertEqual(self.complete("ccpctl restart alpha "), ["postgres", "app"])
+        self.assertEqual(self.complete("ccpctl job show "), ["3", "2", "1"])
+        self.assertEqual(self.complete("ccpctl job retry "), ["3"])
+        self.assertEqual(self.complete("ccpctl create x --blueprint="), ["web"])
+        self.assertEqual(self.complete("ccpctl create x --blueprint=web --feature="), ["media", "chat"])
+        self.assertEqual(self.complete("ccpctl create x --blueprint web --set smtp_p"), ["smtp_port=", "smtp_password="])
+        self.assertEqual(self.complete("ccpctl settings set job"), ["job_concurrency="])
+
+    def test_without_ccpd_nothing_is_offered(self):
+        self.stop_mock()
+        self.assertEqual(self.complete("ccpctl status "), [])
+
+
+class Blueprints(BusTest):
+    """The verbs that need no ccpd."""
+
+    def setUp(self):
+        super().setUp()
+        self.stop_mock()
+        self.blueprint = os.path.join(self.folder.name, "demo")
+        os.mkdir(self.blueprint)
+        self.write("blueprint.yaml", "name: demo\ntitle: Demo\nversion: '1'\n"
+                   "parameters:\n  tag: { type: string, default: latest }\n"
+                   "files:\n  - { template: docker-compose.yml.hbs, target: docker-compose.yml, format: yaml }\n"
+                   "  - { template: env.hbs, target: .env, format: dotenv }\n"
+                   "services:\n  app: { kind: service }\n")
+        self.write("docker-compose.yml.hbs", 'services:\n  app:\n    image: "{{parameters.tag}}"\n')
+        self.write("env.hbs", "TAG={{parameters.tag}}\n")
+        self.write("context.json", '{ "parameters": { "tag": "a$b\\"c" } }')
+
+    def write(self, name, text):
+        with open(os.path.join(self.blueprint, name), "w") as f:
+            f.write(text)
+
+    def render(self, name, *args, code=0):
+        return self.ctl("blueprint", "render", os.path.join(self.blueprint, name),
+                        "--context", os.path.join(self.blueprint, "context.json"), *args, code=code)
+
+    def test_a_good_blueprint_has_no_problems(self):
+        self.assertEqual(self.ctl("blueprint", "lint", self.blueprint).out,
+                         "demo 1: no problems in 2 templates and 0 static files.\n")
+        self.assertEqual(self.ctl("blueprint", "lint", self.blueprint, "--json=short").json()["problems"], [])
+
+    def test_all_problems_of_the_description_are_listed(self):
+        self.write("blueprint.yaml", "name: demo\ntitle: Demo\nversion: '1'\ncolour: red\nparameters:\n  a: { type: x }\n")
+        r = self.ctl("blueprint", "lint", self.blueprint, code=1)
+        self.assertRegex(r.out, r"(?m)blueprint\.yaml:4:1: .*'colour'")
+        self.assertRegex(r.out, r"(?m)blueprint\.yaml:6:14: ")
+        self.assertIn("problems.\n", r.out)
+
+    def test_problems_of_templates_are_listed(self):
+        self.write("docker-compose.yml.hbs", "{{#if x}")
+        self.write("env.hbs", "{{/if}}")
+        r = self.ctl("blueprint", "lint", self.blueprint, code=1)
+        self.assertIn("docker-compose.yml.hbs:1:", r.out)
+        self.assertIn("env.hbs:1:", r.out)
+        os.unlink(os.path.join(self.blueprint, "env.hbs"))
+        self.assertIn("env.hbs", self.ctl("blueprint", "lint", self.blueprint, code=1).out)
+
+    def test_what_is_not_there_is_3(self):
+        self.ctl("blueprint", "lint", "no-such-blueprint", code=3)
+        self.ctl("blueprint", "lint", "/no/such/folder", code=3)
+
+    def test_values_are_escaped_for_the_format(self):
+        self.assertEqual(self.render("docker-compose.yml.hbs").out,
+                         'services:\n  app:\n    image: "a$$b\\"c"\n')
+        self.assertEqual(self.render("env.hbs").out, self.render("env.hbs", "--format=dotenv").out)
+        self.render("env.hbs", "--format=html", code=2)
+
+    def test_rendering_errors_say_where(self):
+        self.write("context.json", "{}")
+        self.assertIn("docker-compose.yml.hbs:3:", self.render("docker-compose.yml.hbs", code=1).err)
+        self.write("context.json", "{,")
+        self.assertIn("context.json:1:", self.render("env.hbs", code=2).err)
+        self.write("context.json", "[]")
+        self.assertIn("not a JSON object", self.render("env.hbs", code=2).err)
 
 
 if __name__ == "__main__":

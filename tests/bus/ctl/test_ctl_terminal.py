@@ -199,6 +199,7 @@ class Wizard(BusTest):
                     t.expect(stop)
                 t.type(keys)
                 t.expect("Nothing was created.")
+                self.assertTrue(t.echoes())
                 self.assertEqual(t.wait(), 1)
         self.assertEqual(self.calls("create"), [])
 

@@ -104,6 +104,7 @@ class Daemon:
         self.folder, self.postgres = folder, postgres
         self.address = f"unix:path={folder}/bus"
         (folder / "bus.conf").write_text(BUS_CONFIG.format(path=folder / "bus"))
+        self.process = self.bus_process = self.systemd_process = None
         self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, CCP_STORE=postgres.conninfo,
                                 CREDENTIALS_DIRECTORY=str(folder), CCP_TEMPLATES=f"{HERE}/blueprints",
                                 CCP_LOG_LEVEL="debug")
@@ -112,8 +113,10 @@ class Daemon:
         self.notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.notify.bind(str(folder / "notify"))
         (folder / "notify").chmod(0o777)
-        self.process = None
         self.log = open(folder / "ccpd.log", "w+", encoding="utf-8", errors="replace")
+
+    def up(self):
+        folder = self.folder
         self.bus_process = subprocess.Popen(["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork"])
         wait_for(lambda: (folder / "bus").exists(), what="the bus")
         self.systemd_process = subprocess.Popen([sys.executable, str(HERE / "mock_systemd.py")], env=self.environment,
@@ -137,10 +140,13 @@ class Daemon:
         return self.process.wait(20)
 
     def close(self):
-        code = self.stop() if self.process.poll() is None else self.process.returncode
+        code = None
+        if self.process:
+            code = self.stop() if self.process.poll() is None else self.process.returncode
         for process in (self.systemd_process, self.bus_process):
-            process.terminate()
-            process.wait()
+            if process:
+                process.terminate()
+                process.wait()
         self.notify.close()
         self.log.seek(0)
         text = self.log.read()
@@ -186,9 +192,12 @@ def ccpd(cluster):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ccpd-test."))
     folder.chmod(0o755)
     daemon = Daemon(folder, cluster)
-    yield daemon
-    code, log = daemon.close()
-    print(log)
-    shutil.rmtree(folder)
+    try:
+        daemon.up()
+        yield daemon
+    finally:
+        code, log = daemon.close()
+        print(log)
+        shutil.rmtree(folder)
     assert code == 0, "ccpd did not end cleanly"
     assert "ERROR: AddressSanitizer" not in log and "runtime error" not in log and "LeakSanitizer" not in log

@@ -48,6 +48,8 @@ class Server:
         self.images = images
         self.packages = packages
         self._life = None
+        # The place in the journal up to which it was checked for warnings; None is the boot.
+        self.checked = None
 
     def up(self):
         # The server ends when the last writer of this pipe is gone: with this process, however that ends.

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Appending what sd_bus_message_append() has no type for. */
+
+#include <systemd/sd-bus.h>
+
+#include "ccp/macro.h"
+
+/* One entry of a{sv} whose value is an array of strings; l may be NULL. */
+int bus_append_entry_strv(sd_bus_message *m, const char *key, char *const *l);

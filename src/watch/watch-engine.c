@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "watch-engine.h"
+
+#include <errno.h>
+#include <sys/inotify.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "curl-event.h"
+#include "docker-transfer.h"
+#include "log.h"
+#include "strv.h"
+
+/* 1000 instances of 20 containers fill about that much. */
+#define LIST_MAX (64U * 1024U * 1024U)
+#define LIST_TIMEOUT_USEC USEC_PER_MINUTE
+#define RETRY_MIN_USEC (250 * USEC_PER_MSEC)
+#define RETRY_MAX_USEC (30 * USEC_PER_SEC)
+/* From the ping to the end of the list. */
+#define CONNECT_TIMEOUT_USEC (2 * USEC_PER_MINUTE)
+/* A stream that lived so long was a good one. */
+#define STREAM_GOOD_USEC (10 * USEC_PER_SEC)
+/* After its socket has appeared, the Engine is given a moment. */
+#define APPEARED_USEC (100 * USEC_PER_MSEC)
+/* New containers are looked at together. */
+#define DETAILS_DELAY_USEC (100 * USEC_PER_MSEC)
+#define PID_FILE "docker.pid"
+/* Events that may come while the list is made. */
+#define EARLY_EVENTS_MAX 65536U
+
+typedef enum EngineState {
+        ENGINE_AWAY,
+        ENGINE_PINGED,
+        ENGINE_SUBSCRIBED, /* the stream of events was asked for */
+        ENGINE_LISTED,     /* the stream is there, the list was asked for */
+        ENGINE_WATCHED,
+} EngineState;
+
+/* One request with the handle that it runs on. */
+typedef struct Request {
+        CURL *easy;
+        DockerTransfer transfer;
+        bool running;
+} Request;
+
+struct WatchEngine {
+        sd_event *event;
+        CurlEvent *curl;
+        char *socket, *directory, *pid_file;
+        WatchTable *table;
+        WatchNotify *notify;
+        char version[DOCKER_VERSION_TEXT_MAX];
+
+        Request call;    /* ping and list */
+        Request stream;  /* events */
+        Request details; /* a list of new containers */
+
+        EngineState state;
+        JsonSplitter splitter;
+        /* What happened while the list was made; whether that has it already nobody can tell. */
+        DockerEvent *early;
+        size_t n_early, n_early_allocated;
+        sd_event_source *list_defer;
+
+        char **details_wanted; /* ids */
+        sd_event_source *details_timer;
+
+        sd_event_source *retry_timer, *inotify;
+        usec_t retry;
+        usec_t watched_since;
+        bool has_pid_file; /* this Engine is known to keep one */
+        bool lost;         /* said so already */
+};
+
+static void engine_lost(WatchEngine *e, const char *why);
+static void engine_wait(WatchEngine *e);
+
+static void request_stop(WatchEngine *e, Request *q) {
+        if (q->running)
+                curl_event_remove(e->curl, q->easy);
+        q->running = false;
+        docker_transfer_done(&q->transfer);
+        q->transfer = (DockerTransfer){};
+}
+
+/* Takes the path without the version, where one is settled on. */
+static int request_start(
+                WatchEngine *e, Request *q, const char *path, usec_t timeout, curl_event_done_t done) {
+        _cleanup_free_ char *versioned = NULL;
+        int r;
+
+        versioned = strjoin(e->version[0] ? "/v" : "", e->version, path);
+        if (!versioned)
+                return -ENOMEM;
+
+        r = docker_transfer_prepare(&q->transfer, q->easy, e->socket, "GET", versioned, timeout, LIST_MAX);
+        if (r >= 0)
+                r = curl_event_add(e->curl, q->easy, done, e);
+        if (r < 0)
+                return r;
+
+        q->running = true;
+        return 0;
+}
+
+/* What the list that just came from the Engine says; on failure the error is ready to be logged. */
+static int request_read_list(Request *q, CURLcode code, DockerObjects *ret, Error *reterr) {
+        _cleanup_json_ json_t *json = NULL;
+        int r;
+
+        r = docker_transfer_finish(&q->transfer, code, &json, reterr);
+        if (r < 0)
+                return r;
+
+        /* The text may be large and is not needed any more. */
+        string_builder_done(&q->transfer.body);
+        r = docker_objects_from_json(DOCKER_CONTAINER, json, now(CLOCK_REALTIME), ret);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "The Docker Engine's list can't be read: %m");
+        return 0;
+}
+
+static void on_details_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
+        _cleanup_docker_objects_ DockerObjects list = {};
+        WatchEngine *e = userdata;
+
+        e->details.running = false;
+        /* Where it fails, the first event of a healthcheck will tell. */
+        if (request_read_list(&e->details, code, &list, NULL) >= 0) {
+                watch_table_set_health(e->table, &list);
+                watch_notify_flush(e->notify);
+        }
+        request_stop(e, &e->details);
+        if (e->details_wanted)
+                (void) sd_event_source_set_enabled(e->details_timer, SD_EVENT_ONESHOT);
+}
+
+static int on_details_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        _cleanup_free_ char *path = NULL;
+        WatchEngine *e = userdata;
+        int r;
+
+        if (e->state != ENGINE_WATCHED || e->details.running || !e->details_wanted)
+                return 0;
+
+        r = docker_list_path(DOCKER_CONTAINER, "id", e->details_wanted, &path);
+        e->details_wanted = strv_free(e->details_wanted);
+        if (r >= 0)
+                r = request_start(e, &e->details, path, LIST_TIMEOUT_USEC, on_details_done);
+        if (r < 0)
+                log_debug_errno(r, "Cannot ask for new containers, ignoring: %m");
+        return 0;
+}
+
+static int want_details(WatchEngine *e, const char *id) {
+        int r;
+
+        r = strv_extend(&e->details_wanted, id);
+        if (r < 0 || e->details.running)
+                return r;
+
+        r = sd_event_source_set_time(e->details_timer, now(CLOCK_MONOTONIC) + DETAILS_DELAY_USEC);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(e->details_timer, SD_EVENT_ONESHOT);
+}
+
+static int apply_event(WatchEngine *e, const DockerEvent *event) {
+        int r;
+
+        r = watch_table_apply(e->table, event);
+        return r > 0 ? want_details(e, event->container) : r;
+}
+
+static int on_event(const char *data, size_t size, void *userdata) {
+        _cleanup_docker_event_ DockerEvent event = {};
+        WatchEngine *e = userdata;
+        int r;
+
+        r = docker_event_parse(data, size, &event);
+        if (r < 0)
+                return r;
+        if (e->state == ENGINE_WATCHED)
+                return apply_event(e, &event);
+
+        if (e->n_early >= EARLY_EVENTS_MAX)
+                return -EFBIG;
+        if (!GREEDY_REALLOC(e->early, e->n_early_allocated, e->n_early + 1))
+                return -ENOMEM;
+        e->early[e->n_early++] = TAKE_GENERIC(event, (DockerEvent){});
+        return 0;
+}
+
+static int on_stream(const char *data, size_t size, void *userdata) {
+        WatchEngine *e = userdata;
+        int r;
+
+        r = json_splitter_feed(&e->splitter, data, size, on_event, e);
+        watch_notify_flush(e->notify);
+        return r;
+}
+
+/* Called from within libcurl, where no request can begin. */
+static void on_stream_begins(void *userdata) {
+        WatchEngine *e = userdata;
+
+        (void) sd_event_source_set_enabled(e->list_defer, SD_EVENT_ONESHOT);
+}
+
+static void on_stream_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
+        _cleanup_error_ Error error = {};
+        WatchEngine *e = userdata;
+        int r;
+
+        e->stream.running = false;
+        r = docker_transfer_finish(&e->stream.transfer, code, NULL, &error);
+        engine_lost(e, r < 0 ? error.message : "The Docker Engine ended the stream of its events.");
+}
+
+static void clear_early(WatchEngine *e) {
+        FOREACH_ARRAY(i, e->early, e->n_early)
+                docker_event_done(i);
+        e->early = mfree(e->early);
+        e->n_early = e->n_early_allocated = 0;
+}
+
+/* The events that came meanwhile go on top of the list, the old ones among them too: they end in the state
+ * that holds now. */
+static int take_list(WatchEngine *e, const DockerObjects *list) {
+        int r;
+
+        r = watch_table_set(e->table, list);
+        if (r < 0)
+                return r;
+
+        e->state = ENGINE_WATCHED;
+        FOREACH_ARRAY(i, e->early, e->n_early) {
+                r = apply_event(e, i);
+                if (r < 0)
+                        return r;
+        }
+        clear_early(e);
+        return 0;
+}
+
+static void on_list_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
+        _cleanup_docker_objects_ DockerObjects list = {};
+        _cleanup_error_ Error error = {};
+        WatchEngine *e = userdata;
+        int r;
+
+        e->call.running = false;
+        r = request_read_list(&e->call, code, &list, &error);
+        if (r < 0)
+                return engine_lost(e, error.message);
+        request_stop(e, &e->call);
+        if (take_list(e, &list) < 0)
+                return engine_lost(e, "Out of memory.");
+
+        (void) sd_event_source_set_enabled(e->retry_timer, SD_EVENT_OFF);
+        e->watched_since = now(CLOCK_MONOTONIC);
+        e->has_pid_file = access(e->pid_file, F_OK) >= 0;
+        if (e->lost)
+                log_info("The Docker Engine is back.");
+        e->lost = false;
+
+        (void) sd_notifyf(0, "STATUS=Watching %zu containers.", watch_table_size(e->table));
+        watch_notify_set_engine(e->notify, true);
+        watch_notify_begin_list(e->notify);
+        watch_notify_flush(e->notify);
+}
+
+/* The list is asked for once the stream is there, so nothing can happen unseen in between. */
+static int on_list_defer(_unused_ sd_event_source *source, void *userdata) {
+        char *const labels[] = { (char *) CCP_LABEL_INSTANCE, NULL };
+        _cleanup_free_ char *path = NULL;
+        WatchEngine *e = userdata;
+        int r;
+
+        if (e->state != ENGINE_SUBSCRIBED)
+                return 0;
+
+        e->state = ENGINE_LISTED;
+        r = docker_list_path(DOCKER_CONTAINER, "label", labels, &path);
+        if (r >= 0)
+                r = request_start(e, &e->call, path, LIST_TIMEOUT_USEC, on_list_done);
+        if (r < 0)
+                engine_lost(e, "Out of memory.");
+        return 0;
+}
+
+static void on_ping_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
+        _cleanup_free_ char *path = NULL;
+        _cleanup_error_ Error error = {};
+        WatchEngine *e = userdata;
+        int r;
+
+        e->call.running = false;
+        r = docker_transfer_finish(&e->call.transfer, code, NULL, &error);
+        if (r >= 0)
+                r = docker_negotiate(e->call.transfer.version, e->version, &error);
+        if (r < 0)
+                return engine_lost(e, error.message);
+        request_stop(e, &e->call);
+
+        e->state = ENGINE_SUBSCRIBED;
+        e->stream.transfer.stream = on_stream;
+        e->stream.transfer.stream_begins = on_stream_begins;
+        e->stream.transfer.stream_userdata = e;
+        r = docker_events_path(CCP_LABEL_INSTANCE, &path);
+        if (r >= 0)
+                r = request_start(e, &e->stream, path, 0, on_stream_done);
+        if (r < 0)
+                engine_lost(e, "Out of memory.");
+}
+
+static void retry_in(WatchEngine *e, usec_t delay) {
+        (void) sd_event_source_set_time(e->retry_timer, now(CLOCK_MONOTONIC) + delay);
+        (void) sd_event_source_set_enabled(e->retry_timer, SD_EVENT_ONESHOT);
+}
+
+static void stop_waiting(WatchEngine *e) {
+        e->inotify = sd_event_source_disable_unref(e->inotify);
+        (void) sd_event_source_set_enabled(e->retry_timer, SD_EVENT_OFF);
+}
+
+static void stop_requests(WatchEngine *e) {
+        request_stop(e, &e->call);
+        request_stop(e, &e->stream);
+        request_stop(e, &e->details);
+        json_splitter_done(&e->splitter);
+        clear_early(e);
+        e->details_wanted = strv_free(e->details_wanted);
+        (void) sd_event_source_set_enabled(e->details_timer, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(e->list_defer, SD_EVENT_OFF);
+        e->state = ENGINE_AWAY;
+        e->version[0] = 0;
+}
+
+void watch_engine_start(WatchEngine *e) {
+        stop_waiting(e);
+        stop_requests(e);
+        e->state = ENGINE_PINGED;
+        /* The stream itself has no time-out, so this one is for all until the list is there. */
+        retry_in(e, CONNECT_TIMEOUT_USEC);
+        if (request_start(e, &e->call, "/_ping", DOCKER_TIMEOUT_USEC, on_ping_done) < 0)
+                engine_lost(e, "Out of memory.");
+}
+
+/* Under systemd, the socket stays when the Engine is stopped, and to connect to it would start the Engine
+ * again behind the back of whoever stopped it. An Engine that kept a pid file and has none now is
+ * stopped. */
+static bool engine_is_stopped(const WatchEngine *e) {
+        return e->has_pid_file && access(e->pid_file, F_OK) < 0;
+}
+
+static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        WatchEngine *e = userdata;
+
+        if (e->state != ENGINE_AWAY)
+                engine_lost(e, "The Docker Engine did not answer in time.");
+        else if (!engine_is_stopped(e))
+                watch_engine_start(e);
+        else if (!e->inotify)
+                /* Nobody will tell that it was started. */
+                engine_wait(e);
+        return 0;
+}
+
+static int on_inotify(_unused_ sd_event_source *source, const struct inotify_event *i, void *userdata) {
+        WatchEngine *e = userdata;
+
+        if (i->len > 0 && (streq(i->name, PID_FILE) || streq(i->name, e->socket + strlen(e->directory) + 1)))
+                retry_in(e, APPEARED_USEC);
+        return 0;
+}
+
+/* For its socket or pid file to appear, and for a while. */
+static void engine_wait(WatchEngine *e) {
+        int r;
+
+        if (!e->inotify) {
+                r = sd_event_add_inotify(
+                                e->event, &e->inotify, e->directory, IN_CREATE | IN_MOVED_TO, on_inotify, e);
+                if (r < 0)
+                        log_debug_errno(r, "Cannot watch %s, ignoring: %m", e->directory);
+        }
+        retry_in(e, e->retry);
+        e->retry = MIN(e->retry * 2, RETRY_MAX_USEC);
+}
+
+static void engine_lost(WatchEngine *e, const char *why) {
+        if (!e->lost)
+                log_warning("The containers can't be watched. %s", strempty(why));
+        e->lost = true;
+
+        if (e->watched_since > 0 && now(CLOCK_MONOTONIC) - e->watched_since >= STREAM_GOOD_USEC)
+                e->retry = RETRY_MIN_USEC;
+        e->watched_since = 0;
+        stop_requests(e);
+
+        (void) sd_notify(0, "STATUS=Waiting for the Docker Engine.");
+        watch_notify_set_engine(e->notify, false);
+        watch_notify_flush(e->notify);
+        engine_wait(e);
+}
+
+WatchEngine *watch_engine_free(WatchEngine *e) {
+        if (!e)
+                return NULL;
+
+        stop_requests(e);
+        curl_event_free(e->curl);
+        FOREACH_ARRAY(q, ((Request *[]){ &e->call, &e->stream, &e->details }), 3)
+                if ((*q)->easy)
+                        curl_easy_cleanup((*q)->easy);
+        sd_event_source_disable_unref(e->list_defer);
+        sd_event_source_disable_unref(e->details_timer);
+        sd_event_source_disable_unref(e->retry_timer);
+        sd_event_source_disable_unref(e->inotify);
+        sd_event_unref(e->event);
+        free(e->socket);
+        free(e->directory);
+        free(e->pid_file);
+        return mfree(e);
+}
+
+static int add_timer(
+                WatchEngine *e, const char *name, sd_event_time_handler_t handler, sd_event_source **ret) {
+        int r;
+
+        r = sd_event_add_time(e->event, ret, CLOCK_MONOTONIC, 0, 0, handler, e);
+        if (r < 0)
+                return r;
+
+        (void) sd_event_source_set_description(*ret, name);
+        return sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
+static int set_paths(WatchEngine *e, const char *socket) {
+        const char *slash = strrchr(socket, '/');
+
+        if (!slash || slash == socket)
+                return -EINVAL;
+
+        e->socket = strdup(socket);
+        e->directory = strndup(socket, (size_t) (slash - socket));
+        e->pid_file = e->directory ? strjoin(e->directory, "/", PID_FILE) : NULL;
+        return e->socket && e->pid_file ? 0 : -ENOMEM;
+}
+
+int watch_engine_new(sd_event *event, const char *socket, WatchTable *table, WatchNotify *notify,
+                WatchEngine **ret) {
+        _cleanup_watch_engine_ WatchEngine *e = NULL;
+        int r;
+
+        e = new0(WatchEngine, 1);
+        if (!e)
+                return -ENOMEM;
+
+        e->event = sd_event_ref(event);
+        e->table = table;
+        e->notify = notify;
+        e->retry = RETRY_MIN_USEC;
+        r = set_paths(e, socket ?: CCP_DOCKER_SOCKET);
+        if (r >= 0)
+                r = add_timer(e, "engine-retry", on_retry, &e->retry_timer);
+        if (r >= 0)
+                r = add_timer(e, "engine-details", on_details_timer, &e->details_timer);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &e->list_defer, on_list_defer, e);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(e->list_defer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = docker_curl_init();
+        if (r >= 0)
+                r = curl_event_new(event, &e->curl);
+        if (r < 0)
+                return r;
+
+        e->call.easy = curl_easy_init();
+        e->stream.easy = curl_easy_init();
+        e->details.easy = curl_easy_init();
+        if (!e->call.easy || !e->stream.easy || !e->details.easy)
+                return -ENOMEM;
+
+        *ret = TAKE_PTR(e);
+        return 0;
+}

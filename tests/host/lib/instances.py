@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Instances, as host tests look at them."""
+
+import json
+
+
+def containers(server, slug):
+    """What docker inspect says of an instance's containers, by service."""
+    ids = server.sh(f'docker ps --all --quiet --filter label=ccp.instance={slug}').split()
+    found = json.loads(server.run(['docker', 'inspect', *ids]).stdout) if ids else []
+    return {container['Config']['Labels']['com.docker.compose.service']: container for container in found}
+
+
+def settled(server, slug):
+    """What `ccpctl show` says, once the containers' own healthchecks have caught up with what the job has seen."""
+    server.wait(lambda: server.json('show', slug)['health'] != 'starting', timeout=20, what=f'the health of {slug}')
+    return server.json('show', slug)

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "fd-util.h"
+#include "notify-proto.h"
+#include "string-util.h"
+#include "test.h"
+
+static int parse(const char *text, NotifyMessage *ret) {
+        return notify_message_parse(text, strlen(text), ret);
+}
+
+static void check_text(const NotifyMessage *m, const char *text) {
+        _cleanup_free_ char *s = NULL;
+        size_t n;
+
+        ASSERT_OK(notify_message_format(m, &s, &n));
+        ck_assert_str_eq(s, text);
+        ck_assert_uint_eq(n, strlen(text));
+}
+
+static const NotifyMessage container = {
+        .type = NOTIFY_CONTAINER,
+        .instance = (char *) "demo",
+        .uuid = (char *) "u1",
+        .service = (char *) "web",
+        .container = (char *) "c1",
+        .state = CONTAINER_EXITED,
+        .health = CONTAINER_HEALTH_NONE,
+        .exit_code = 137,
+        .since = 1700000000123456,
+};
+
+START_TEST(what_is_written_can_be_read) {
+        _cleanup_notify_message_ NotifyMessage a = {}, b = {}, c = {};
+
+        check_text(&container,
+                        "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=exited\nHEALTH=none\nEXIT="
+                        "137\nSINCE=1700000000123456\n");
+        ASSERT_OK(parse("INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nHEALTH=healthy",
+                        &a));
+        ck_assert_int_eq(a.type, NOTIFY_CONTAINER);
+        ck_assert_str_eq(a.service, "web");
+        ck_assert_int_eq(a.state, CONTAINER_RUNNING);
+        ck_assert_int_eq(a.health, CONTAINER_HEALTH_HEALTHY);
+        ck_assert_int_eq(a.exit_code, -1);
+        ck_assert_uint_eq(a.since, 0);
+
+        check_text(&(NotifyMessage){ .type = NOTIFY_JOB,
+                                   .job = 42,
+                                   .progress = 37,
+                                   .message = (char *) "Pulling" },
+                        "JOB=42\nPROGRESS=37\nMESSAGE=Pulling\n");
+        ASSERT_OK(parse("JOB=42\nPROGRESS=37\nMESSAGE=a=b\n", &b));
+        ck_assert_int_eq(b.type, NOTIFY_JOB);
+        ck_assert_uint_eq(b.job, 42);
+        ck_assert_int_eq(b.progress, 37);
+        ck_assert_str_eq(b.message, "a=b");
+
+        ASSERT_OK(parse("JOB=1", &c));
+        ck_assert_int_eq(c.progress, -1);
+        ck_assert_ptr_null(c.message);
+}
+END_TEST
+
+START_TEST(engine_and_list_are_read) {
+        static const struct {
+                const char *text;
+                NotifyType type;
+                bool available;
+        } table[] = {
+                { "ENGINE=available\n", NOTIFY_ENGINE, true },
+                { "ENGINE=unavailable", NOTIFY_ENGINE, false },
+                { "LIST=begin\n", NOTIFY_LIST_BEGIN, false },
+                { "LIST=end\nFUTURE=key\n", NOTIFY_LIST_END, false },
+        };
+
+        FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
+                _cleanup_notify_message_ NotifyMessage m = {};
+
+                ASSERT_OK(parse(i->text, &m));
+                ck_assert_int_eq(m.type, i->type);
+                ck_assert_int_eq(m.engine_available, i->available);
+        }
+}
+END_TEST
+
+START_TEST(what_is_wrong_is_refused) {
+        static const char *const texts[] = {
+                "",
+                "\n",
+                "JOB",
+                "=1",
+                "JOB=0",
+                "JOB=-1",
+                "JOB=99999999999999999999",
+                "JOB=1\nJOB=2",
+                "JOB= 1",
+                "JOB=1x",
+                "JOB=1\nPROGRESS=101",
+                "JOB=1\nENGINE=available",
+                "PROGRESS=1",
+                "ENGINE=maybe",
+                "LIST=middle",
+                "JOB=1\nMESSAGE=\xff",
+                "JOB=1\nMESSAGE=a\tb",
+                "INSTANCE=demo",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=dancing",
+                "INSTANCE=\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nEXIT=-1",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nJOB=1",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                NotifyMessage m = {};
+                int r = parse(texts[i], &m);
+
+                ck_assert_msg(r == -EBADMSG, "%s", texts[i]);
+        }
+        ASSERT_ERROR(notify_message_parse("JOB=1\0", 6, &(NotifyMessage){}), EBADMSG);
+}
+END_TEST
+
+START_TEST(a_message_is_one_short_line) {
+        _cleanup_free_ char *text = NULL;
+        char big[NOTIFY_TEXT_MAX + 10];
+        _cleanup_notify_message_ NotifyMessage m = {};
+        size_t n;
+
+        check_text(&(NotifyMessage){ .type = NOTIFY_JOB,
+                                   .job = 1,
+                                   .progress = -1,
+                                   .message = (char *) "a\nJOB=2\tb" },
+                        "JOB=1\nMESSAGE=a JOB=2 b\n");
+
+        /* The cut falls into the middle of a character. */
+        memset(big, 'x', sizeof(big) - 1);
+        big[sizeof(big) - 1] = 0;
+        memcpy(big + NOTIFY_TEXT_MAX - 1, "\xc3\xbc", 2);
+        ASSERT_OK(notify_message_format(
+                        &(NotifyMessage){ .type = NOTIFY_JOB, .job = 1, .progress = -1, .message = big },
+                        &text, &n));
+        ASSERT_OK(notify_message_parse(text, n, &m));
+        ck_assert_uint_eq(strlen(m.message), NOTIFY_TEXT_MAX - 1);
+}
+END_TEST
+
+START_TEST(what_cannot_be_written_is_refused) {
+        _cleanup_free_ char *text = NULL;
+        NotifyMessage m = container;
+
+        m.service = (char *) "a\nSTATE=running";
+        ASSERT_ERROR(notify_message_format(&m, &text, NULL), EINVAL);
+        m = container;
+        m.uuid = NULL;
+        ASSERT_ERROR(notify_message_format(&m, &text, NULL), EINVAL);
+        ASSERT_ERROR(notify_message_format(&(NotifyMessage){ .type = NOTIFY_JOB, .job = 0 }, &text, NULL),
+                        EINVAL);
+        ASSERT_ERROR(notify_message_format(&(NotifyMessage){ .type = NOTIFY_JOB, .job = 1, .progress = 101 },
+                                     &text, NULL),
+                        EINVAL);
+}
+END_TEST
+
+START_TEST(sending_never_waits) {
+        char directory[] = "/tmp/ccpd-notify-XXXXXX";
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = -EBADF, receiver = -EBADF, connected = -EBADF;
+        int r = 0;
+
+        ck_assert_ptr_nonnull(mkdtemp(directory));
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", directory);
+        fd = notify_socket_new();
+        ASSERT_OK(fd);
+        ASSERT_ERROR(notify_socket_send(fd, address.sun_path, &container), ENOENT);
+        ASSERT_ERROR(notify_socket_new_connected(address.sun_path), ENOENT);
+
+        receiver = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_ge(bind(receiver, (struct sockaddr *) &address, sizeof(address)), 0);
+        connected = notify_socket_new_connected(address.sun_path);
+        ASSERT_OK(connected);
+        for (unsigned i = 0; i < 100000 && r >= 0; i++)
+                r = notify_socket_send_connected(connected, &container);
+        ck_assert_int_eq(r, -EAGAIN);
+        ASSERT_ERROR(notify_socket_send(fd, address.sun_path, &container), EAGAIN);
+
+        receiver = safe_close(receiver);
+        ASSERT_ERROR(notify_socket_send(fd, address.sun_path, &container), ECONNREFUSED);
+        ASSERT_ERROR(notify_socket_send_connected(connected, &container), ECONNREFUSED);
+
+        (void) unlink(address.sun_path);
+        (void) rmdir(directory);
+}
+END_TEST
+
+TESTS("notify-proto", what_is_written_can_be_read, engine_and_list_are_read, what_is_wrong_is_refused,
+                a_message_is_one_short_line, what_cannot_be_written_is_refused, sending_never_waits)

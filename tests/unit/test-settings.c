@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "job-kind.h"
+#include "json-util.h"
+#include "string-util.h"
+#include "test.h"
+
+static const PortRange *find_range(const Settings *s, const char *name) {
+        for (size_t i = 0; i < s->n_port_ranges; i++)
+                if (streq(s->port_ranges[i].name, name))
+                        return &s->port_ranges[i].range;
+
+        return NULL;
+}
+
+START_TEST(defaults_are_those_of_the_manual) {
+        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_json_ json_t *json = NULL;
+
+        ASSERT_OK(settings_new(&s));
+        ck_assert_uint_eq(s->job_concurrency, JOB_CONCURRENCY_DEFAULT);
+        ck_assert_str_eq(s->bind_address, "127.0.0.1");
+        ck_assert_uint_eq(find_range(s, "api")->first, 14000);
+        ck_assert_uint_eq(find_range(s, "postgres")->last, 16399);
+
+        ASSERT_OK(settings_to_json(s, &json));
+        ck_assert_str_eq(json_string_value(json_object_get(json, "subnet_pool")), "10.200.0.0/15");
+        ck_assert_str_eq(json_string_value(json_object_get(json, "port_range_nginx")), "10000-10999");
+        ck_assert_str_eq(json_string_value(json_object_get(json, "bind_address")), "127.0.0.1");
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "job_concurrency")), 4);
+        ck_assert_uint_eq(json_object_size(json), 7);
+}
+END_TEST
+
+START_TEST(settings_are_set_and_reset) {
+        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_json_ json_t *range = json_string("20000-20099"), *number = json_integer(64),
+                              *null = json_null();
+
+        ASSERT_OK(settings_new(&s));
+        ASSERT_OK(settings_set(s, "port_range_api", range, NULL));
+        ASSERT_OK(settings_set(s, "port_range_debug", range, NULL));
+        ASSERT_OK(settings_set(s, "job_concurrency", number, NULL));
+        ck_assert_uint_eq(find_range(s, "api")->first, 20000);
+        ck_assert_uint_eq(find_range(s, "debug")->last, 20099);
+        ck_assert_uint_eq(s->job_concurrency, 64);
+
+        ASSERT_OK(settings_set(s, "port_range_api", null, NULL));
+        ASSERT_OK(settings_set(s, "port_range_debug", null, NULL));
+        ASSERT_OK(settings_set(s, "job_concurrency", null, NULL));
+        ck_assert_uint_eq(find_range(s, "api")->first, 14000);
+        ck_assert_ptr_null(find_range(s, "debug"));
+        ck_assert_uint_eq(s->job_concurrency, 4);
+}
+END_TEST
+
+START_TEST(wrong_values_are_refused) {
+        static const struct {
+                const char *key, *value;
+        } cases[] = {
+                { "port_range_api", "\"1-2\"" },
+                { "port_range_api", "\"20000-10000\"" },
+                { "port_range_api", "\"20000-70000\"" },
+                { "port_range_api", "20000" },
+                { "port_range_", "\"20000-20099\"" },
+                { "port_range_A", "\"20000-20099\"" },
+                { "port_range_a b", "\"20000-20099\"" },
+                { "subnet_pool", "\"10.200.0.1/15\"" },
+                { "subnet_pool", "\"8.8.0.0/16\"" },
+                { "subnet_pool", "\"10.200.0.0/27\"" },
+                { "subnet_pool", "\"0.0.0.0/0\"" },
+                { "subnet_pool", "15" },
+                { "bind_address", "\"localhost\"" },
+                { "bind_address", "\"127.0.0.1; rm\"" },
+                { "bind_address", "\"\"" },
+                { "job_concurrency", "0" },
+                { "job_concurrency", "65" },
+                { "job_concurrency", "\"4\"" },
+                { "job_concurrency", "4.0" },
+                { "job_concurrency", "true" },
+                { "job_concurrency_", "4" },
+                { "", "4" },
+                { "nonsense", "4" },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_json_ json_t *value = json_loads(c->value, JSON_DECODE_ANY, NULL);
+                _cleanup_error_ Error error = {};
+
+                ck_assert_ptr_nonnull(value);
+                ck_assert_msg(settings_validate(c->key, value, &error) == -EINVAL, "%s = %s", c->key,
+                                c->value);
+                ck_assert_str_eq(error.name, CCP_ERROR_INVALID_ARGUMENT);
+                ck_assert_ptr_nonnull(error.message);
+        }
+}
+END_TEST
+
+START_TEST(port_ranges_are_limited) {
+        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_json_ json_t *range = json_string("20000-20099");
+        int r = 0;
+
+        ASSERT_OK(settings_new(&s));
+        for (unsigned i = 0; i < SETTINGS_PORT_RANGES_MAX && r >= 0; i++) {
+                char key[32];
+
+                (void) snprintf(key, sizeof(key), "port_range_r%u", i);
+                r = settings_set(s, key, range, NULL);
+        }
+        ck_assert_int_eq(r, -E2BIG);
+        ck_assert_uint_eq(s->n_port_ranges, SETTINGS_PORT_RANGES_MAX);
+}
+END_TEST
+
+TESTS("settings", defaults_are_those_of_the_manual, settings_are_set_and_reset, wrong_values_are_refused,
+                port_ranges_are_limited)

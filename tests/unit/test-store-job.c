@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "json-util.h"
+#include "store-test.h"
+#include "string-util.h"
+#include "test.h"
+
+static StoreJobCreate job_create(const char *instance, JobKind kind) {
+        return (StoreJobCreate){
+                .instance = instance, .kind = kind, .started_by = "bob", .started_by_uid = 4294967295U
+        };
+}
+
+START_TEST(a_job_is_recorded_with_its_steps) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL;
+        _cleanup_json_ json_t *spec = json_pack("{s:[s]}", "services", "api");
+        StoreJobCreate create;
+        const JobStep *steps;
+        uint64_t job;
+        size_t n;
+
+        test_db_open(&t, NULL);
+        id = test_create_instance(&t, "oslo", &job);
+        test_finish(&t, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
+
+        create = job_create(id, JOB_DELETE);
+        create.spec = spec;
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_msg(o.r == 0, "%s", o.error.message);
+        ck_assert_int_eq(o.instance->state, INSTANCE_DELETING);
+        ck_assert_uint_ge(o.instance->state_changed_at, o.instance->created_at);
+        ck_assert_int_eq(o.job->kind, JOB_DELETE);
+        ck_assert_int_eq(o.job->state, JOB_QUEUED);
+        ck_assert_int_eq(o.job->state_before, INSTANCE_RUNNING);
+        ck_assert_str_eq(o.job->started_by, "bob");
+        ck_assert_uint_eq(o.job->started_by_uid, 4294967295U);
+        ck_assert(json_equal(o.job->spec, spec));
+        steps = job_kind_steps(JOB_DELETE, &n);
+        ck_assert_uint_eq(o.job->n_steps, n);
+        for (size_t i = 0; i < n; i++) {
+                ck_assert_str_eq(o.job->steps[i].name, steps[i].name);
+                ck_assert_int_eq(o.job->steps[i].state, STEP_PENDING);
+        }
+}
+END_TEST
+
+START_TEST(one_job_at_a_time_works_on_an_instance) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL, *other = NULL, *number = NULL;
+        StoreJobCreate create;
+        uint64_t job, other_job;
+
+        test_db_open(&t, NULL);
+        id = test_create_instance(&t, "oslo", &job);
+        other = test_create_instance(&t, "bergen", &other_job);
+
+        create = job_create(id, JOB_STOP);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_int_eq(o.r, -EBUSY);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_BUSY);
+        ck_assert_int_ge(asprintf(&number, "job %u (create)", (unsigned) job), 0);
+        ck_assert_ptr_nonnull(strstr(o.error.message, number));
+        ck_assert_ptr_nonnull(strstr(o.error.message, "'oslo'"));
+
+        test_finish(&t, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_int_eq(o.r, 0);
+        /* The state does not change while it is being stopped. */
+        ck_assert_int_eq(o.instance->state, INSTANCE_RUNNING);
+}
+END_TEST
+
+START_TEST(states_that_do_not_allow_a_job_refuse_it) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL;
+        StoreJobCreate create;
+        uint64_t job;
+
+        test_db_open(&t, NULL);
+        id = test_create_instance(&t, "oslo", &job);
+        test_finish(&t, job, JOB_SUCCEEDED, INSTANCE_STOPPED);
+
+        create = job_create(id, JOB_RESTART);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_int_eq(o.r, -ESTALE);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_WRONG_STATE);
+        ck_assert_ptr_nonnull(strstr(o.error.message, "'stopped'"));
+        ASSERT_QUERY(t.conninfo, "SELECT count(*) FROM jobs", "1");
+
+        create = job_create("00000000-1111-2222-3333-444444444444", JOB_RESTART);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_int_eq(o.r, -ENOENT);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_INSTANCE);
+        create = job_create("nonsense'; --", JOB_RESTART);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_INSTANCE);
+}
+END_TEST
+
+START_TEST(many_who_ask_at_once_get_one_job) {
+        enum { N = 8 };
+        static TestOutcome outcomes[N];
+        _cleanup_free_ char *conninfo = test_postgres_new_database(), *id = NULL;
+        unsigned n_ok = 0;
+        StoreJobCreate create;
+        TestDb all[N];
+        uint64_t job;
+
+        test_db_open(all, conninfo);
+        for (unsigned i = 1; i < N; i++)
+                test_db_open_beside(all + i, all);
+        id = test_create_instance(all, "oslo", &job);
+        test_finish(all, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
+
+        create = job_create(id, JOB_RESTART);
+        for (unsigned i = 0; i < N; i++)
+                ASSERT_OK(store_create_job(all[i].db, &create, test_on_created, outcomes + i, NULL, NULL));
+        for (unsigned i = 0; i < N; i++)
+                TEST_DB_WAIT(all, outcomes[i].done);
+        for (unsigned i = 0; i < N; i++) {
+                if (outcomes[i].r == 0)
+                        n_ok++;
+                else
+                        ck_assert_str_eq(outcomes[i].error.name, CCP_ERROR_BUSY);
+                test_outcome_done(outcomes + i);
+                test_db_close(all + i);
+        }
+        ck_assert_uint_eq(n_ok, 1);
+}
+END_TEST
+
+START_TEST(a_cancelled_job_is_marked) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        uint64_t job;
+
+        test_db_open(&t, NULL);
+        free(test_create_instance(&t, "oslo", &job));
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert(o.job->cancel_requested);
+        ck_assert_int_eq(o.job->state, JOB_QUEUED);
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job);
+        ck_assert_int_eq(o.r, 0);
+
+        test_finish(&t, job, JOB_CANCELLED, INSTANCE_FAILED);
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job);
+        ck_assert_int_eq(o.r, -ESTALE);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_WRONG_STATE);
+        ck_assert_ptr_nonnull(strstr(o.error.message, "was cancelled"));
+
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job + 4711);
+        ck_assert_int_eq(o.r, -ENOENT);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_JOB);
+}
+END_TEST
+
+START_TEST(the_end_of_a_job_decides_over_its_instance) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL;
+        StoreFinish finish;
+        StoreJobCreate create;
+        uint64_t job;
+
+        test_db_open(&t, NULL);
+        id = test_create_instance(&t, "oslo", &job);
+
+        /* A failure leaves its reason with both. */
+        finish = (StoreFinish){
+                .job = job,
+                .state = JOB_FAILED,
+                .error_name = CCP_ERROR_UNHEALTHY,
+                .error_message = "The service 'api' is not healthy.",
+                .end = STORE_END_STATE,
+                .instance_state = INSTANCE_FAILED,
+        };
+        TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_int_eq(o.job->state, JOB_FAILED);
+        ck_assert_str_eq(o.job->error_name, CCP_ERROR_UNHEALTHY);
+        ck_assert_uint_gt(o.job->finished_at, 0);
+        ck_assert_int_eq(o.job->steps[0].state, STEP_DONE);
+        ck_assert_int_eq(o.job->steps[4].state, STEP_SKIPPED);
+        TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
+        ck_assert_int_eq(o.instance->state, INSTANCE_FAILED);
+        ck_assert_str_eq(o.instance->error_name, CCP_ERROR_UNHEALTHY);
+        ck_assert_str_eq(o.instance->error_message, "The service 'api' is not healthy.");
+
+        /* What is at its end stays so. */
+        finish.state = JOB_SUCCEEDED;
+        TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_int_eq(o.job->state, JOB_FAILED);
+
+        /* A delete that gives up leaves the state that it found. */
+        create = job_create(id, JOB_DELETE);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_int_eq(o.instance->state, INSTANCE_DELETING);
+        finish = (StoreFinish){ .job = o.job->id, .state = JOB_CANCELLED, .end = STORE_END_BEFORE };
+        TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
+        TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
+        ck_assert_int_eq(o.instance->state, INSTANCE_FAILED);
+        ck_assert_ptr_null(o.instance->error_name);
+
+        /* Released, everything is free again; the job stays. */
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        finish = (StoreFinish){ .job = o.job->id, .state = JOB_SUCCEEDED, .end = STORE_END_RELEASE };
+        TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
+        ck_assert_int_eq(o.job->state, JOB_SUCCEEDED);
+        ck_assert_str_eq(o.job->slug, "oslo");
+        TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_ptr_null(o.instance);
+        ASSERT_QUERY(t.conninfo,
+                        "SELECT (SELECT count(*) FROM ports) + (SELECT count(*) FROM subnets) + "
+                        "(SELECT count(*) FROM secrets)",
+                        "0");
+
+        finish.job = 4711;
+        TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_JOB);
+}
+END_TEST
+
+START_TEST(everything_is_loaded_for_a_start) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *answer = NULL;
+        uint64_t first;
+
+        test_db_open(&t, NULL);
+        free(test_create_instance(&t, "oslo", &first));
+        free(test_create_instance(&t, "bergen", NULL));
+        answer = test_postgres_query(t.conninfo,
+                        "INSERT INTO jobs (instance, slug, kind, state, state_before, started_by, "
+                        "started_by_uid, finished_at) SELECT gen_random_uuid(), 'gone', 'stop', "
+                        "'succeeded', "
+                        "'running', 'root', 0, now() FROM generate_series(1, 300)");
+        TEST_STORE(&t, &o, store_load, test_on_contents);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_uint_eq(o.contents->instances.n, 2);
+        ck_assert_str_eq(o.contents->instances.items[0]->slug, "bergen");
+        /* The two that are not at their end, and the last ones, in their order */
+        ck_assert_uint_eq(o.contents->jobs.n, JOB_OBJECTS_MAX + 2);
+        ck_assert_uint_eq(o.contents->jobs.items[0]->id, first);
+        for (size_t i = 1; i < o.contents->jobs.n; i++)
+                ck_assert_uint_gt(o.contents->jobs.items[i]->id, o.contents->jobs.items[i - 1]->id);
+        ck_assert_uint_eq(o.contents->settings->job_concurrency, JOB_CONCURRENCY_DEFAULT);
+}
+END_TEST
+
+START_TEST(jobs_are_listed_by_filter_and_page) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL;
+        StoreJobFilter any = { .state = _JOB_STATE_INVALID, .kind = _JOB_KIND_INVALID, .limit = 100 },
+                       filter;
+        StoreJobCreate create;
+        uint64_t job;
+
+        test_db_open(&t, NULL);
+        free(test_create_instance(&t, "bergen", NULL));
+        id = test_create_instance(&t, "oslo", &job);
+        test_finish(&t, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
+        create = job_create(id, JOB_STOP);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+
+        TEST_STORE(&t, &o, store_list_jobs, test_on_jobs, &any);
+        ck_assert_uint_eq(o.jobs.n, 3);
+        ck_assert_int_eq(o.jobs.items[0]->kind, JOB_STOP);
+        ck_assert_str_eq(o.jobs.items[2]->slug, "bergen");
+        ck_assert_uint_eq(o.jobs.items[2]->n_steps, 13);
+
+        filter = any;
+        filter.instance = "oslo";
+        TEST_STORE(&t, &o, store_list_jobs, test_on_jobs, &filter);
+        ck_assert_uint_eq(o.jobs.n, 2);
+        filter.state = JOB_SUCCEEDED;
+        TEST_STORE(&t, &o, store_list_jobs, test_on_jobs, &filter);
+        ck_assert_uint_eq(o.jobs.n, 1);
+        ck_assert_uint_eq(o.jobs.items[0]->id, job);
+        filter.kind = JOB_STOP;
+        TEST_STORE(&t, &o, store_list_jobs, test_on_jobs, &filter);
+        ck_assert_uint_eq(o.jobs.n, 0);
+
+        filter = any;
+        filter.offset = 1;
+        filter.limit = 1;
+        TEST_STORE(&t, &o, store_list_jobs, test_on_jobs, &filter);
+        ck_assert_uint_eq(o.jobs.n, 1);
+        ck_assert_uint_eq(o.jobs.items[0]->id, job);
+        filter.offset = UINT64_MAX;
+        TEST_STORE(&t, &o, store_list_jobs, test_on_jobs, &filter);
+        ck_assert_uint_eq(o.jobs.n, 0);
+
+        TEST_STORE(&t, &o, store_load_job, test_on_job, job);
+        ck_assert_uint_eq(o.job->id, job);
+        TEST_STORE(&t, &o, store_load_job, test_on_job, (uint64_t) 4711);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_ptr_null(o.job);
+}
+END_TEST
+
+static void on_ports(int r, const StorePort *ports, size_t n, Error *error _unused_, void *userdata) {
+        TestOutcome *o = userdata;
+
+        ck_assert_int_eq(r, 0);
+        ck_assert_uint_eq(n, 4);
+        ck_assert_str_eq(ports[0].instance, "oslo");
+        ck_assert_str_eq(ports[0].name, "web");
+        ck_assert_str_eq(ports[0].host, STORE_HOST_LOCAL);
+        ck_assert_uint_eq(ports[0].number, 10000);
+        ck_assert_uint_eq(ports[3].number, 15401);
+        o->done = true;
+}
+
+START_TEST(ports_are_listed) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+
+        test_db_open(&t, NULL);
+        free(test_create_instance(&t, "oslo", NULL));
+        free(test_create_instance(&t, "bergen", NULL));
+        TEST_STORE(&t, &o, store_list_ports, on_ports);
+}
+END_TEST
+
+START_TEST(settings_are_kept) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_error_ Error error = {};
+        _cleanup_json_ json_t *changes = json_pack("{s:i, s:s, s:s}", "job_concurrency", 7, "subnet_pool",
+                                              "10.9.0.0/16", "port_range_debug", "20000-20099"),
+                              *reset = json_pack("{s:n, s:s}", "job_concurrency", "bind_address", "0.0.0.0"),
+                              *bad = json_pack("{s:i, s:i}", "job_concurrency", 9, "nonsense", 1);
+
+        test_db_open(&t, NULL);
+        TEST_STORE(&t, &o, store_set_settings, test_on_settings, changes);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_uint_eq(o.settings->job_concurrency, 7);
+
+        TEST_STORE(&t, &o, store_set_settings, test_on_settings, reset);
+        ck_assert_int_eq(o.r, 0);
+        ASSERT_ERROR(store_set_settings(t.db, bad, test_on_settings, &o, NULL, &error), EINVAL);
+        ck_assert_str_eq(error.name, CCP_ERROR_INVALID_ARGUMENT);
+
+        TEST_STORE(&t, &o, store_load_settings, test_on_settings);
+        ck_assert_uint_eq(o.settings->job_concurrency, JOB_CONCURRENCY_DEFAULT);
+        ck_assert_str_eq(o.settings->bind_address, "0.0.0.0");
+        ck_assert_str_eq(SUBNET_FORMAT(&o.settings->subnet_pool), "10.9.0.0/16");
+        ck_assert_uint_eq(o.settings->n_port_ranges, 5);
+
+        /* One that only another version knows is passed over; a value that nobody could have set is not. */
+        free(test_postgres_query(t.conninfo, "INSERT INTO settings VALUES ('colour', '\"red\"')"));
+        TEST_STORE(&t, &o, store_load_settings, test_on_settings);
+        ck_assert_int_eq(o.r, 0);
+        free(test_postgres_query(t.conninfo, "INSERT INTO settings VALUES ('job_concurrency', '\"red\"')"));
+        TEST_STORE(&t, &o, store_load_settings, test_on_settings);
+        ck_assert_int_eq(o.r, -EINVAL);
+}
+END_TEST
+
+START_TEST(changes_are_notified_once_for_each_transaction) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_free_ char *id = NULL, *expected = NULL;
+        uint64_t job;
+
+        test_db_open(&t, NULL);
+        id = test_create_instance(&t, "oslo", &job);
+        ck_assert_int_ge(asprintf(&expected, "ccpd_instance %s\nccpd_job %u\n", id, (unsigned) job), 0);
+        TEST_DB_WAIT(&t, t.n_notified >= 2);
+        ck_assert_str_eq(t.notified, expected);
+
+        t.notified[0] = 0;
+        t.n_notified = 0;
+        free(test_postgres_query(t.conninfo, "UPDATE job_steps SET detail = 'x' WHERE number = 5"));
+        TEST_DB_WAIT(&t, t.n_notified >= 1);
+        ck_assert_ptr_nonnull(startswith(t.notified, "ccpd_job "));
+
+        t.notified[0] = 0;
+        t.n_notified = 0;
+        free(test_postgres_query(t.conninfo, "DELETE FROM instances"));
+        TEST_DB_WAIT(&t, t.n_notified >= 1);
+        ck_assert_ptr_nonnull(startswith(t.notified, "ccpd_instance "));
+        ck_assert_ptr_nonnull(strstr(t.notified, id));
+}
+END_TEST
+
+TESTS("store-job", a_job_is_recorded_with_its_steps, one_job_at_a_time_works_on_an_instance,
+                states_that_do_not_allow_a_job_refuse_it, many_who_ask_at_once_get_one_job,
+                a_cancelled_job_is_marked, the_end_of_a_job_decides_over_its_instance,
+                everything_is_loaded_for_a_start, jobs_are_listed_by_filter_and_page, ports_are_listed,
+                settings_are_kept, changes_are_notified_once_for_each_transaction)

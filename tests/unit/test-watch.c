@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* ccp-watch's parts on an event loop, between a scripted Engine and a socket that stands for ccpd's. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "fake-engine.h"
+#include "fd-util.h"
+#include "log.h"
+#include "notify-proto.h"
+#include "string-util.h"
+#include "test.h"
+#include "watch-engine.h"
+
+#define LABELS "\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"com.docker.compose.service\":\"web\""
+#define ITEM(id, state, status)                                                       \
+ "{\"Id\":\"" id "\",\"Names\":[\"/x\"],\"State\":\"" state "\",\"Status\":\"" status \
+ "\",\"Labels\":{" LABELS "}}"
+#define EVENT(id, action, more)                                              \
+ "{\"Type\":\"container\",\"Action\":\"" action "\",\"Actor\":{\"ID\":\"" id \
+ "\",\"Attributes\":{" LABELS more "}},\"timeNano\":1700000000000000000}\n"
+#define LIST(items) \
+ { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]") }
+#define STEP_USEC (20 * USEC_PER_MSEC)
+#define PATIENCE_USEC (10 * USEC_PER_SEC)
+
+typedef struct Fixture {
+        FakeEngine engine;
+        sd_event *event;
+        WatchTable table;
+        WatchNotify *notify;
+        WatchEngine *watch;
+        struct sockaddr_un address;
+        int receiver;
+} Fixture;
+
+static void listen_as_ccpd(Fixture *f) {
+        (void) unlink(f->address.sun_path);
+        f->receiver = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        ck_assert_int_ge(bind(f->receiver, (struct sockaddr *) &f->address, sizeof(f->address)), 0);
+}
+
+static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n) {
+        log_set_target(LOG_TARGET_NULL);
+        fake_engine_start(&f->engine, routes, n);
+        f->address.sun_family = AF_UNIX;
+        (void) snprintf(f->address.sun_path, sizeof(f->address.sun_path), "%s/notify", f->engine.directory);
+        f->receiver = -EBADF;
+
+        ASSERT_OK(sd_event_new(&f->event));
+        ASSERT_OK(watch_notify_new(f->event, f->address.sun_path, &f->table, &f->notify));
+        ASSERT_OK(watch_engine_new(f->event, f->engine.socket, &f->table, f->notify, &f->watch));
+}
+
+static void fixture_done(Fixture *f) {
+        watch_engine_free(f->watch);
+        watch_notify_free(f->notify);
+        watch_table_done(&f->table);
+        sd_event_unref(f->event);
+        safe_close(f->receiver);
+        fake_engine_stop(&f->engine);
+}
+#define _cleanup_fixture_ _cleanup_(fixture_done)
+
+/* Runs the loop until the next datagram; its text without what differs from run to run. Free it. */
+static char *receive(Fixture *f) {
+        usec_t deadline = now(CLOCK_MONOTONIC) + PATIENCE_USEC;
+        char buffer[NOTIFY_DATAGRAM_MAX + 1];
+        ssize_t n;
+        char *p;
+
+        for (;;) {
+                n = recv(f->receiver, buffer, sizeof(buffer) - 1, 0);
+                if (n >= 0)
+                        break;
+                ck_assert_int_eq(errno, EAGAIN);
+                ck_assert_uint_lt(now(CLOCK_MONOTONIC), deadline);
+                ASSERT_OK(sd_event_run(f->event, STEP_USEC));
+        }
+
+        buffer[n] = 0;
+        p = strstr(buffer, "SINCE=");
+        if (p)
+                *p = 0;
+        for (p = buffer; (p = strchr(p, '\n'));)
+                *p = p[1] ? ' ' : 0;
+        return strdup(buffer);
+}
+
+static void expect(Fixture *f, const char *text) {
+        _cleanup_free_ char *got = receive(f);
+
+        ck_assert_str_eq(got, text);
+}
+
+#define CONTAINER_TEXT(id, state) "INSTANCE=demo ID=u1 SERVICE=web CONTAINER=" id " STATE=" state
+
+START_TEST(a_list_and_then_events) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(ITEM("c1", "running", "Up 3 seconds (healthy)")),
+                /* It comes before the list is asked for, and goes on top of it. */
+                { .request = "GET /events",
+                                .answer = FAKE_OK(EVENT("c1", "die", ",\"exitCode\":\"7\"")),
+                                .hang = true },
+        };
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        expect(&f, "ENGINE=available");
+        expect(&f, "LIST=begin");
+        expect(&f, CONTAINER_TEXT("c1", "exited") " HEALTH=none EXIT=7");
+        expect(&f, "LIST=end");
+}
+END_TEST
+
+START_TEST(a_new_container_is_looked_at_for_its_healthcheck) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(""),
+                { .request = "GET /containers/json?all=1&filters=%7B%22id%22",
+                                .answer = FAKE_OK("[" ITEM(
+                                                "c1", "running", "Up 1 second (health: starting)") "]") },
+                { .request = "GET /events", .answer = FAKE_OK(EVENT("c1", "start", "")), .hang = true },
+        };
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        expect(&f, "ENGINE=available");
+        expect(&f, "LIST=begin");
+        expect(&f, CONTAINER_TEXT("c1", "running") " HEALTH=none");
+        expect(&f, "LIST=end");
+        expect(&f, CONTAINER_TEXT("c1", "running") " HEALTH=starting");
+}
+END_TEST
+
+START_TEST(it_comes_back_with_a_new_list) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(ITEM("c1", "running", "Up 3 seconds")),
+                /* The stream breaks off at once, the second one stays. */
+                { .request = "GET /events", .answer = FAKE_OK("") },
+                { .request = "GET /events", .answer = FAKE_OK(""), .hang = true, .from = 1 },
+        };
+        _cleanup_fixture_ Fixture f = {};
+        _cleanup_free_ char *first = NULL;
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        /* Whether the first list came through is a race. */
+        first = receive(&f);
+        if (streq(first, "ENGINE=available"))
+                for (unsigned i = 0; i < 3; i++)
+                        free(receive(&f));
+        else
+                ck_assert_str_eq(first, "ENGINE=unavailable");
+        if (streq(first, "ENGINE=available"))
+                expect(&f, "ENGINE=unavailable");
+        expect(&f, "ENGINE=available");
+        expect(&f, "LIST=begin");
+        expect(&f, CONTAINER_TEXT("c1", "running") " HEALTH=none");
+        expect(&f, "LIST=end");
+}
+END_TEST
+
+START_TEST(an_engine_that_talks_nonsense_is_unavailable) {
+        static const FakeRoute tables[][3] = {
+                { FAKE_PING, LIST("7"), { .request = "GET /events", .answer = FAKE_OK(""), .hang = true } },
+                { FAKE_PING, LIST(""),
+                                { .request = "GET /events", .answer = FAKE_OK("nonsense"), .hang = true } },
+                { { .request = "GET /_ping", .answer = FAKE_STATUS("200 OK", "OK") }, LIST(""), LIST("") },
+                { FAKE_PING, LIST(""),
+                                { .request = "GET /events",
+                                                .answer = FAKE_STATUS("500 Internal Server Error", "{}") } },
+        };
+
+        FOREACH_ARRAY(routes, tables, ELEMENTSOF(tables)) {
+                _cleanup_fixture_ Fixture f = {};
+                _cleanup_free_ char *text = NULL;
+
+                fixture_start(&f, *routes, ELEMENTSOF(*routes));
+                listen_as_ccpd(&f);
+                watch_engine_start(f.watch);
+                text = receive(&f);
+                ck_assert_str_eq(text, "ENGINE=unavailable");
+        }
+}
+END_TEST
+
+START_TEST(ccpd_gets_the_list_whenever_it_comes) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(ITEM("c1", "running", "Up 3 seconds")),
+                { .request = "GET /events", .answer = FAKE_OK(""), .hang = true },
+        };
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        watch_engine_start(f.watch);
+        for (unsigned i = 0; i < 20; i++)
+                ASSERT_OK(sd_event_run(f.event, STEP_USEC));
+
+        for (unsigned i = 0; i < 2; i++) {
+                f.receiver = safe_close(f.receiver);
+                listen_as_ccpd(&f);
+                if (i > 0) {
+                        /* It was replaced meanwhile: noticed at the next thing to say. */
+                        watch_table_queue_all(&f.table);
+                        watch_notify_flush(f.notify);
+                }
+                expect(&f, "ENGINE=available");
+                expect(&f, "LIST=begin");
+                expect(&f, CONTAINER_TEXT("c1", "running") " HEALTH=none");
+                expect(&f, "LIST=end");
+        }
+}
+END_TEST
+
+START_TEST(a_full_queue_loses_nothing) {
+        _cleanup_string_builder_ StringBuilder b = {};
+        FakeRoute routes[] = {
+                FAKE_PING,
+                { .request = "GET /containers/json" },
+                { .request = "GET /events", .answer = FAKE_OK(""), .hang = true },
+        };
+        _cleanup_fixture_ Fixture f = {};
+        unsigned n = 5000;
+
+        string_builder_append(&b, FAKE_OK("["));
+        for (unsigned i = 0; i < n; i++)
+                string_builder_appendf(&b,
+                                "%s{\"Id\":\"c%u\",\"State\":\"running\",\"Labels\":{" LABELS "}}",
+                                i > 0 ? "," : "", i);
+        string_builder_append(&b, "]");
+        routes[1].answer = b.data;
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        expect(&f, "ENGINE=available");
+        expect(&f, "LIST=begin");
+        for (unsigned i = 0; i < n; i++) {
+                _cleanup_free_ char *text = receive(&f);
+
+                ck_assert_ptr_nonnull(startswith(text, "INSTANCE=demo"));
+        }
+        expect(&f, "LIST=end");
+}
+END_TEST
+
+TESTS("watch", a_list_and_then_events, a_new_container_is_looked_at_for_its_healthcheck,
+                it_comes_back_with_a_new_list, an_engine_that_talks_nonsense_is_unavailable,
+                ccpd_gets_the_list_whenever_it_comes, a_full_queue_loses_nothing)
