@@ -16,11 +16,17 @@
 /* Datagrams that are read in one turn of the loop, so that a storm of them does not starve the bus. */
 #define DATAGRAMS_PER_TURN 64U
 
-/* Only our own workers may tell how far a job is, and each only of its own job. */
+/* Only our own workers may tell how far a job is, and each only of its own job. The unit is read from the control
+ * group: sd_pid_get_unit() looks at that of PID 1 too, which ProtectProc= hides from us. */
 static bool sender_is_job(pid_t pid, uint64_t id) {
-        _cleanup_free_ char *unit = NULL;
+        _cleanup_free_ char *group = NULL;
+        const char *unit;
 
-        return sd_pid_get_unit(pid, &unit) >= 0 && job_id_from_unit(unit) == id;
+        if (sd_pid_get_cgroup(pid, &group) < 0)
+                return false;
+
+        unit = strrchr(group, '/');
+        return unit && job_id_from_unit(unit + 1) == id;
 }
 
 static void dispatch_container(Manager *m, const NotifyMessage *message) {

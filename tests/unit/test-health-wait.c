@@ -330,8 +330,8 @@ static void listener_start(Listener *l, const char *answer) {
                                 _exit(1);
                         if (answer) {
                                 n = read(c, buffer, sizeof(buffer));
-                                if (n > 0)
-                                        (void) pwrite(file, buffer, (size_t) n, 0);
+                                if (n > 0 && pwrite(file, buffer, (size_t) n, 0) < 0)
+                                        _exit(1);
                                 (void) loop_write(c, answer, strlen(answer));
                         }
                         (void) close(c);

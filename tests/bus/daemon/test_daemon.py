@@ -70,6 +70,16 @@ def test_create_answers_with_objects_that_are_there(ccpd):
     assert {instance, job} <= set(objects)
 
 
+def test_progress_does_not_fall_back_before_the_end(ccpd):
+    _, job = ccpd.create("edmonton")
+    number = job.rsplit("/", 1)[1]
+    ccpd.postgres.sql(f"UPDATE jobs SET state = 'running', attempt = 1 WHERE id = {number}")
+    ccpd.postgres.sql(f"UPDATE job_steps SET state = 'done', finished_at = now() WHERE job = {number}")
+    wait_for(lambda: {str(s[2]) for s in ccpd.get(job, "Job", "Steps")} == {"done"}, what="the steps")
+    assert ccpd.get(job, "Job", "State") == "running"
+    assert ccpd.get(job, "Job", "Progress") == 1.0
+
+
 def test_the_end_of_a_job_is_announced(ccpd):
     instance, job = ccpd.create("edmonton")
     finish(ccpd, job)
