@@ -14,17 +14,18 @@ build_space() {
 }
 
 # in_build_root COMMAND…: the checkout is /src, its build folders are /build; there is no network. One run at a time, but for a
-# shell that somebody keeps open.
+# shell that somebody keeps open. Data for conformance tests that lies beside the checkout is beside it there too.
 in_build_root() {
-    local root space
+    local root space beside=()
+    [[ ! -d $TOP/../shared/conformance ]] || beside=(--bind "$TOP/../shared:/shared")
     root=$(root build) || return 1
     space=$(build_space) || return 1
     (
         exec 9>"$space/lock" 5>>"$root.use"
         flock -s 5
         [[ -n ${BUILD_UNLOCKED:-} ]] || flock -n 9 || { say "Another run builds this checkout, waiting for it …" && flock 9; }
-        exec "$TOP/packaging/dev/in-root" --bind "$TOP:/src" --bind "$space:/build" --bind "$CACHE/ccache:/ccache" --chdir /src \
-            "$root" env CCACHE_DIR=/ccache PYTHONDONTWRITEBYTECODE=1 "$@" 9>&-
+        exec "$TOP/packaging/dev/in-root" --bind "$TOP:/src" --bind "$space:/build" --bind "$CACHE/ccache:/ccache" \
+            "${beside[@]}" --chdir /src "$root" env CCACHE_DIR=/ccache PYTHONDONTWRITEBYTECODE=1 "$@" 9>&-
     )
 }
 

@@ -72,7 +72,7 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
                 int r;
 
                 r = docker_ping(j->docker, &error);
-                if (r >= 0 && !job_engine_is_stopping(j))
+                if (r >= 0 && !job_engine_was_away(j, USEC_INFINITY))
                         return 0;
                 if (r >= 0)
                         r = error_setf(&error, CCP_ERROR_ENGINE_UNAVAILABLE,
@@ -91,26 +91,44 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
         }
 }
 
-int job_engine_is_stopping(Job *j) {
+/* What PID 1 says of the engine's unit: whether it is being stopped, and since when it is active (monotonic, 0:
+ * never). -ENODATA where nobody can tell. */
+static int read_unit(Job *j, bool *ret_stopping, usec_t *ret_active_since) {
         static char *const argv[] = { (char *) "systemctl", (char *) "show",
-                (char *) "--property=ActiveState", (char *) "--value", (char *) "docker.service", NULL };
+                (char *) "--property=ActiveState,ActiveEnterTimestampMonotonic", (char *) "docker.service",
+                NULL };
         _cleanup_process_result_ ProcessResult result = {};
+        const char *out, *since;
+
+        if (process_run(argv,
+                            &(ProcessOptions){
+                                            .stdin_fd = -EBADF,
+                                            .timeout = SYSTEMCTL_TIMEOUT_USEC,
+                                            .poll = job_poll,
+                                            .userdata = j,
+                            },
+                            &result) < 0)
+                return -ENODATA;
+
+        out = strempty(result.out.data);
+        since = strstr(out, "ActiveEnterTimestampMonotonic=");
+        if (result.status != 0 || !since)
+                return -ENODATA;
+
+        *ret_stopping = strstr(out, "ActiveState=deactivating\n") != NULL;
+        *ret_active_since = strtoull(since + STRLEN("ActiveEnterTimestampMonotonic="), NULL, 10);
+        return 0;
+}
+
+bool job_engine_was_away(Job *j, usec_t since) {
         _cleanup_error_ Error error = {};
-        int r;
+        usec_t active_since;
+        bool stopping;
 
         if (docker_ping(j->docker, &error) < 0)
                 return streq_ptr(error.name, CCP_ERROR_ENGINE_UNAVAILABLE);
 
-        r = process_run(argv,
-                        &(ProcessOptions){
-                                        .stdin_fd = -EBADF,
-                                        .timeout = SYSTEMCTL_TIMEOUT_USEC,
-                                        .poll = job_poll,
-                                        .userdata = j,
-                        },
-                        &result);
-        /* Where nobody can tell, it runs. */
-        return r >= 0 && streq(strempty(result.out.data), "deactivating\n");
+        return read_unit(j, &stopping, &active_since) >= 0 && (stopping || active_since > since);
 }
 
 const json_t *job_engine_find_service(const Job *j, const char *service) {

@@ -10,8 +10,9 @@ int job_engine_open(Job *j, Error *reterr);
 /* Waits until the engine answers, and tells so; EngineUnavailable after 'patience' (USEC_INFINITY: never). */
 int job_engine_wait(Job *j, usec_t patience, Error *reterr);
 
-/* True if the engine is away, or PID 1 is about to stop it: then it ends containers before it goes. */
-int job_engine_is_stopping(Job *j);
+/* True if the engine is away, or PID 1 is about to stop it, or has started it after 'since' (monotonic). An
+ * engine that is stopped ends all containers before it goes. */
+bool job_engine_was_away(Job *j, usec_t since);
 
 /* What the engine's functions work on; borrows from the job. */
 EngineContext job_engine_context(Job *j);

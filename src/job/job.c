@@ -254,25 +254,27 @@ static void pause_at(const Job *j, const char *prefix, const char *name) {
 }
 
 /* An engine that is stopped ends all containers first: what then fails fails because of that. */
-static bool engine_is_to_blame(Job *j, const Error *error) {
+static bool engine_is_to_blame(Job *j, usec_t begin, const Error *error) {
         if (streq_ptr(error->name, CCP_ERROR_ENGINE_UNAVAILABLE))
                 return true;
 
         return (streq_ptr(error->name, CCP_ERROR_UNHEALTHY) ||
                                streq_ptr(error->name, CCP_ERROR_ENGINE_FAILED)) &&
-                        job_engine_is_stopping(j);
+                        job_engine_was_away(j, begin);
 }
 
 static int run_with_engine(Job *j, const StepOps *step, Error *reterr) {
         int r;
 
         for (unsigned n = 0;; n++) {
+                usec_t begin = now(CLOCK_MONOTONIC);
                 _cleanup_error_ Error error = {};
 
                 r = step->run(j, &error);
                 if (r >= 0)
                         return r;
-                if (!(step->flags & STEP_ENGINE) || n >= ENGINE_RETRIES || !engine_is_to_blame(j, &error)) {
+                if (!(step->flags & STEP_ENGINE) || n >= ENGINE_RETRIES ||
+                                !engine_is_to_blame(j, begin, &error)) {
                         error_move(reterr, &error);
                         return r;
                 }

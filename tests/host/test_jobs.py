@@ -28,6 +28,7 @@ version: "1.0"
 parameters:
   greeting: { type: string, default: 'hello "$world" # 1' }
   token: { type: string, default: "none", secret: true }
+  delay: { type: integer, default: 0 }
 secrets:
   PASSWORD: {}
 ports:
@@ -59,6 +60,7 @@ services:
   web:
     build: "{{source}}"
     init: true
+    command: [sh, -c, "sleep {{parameters.delay}}; exec httpd -f -p 8080 -h /www"]
     environment:
       GREETING: "{{parameters.greeting}}"
       PASSWORD: ${PASSWORD}
@@ -89,7 +91,9 @@ def blueprints(server):
     for name, content in SOURCE.items():
         server.write(f'/srv/everything/{name}', content)
     put_blueprints(server)
-    server.sh('systemctl reload ccpd')
+    # These tests stop and start it more often than PID 1 would put up with.
+    server.write('/etc/systemd/system/docker.service.d/limit.conf', '[Unit]\nStartLimitIntervalSec=0\n')
+    server.sh('systemctl daemon-reload; systemctl reload ccpd')
 
 
 def put_blueprints(server):
@@ -292,7 +296,7 @@ def test_a_worker_that_dies_again_and_again_is_undone(server):
 @pytest.mark.parametrize('step', ['folder', 'render', 'build', 'infrastructure', 'application'])
 def test_a_worker_killed_while_it_undoes_goes_on_with_undoing(server, step):
     pause_at(server, f'undo-{step}')
-    job = create(server, 'alpha')
+    job = create(server, 'alpha', 'everything', '--set', 'delay=30')
     wait_step(server, job, 'application')
     server.ccpctl('job', 'cancel', job, '--no-wait')
     wait_paused(server, job)
@@ -308,6 +312,7 @@ def test_a_delete_that_is_killed_goes_on(server, step):
     server.ccpctl('delete', 'alpha', '--yes', '--no-wait', '--quiet')
     job = query(server, 'SELECT max(id) FROM jobs')
     wait_paused(server, job)
+    unpause(server)
     kill(server, job)
     assert wait_end(server, job)['state'] == 'succeeded'
     assert_nothing_left(server, 'alpha')
@@ -352,6 +357,7 @@ def test_a_cancelled_start_stops_what_it_started(server):
     server.ccpctl('start', 'alpha', '--no-wait', '--quiet')
     job = query(server, 'SELECT max(id) FROM jobs')
     wait_paused(server, job)
+    unpause(server)
     server.ccpctl('job', 'cancel', job, '--no-wait')
     resume(server, job)
     assert wait_end(server, job)['state'] == 'cancelled'
@@ -366,6 +372,7 @@ def test_a_delete_is_not_cancelled_once_it_has_begun(server):
     server.ccpctl('delete', 'alpha', '--yes', '--no-wait', '--quiet')
     job = query(server, 'SELECT max(id) FROM jobs')
     wait_paused(server, job)
+    unpause(server)
     server.ccpctl('job', 'cancel', job, '--no-wait', check=False)
     resume(server, job)
     assert wait_end(server, job)['state'] == 'succeeded'

@@ -131,6 +131,7 @@ START_TEST(compose_gets_exact_arguments_and_a_clean_environment) {
                                          "compose --progress plain --ansi never -p ccp-demo "
                                          "--project-directory %s --env-file %s/.env "
                                          "-f %s/docker-compose.yml -f %s/ccp.override.yml "
+                                         "--profile a --profile b "
                                          "up --detach --no-build --pull never --quiet-pull --no-deps web\n",
                                          f.directory, f.directory, f.directory, f.directory),
                         0);
@@ -139,11 +140,40 @@ START_TEST(compose_gets_exact_arguments_and_a_clean_environment) {
         environment = fixture_read(&f, "environment");
         host = strjoin("DOCKER_HOST=unix://", f.engine.socket, "\n");
         ck_assert_ptr_nonnull(strstr(environment, host));
-        ck_assert_ptr_nonnull(strstr(environment, "COMPOSE_PROFILES=a,b\n"));
+        ck_assert_ptr_nonnull(strstr(environment, "\nCOMPOSE_PROFILES=\n"));
         ck_assert_ptr_nonnull(strstr(environment, "HOME=/nonexistent\n"));
         ck_assert_ptr_nonnull(strstr(environment, "COMPOSE_REMOVE_ORPHANS=false\n"));
         ck_assert_ptr_null(strstr(environment, "COMPOSE_FILE"));
         ck_assert_ptr_null(strstr(environment, "SECRET_OF_OURS"));
+
+        /* An .env file sets what is not set. */
+        ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_CONFIG=\n"));
+        ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_BUILDER=\n"));
+        ck_assert_ptr_nonnull(strstr(environment, "\nLD_PRELOAD=\n"));
+}
+END_TEST
+
+/* A compose file can interpolate every variable: were one of them not the same when the policy looks at the
+ * file and when it runs, the policy would judge another file. */
+START_TEST(the_environment_does_not_tell_the_profiles) {
+        static const FakeRoute routes[] = { FAKE_PING };
+        _cleanup_free_ char *before = NULL, *after = NULL;
+        char *const all[] = { (char *) "*", NULL };
+        _cleanup_fixture_ Fixture f = {};
+        json_t *config;
+
+        fixture_start(&f, routes, ELEMENTSOF(routes), "echo '{}'");
+        f.context.profiles = all;
+        ASSERT_OK(engine()->config(&f.context, ENGINE_CONFIG_BARE, &config, NULL));
+        json_decref(config);
+        before = fixture_read(&f, "environment");
+
+        f.context.profiles = NULL;
+        ASSERT_OK(engine()->config(&f.context, 0, &config, NULL));
+        json_decref(config);
+        after = fixture_read(&f, "environment");
+        ck_assert_str_ne(before, "");
+        ck_assert_str_eq(before, after);
 }
 END_TEST
 
@@ -446,8 +476,9 @@ START_TEST(a_command_in_a_container_tells_its_status) {
 END_TEST
 
 TESTS("compose", engines_are_found_by_name, compose_gets_exact_arguments_and_a_clean_environment,
-                a_foreign_project_is_refused_by_name, a_finished_one_shot_is_not_run_again,
-                up_without_services_is_refused, a_failure_shows_no_secret, a_port_in_use_is_told_apart,
+                the_environment_does_not_tell_the_profiles, a_foreign_project_is_refused_by_name,
+                a_finished_one_shot_is_not_run_again, up_without_services_is_refused,
+                a_failure_shows_no_secret, a_port_in_use_is_told_apart,
                 an_engine_that_went_away_is_asked_for, a_run_can_be_cancelled,
                 missing_files_are_said_before_compose_runs,
                 the_configuration_is_read_with_and_without_the_override,

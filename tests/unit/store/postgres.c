@@ -64,7 +64,8 @@ static void become_postgres(void) {
                 _exit(126);
 }
 
-static pid_t spawn(const char *program, char *const *argv) {
+/* argv[0] becomes the whole path: PostgreSQL's programs find each other and their files by it. */
+static pid_t spawn(const char *program, char **argv) {
         _cleanup_free_ char *path = NULL, *log = NULL;
         pid_t pid;
         int fd;
@@ -81,6 +82,7 @@ static pid_t spawn(const char *program, char *const *argv) {
         if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0 ||
                         chdir(server.directory) < 0 || setpgid(0, 0) < 0)
                 _exit(126);
+        argv[0] = path;
         execv(path, argv);
         _exit(127);
 }
@@ -126,7 +128,7 @@ static int remove_entry(const char *path, const struct stat *st _unused_, int ty
 }
 
 static void stop_server(void) {
-        if (server.owner != getpid())
+        if (server.owner != getpid() || !server.directory)
                 return;
 
         if (server.pid > 0) {
