@@ -8,7 +8,7 @@ import pytest
 
 from fleet import NAME, ROOT, at_once, create_call, put_blueprints, query
 
-LOG = '/var/tmp/valgrind'
+LOG = '/var/lib/valgrind'
 # Only what valgrind itself needs is loosened: it makes code as it goes, and opens files.
 DROP_IN = f'''[Service]
 ExecStart=
