@@ -115,9 +115,24 @@ static int report_of(PolicyCheck *c, const HostPath *p, const char *sentence, co
         return r;
 }
 
-/* True if who can write at this path can change what compose reads, now or from an older revision. */
+/* What is ccpd's own in the instance's folder. Through the link a path means what its text does not tell. */
+static bool is_reserved(const PolicyInput *input, const char *path) {
+        static const char *const names[] = { "current", ".current.new", ".ccp" };
+        const char *rest = path_is_beneath(input->directory, path) ? path + strlen(input->directory) : "";
+
+        FOREACH_ARRAY(name, names, ELEMENTSOF(names)) {
+                const char *after = rest[0] == '/' ? startswith(rest + 1, *name) : NULL;
+
+                if (after && IN_SET(*after, 0, '/'))
+                        return true;
+        }
+
+        return false;
+}
+
+/* True if who can write at this path can change what compose and ccpd read, now or from an older revision. */
 static int holds_compose_file(const PolicyInput *input, const char *path) {
-        const char *const files[] = { input->compose, BLUEPRINT_OVERRIDE_FILE, ".env" };
+        const char *const files[] = { input->compose, BLUEPRINT_OVERRIDE_FILE, BLUEPRINT_COPY_FILE, ".env" };
         const char *slash = strrchr(input->revision, '/');
         _cleanup_free_ char *revisions = NULL;
 
@@ -146,7 +161,9 @@ static int check_writable(PolicyCheck *c, const HostPaths *paths, const HostPath
                 return r;
         if (r > 0)
                 return report_of(c, writable,
-                                "has files that compose reads; mount it read-only, or a folder in it", NULL);
+                                "has files that compose or ccpd reads; mount it read-only, or a folder in "
+                                "it",
+                                NULL);
 
         FOREACH_ARRAY(p, paths->items, paths->n) {
                 if (streq(p->path, writable->path) || !path_is_beneath(writable->path, p->path))
@@ -172,6 +189,12 @@ int check_writable_folders(PolicyCheck *c) {
                 return r;
 
         FOREACH_ARRAY(p, paths.items, paths.n) {
+                if (is_reserved(c->input, p->path)) {
+                        r = report_of(c, p, "is ccpd's own; name what is in the revision by a relative path",
+                                        NULL);
+                        if (r < 0)
+                                return r;
+                }
                 if (!p->writable)
                         continue;
 

@@ -250,6 +250,16 @@ static const struct {
                         "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" REV "/.env', 'target': '/x'}]}", NULL, "bind-outside",
                         NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" REV "/.ccp-blueprint.yaml', 'target': '/x'}]}", NULL,
+                        "bind-outside", NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR "/current', 'target': '/x'}]}", NULL,
+                        "bind-outside", NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR
+          "/current/x', 'target': '/x', 'read_only': true}]}",
+                        NULL, "bind-outside", NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR "/.ccp', 'target': '/x'}]}", NULL, "bind-outside",
+                        NULL },
+        { "{'build': {'context': '" DIR "/current/x'}}", NULL, "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" REV "/docker-compose.yml', 'target': '/x'}]}", NULL,
                         "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" DIR "/d', 'target': '/x'},"
