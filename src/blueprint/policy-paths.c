@@ -3,10 +3,15 @@
 /* The policy on folders that containers can write. Root in a container is root in a folder that is mounted
  * there: it can change each file in it, and put links into it. So nothing may lie in such a folder that the
  * host later opens by its path: not the compose file (it would choose what the next start runs), and nothing
- * that is mounted, built or read from there (a link would lead the engine to any file of the host). */
+ * that is mounted, built or read from there (a link would lead the engine to any file of the host). A link that
+ * came with the source tree could lead there too, so none is followed. */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 
+#include "fd-util.h"
+#include "fs-util.h"
 #include "path.h"
 #include "policy-check.h"
 #include "strv.h"
@@ -199,6 +204,44 @@ int check_writable_folders(PolicyCheck *c) {
                         continue;
 
                 r = check_writable(c, &paths, p);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int check_links(PolicyCheck *c, int folder, const HostPath *p) {
+        const char *rest = p->path + strlen(c->input->directory);
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = open_beneath(folder, rest[0] ? rest + 1 : ".", O_PATH, 0);
+        if (fd >= 0 || IN_SET(fd, -ENOENT, -ENOTDIR))
+                return 0;
+
+        return report_of(c, p,
+                        fd == -ELOOP ? "leads through a symbolic link; name the place itself"
+                                     : "can't be looked at",
+                        NULL);
+}
+
+int policy_check_links(
+                const json_t *config, const PolicyInput *input, int folder, PolicyViolations *violations) {
+        PolicyCheck c = { .input = input, .config = config, .violations = violations };
+        _cleanup_(host_paths_done) HostPaths paths = {};
+        int r;
+
+        r = collect_paths(&c, &paths);
+        /* Too many are a violation already. */
+        if (r < 0)
+                return r == -E2BIG ? 0 : r;
+
+        /* What is outside was allowed by name, or is no path. */
+        FOREACH_ARRAY(p, paths.items, paths.n) {
+                if (!path_is_beneath(input->directory, p->path))
+                        continue;
+
+                r = check_links(&c, folder, p);
                 if (r < 0)
                         return r;
         }
