@@ -54,7 +54,8 @@ static const char good[] =
                 "   'volumes': [{'type': 'volume', 'source': 'data', 'target': '/d', 'volume': {}},"
                 "               {'type': 'volume', 'target': '/anonymous', 'volume': {}},"
                 "               {'type': 'tmpfs', 'target': '/t', 'tmpfs': {'size': '1000'}}]},"
-                "  'web': {'profiles': ['media'], 'command': ['a'], 'entrypoint': null, 'image': 'nginx',"
+                "  'web': {'profiles': ['media'], 'command': ['a'], 'entrypoint': null, 'image': "
+                "'ccp-demo-web:1',"
                 "   'build': {'context': '" DIR
                 "/source/web', 'dockerfile': 'docker/Dockerfile', 'args': {'A': 'b'}},"
                 "   'depends_on': {'db': {'condition': 'service_healthy', 'required': true}},"
@@ -293,6 +294,11 @@ static const struct {
                         NULL },
         { "{'build': {'context': '" DIR "/s', 'ssh': ['default']}}", NULL, "extra-file", NULL },
         { "{'build': {'context': '" DIR "/s', 'tags': ['postgres:16']}}", NULL, "unknown-key", NULL },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'postgres:16'}", NULL, "build-outside",
+                        "services.web.image" },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'ccp-demo2-api'}", NULL, "build-outside", NULL },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'example.org/ccp-demo-api'}", NULL, "build-outside",
+                        NULL },
         { "{'build': '/etc'}", NULL, "unknown-key", NULL },
 
         { NULL, "{'name': 'other'}", "external-network", "name" },
