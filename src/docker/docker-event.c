@@ -72,7 +72,7 @@ int docker_event_parse(const char *data, size_t size, DockerEvent *ret) {
         json_int_t nsec;
         int r;
 
-        json = json_loadb(data, size, 0, NULL);
+        json = docker_json_load(data, size);
         action = json_object_get_string(json, "Action");
         id = json_object_get_string(json_object_get(json, "Actor"), "ID");
         if (isempty(action) || isempty(id))

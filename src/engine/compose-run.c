@@ -183,13 +183,16 @@ static void failure_append_logs(const EngineContext *c, const ComposeFailure *f,
 
 static int run_failed(const EngineContext *c, const char *verb, const ProcessResult *p, Error *reterr) {
         _cleanup_compose_failure_ ComposeFailure f = {};
-        _cleanup_erase_ char *text = NULL;
+        _cleanup_erase_ char *redacted = NULL, *text = NULL;
         _cleanup_error_ Error away = {};
         int r;
 
-        r = compose_failure_read(strempty(p->err.data), &f);
+        /* Before anything is cut: of what is cut in the middle no part is found. */
+        r = redact(strempty(p->err.data), c->redact, &redacted);
         if (r >= 0)
-                r = make_presentable(c, f.text, &text);
+                r = compose_failure_read(redacted, &f);
+        if (r >= 0)
+                r = text_make_printable(f.text, strlen(f.text), &text);
         if (r < 0)
                 return error_set_errnof(reterr, r, "docker compose %s failed: %m", verb);
 

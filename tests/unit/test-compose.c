@@ -254,6 +254,19 @@ START_TEST(a_failure_shows_no_secret) {
 }
 END_TEST
 
+/* The text of a failure is cut, here in the middle of one. */
+START_TEST(a_failure_shows_no_part_of_a_secret) {
+        static const FakeRoute routes[] = { FAKE_PING, NONE };
+        _cleanup_error_ Error error = {};
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start(&f, routes, ELEMENTSOF(routes), "printf '%01020dhunter22\\n' 0 >&2\nexit 1\n");
+        ASSERT_ERROR(engine()->up(&f.context, web, NULL, &error), EPROTO);
+        ck_assert_ptr_nonnull(strstr(error.message, "0000"));
+        ck_assert_ptr_null(strstr(error.message, "hunt"));
+}
+END_TEST
+
 START_TEST(a_port_in_use_is_told_apart) {
         static const FakeRoute routes[] = { FAKE_PING, NONE };
         _cleanup_error_ Error error = {};
@@ -478,7 +491,7 @@ END_TEST
 TESTS("compose", engines_are_found_by_name, compose_gets_exact_arguments_and_a_clean_environment,
                 the_environment_does_not_tell_the_profiles, a_foreign_project_is_refused_by_name,
                 a_finished_one_shot_is_not_run_again, up_without_services_is_refused,
-                a_failure_shows_no_secret, a_port_in_use_is_told_apart,
+                a_failure_shows_no_secret, a_failure_shows_no_part_of_a_secret, a_port_in_use_is_told_apart,
                 an_engine_that_went_away_is_asked_for, a_run_can_be_cancelled,
                 missing_files_are_said_before_compose_runs,
                 the_configuration_is_read_with_and_without_the_override,
