@@ -435,47 +435,73 @@ static int method_list_blueprints(sd_bus_message *message, void *userdata, sd_bu
         return sd_bus_message_send(reply);
 }
 
-static void on_ports_listed(int r, const StorePort *ports, size_t n, Error *error, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        Operation *o = userdata;
+typedef struct ListedPort {
+        const char *slug;
+        const PortRecord *port;
+} ListedPort;
 
-        if (r < 0) {
-                operation_fail(o, error);
-                return;
-        }
+static int listed_port_compare(const void *a, const void *b) {
+        const PortRecord *x = ((const ListedPort *) a)->port, *y = ((const ListedPort *) b)->port;
+        int c = strcmp(x->host, y->host);
 
-        r = sd_bus_message_new_method_return(operation_message(o), &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sqss)");
-        for (size_t k = 0; r >= 0 && k < n; k++)
-                r = sd_bus_message_append(reply, "(sqss)", ports[k].instance, ports[k].number, ports[k].name,
-                                ports[k].host);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r < 0) {
-                operation_free(o);
-                return;
-        }
-        operation_reply_message(o, reply);
+        return c != 0 ? c : (int) x->number - (int) y->number;
+}
+
+/* By host and number. */
+static int collect_ports(const Manager *m, ListedPort **ret, size_t *ret_n) {
+        size_t n = 0, k = 0;
+        ListedPort *ports;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                n += i->record->n_ports;
+        ports = new0(ListedPort, n);
+        if (!ports)
+                return -ENOMEM;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                FOREACH_ARRAY(p, i->record->ports, i->record->n_ports)
+                        ports[k++] = (ListedPort){ i->record->slug, p };
+        if (n > 0)
+                qsort(ports, n, sizeof(*ports), listed_port_compare);
+
+        *ret = ports;
+        *ret_n = n;
+        return 0;
 }
 
 static int method_list_ports(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_error_ Error e = {};
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_free_ ListedPort *ports = NULL;
         Manager *m = userdata;
-        Operation *o;
+        size_t n;
         int r;
 
         r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-ports" }, reterr);
         if (r < 0)
                 return r;
-
-        o = operation_new(m, message);
-        if (!o)
-                return -ENOMEM;
-        r = store_list_ports(m->db, on_ports_listed, o, NULL, &e);
+        r = check_loaded(m, reterr);
         if (r < 0)
-                operation_fail(o, &e);
-        return 1;
+                return r;
+        r = collect_ports(m, &ports, &n);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(sqss)");
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(p, ports, n) {
+                r = sd_bus_message_append(
+                                reply, "(sqss)", p->slug, p->port->number, p->port->name, p->port->host);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_message_send(reply);
 }
 
 /* --- settings --- */

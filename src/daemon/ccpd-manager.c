@@ -559,6 +559,9 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
 
         m->loaded = true;
         m->changed = true;
+        r = manager_hear_notify(m);
+        if (r < 0)
+                log_error_errno(r, "Failed to listen on " CCP_NOTIFY_SOCKET ": %m");
         manager_update_health(m);
         manager_queue_emit(m);
         manager_list_units(m);

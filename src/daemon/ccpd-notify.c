@@ -159,5 +159,13 @@ int manager_listen_notify(Manager *m) {
         if (r < 0)
                 return r;
 
-        return sd_event_source_set_priority(m->notify_source, SD_EVENT_PRIORITY_NORMAL - 1);
+        r = sd_event_source_set_priority(m->notify_source, SD_EVENT_PRIORITY_NORMAL - 1);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_enabled(m->notify_source, SD_EVENT_OFF);
+}
+
+int manager_hear_notify(Manager *m) {
+        return m->notify_source ? sd_event_source_set_enabled(m->notify_source, SD_EVENT_ON) : 0;
 }

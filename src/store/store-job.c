@@ -347,10 +347,11 @@ static int finish_read(const PGresult *result, void *userdata, Error *reterr) {
 static const DbStep finish_steps[] = {
         { sql_job_lock_instance, finish_bind_id },
         { sql_job_lock, finish_bind_id, finish_result_lock },
-        { sql_job_finish_steps, finish_bind_steps },
-        { sql_job_finish, finish_bind_job },
+        /* They are told in this order: who hears that the job ended has seen what became of the instance. */
         { sql_instance_finish, finish_bind_instance },
         { sql_instance_delete, finish_bind_release },
+        { sql_job_finish_steps, finish_bind_steps },
+        { sql_job_finish, finish_bind_job },
         { sql_jobs_select, finish_bind_read, finish_read },
 };
 const DbTransaction store_finish_transaction = {

@@ -16,8 +16,6 @@ typedef struct TestOutcome {
         JobRecords jobs;
         StoreContents *contents;
         Settings *settings;
-        StorePort *ports;
-        size_t n_ports;
 } TestOutcome;
 
 void test_outcome_done(TestOutcome *o);
