@@ -545,8 +545,7 @@ services:
 def test_a_port_that_somebody_else_took_meanwhile(server):
     job = create_paused(server, 'alpha', 'infrastructure')
     port = query(server, 'SELECT number FROM ports')
-    server.sh('systemd-run --quiet --unit=thief python3 -c "import socket, time; s = socket.socket(); '
-              f's.bind((\'127.0.0.1\', {port})); s.listen(); time.sleep(600)"')
+    server.sh(f'systemd-run --quiet --unit=thief systemd-socket-activate -l 127.0.0.1:{port} /bin/true')
     server.wait(lambda: f':{port} ' in server.sh('ss -Hltn'), what='the thief')
     try:
         resume(server, job)

@@ -290,6 +290,17 @@ def test_a_worker_that_never_gets_anywhere_is_given_up(ccpd):
     wait_for(lambda: count(ccpd, "instances") == 0)
 
 
+def test_a_reload_of_systemd_ends_no_job(ccpd):
+    _, job = ccpd.create("edmonton")
+    for _ in range(8):
+        ccpd.systemd("Reload")
+        assert ccpd.get(job, "Job", "State") in ("queued", "running")
+    time.sleep(3)
+    assert len(ccpd.starts()) == 1
+    ccpd.call("Job", "Cancel", dbus.Dictionary({}, "sv"), path=job)
+    wait_for(lambda: f"stop ccp-job@{job.rsplit('/', 1)[1]}.service" in ccpd.systemd("Calls"))
+
+
 def test_cancel_is_recorded_and_stops_the_unit(ccpd):
     _, job = ccpd.create("edmonton")
     number = job.rsplit("/", 1)[1]
