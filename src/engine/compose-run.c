@@ -94,6 +94,11 @@ static int run_environment(const EngineContext *c, char ***ret) {
                 "BUILDKIT_HOST=",
                 "BUILDX_BUILDER=",
                 "BUILDX_CONFIG=",
+                /* The builder runs git in the tree that it builds, and git runs what a repository's
+                 * configuration names. Any tree can have the look of a repository. */
+                "BUILDX_GIT_INFO=false",
+                "BUILDX_GIT_LABELS=false",
+                "GIT_DIR=/dev/null",
                 "LD_AUDIT=",
                 "LD_LIBRARY_PATH=",
                 "LD_PRELOAD=",

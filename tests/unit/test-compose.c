@@ -150,6 +150,9 @@ START_TEST(compose_gets_exact_arguments_and_a_clean_environment) {
         ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_CONFIG=\n"));
         ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_BUILDER=\n"));
         ck_assert_ptr_nonnull(strstr(environment, "\nLD_PRELOAD=\n"));
+
+        /* No git finds a repository in a tree that is built. */
+        ck_assert_ptr_nonnull(strstr(environment, "\nGIT_DIR=/dev/null\n"));
 }
 END_TEST
 
