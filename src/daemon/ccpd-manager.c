@@ -19,6 +19,10 @@
 /* How soon a verdict that only time changes is looked at again. */
 #define HEALTH_INTERVAL_USEC (1 * USEC_PER_SEC)
 
+/* Answers of org.freedesktop.DBus.RequestName(). */
+#define BUS_NAME_PRIMARY_OWNER 1U
+#define BUS_NAME_ALREADY_OWNER 4U
+
 static const char *const engine_state_table[_ENGINE_STATE_MAX] = {
         [ENGINE_UNKNOWN] = "unknown",
         [ENGINE_AVAILABLE] = "available",
@@ -603,10 +607,19 @@ static void on_units_reset(void *userdata) {
 
 static int on_name(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
         Manager *m = userdata;
+        uint32_t result;
+        int r;
 
         if (sd_bus_message_is_method_error(reply, NULL) > 0) {
                 log_error("Cannot take the name " CCP_BUS_NAME ": %s",
                                 sd_bus_message_get_error(reply)->message);
+                return sd_event_exit(m->event, EXIT_FAILURE);
+        }
+
+        /* That somebody else has it is an ordinary answer, no error. */
+        r = sd_bus_message_read(reply, "u", &result);
+        if (r < 0 || !IN_SET(result, BUS_NAME_PRIMARY_OWNER, BUS_NAME_ALREADY_OWNER)) {
+                log_error("Cannot take the name " CCP_BUS_NAME ": another process has it.");
                 return sd_event_exit(m->event, EXIT_FAILURE);
         }
 
