@@ -110,8 +110,11 @@ Manager *manager_free(Manager *m) {
 
 /* --- announcing --- */
 
+static void manager_expire_jobs(Manager *m);
+
 static int on_emit(_unused_ sd_event_source *s, void *userdata) {
         manager_emit_changes(userdata);
+        manager_expire_jobs(userdata);
         return 0;
 }
 
@@ -180,7 +183,8 @@ static void emit_job(Manager *m, Job *j) {
         }
 }
 
-/* History is read by ListJobs; only the latest stay as objects. */
+/* History is read by ListJobs; only the latest stay as objects. Called from the loop alone: whoever else is at
+ * work on a job, or walks over all of them, must not lose one under its hands. */
 static void manager_expire_jobs(Manager *m) {
         unsigned n_final = 0;
         Job *j, *next;
@@ -220,7 +224,6 @@ void manager_emit_changes(Manager *m) {
         for (j = m->jobs; j; j = j->hh.next)
                 if (j->changed)
                         emit_job(m, j);
-        manager_expire_jobs(m);
 
         if (m->changed) {
                 (void) sd_bus_emit_properties_changed_strv(
