@@ -22,6 +22,10 @@
 /* How soon PID 1 is asked again for its units if it did not answer. */
 #define LIST_RETRY_USEC (5 * USEC_PER_SEC)
 
+/* Answers of org.freedesktop.DBus.RequestName(). */
+#define BUS_NAME_PRIMARY_OWNER 1U
+#define BUS_NAME_ALREADY_OWNER 4U
+
 static const char *const engine_state_table[_ENGINE_STATE_MAX] = {
         [ENGINE_UNKNOWN] = "unknown",
         [ENGINE_AVAILABLE] = "available",
@@ -110,8 +114,11 @@ Manager *manager_free(Manager *m) {
 
 /* --- announcing --- */
 
+static void manager_expire_jobs(Manager *m);
+
 static int on_emit(_unused_ sd_event_source *s, void *userdata) {
         manager_emit_changes(userdata);
+        manager_expire_jobs(userdata);
         return 0;
 }
 
@@ -180,7 +187,8 @@ static void emit_job(Manager *m, Job *j) {
         }
 }
 
-/* History is read by ListJobs; only the latest stay as objects. */
+/* History is read by ListJobs; only the latest stay as objects. Called from the loop alone: whoever else is at
+ * work on a job, or walks over all of them, must not lose one under its hands. */
 static void manager_expire_jobs(Manager *m) {
         unsigned n_final = 0;
         Job *j, *next;
@@ -220,7 +228,6 @@ void manager_emit_changes(Manager *m) {
         for (j = m->jobs; j; j = j->hh.next)
                 if (j->changed)
                         emit_job(m, j);
-        manager_expire_jobs(m);
 
         if (m->changed) {
                 (void) sd_bus_emit_properties_changed_strv(
@@ -629,10 +636,19 @@ static void on_units_reset(void *userdata) {
 
 static int on_name(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
         Manager *m = userdata;
+        uint32_t result;
+        int r;
 
         if (sd_bus_message_is_method_error(reply, NULL) > 0) {
                 log_error("Cannot take the name " CCP_BUS_NAME ": %s",
                                 sd_bus_message_get_error(reply)->message);
+                return sd_event_exit(m->event, EXIT_FAILURE);
+        }
+
+        /* That somebody else has it is an ordinary answer, no error. */
+        r = sd_bus_message_read(reply, "u", &result);
+        if (r < 0 || !IN_SET(result, BUS_NAME_PRIMARY_OWNER, BUS_NAME_ALREADY_OWNER)) {
+                log_error("Cannot take the name " CCP_BUS_NAME ": another process has it.");
                 return sd_event_exit(m->event, EXIT_FAILURE);
         }
 
