@@ -147,5 +147,5 @@ void error_move(Error *reterr, Error *from) {
                 *reterr = *from;
         } else
                 free(from->message);
-        *from = (Error){};
+        *from = (Error) {};
 }

@@ -45,7 +45,7 @@ static int add_path(
         if (!GREEDY_REALLOC(paths->items, paths->n_allocated, paths->n + 1))
                 return -ENOMEM;
 
-        paths->items[paths->n++] = (HostPath){ path, service, what, writable };
+        paths->items[paths->n++] = (HostPath) { path, service, what, writable };
         return 0;
 }
 

@@ -21,7 +21,7 @@ void policy_violations_done(PolicyViolations *violations) {
                 free(v->message);
         }
         free(violations->items);
-        *violations = (PolicyViolations){};
+        *violations = (PolicyViolations) {};
 }
 
 /* Appends a violation; takes message over. */
@@ -38,7 +38,7 @@ static int add_violation(PolicyViolations *violations, PolicyRule rule, const ch
         if (!p || !GREEDY_REALLOC(violations->items, violations->n_allocated, violations->n + 1))
                 return -ENOMEM;
 
-        violations->items[violations->n++] = (PolicyViolation){
+        violations->items[violations->n++] = (PolicyViolation) {
                 .rule = rule,
                 .service = TAKE_PTR(s),
                 .path = TAKE_PTR(p),
@@ -308,7 +308,7 @@ static int check_object_name(PolicyCheck *c, const KeyRule *rule, const json_t *
 static int check_volume_driver(PolicyCheck *c, const KeyRule *rule, const json_t *value) {
         static const char *const local[] = { "local", NULL };
 
-        return check_values(c, &(const KeyRule){ .rule = rule->rule, .values = local }, value);
+        return check_values(c, &(const KeyRule) { .rule = rule->rule, .values = local }, value);
 }
 
 /* A subnet that is named must be part of the instance's own. */

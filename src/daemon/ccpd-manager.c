@@ -436,7 +436,7 @@ static void manager_reload_record(Manager *m, uint64_t job, const char *instance
                 log_oom();
                 return;
         }
-        *q = (ManagerReload){
+        *q = (ManagerReload) {
                 .manager = m,
                 .job = job,
                 .next = m->reloads,

@@ -265,6 +265,6 @@ int compose_run(const EngineContext *c, const ComposeRun *run, ComposeRunResult 
         if (result.process.status != 0 && !run->any_status)
                 r = run_failed(c, run->arguments[0], &result.process, reterr);
         if (ret)
-                *ret = TAKE_GENERIC(result, (ComposeRunResult){});
+                *ret = TAKE_GENERIC(result, (ComposeRunResult) {});
         return r;
 }

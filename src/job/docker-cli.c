@@ -53,7 +53,7 @@ int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr) {
                 return error_set_errnof(reterr, r, "%m");
 
         r = process_run(full,
-                        &(ProcessOptions){
+                        &(ProcessOptions) {
                                         .stdin_fd = -EBADF,
                                         .stdout_limit = OUTPUT_MAX,
                                         .stdout_all = true,
@@ -68,6 +68,6 @@ int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr) {
         if (result.status != 0)
                 return report(j, argv, &result, reterr);
 
-        *ret = TAKE_GENERIC(result, (ProcessResult){});
+        *ret = TAKE_GENERIC(result, (ProcessResult) {});
         return 0;
 }

@@ -283,7 +283,7 @@ static int run_rsync(Job *j, const char *source, int fd, const char *target, cha
                 return error_set_errnof(reterr, r, "%m");
 
         r = process_run(argv,
-                        &(ProcessOptions){
+                        &(ProcessOptions) {
                                         .stdin_fd = -EBADF,
                                         .line = rsync_line,
                                         .poll = job_poll,

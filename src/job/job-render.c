@@ -188,7 +188,7 @@ static int render_files(Job *j, RenderedFiles *ret, Error *reterr) {
                         return r;
         }
 
-        *ret = TAKE_GENERIC(f, (RenderedFiles){});
+        *ret = TAKE_GENERIC(f, (RenderedFiles) {});
         return 0;
 }
 

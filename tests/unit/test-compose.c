@@ -16,23 +16,24 @@
 #include "strv.h"
 #include "test.h"
 
-#define OURS                                                                                            \
- "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker.compose." \
- "project\":\"ccp-demo\",\"com.docker.compose.service\":"
-#define CONTAINER(service, state, status)                                               \
- "{\"Id\":\"c-" service "\",\"Names\":[\"/ccp-demo-" service "-1\"],\"State\":\"" state \
- "\",\"Status\":\"" status "\"," OURS "\"" service "\"}}"
-#define FOREIGN_CONTAINER        \
- "{\"Id\":\"f1\",\"Names\":[\"/" \
- "old-db\"],\"State\":\"running\",\"Labels\":{\"com.docker.compose.project\":\"ccp-demo\"}}"
-#define CONFIG                                                                                     \
- "{\"name\":\"ccp-demo\",\"services\":{\"web\":{\"image\":\"busybox:1.37\"},\"extra\":{\"image\":" \
- "\"nowhere.invalid/x:1\"},\"own\":{\"build\":{\"context\":\".\"}}}}"
-#define NONE                                                                 \
- { .request = "GET /containers/json", .answer = FAKE_OK("[]") },             \
-                 { .request = "GET /networks?", .answer = FAKE_OK("[]") }, { \
-  .request = "GET /volumes?", .answer = FAKE_OK("{\"Volumes\":[]}")          \
- }
+#define OURS                                                                                           \
+        "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker." \
+        "compose."                                                                                     \
+        "project\":\"ccp-demo\",\"com.docker.compose.service\":"
+#define CONTAINER(service, state, status)                                                      \
+        "{\"Id\":\"c-" service "\",\"Names\":[\"/ccp-demo-" service "-1\"],\"State\":\"" state \
+        "\",\"Status\":\"" status "\"," OURS "\"" service "\"}}"
+#define FOREIGN_CONTAINER               \
+        "{\"Id\":\"f1\",\"Names\":[\"/" \
+        "old-db\"],\"State\":\"running\",\"Labels\":{\"com.docker.compose.project\":\"ccp-demo\"}}"
+#define CONFIG                                                                                            \
+        "{\"name\":\"ccp-demo\",\"services\":{\"web\":{\"image\":\"busybox:1.37\"},\"extra\":{\"image\":" \
+        "\"nowhere.invalid/x:1\"},\"own\":{\"build\":{\"context\":\".\"}}}}"
+#define NONE                                                                        \
+        { .request = "GET /containers/json", .answer = FAKE_OK("[]") },             \
+                        { .request = "GET /networks?", .answer = FAKE_OK("[]") }, { \
+                .request = "GET /volumes?", .answer = FAKE_OK("{\"Volumes\":[]}")   \
+        }
 
 typedef struct Fixture {
         FakeEngine engine;
@@ -70,9 +71,9 @@ static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n, const c
         path = strjoin(f->directory, ":/usr/bin:/bin");
         ck_assert_int_ge(setenv("PATH", path, 1), 0);
 
-        ASSERT_OK(docker_new(&(DockerOptions){ .socket = f->engine.socket, .timeout = 5 * USEC_PER_SEC },
+        ASSERT_OK(docker_new(&(DockerOptions) { .socket = f->engine.socket, .timeout = 5 * USEC_PER_SEC },
                         &f->docker));
-        f->context = (EngineContext){
+        f->context = (EngineContext) {
                 .docker = f->docker,
                 .owner = { "demo", "u1" },
                 .project = "ccp-demo",
@@ -353,11 +354,12 @@ START_TEST(a_configuration_that_is_no_json_is_an_error) {
 }
 END_TEST
 
-#define PULL_SCRIPT                                                                                       \
- "case \"$*\" in *config*) echo '" CONFIG "' ;;"                                                          \
- " *pull*) echo ' web Skipped - Image is already present locally ' >&2;"                                  \
- " echo ' extra Error no route to registry for hunter22' >&2; echo 'Error response from daemon: x' >&2; " \
- "exit 18 ;; esac\n"
+#define PULL_SCRIPT                                                                                         \
+        "case \"$*\" in *config*) echo '" CONFIG "' ;;"                                                     \
+        " *pull*) echo ' web Skipped - Image is already present locally ' >&2;"                             \
+        " echo ' extra Error no route to registry for hunter22' >&2; echo 'Error response from daemon: x' " \
+        ">&2; "                                                                                             \
+        "exit 18 ;; esac\n"
 
 START_TEST(a_pull_that_fails_is_good_enough_where_the_images_are_here) {
         static const FakeRoute routes[] = {
@@ -482,7 +484,7 @@ START_TEST(a_command_in_a_container_tells_its_status) {
 
         fixture_start(&f, NULL, 0, "echo out; echo err hunter22 >&2; exit 7\n");
         ASSERT_OK(engine()->exec(&f.context, "web",
-                        (char *const[]){ (char *) "pg_isready", (char *) "-q", NULL }, 5 * USEC_PER_SEC,
+                        (char *const[]) { (char *) "pg_isready", (char *) "-q", NULL }, 5 * USEC_PER_SEC,
                         &result, NULL));
         ck_assert_int_eq(result.status, 7);
         ck_assert_str_eq(result.output, "out err ********");

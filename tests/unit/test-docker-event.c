@@ -6,12 +6,14 @@
 #include "string-util.h"
 #include "test.h"
 
-#define EVENT(type, action, attributes)                                                                  \
- "{\"Type\":\"" type "\",\"Action\":\"" action "\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{" attributes \
- "}},\"scope\":\"local\",\"time\":1700000000,\"timeNano\":1700000000123456789}"
-#define LABELS                                                                                              \
- "\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"com.docker.compose.service\":\"web\",\"com.docker.compose." \
- "oneoff\":\"False\""
+#define EVENT(type, action, attributes)                           \
+        "{\"Type\":\"" type "\",\"Action\":\"" action             \
+        "\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{" attributes \
+        "}},\"scope\":\"local\",\"time\":1700000000,\"timeNano\":1700000000123456789}"
+#define LABELS                                                                                             \
+        "\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"com.docker.compose.service\":\"web\",\"com.docker." \
+        "compose."                                                                                         \
+        "oneoff\":\"False\""
 
 static int parse(const char *text, DockerEvent *ret) {
         return docker_event_parse(text, strlen(text), ret);

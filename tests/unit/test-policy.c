@@ -85,7 +85,7 @@ static json_t *parse(const char *text) {
 }
 
 static void check(const json_t *config, const PolicyInput *in, PolicyViolations *ret) {
-        *ret = (PolicyViolations){};
+        *ret = (PolicyViolations) {};
         ASSERT_OK(policy_check(config, in, ret));
         FOREACH_ARRAY(v, ret->items, ret->n) {
                 ck_assert_ptr_nonnull(policy_rule_to_string(v->rule));
