@@ -51,7 +51,7 @@ static int door(sd_bus_message *m, _unused_ void *userdata, _unused_ sd_bus_erro
                 return 0;
 
         r = bus_authorize(m, CCP_ACTION_VIEW,
-                        &(AuthDetails){ .verb = sd_bus_message_get_member(m) ?: "call" }, &error);
+                        &(AuthDetails) { .verb = sd_bus_message_get_member(m) ?: "call" }, &error);
         if (r >= 0)
                 return 0;
 

@@ -124,8 +124,8 @@ static int method_get_instance(sd_bus_message *message, void *userdata, sd_bus_e
         r = sd_bus_message_read(message, "s", &slug);
         if (r < 0)
                 return r;
-        r = bus_authorize(
-                        message, CCP_ACTION_VIEW, &(AuthDetails){ .instance = slug, .verb = "get" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .instance = slug, .verb = "get" },
+                        reterr);
         if (r < 0)
                 return r;
         r = check_loaded(userdata, reterr);
@@ -152,7 +152,7 @@ static int method_get_job(sd_bus_message *message, void *userdata, sd_bus_error 
         r = sd_bus_message_read(message, "s", &id);
         if (r < 0)
                 return r;
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-job" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-job" }, reterr);
         if (r < 0)
                 return r;
         r = check_loaded(userdata, reterr);
@@ -183,7 +183,7 @@ static int method_get_blueprint(sd_bus_message *message, void *userdata, sd_bus_
         r = sd_bus_message_read(message, "s", &name);
         if (r < 0)
                 return r;
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-blueprint" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-blueprint" }, reterr);
         if (r < 0)
                 return r;
 
@@ -289,7 +289,7 @@ static int method_list_instances(sd_bus_message *message, void *userdata, sd_bus
         uint64_t offset, limit;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list" }, reterr);
         if (r < 0)
                 return r;
         r = bus_read_options(message, instance_filter_options, ELEMENTSOF(instance_filter_options), &f, &e);
@@ -361,7 +361,7 @@ static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_erro
         Operation *o;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-jobs" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-jobs" }, reterr);
         if (r < 0)
                 return r;
         r = bus_read_options(message, job_filter_options, ELEMENTSOF(job_filter_options), &f, &e);
@@ -374,7 +374,7 @@ static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_erro
         if (r < 0)
                 return r;
 
-        filter = (StoreJobFilter){
+        filter = (StoreJobFilter) {
                 .instance = f.instance,
                 .state = f.state ? job_state_from_string(f.state) : _JOB_STATE_INVALID,
                 .kind = f.kind ? job_kind_from_string(f.kind) : _JOB_KIND_INVALID,
@@ -402,7 +402,7 @@ static int method_list_blueprints(sd_bus_message *message, void *userdata, sd_bu
         Manager *m = userdata;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-blueprints" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-blueprints" }, reterr);
         if (r < 0)
                 return r;
         r = blueprint_cache_refresh(m->blueprints);
@@ -460,7 +460,7 @@ static int collect_ports(const Manager *m, ListedPort **ret, size_t *ret_n) {
 
         for (const Instance *i = m->instances; i; i = i->hh.next)
                 FOREACH_ARRAY(p, i->record->ports, i->record->n_ports)
-                        ports[k++] = (ListedPort){ i->record->slug, p };
+                        ports[k++] = (ListedPort) { i->record->slug, p };
         if (n > 0)
                 qsort(ports, n, sizeof(*ports), listed_port_compare);
 
@@ -476,7 +476,7 @@ static int method_list_ports(sd_bus_message *message, void *userdata, sd_bus_err
         size_t n;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-ports" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-ports" }, reterr);
         if (r < 0)
                 return r;
         r = check_loaded(m, reterr);
@@ -535,7 +535,7 @@ static int method_get_settings(sd_bus_message *message, void *userdata, sd_bus_e
         Manager *m = userdata;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-settings" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-settings" }, reterr);
         if (r < 0)
                 return r;
         r = check_loaded(m, reterr);
@@ -617,7 +617,7 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
         Operation *o;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails){ .verb = "set-settings" },
+        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails) { .verb = "set-settings" },
                         reterr);
         if (r < 0)
                 return r;
@@ -641,7 +641,7 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
 static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails){ .verb = "reload" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails) { .verb = "reload" }, reterr);
         if (r < 0)
                 return r;
 

@@ -94,6 +94,11 @@ static int run_environment(const EngineContext *c, char ***ret) {
                 "BUILDKIT_HOST=",
                 "BUILDX_BUILDER=",
                 "BUILDX_CONFIG=",
+                /* The builder runs git in the tree that it builds, and git runs what a repository's
+                 * configuration names. Any tree can have the look of a repository. */
+                "BUILDX_GIT_INFO=false",
+                "BUILDX_GIT_LABELS=false",
+                "GIT_DIR=/dev/null",
                 "LD_AUDIT=",
                 "LD_LIBRARY_PATH=",
                 "LD_PRELOAD=",
@@ -183,13 +188,16 @@ static void failure_append_logs(const EngineContext *c, const ComposeFailure *f,
 
 static int run_failed(const EngineContext *c, const char *verb, const ProcessResult *p, Error *reterr) {
         _cleanup_compose_failure_ ComposeFailure f = {};
-        _cleanup_erase_ char *text = NULL;
+        _cleanup_erase_ char *redacted = NULL, *text = NULL;
         _cleanup_error_ Error away = {};
         int r;
 
-        r = compose_failure_read(strempty(p->err.data), &f);
+        /* Before anything is cut: of what is cut in the middle no part is found. */
+        r = redact(strempty(p->err.data), c->redact, &redacted);
         if (r >= 0)
-                r = make_presentable(c, f.text, &text);
+                r = compose_failure_read(redacted, &f);
+        if (r >= 0)
+                r = text_make_printable(f.text, strlen(f.text), &text);
         if (r < 0)
                 return error_set_errnof(reterr, r, "docker compose %s failed: %m", verb);
 
@@ -257,6 +265,6 @@ int compose_run(const EngineContext *c, const ComposeRun *run, ComposeRunResult 
         if (result.process.status != 0 && !run->any_status)
                 r = run_failed(c, run->arguments[0], &result.process, reterr);
         if (ret)
-                *ret = TAKE_GENERIC(result, (ComposeRunResult){});
+                *ret = TAKE_GENERIC(result, (ComposeRunResult) {});
         return r;
 }

@@ -29,7 +29,7 @@ static int show_help(void) {
                "as\n"
                "                       running and before it acts; undo-STEP for its undoing. For tests\n\n"
                "Exit status: 0 the end of the job is recorded, or the job was left to be resumed; 1 else.\n"
-               "See ccp-job(8).\n");
+               "See ccpd(8).\n");
         return 0;
 }
 

@@ -57,7 +57,7 @@ int job_install_signals(void) {
 }
 
 void job_init(Job *j, uint64_t id) {
-        *j = (Job){ .id = id, .instances_fd = -EBADF, .progress.fd = -EBADF, .progress_scale = 1 };
+        *j = (Job) { .id = id, .instances_fd = -EBADF, .progress.fd = -EBADF, .progress_scale = 1 };
         (void) snprintf(j->id_text, sizeof(j->id_text), "%" PRIu64, id);
 }
 
@@ -293,6 +293,10 @@ static bool wants_undo(const Job *j, const StepOps *step) {
                         (before == INSTANCE_RUNNING || !(step->flags & STEP_UNDO_IF_RUNNING));
 }
 
+static int refuse_cancelled(Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+}
+
 static int try_step(Job *j, const StepOps *step, StepRecord *row, Error *reterr) {
         bool cancel = false;
         int r, k;
@@ -310,7 +314,7 @@ static int try_step(Job *j, const StepOps *step, StepRecord *row, Error *reterr)
         if (r < 0)
                 return r;
         if (cancel && !j->committed)
-                return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+                return refuse_cancelled(reterr);
 
         pause_at(j, "", step->name);
         if (step->flags & STEP_COMMIT)
@@ -327,7 +331,11 @@ static int try_step(Job *j, const StepOps *step, StepRecord *row, Error *reterr)
                 return k == -ECANCELED || streq_ptr(error.name, CCP_ERROR_BUSY) ? k : r;
         }
 
-        return set_row(j, row, r > 0 ? STEP_SKIPPED : STEP_DONE, j->detail, NULL, reterr);
+        r = set_row(j, row, r > 0 ? STEP_SKIPPED : STEP_DONE, j->detail, &cancel, reterr);
+        if (r < 0)
+                return r;
+
+        return cancel && !j->committed ? refuse_cancelled(reterr) : 0;
 }
 
 static int run_step(Job *j, const StepOps *step, Error *reterr) {
@@ -418,10 +426,10 @@ static int finish(Job *j, JobState state, const Error *cause, StoreEnd end, Inst
 
         if (state == JOB_SUCCEEDED)
                 log_info("The job succeeded.");
+        else if (state == JOB_CANCELLED)
+                log_notice("The job was cancelled.");
         else
-                log_full(state == JOB_CANCELLED ? LOG_NOTICE : LOG_ERR, 0, "The job %s: %s",
-                                state == JOB_CANCELLED ? "was cancelled" : "failed",
-                                cause ? strempty(cause->message) : "");
+                log_error("The job failed: %s", cause ? strempty(cause->message) : "");
         return 0;
 }
 

@@ -63,7 +63,7 @@ static int load_result_instances(const PGresult *result, void *userdata, Error *
 
 static int load_bind_jobs(DbParams *params, void *userdata _unused_) {
         store_bind_jobs(params,
-                        &(StoreJobsQuery){
+                        &(StoreJobsQuery) {
                                         .state = _JOB_STATE_INVALID,
                                         .kind = _JOB_KIND_INVALID,
                                         .limit = INT64_MAX,
@@ -121,7 +121,7 @@ int store_load(Db *db, StoreContentsCallback callback, void *userdata, DbSlot **
         if (!op)
                 return store_oom(&load_transaction, reterr);
 
-        *op = (LoadOp){ new0(StoreContents, 1), callback, userdata };
+        *op = (LoadOp) { new0(StoreContents, 1), callback, userdata };
         if (!op->contents) {
                 free(op);
                 return store_oom(&load_transaction, reterr);
@@ -259,7 +259,7 @@ static int request_jobs(Db *db, const JobsOp *from, DbSlot **ret_slot, Error *re
 int store_load_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
                 Error *reterr) {
         return request_jobs(db,
-                        &(JobsOp){
+                        &(JobsOp) {
                                         .query = STORE_JOB_QUERY(id),
                                         .job_callback = callback,
                                         .userdata = userdata,

@@ -16,23 +16,24 @@
 #include "strv.h"
 #include "test.h"
 
-#define OURS                                                                                            \
- "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker.compose." \
- "project\":\"ccp-demo\",\"com.docker.compose.service\":"
-#define CONTAINER(service, state, status)                                               \
- "{\"Id\":\"c-" service "\",\"Names\":[\"/ccp-demo-" service "-1\"],\"State\":\"" state \
- "\",\"Status\":\"" status "\"," OURS "\"" service "\"}}"
-#define FOREIGN_CONTAINER        \
- "{\"Id\":\"f1\",\"Names\":[\"/" \
- "old-db\"],\"State\":\"running\",\"Labels\":{\"com.docker.compose.project\":\"ccp-demo\"}}"
-#define CONFIG                                                                                     \
- "{\"name\":\"ccp-demo\",\"services\":{\"web\":{\"image\":\"busybox:1.37\"},\"extra\":{\"image\":" \
- "\"nowhere.invalid/x:1\"},\"own\":{\"build\":{\"context\":\".\"}}}}"
-#define NONE                                                                 \
- { .request = "GET /containers/json", .answer = FAKE_OK("[]") },             \
-                 { .request = "GET /networks?", .answer = FAKE_OK("[]") }, { \
-  .request = "GET /volumes?", .answer = FAKE_OK("{\"Volumes\":[]}")          \
- }
+#define OURS                                                                                           \
+        "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker." \
+        "compose."                                                                                     \
+        "project\":\"ccp-demo\",\"com.docker.compose.service\":"
+#define CONTAINER(service, state, status)                                                      \
+        "{\"Id\":\"c-" service "\",\"Names\":[\"/ccp-demo-" service "-1\"],\"State\":\"" state \
+        "\",\"Status\":\"" status "\"," OURS "\"" service "\"}}"
+#define FOREIGN_CONTAINER               \
+        "{\"Id\":\"f1\",\"Names\":[\"/" \
+        "old-db\"],\"State\":\"running\",\"Labels\":{\"com.docker.compose.project\":\"ccp-demo\"}}"
+#define CONFIG                                                                                            \
+        "{\"name\":\"ccp-demo\",\"services\":{\"web\":{\"image\":\"busybox:1.37\"},\"extra\":{\"image\":" \
+        "\"nowhere.invalid/x:1\"},\"own\":{\"build\":{\"context\":\".\"}}}}"
+#define NONE                                                                        \
+        { .request = "GET /containers/json", .answer = FAKE_OK("[]") },             \
+                        { .request = "GET /networks?", .answer = FAKE_OK("[]") }, { \
+                .request = "GET /volumes?", .answer = FAKE_OK("{\"Volumes\":[]}")   \
+        }
 
 typedef struct Fixture {
         FakeEngine engine;
@@ -70,9 +71,9 @@ static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n, const c
         path = strjoin(f->directory, ":/usr/bin:/bin");
         ck_assert_int_ge(setenv("PATH", path, 1), 0);
 
-        ASSERT_OK(docker_new(&(DockerOptions){ .socket = f->engine.socket, .timeout = 5 * USEC_PER_SEC },
+        ASSERT_OK(docker_new(&(DockerOptions) { .socket = f->engine.socket, .timeout = 5 * USEC_PER_SEC },
                         &f->docker));
-        f->context = (EngineContext){
+        f->context = (EngineContext) {
                 .docker = f->docker,
                 .owner = { "demo", "u1" },
                 .project = "ccp-demo",
@@ -150,6 +151,9 @@ START_TEST(compose_gets_exact_arguments_and_a_clean_environment) {
         ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_CONFIG=\n"));
         ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_BUILDER=\n"));
         ck_assert_ptr_nonnull(strstr(environment, "\nLD_PRELOAD=\n"));
+
+        /* No git finds a repository in a tree that is built. */
+        ck_assert_ptr_nonnull(strstr(environment, "\nGIT_DIR=/dev/null\n"));
 }
 END_TEST
 
@@ -254,6 +258,19 @@ START_TEST(a_failure_shows_no_secret) {
 }
 END_TEST
 
+/* The text of a failure is cut, here in the middle of one. */
+START_TEST(a_failure_shows_no_part_of_a_secret) {
+        static const FakeRoute routes[] = { FAKE_PING, NONE };
+        _cleanup_error_ Error error = {};
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start(&f, routes, ELEMENTSOF(routes), "printf '%01020dhunter22\\n' 0 >&2\nexit 1\n");
+        ASSERT_ERROR(engine()->up(&f.context, web, NULL, &error), EPROTO);
+        ck_assert_ptr_nonnull(strstr(error.message, "0000"));
+        ck_assert_ptr_null(strstr(error.message, "hunt"));
+}
+END_TEST
+
 START_TEST(a_port_in_use_is_told_apart) {
         static const FakeRoute routes[] = { FAKE_PING, NONE };
         _cleanup_error_ Error error = {};
@@ -337,11 +354,12 @@ START_TEST(a_configuration_that_is_no_json_is_an_error) {
 }
 END_TEST
 
-#define PULL_SCRIPT                                                                                       \
- "case \"$*\" in *config*) echo '" CONFIG "' ;;"                                                          \
- " *pull*) echo ' web Skipped - Image is already present locally ' >&2;"                                  \
- " echo ' extra Error no route to registry for hunter22' >&2; echo 'Error response from daemon: x' >&2; " \
- "exit 18 ;; esac\n"
+#define PULL_SCRIPT                                                                                         \
+        "case \"$*\" in *config*) echo '" CONFIG "' ;;"                                                     \
+        " *pull*) echo ' web Skipped - Image is already present locally ' >&2;"                             \
+        " echo ' extra Error no route to registry for hunter22' >&2; echo 'Error response from daemon: x' " \
+        ">&2; "                                                                                             \
+        "exit 18 ;; esac\n"
 
 START_TEST(a_pull_that_fails_is_good_enough_where_the_images_are_here) {
         static const FakeRoute routes[] = {
@@ -466,7 +484,7 @@ START_TEST(a_command_in_a_container_tells_its_status) {
 
         fixture_start(&f, NULL, 0, "echo out; echo err hunter22 >&2; exit 7\n");
         ASSERT_OK(engine()->exec(&f.context, "web",
-                        (char *const[]){ (char *) "pg_isready", (char *) "-q", NULL }, 5 * USEC_PER_SEC,
+                        (char *const[]) { (char *) "pg_isready", (char *) "-q", NULL }, 5 * USEC_PER_SEC,
                         &result, NULL));
         ck_assert_int_eq(result.status, 7);
         ck_assert_str_eq(result.output, "out err ********");
@@ -478,7 +496,7 @@ END_TEST
 TESTS("compose", engines_are_found_by_name, compose_gets_exact_arguments_and_a_clean_environment,
                 the_environment_does_not_tell_the_profiles, a_foreign_project_is_refused_by_name,
                 a_finished_one_shot_is_not_run_again, up_without_services_is_refused,
-                a_failure_shows_no_secret, a_port_in_use_is_told_apart,
+                a_failure_shows_no_secret, a_failure_shows_no_part_of_a_secret, a_port_in_use_is_told_apart,
                 an_engine_that_went_away_is_asked_for, a_run_can_be_cancelled,
                 missing_files_are_said_before_compose_runs,
                 the_configuration_is_read_with_and_without_the_override,
