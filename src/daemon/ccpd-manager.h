@@ -53,7 +53,7 @@ struct Manager {
         EngineState engine_state;
 
         int notify_fd;
-        sd_event_source *notify_source, *emit_source, *health_source, *retry_source;
+        sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source;
 };
 
 int manager_new(sd_event *event, Manager **ret);
@@ -75,6 +75,10 @@ void manager_emit_changes(Manager *m);
 /* Reads one record again, and updates or removes its object. Repeats itself if it is asked again meanwhile. */
 void manager_reload_job(Manager *m, uint64_t id);
 void manager_reload_instance(Manager *m, const char *id);
+
+/* Reads all records and units again in a while: after a failure to read or write some that no lost connection
+ * explains, which would be followed by the same. */
+void manager_resync_later(Manager *m);
 
 /* Sets the error if the store can't take a change now, or was never read. */
 int manager_check_store(const Manager *m, Error *reterr);
