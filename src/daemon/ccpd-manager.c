@@ -298,17 +298,15 @@ static int on_health_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, 
         return 0;
 }
 
-void manager_update_health(Manager *m) {
-        bool again = false;
-        Instance *i;
-        int r = 0;
-
-        for (i = m->instances; i; i = i->hh.next)
-                again = instance_update_health(i) || again;
-        if (!again)
-                return;
+/* Not postponed by whoever asks again meanwhile. */
+static void manager_watch_health(Manager *m) {
+        int r, on = SD_EVENT_OFF;
 
         if (m->health_source) {
+                r = sd_event_source_get_enabled(m->health_source, &on);
+                if (r >= 0 && on != SD_EVENT_OFF)
+                        return;
+
                 r = sd_event_source_set_time_relative(m->health_source, HEALTH_INTERVAL_USEC);
                 if (r >= 0)
                         r = sd_event_source_set_enabled(m->health_source, SD_EVENT_ONESHOT);
@@ -317,6 +315,20 @@ void manager_update_health(Manager *m) {
                                 HEALTH_INTERVAL_USEC, 0, on_health_timer, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for starting services: %m");
+}
+
+void manager_update_health(Manager *m) {
+        bool again = false;
+
+        for (Instance *i = m->instances; i; i = i->hh.next)
+                again = instance_update_health(i) || again;
+        if (again)
+                manager_watch_health(m);
+}
+
+void manager_update_instance_health(Instance *i) {
+        if (instance_update_health(i))
+                manager_watch_health(i->manager);
 }
 
 void manager_set_engine_state(Manager *m, EngineState state) {
@@ -409,7 +421,6 @@ static void on_instance_reloaded(int r, InstanceRecord *record, Error *error, vo
                 r = manager_take_instance(m, &taken, NULL);
                 if (r < 0)
                         log_oom();
-                manager_update_health(m);
         } else {
                 Instance *i = instance_find_by_id(m, id);
 

@@ -94,5 +94,7 @@ void manager_remove_instance(Instance *i);
 
 /* Judges all instances anew, and again a little later where only time is missing. */
 void manager_update_health(Manager *m);
+/* The same of one. */
+void manager_update_instance_health(Instance *i);
 
 void manager_set_engine_state(Manager *m, EngineState state);
