@@ -100,7 +100,16 @@ static int unit_request_error(const UnitRequest *q, const sd_bus_error *from, Er
 
         if (sd_bus_error_has_name(from, "org.freedesktop.systemd1.TransactionIsDestructive"))
                 return error_setf(reterr, CCP_ERROR_BUSY,
-                                "The system is going down; '%s' is run when it is up again.", q->unit);
+                                "The system is going down, or '%s' is still being stopped; it is run when "
+                                "that is over.",
+                                q->unit);
+
+        /* It is being replaced (daemon-reexec), or hangs: whether it did what was asked is not known. */
+        if (sd_bus_error_has_name(from, SD_BUS_ERROR_NO_REPLY) ||
+                        sd_bus_error_has_name(from, SD_BUS_ERROR_TIMEOUT))
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "systemd does not answer; it is asked again to %s '%s'.",
+                                streq(q->method, "StartUnit") ? "start" : "stop", q->unit);
 
         return error_setf(reterr, CCP_ERROR_INTERNAL, "systemd refused to %s '%s': %s",
                         streq(q->method, "StartUnit") ? "start" : "stop", q->unit, strempty(from->message));

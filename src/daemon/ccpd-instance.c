@@ -34,7 +34,7 @@ int instance_new(Manager *m, InstanceRecord **record, Instance **ret) {
         HASH_ADD_KEYPTR(hh, m->instances, i->record->slug, strlen(i->record->slug), i);
         HASH_ADD_KEYPTR(hh_id, m->instances_by_id, i->record->id, strlen(i->record->id), i);
         m->changed = true;
-        (void) instance_update_health(i);
+        manager_update_instance_health(i);
 
         *ret = i;
         return 0;
@@ -92,7 +92,7 @@ void instance_update(Instance *i, InstanceRecord **record) {
         HASH_ADD_KEYPTR(hh, i->manager->instances, i->record->slug, strlen(i->record->slug), i);
         HASH_ADD_KEYPTR(hh_id, i->manager->instances_by_id, i->record->id, strlen(i->record->id), i);
 
-        (void) instance_update_health(i);
+        manager_update_instance_health(i);
         instance_set_changed(i);
 }
 
@@ -152,7 +152,7 @@ int instance_update_service(Instance *i, const NotifyMessage *m) {
                 /* The end of a container that was replaced already says nothing. */
                 if (s && streq_ptr(s->container, m->container)) {
                         instance_remove_service(i, s);
-                        (void) instance_update_health(i);
+                        manager_update_instance_health(i);
                         instance_set_changed(i);
                 }
                 return 0;
@@ -178,7 +178,7 @@ int instance_update_service(Instance *i, const NotifyMessage *m) {
                 .since = m->since ?: now(CLOCK_REALTIME),
                 .n_restarts = n_restarts,
         };
-        (void) instance_update_health(i);
+        manager_update_instance_health(i);
         instance_set_changed(i);
         return 0;
 }
@@ -195,7 +195,7 @@ void instance_end_list(Instance *i) {
                         instance_set_changed(i);
                 }
 
-        (void) instance_update_health(i);
+        manager_update_instance_health(i);
 }
 
 bool instance_update_health(Instance *i) {

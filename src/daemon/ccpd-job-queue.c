@@ -13,6 +13,8 @@
  * they are PID 1's to restart, and the worker's to count (JOB_ATTEMPTS_MAX). */
 #define JOB_STARTS_MAX 5U
 #define JOB_RESTART_DELAY_USEC (2 * USEC_PER_SEC)
+/* When PID 1 is asked again if it could not say whether it starts a worker. */
+#define JOB_BUSY_DELAY_USEC (10 * USEC_PER_SEC)
 
 static void job_start(Job *j);
 
@@ -46,10 +48,11 @@ static void job_answer(Job *j, const Error *error) {
 static void on_job_given_up(int r, JobRecord *record, Error *error, void *userdata) {
         _cleanup_(job_record_freep) JobRecord *taken = record;
 
-        if (r < 0)
+        if (r < 0) {
                 log_warning("Failed to record the end of a job, it will be tried again: %s",
                                 strempty(error->message));
-        else if (taken && manager_take_job(userdata, &taken, NULL) < 0)
+                manager_resync_later(userdata);
+        } else if (taken && manager_take_job(userdata, &taken, NULL) < 0)
                 log_oom();
 }
 
@@ -72,10 +75,14 @@ static void job_give_up(Job *j, const Error *error) {
         log_error("Job %" PRIu64 " (%s of '%s') can't be run: %s", j->record->id,
                         job_kind_to_string(j->record->kind), j->record->slug, error->message);
 
+        /* Until that is recorded it must not be started again. */
+        j->examining = true;
         r = store_finish_job(j->manager->db, &finish, on_job_given_up, j->manager, NULL, &e);
-        if (r < 0)
+        if (r < 0) {
                 log_warning("Failed to record the end of job %" PRIu64 ", it will be tried again: %s",
                                 j->record->id, e.message);
+                manager_resync_later(j->manager);
+        }
         job_answer(j, error);
 }
 
@@ -87,7 +94,8 @@ static void on_job_examined(int r, JobRecord *record, Error *error, void *userda
         Job *j;
 
         if (r < 0) {
-                log_debug("Failed to read a job, waiting for the store: %s", error->message);
+                log_debug("Failed to read a job, all is read again later: %s", error->message);
+                manager_resync_later(m);
                 return;
         }
 
@@ -125,11 +133,12 @@ static void on_job_examined(int r, JobRecord *record, Error *error, void *userda
 static void job_examine(Job *j) {
         _cleanup_error_ Error e = {};
 
-        /* When the store comes back everything is examined. */
         j->examining = true;
-        if (store_load_job(j->manager->db, j->record->id, on_job_examined, j->manager, NULL, &e) < 0)
-                log_debug("Job %" PRIu64 " is examined when the store is back: %s", j->record->id,
-                                e.message);
+        if (store_load_job(j->manager->db, j->record->id, on_job_examined, j->manager, NULL, &e) >= 0)
+                return;
+
+        log_debug("Job %" PRIu64 " is examined when all is read again: %s", j->record->id, e.message);
+        manager_resync_later(j->manager);
 }
 
 static void on_job_started(const Error *error, void *userdata) {
@@ -143,15 +152,21 @@ static void on_job_started(const Error *error, void *userdata) {
 
         j->unit_active = false;
 
-        /* The system goes down: the job is resumed when it is up again. */
+        /* Not now, or perhaps it was started: to be asked again, which does no harm to a unit that runs. If the
+         * system goes down, the job is resumed when it is up again. */
         if (streq(error->name, CCP_ERROR_BUSY)) {
-                j->not_before = USEC_INFINITY;
+                log_info("Job %" PRIu64 " waits: %s", j->record->id, error->message);
+                j->n_starts--;
+                j->not_before = now(CLOCK_MONOTONIC) + JOB_BUSY_DELAY_USEC;
                 job_answer(j, error);
+                job_queue_dispatch(j->manager);
                 return;
         }
 
+        /* A start that was ended by cancelling the job is no failure: the next worker undoes. */
         error_done(&j->start_error);
-        (void) error_setf(&j->start_error, error->name, "%s", error->message);
+        if (!j->stop_request)
+                (void) error_setf(&j->start_error, error->name, "%s", error->message);
         job_examine(j);
         job_queue_dispatch(j->manager);
 }
@@ -235,9 +250,12 @@ static void on_job_stopped(const Error *error, void *userdata) {
         Job *j = userdata;
 
         j->stop_request = NULL;
-        if (error)
-                log_warning("Failed to stop the worker of job %" PRIu64 ": %s", j->record->id,
-                                error->message);
+        if (!error)
+                return;
+
+        log_warning("Failed to stop the worker of job %" PRIu64 ": %s", j->record->id, error->message);
+        if (streq(error->name, CCP_ERROR_BUSY))
+                manager_resync_later(j->manager);
 }
 
 void job_queue_cancel(Job *j) {

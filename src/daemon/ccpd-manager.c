@@ -19,8 +19,8 @@
 /* How soon a verdict that only time changes is looked at again. */
 #define HEALTH_INTERVAL_USEC (1 * USEC_PER_SEC)
 
-/* How soon PID 1 is asked again for its units if it did not answer. */
-#define LIST_RETRY_USEC (5 * USEC_PER_SEC)
+/* How soon what could not be read, of the records or of the units, is read again. */
+#define RESYNC_DELAY_USEC (5 * USEC_PER_SEC)
 
 /* Answers of org.freedesktop.DBus.RequestName(). */
 #define BUS_NAME_PRIMARY_OWNER 1U
@@ -100,7 +100,7 @@ Manager *manager_free(Manager *m) {
         sd_event_source_unref(m->emit_source);
         sd_event_source_unref(m->health_source);
         sd_event_source_unref(m->retry_source);
-        sd_event_source_unref(m->list_source);
+        sd_event_source_unref(m->resync_source);
         safe_close(m->notify_fd);
         sd_bus_flush_close_unref(m->bus);
 
@@ -299,17 +299,15 @@ static int on_health_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, 
         return 0;
 }
 
-void manager_update_health(Manager *m) {
-        bool again = false;
-        Instance *i;
-        int r = 0;
-
-        for (i = m->instances; i; i = i->hh.next)
-                again = instance_update_health(i) || again;
-        if (!again)
-                return;
+/* Not postponed by whoever asks again meanwhile. */
+static void manager_watch_health(Manager *m) {
+        int r, on = SD_EVENT_OFF;
 
         if (m->health_source) {
+                r = sd_event_source_get_enabled(m->health_source, &on);
+                if (r >= 0 && on != SD_EVENT_OFF)
+                        return;
+
                 r = sd_event_source_set_time_relative(m->health_source, HEALTH_INTERVAL_USEC);
                 if (r >= 0)
                         r = sd_event_source_set_enabled(m->health_source, SD_EVENT_ONESHOT);
@@ -318,6 +316,20 @@ void manager_update_health(Manager *m) {
                                 HEALTH_INTERVAL_USEC, 0, on_health_timer, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for starting services: %m");
+}
+
+void manager_update_health(Manager *m) {
+        bool again = false;
+
+        for (Instance *i = m->instances; i; i = i->hh.next)
+                again = instance_update_health(i) || again;
+        if (again)
+                manager_watch_health(m);
+}
+
+void manager_update_instance_health(Instance *i) {
+        if (instance_update_health(i))
+                manager_watch_health(i->manager);
 }
 
 void manager_set_engine_state(Manager *m, EngineState state) {
@@ -380,9 +392,10 @@ static void on_job_reloaded(int r, JobRecord *record, Error *error, void *userda
         uint64_t id = q->job;
         bool again = manager_reload_end(q);
 
-        if (r < 0)
-                log_debug("Failed to read job %" PRIu64 ", waiting for the store: %s", id, error->message);
-        else if (taken) {
+        if (r < 0) {
+                log_debug("Failed to read job %" PRIu64 ", all is read again later: %s", id, error->message);
+                manager_resync_later(m);
+        } else if (taken) {
                 r = manager_take_job(m, &taken, NULL);
                 if (r < 0)
                         log_oom();
@@ -402,13 +415,13 @@ static void on_instance_reloaded(int r, InstanceRecord *record, Error *error, vo
         memcpy(id, q->instance, sizeof(id));
         again = manager_reload_end(q);
 
-        if (r < 0)
-                log_debug("Failed to read instance %s, waiting for the store: %s", id, error->message);
-        else if (taken) {
+        if (r < 0) {
+                log_debug("Failed to read instance %s, all is read again later: %s", id, error->message);
+                manager_resync_later(m);
+        } else if (taken) {
                 r = manager_take_instance(m, &taken, NULL);
                 if (r < 0)
                         log_oom();
-                manager_update_health(m);
         } else {
                 Instance *i = instance_find_by_id(m, id);
 
@@ -449,9 +462,9 @@ static void manager_reload_record(Manager *m, uint64_t job, const char *instance
         r = job > 0 ? store_load_job(m->db, job, on_job_reloaded, q, &q->slot, &e)
                     : store_load_instance(m->db, instance, on_instance_reloaded, q, &q->slot, &e);
         if (r < 0) {
-                /* Everything is read when the store is back. */
-                log_debug("Failed to read a record, waiting for the store: %s", e.message);
+                log_debug("Failed to read a record, all is read again later: %s", e.message);
                 manager_reload_free(q);
+                manager_resync_later(m);
         }
 }
 
@@ -514,24 +527,13 @@ static int manager_merge(Manager *m, StoreContents *contents) {
         return 0;
 }
 
-static int on_list_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
-        manager_list_units(userdata);
-        return 0;
-}
-
 static void on_units_listed(char *const *units, const Error *error, void *userdata) {
         Manager *m = userdata;
-        int r;
 
         if (error) {
-                log_warning("Cannot tell which jobs run, none is started until that is known: %s",
+                log_error("Cannot tell which jobs run, no job is started until it is known: %s",
                                 error->message);
-                sd_event_source_disable_unref(m->list_source);
-                m->list_source = NULL;
-                r = sd_event_add_time_relative(m->event, &m->list_source, CLOCK_MONOTONIC, LIST_RETRY_USEC,
-                                0, on_list_timer, m);
-                if (r < 0)
-                        log_error_errno(r, "Failed to set a timer to ask systemd again: %m");
+                manager_resync_later(m);
                 return;
         }
 
@@ -562,10 +564,8 @@ void manager_list_units(Manager *m) {
         m->units_listed = false;
         r = unit_client_list(m->units, "ccp-job@*.service", on_units_listed, m);
         if (r < 0) {
-                _cleanup_error_ Error e = {};
-
-                (void) error_set_errnof(&e, r, "Cannot ask systemd for the units of jobs: %m");
-                on_units_listed(NULL, &e, m);
+                log_error_errno(r, "Failed to ask systemd for the units of jobs: %m");
+                manager_resync_later(m);
         }
 }
 
@@ -574,7 +574,8 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         _cleanup_(store_contents_freep) StoreContents *taken = contents;
 
         if (r < 0) {
-                log_warning("Failed to read the records, waiting for the store: %s", error->message);
+                log_warning("Failed to read the records, trying again later: %s", error->message);
+                manager_resync_later(m);
                 manager_want_name(m);
                 return;
         }
@@ -582,6 +583,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         r = manager_merge(m, taken);
         if (r < 0) {
                 log_oom();
+                manager_resync_later(m);
                 return;
         }
 
@@ -596,9 +598,41 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         manager_want_name(m);
 }
 
-static void on_store_state(Db *db, bool available, const char *why, void *userdata) {
-        Manager *m = userdata;
+static void manager_load(Manager *m) {
         _cleanup_error_ Error e = {};
+
+        if (store_load(m->db, on_loaded, m, NULL, &e) >= 0)
+                return;
+
+        log_warning("Failed to read the records, trying again later: %s", e.message);
+        manager_resync_later(m);
+}
+
+static int on_resync(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+
+        /* When the store comes back all is read anyway. */
+        if (db_is_available(m->db))
+                manager_load(m);
+        return 0;
+}
+
+void manager_resync_later(Manager *m) {
+        int r;
+
+        if (m->resync_source) {
+                r = sd_event_source_set_time_relative(m->resync_source, RESYNC_DELAY_USEC);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(m->resync_source, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time_relative(m->event, &m->resync_source, CLOCK_MONOTONIC,
+                                RESYNC_DELAY_USEC, 0, on_resync, m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer to read the records again: %m");
+}
+
+static void on_store_state(_unused_ Db *db, bool available, const char *why, void *userdata) {
+        Manager *m = userdata;
 
         m->changed = true;
         manager_queue_emit(m);
@@ -614,8 +648,7 @@ static void on_store_state(Db *db, bool available, const char *why, void *userda
         }
 
         log_info("PostgreSQL is available.");
-        if (store_load(db, on_loaded, m, NULL, &e) < 0)
-                log_warning("Failed to read the records, waiting for the store: %s", e.message);
+        manager_load(m);
 }
 
 /* PID 1 says that of every unit, too, when it reads its configuration again: only its list tells. */

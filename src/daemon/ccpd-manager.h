@@ -53,7 +53,7 @@ struct Manager {
         EngineState engine_state;
 
         int notify_fd;
-        sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *list_source;
+        sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source;
 };
 
 int manager_new(sd_event *event, Manager **ret);
@@ -80,6 +80,10 @@ void manager_list_units(Manager *m);
 void manager_reload_job(Manager *m, uint64_t id);
 void manager_reload_instance(Manager *m, const char *id);
 
+/* Reads all records and units again in a while: after a failure to read or write some that no lost connection
+ * explains, which would be followed by the same. */
+void manager_resync_later(Manager *m);
+
 /* Sets the error if the store can't take a change now, or was never read. */
 int manager_check_store(const Manager *m, Error *reterr);
 int manager_check_engine(const Manager *m, Error *reterr);
@@ -94,5 +98,7 @@ void manager_remove_instance(Instance *i);
 
 /* Judges all instances anew, and again a little later where only time is missing. */
 void manager_update_health(Manager *m);
+/* The same of one. */
+void manager_update_instance_health(Instance *i);
 
 void manager_set_engine_state(Manager *m, EngineState state);

@@ -42,7 +42,6 @@ static void dispatch_container(Manager *m, const NotifyMessage *message) {
         if (r < 0)
                 log_warning_errno(r, "Failed to note the state of '%s' of '%s': %m", message->service,
                                 message->instance);
-        manager_update_health(m);
 }
 
 static void manager_dispatch_notify(Manager *m, const NotifyMessage *message, pid_t pid) {
@@ -69,7 +68,6 @@ static void manager_dispatch_notify(Manager *m, const NotifyMessage *message, pi
         case NOTIFY_LIST_END:
                 for (i = m->instances; i; i = i->hh.next)
                         instance_end_list(i);
-                manager_update_health(m);
                 break;
         case _NOTIFY_TYPE_MAX:
         case _NOTIFY_TYPE_INVALID:

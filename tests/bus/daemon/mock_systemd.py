@@ -2,7 +2,8 @@
 """A stand-in for PID 1 on a private bus: StartUnit and StopUnit as ccpd uses them.
 
 How it answers is set by SetMode: "done" (the unit's start succeeds), "fail" (the start job fails), "hang" (no answer),
-"refuse" (an error at once). Calls() tells what was asked for; EndUnit(name) lets a unit end."""
+"refuse" (an error at once), "away" (no answer, and the bus says so), "stopping" (the unit is still being stopped),
+"no-list" (starts succeed, the units are not listed). Calls() tells what was asked for; EndUnit(name) lets a unit end."""
 
 import sys
 
@@ -34,13 +35,17 @@ class Manager(dbus.service.Object):
         if self.mode == "refuse":
             error(dbus.DBusException("No.", name="org.freedesktop.DBus.Error.AccessDenied"))
             return
+        if self.mode in ("away", "stopping"):
+            error(dbus.DBusException("No.", name="org.freedesktop.DBus.Error.NoReply" if self.mode == "away" else
+                                     "org.freedesktop.systemd1.TransactionIsDestructive"))
+            return
         self.jobs += 1
         path = f"/org/freedesktop/systemd1/job/{self.jobs}"
         if self.mode == "early":
             # The signal overtakes the answer, as it may with the real one.
             self.finish(unit, path, "done")
         reply(dbus.ObjectPath(path))
-        if self.mode in ("done", "early") and verb == "start":
+        if self.mode in ("done", "early", "no-list") and verb == "start":
             self.units.append(unit)
         if self.mode != "early":
             # Before anything else is answered: PID 1 never forgets a unit that still has a job.
@@ -64,6 +69,8 @@ class Manager(dbus.service.Object):
     @dbus.service.method(MANAGER, "asas", "a(ssssssouso)")
     def ListUnitsByPatterns(self, _states, _patterns):
         none = dbus.ObjectPath("/")
+        if self.mode == "no-list":
+            raise dbus.DBusException("No.", name="org.freedesktop.DBus.Error.NoReply")
         return [(u, "", "loaded", "active", "running", "", none, dbus.UInt32(0), "", none) for u in self.units]
 
     @dbus.service.signal(MANAGER, "uoss")

@@ -235,6 +235,30 @@ def test_a_unit_that_does_not_start_leaves_nothing(ccpd, mode, word):
     wait_for(lambda: is_gone(ccpd, "edmonton"))
 
 
+@pytest.mark.parametrize("mode", ["away", "stopping"])
+def test_a_start_of_which_pid1_says_nothing_is_asked_for_again(ccpd, mode):
+    ccpd.systemd("SetMode", mode)
+    assert error_of(ccpd.create, "edmonton")[0] == "Busy"
+    assert count(ccpd, "instances") == 1, "a worker may be at work on it"
+    before = len(ccpd.starts())
+    ccpd.systemd("SetMode", "done")
+    wait_for(lambda: len(ccpd.starts()) > before, what="the next try")
+    assert ccpd.get(f"{ROOT}/instance/edmonton", "Instance", "State") == "provisioning"
+
+
+def test_units_that_could_not_be_listed_are_listed_later(ccpd):
+    _, job = ccpd.create("edmonton")
+    ccpd.systemd("EndUnit", f"ccp-job@{job.rsplit('/', 1)[1]}.service")
+    ccpd.stop(signal.SIGKILL)
+    before = len(ccpd.starts())
+    ccpd.systemd("SetMode", "no-list")
+    ccpd.start()
+    time.sleep(1)
+    assert len(ccpd.starts()) == before, "what runs is not known"
+    ccpd.systemd("SetMode", "done")
+    wait_for(lambda: len(ccpd.starts()) > before, what="the start of the lost job")
+
+
 def test_the_end_of_the_bus_is_a_failure_for_pid1_to_repair(ccpd):
     ccpd.bus.set_exit_on_disconnect(False)
     ccpd.bus_process.terminate()
