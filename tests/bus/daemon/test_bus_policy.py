@@ -90,7 +90,8 @@ def test_only_root_hears_signals(address):
     sender.stdin.flush()
     assert sender.stdout.readline() == "sent\n"
     sender.communicate("\n")
-    heard = {user: listener.communicate()[0] for user, listener in listeners.items()}
+    # Not communicate(): it would pass over what readline() has read ahead.
+    heard = {user: listener.stdout.read() for user, listener in listeners.items()}
     assert heard == {"root": "heard\nend\n", "nobody": "end\n"}
 
 
@@ -99,7 +100,7 @@ def test_only_root_may_call(address):
     code = "import sys, dbus.bus\nprint('ready', flush=True)\n" \
            "try: dbus.bus.BusConnection(sys.argv[1]).call_blocking(sys.argv[2], '/', sys.argv[3], 'Ping', '', (), timeout=2)\n" \
            "except dbus.DBusException as e: print(e.get_dbus_name().rpartition('.')[2])"
-    answers = {user: start(code, user, address, NAME, "org.freedesktop.DBus.Peer").communicate()[0] for user in ("root", "nobody")}
+    answers = {user: start(code, user, address, NAME, "org.freedesktop.DBus.Peer").stdout.read() for user in ("root", "nobody")}
     sender.communicate("\n\n")
     assert answers["nobody"] == "AccessDenied\n"
     assert answers["root"] != "AccessDenied\n"
