@@ -169,6 +169,19 @@ static size_t count_services(const json_t *config, bool built) {
         return n;
 }
 
+static int get_config(const EngineContext *c, json_t **ret, Error *reterr) {
+        int r;
+
+        r = require_files(c, reterr);
+        if (r < 0)
+                return r;
+        if (!c->resolved)
+                return compose_config(c, 0, ret, reterr);
+
+        *ret = json_incref(c->resolved);
+        return 0;
+}
+
 static int compose_pull(const EngineContext *c, Error *reterr) {
         _cleanup_compose_run_result_ ComposeRunResult result = {};
         _cleanup_error_ Error pull_error = {};
@@ -179,9 +192,7 @@ static int compose_pull(const EngineContext *c, Error *reterr) {
         };
         int r, k;
 
-        r = require_files(c, reterr);
-        if (r >= 0)
-                r = compose_config(c, 0, &config, reterr);
+        r = get_config(c, &config, reterr);
         if (r < 0)
                 return r;
 
@@ -208,9 +219,7 @@ static int compose_build(const EngineContext *c, unsigned *ret_n, Error *reterr)
         size_t n;
         int r;
 
-        r = require_files(c, reterr);
-        if (r >= 0)
-                r = compose_config(c, 0, &config, reterr);
+        r = get_config(c, &config, reterr);
         if (r < 0)
                 return r;
 

@@ -58,6 +58,7 @@ EngineContext job_engine_context(Job *j) {
                 .revision = j->revision,
                 .profiles = j->profiles,
                 .redact = j->redact,
+                .resolved = j->config,
                 .progress = on_progress,
                 .poll = job_poll,
                 .userdata = j,
@@ -516,13 +517,14 @@ static int images_are_here(Job *j, bool optional_too, Error *reterr) {
 }
 
 int job_engine_pull(Job *j, Error *reterr) {
-        EngineContext c = job_engine_context(j);
+        EngineContext c;
         _cleanup_error_ Error error = {};
         int r, k;
 
         r = job_engine_resolve(j, reterr);
         if (r < 0)
                 return r;
+        c = job_engine_context(j);
         r = images_are_here(j, true, reterr);
         if (r != 0)
                 return r;
@@ -543,7 +545,7 @@ int job_engine_pull(Job *j, Error *reterr) {
 }
 
 int job_engine_build(Job *j, Error *reterr) {
-        EngineContext c = job_engine_context(j);
+        EngineContext c;
         json_t *services, *service;
         const char *name;
         unsigned n = 0;
@@ -552,6 +554,7 @@ int job_engine_build(Job *j, Error *reterr) {
         r = job_engine_resolve(j, reterr);
         if (r < 0)
                 return r;
+        c = job_engine_context(j);
 
         services = json_object_get(j->config, "services");
         json_object_foreach(services, name, service)

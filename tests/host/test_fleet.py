@@ -71,10 +71,9 @@ def clean(server, request):
 
 
 def race(server, calls):
-    """Runs the calls at once; returns how many won and the names of the errors of all others."""
+    """Runs the calls at once; returns how many won and what the others were told."""
     results = at_once(server, calls)
-    won = [json.loads(stdout)['data'] for stdout, _, status in results if status == 0]
-    return len(won), [stderr for _, stderr, status in results if status != 0]
+    return len([status for _, _, status in results if status == 0]), [stderr for _, stderr, status in results if status != 0]
 
 
 # --- races ---
@@ -104,8 +103,6 @@ def test_a_race_for_the_last_port_has_one_winner(server):
     assert all('22000' in error for error in errors), errors
     result = server.ccpctl('create', 'late', '--blueprint', 'one-port', '--domain', 'late.example.org', check=False)
     assert result.returncode == 1 and '22000' in result.stderr
-    error = server.run(['busctl', '--verbose', *create_call('late', 'one-port')[1:]], check=False).stderr
-    assert '22000' in error
     assert query(server, 'SELECT (SELECT count(*) FROM instances), (SELECT count(*) FROM ports)') == '1|1'
 
 

@@ -57,8 +57,8 @@ def test_all_that_is_wrong(watched):
                  ['create', 'x', '--blueprint', 'wants-privileged', '--domain', 'x.example.org', '--quiet'],
                  ['job', 'show', '4711'], ['job', 'cancel', '1'], ['settings', 'set', 'subnet_pool=8.8.8.0/24']):
         assert watched.ccpctl(*argv, check=False).returncode != 0, argv
-    for argv in (['CreateInstance', 'ssa{sv}', 'x', 'slow', '1', 'nonsense', 's', 'x'], ['Nonsense'], ['ListJobs', 'a{sv}tt', '1', 'x', 'u', '1', '0', '9'],
-                 ['GetInstance', 's', ''], ['SetSettings', 'a{sv}', '1', 'job_concurrency', 's', 'x']):
+    for argv in (['CreateInstance', 'ssa{sv}', 'x', 'slow', '1', 'nonsense', 's', 'x'], ['Nonsense'],
+                 ['ListJobs', 'a{sv}tt', '1', 'x', 'u', '1', '0', '9'], ['GetInstance', 's', ''], ['SetSettings', 'a{sv}', '1', 'job_concurrency', 's', 'x']):
         assert watched.run(['busctl', 'call', NAME, ROOT, f'{NAME}.Manager', *argv], check=False).returncode != 0, argv
     assert watched.ccpctl('list', user='nobody', check=False).returncode == 4
     # One port is left: a race for it, and callers that are gone before the answer.
