@@ -25,65 +25,65 @@
 #define UNIQUE(name, n) CONCATENATE(_unique_##name##_, n)
 
 #define MAX(a, b) MAX_REAL(__COUNTER__, (a), (b))
-#define MAX_REAL(n, x, y)                             \
- ({                                                   \
-const __auto_type UNIQUE(a, n) = (x);                      \
-const __auto_type UNIQUE(b, n) = (y);                      \
-UNIQUE(a, n) > UNIQUE(b, n) ? UNIQUE(a, n) : UNIQUE(b, n); \
- })
+#define MAX_REAL(n, x, y)                                                  \
+        ({                                                                 \
+                const __auto_type UNIQUE(a, n) = (x);                      \
+                const __auto_type UNIQUE(b, n) = (y);                      \
+                UNIQUE(a, n) > UNIQUE(b, n) ? UNIQUE(a, n) : UNIQUE(b, n); \
+        })
 #define MIN(a, b) MIN_REAL(__COUNTER__, (a), (b))
-#define MIN_REAL(n, x, y)                             \
- ({                                                   \
-const __auto_type UNIQUE(a, n) = (x);                      \
-const __auto_type UNIQUE(b, n) = (y);                      \
-UNIQUE(a, n) < UNIQUE(b, n) ? UNIQUE(a, n) : UNIQUE(b, n); \
- })
+#define MIN_REAL(n, x, y)                                                  \
+        ({                                                                 \
+                const __auto_type UNIQUE(a, n) = (x);                      \
+                const __auto_type UNIQUE(b, n) = (y);                      \
+                UNIQUE(a, n) < UNIQUE(b, n) ? UNIQUE(a, n) : UNIQUE(b, n); \
+        })
 
 /* Hands over the value of a variable that a cleanup handler guards, and disarms the handler. */
-#define TAKE_GENERIC(var, null) \
- ({                             \
-__auto_type _value = (var);          \
-(var) = (null);                      \
-_value;                              \
- })
+#define TAKE_GENERIC(var, null)             \
+        ({                                  \
+                __auto_type _value = (var); \
+                (var) = (null);             \
+                _value;                     \
+        })
 #define TAKE_PTR(p) TAKE_GENERIC(p, NULL)
 #define TAKE_FD(fd) TAKE_GENERIC(fd, -EBADF)
 
 /* True if x equals one of the further arguments. */
-#define IN_SET(x, ...)                                 \
- ({                                                    \
-const __typeof__(x) _set[] = { __VA_ARGS__ };               \
-const __typeof__(x) _x = (x);                               \
-bool _found = false;                                        \
-for (size_t _i = 0; _i < ELEMENTSOF(_set) && !_found; _i++) \
-_found = _set[_i] == _x;                                   \
-_found;                                                     \
- })
+#define IN_SET(x, ...)                                                      \
+        ({                                                                  \
+                const __typeof__(x) _set[] = { __VA_ARGS__ };               \
+                const __typeof__(x) _x = (x);                               \
+                bool _found = false;                                        \
+                for (size_t _i = 0; _i < ELEMENTSOF(_set) && !_found; _i++) \
+                        _found = _set[_i] == _x;                            \
+                _found;                                                     \
+        })
 
 /* Defines NAMEp(), a cleanup handler for pointers, from a destructor. */
-#define DEFINE_CLEANUP_FUNC(type, destructor) \
- static inline void destructor##p(type *p) {  \
-  if (*p)                                     \
-   (void) destructor(*p);                     \
- }                                            \
- struct _require_semicolon_
+#define DEFINE_CLEANUP_FUNC(type, destructor)       \
+        static inline void destructor##p(type *p) { \
+                if (*p)                             \
+                        (void) destructor(*p);      \
+        }                                           \
+        struct _require_semicolon_
 
 /* Walks over the n elements of an array. */
 #define FOREACH_ARRAY(i, array, n) \
- for (__typeof__((array)[0]) *i = (array), *_end_##i = i ? i + (n) : i; i < _end_##i; i++)
+        for (__typeof__((array)[0]) *i = (array), *_end_##i = i ? i + (n) : i; i < _end_##i; i++)
 
 /* Defines the two-way look-up between an enum and its strings: NAME_to_string(), NAME_from_string(). The
  * latter returns -EINVAL for a string that is not in the table. */
-#define DECLARE_STRING_TABLE(name, type) \
- const char *name##_to_string(type i);   \
- type name##_from_string(const char *s)
-#define DEFINE_STRING_TABLE(name, type)                                         \
- const char *name##_to_string(type i) {                                         \
-  if (i < 0 || (size_t) i >= ELEMENTSOF(name##_table))                          \
-   return NULL;                                                                 \
-  return name##_table[i];                                                       \
- }                                                                              \
- type name##_from_string(const char *s) {                                       \
-  return (type) string_table_lookup(name##_table, ELEMENTSOF(name##_table), s); \
- }                                                                              \
- struct _require_semicolon_
+#define DECLARE_STRING_TABLE(name, type)      \
+        const char *name##_to_string(type i); \
+        type name##_from_string(const char *s)
+#define DEFINE_STRING_TABLE(name, type)                                                       \
+        const char *name##_to_string(type i) {                                                \
+                if (i < 0 || (size_t) i >= ELEMENTSOF(name##_table))                          \
+                        return NULL;                                                          \
+                return name##_table[i];                                                       \
+        }                                                                                     \
+        type name##_from_string(const char *s) {                                              \
+                return (type) string_table_lookup(name##_table, ELEMENTSOF(name##_table), s); \
+        }                                                                                     \
+        struct _require_semicolon_

@@ -279,6 +279,8 @@ host_up() {
     done
     name=${name:-default}
     check_name "$name"
+    # Out of the way of the numbers that locks and layers take.
+    [[ $eof == - ]] || exec {eof}<&"$eof"
     need_for_hosts
     ! alive "$name" >/dev/null || die "the server '$name' is up already" "./dev host reset $name gives a fresh one."
     up "$name" "$bare" "$images" "$eof"

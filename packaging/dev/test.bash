@@ -17,7 +17,7 @@ run_tests() {
     done
     [[ ${#suites[@]} -gt 0 ]] || suites=(unit bus fuzz host lint)
     need_for_hosts
-    need python3 python3 pytest-3 python3-pytest
+    need python3 python3 pytest-3 python3-pytest /usr/lib/python3/dist-packages/xdist python3-pytest-xdist
     TALLY=$(mktemp -d)
     # shellcheck disable=SC2064 # expanded now
     trap "rm -rf '$TALLY'" EXIT
@@ -115,9 +115,9 @@ test_host() {
     [[ -z $1 ]] || choose=(-k "$1")
     (packages >/dev/null) || { record host "the packages build" fail && return 1; }
     record host "the packages build" pass
-    # pytest dies with this shell, and the servers with pytest.
+    # pytest dies with this shell, and the servers with pytest. Two modules at a time: their servers mostly wait.
     PYTHONDONTWRITEBYTECODE=1 CCPD_DEV=$TOP/dev setpriv --pdeathsig KILL \
-        pytest-3 -p no:cacheprovider --junit-xml="$TALLY/host.junit" "${choose[@]}" "$TOP/tests/host" >&2 || status=$?
+        pytest-3 -p no:cacheprovider -n 2 --dist loadfile --durations=15 --junit-xml="$TALLY/host.junit" "${choose[@]}" "$TOP/tests/host" >&2 || status=$?
     # 0: all passed, 1: some failed, which the results say; 5: none was chosen.
     case $status in
     0 | 1) ;;

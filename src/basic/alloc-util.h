@@ -17,16 +17,16 @@ static inline void freep(void *p) {
 #define _cleanup_free_ _cleanup_(freep)
 
 /* Frees a pointer and returns NULL, to be written back into it. */
-#define mfree(p) \
- ({              \
-free(p);              \
-(__typeof__(p)) NULL; \
- })
+#define mfree(p)                      \
+        ({                            \
+                free(p);              \
+                (__typeof__(p)) NULL; \
+        })
 
 /* Makes room for at least 'need' elements, doubling. Returns false when out of memory; the array then
  * stays as it was. */
 #define GREEDY_REALLOC(array, n_allocated, need) \
- greedy_realloc((void **) &(array), &(n_allocated), (need), sizeof((array)[0]))
+        greedy_realloc((void **) &(array), &(n_allocated), (need), sizeof((array)[0]))
 
 static inline bool greedy_realloc(void **array, size_t *n_allocated, size_t need, size_t size) {
         size_t n = *n_allocated;

@@ -60,6 +60,24 @@ const char *error_name_intern(const char *name) {
         return CCP_ERROR_INTERNAL;
 }
 
+/* A sentence ends in records and on the bus, and neither takes what is no UTF-8. What a program or a container
+ * wrote, or text that was cut in the middle of a character, must not keep an error from being told. */
+static void make_utf8(char *s) {
+        size_t n = strlen(s);
+
+        if (utf8_is_valid(s, n))
+                return;
+
+        for (size_t i = 0, k; i < n; i += k) {
+                for (k = 1; k <= MIN(n - i, (size_t) 4) && !utf8_is_valid(s + i, k);)
+                        k++;
+                if (k > MIN(n - i, (size_t) 4)) {
+                        s[i] = '?';
+                        k = 1;
+                }
+        }
+}
+
 _printf_(3, 0) static void error_setv(Error *reterr, const char *name, const char *format, va_list ap) {
         if (!reterr)
                 return;
@@ -69,6 +87,8 @@ _printf_(3, 0) static void error_setv(Error *reterr, const char *name, const cha
         /* Out of memory leaves the name without a sentence; readers cope with NULL. */
         if (vasprintf(&reterr->message, format, ap) < 0)
                 reterr->message = NULL;
+        else
+                make_utf8(reterr->message);
 }
 
 int error_setf(Error *reterr, const char *name, const char *format, ...) {
@@ -115,6 +135,7 @@ int error_prefixf(Error *reterr, int r, const char *format, ...) {
         if (!message)
                 return r;
 
+        make_utf8(message);
         free(reterr->message);
         reterr->message = message;
         return r;
@@ -126,5 +147,5 @@ void error_move(Error *reterr, Error *from) {
                 *reterr = *from;
         } else
                 free(from->message);
-        *from = (Error){};
+        *from = (Error) {};
 }

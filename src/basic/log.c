@@ -85,7 +85,7 @@ static bool log_to_journal(void) {
 
 static void append_fields(struct iovec *iov, size_t *n, const char *const *fields) {
         for (const char *const *f = fields; f && *f && *n < LOG_FIELDS_MAX; f++)
-                iov[(*n)++] = (struct iovec){ (char *) *f, strlen(*f) };
+                iov[(*n)++] = (struct iovec) { (char *) *f, strlen(*f) };
 }
 
 int log_internal(int level, int error, const char *file, int line, const char *func,
@@ -123,11 +123,11 @@ int log_internal(int level, int error, const char *file, int line, const char *f
                         errno_field = NULL;
 
                 FOREACH_ARRAY(s,
-                                ((const char *[]){
+                                ((const char *[]) {
                                                 entry, priority, code, code_line, code_func, errno_field }),
                                 6)
                         if (*s)
-                                iov[n++] = (struct iovec){ (char *) *s, strlen(*s) };
+                                iov[n++] = (struct iovec) { (char *) *s, strlen(*s) };
                 append_fields(iov, &n, context);
                 append_fields(iov, &n, fields);
 

@@ -317,6 +317,6 @@ int process_run(char *const *argv, const ProcessOptions *options, ProcessResult 
                 return r;
 
         if (ret)
-                *ret = TAKE_GENERIC(result, (ProcessResult){});
+                *ret = TAKE_GENERIC(result, (ProcessResult) {});
         return r;
 }

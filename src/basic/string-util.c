@@ -170,7 +170,7 @@ int string_builder_finish(StringBuilder *b, char **ret, size_t *ret_size) {
         if (ret_size)
                 *ret_size = b->size;
         *ret = TAKE_PTR(b->data);
-        *b = (StringBuilder){};
+        *b = (StringBuilder) {};
         return 0;
 }
 
@@ -178,5 +178,5 @@ void string_builder_done(StringBuilder *b) {
         if (b->data)
                 explicit_bzero(b->data, b->allocated);
         free(b->data);
-        *b = (StringBuilder){};
+        *b = (StringBuilder) {};
 }

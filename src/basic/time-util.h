@@ -23,8 +23,8 @@ usec_t now(clockid_t clock);
 
 /* "850ms", "4.2s", "3min 20s", "2h 5min", "3d 4h": two units at most. Returns buf. */
 const char *format_timespan(char *buf, size_t size, usec_t span);
-#define FORMAT_TIMESPAN(span) format_timespan((char[FORMAT_TIMESPAN_MAX]){}, FORMAT_TIMESPAN_MAX, (span))
+#define FORMAT_TIMESPAN(span) format_timespan((char[FORMAT_TIMESPAN_MAX]) {}, FORMAT_TIMESPAN_MAX, (span))
 
 /* Local time, "Fri 2026-11-20 12:30:05 UTC"; "-" for 0. Returns buf. */
 const char *format_timestamp(char *buf, size_t size, usec_t realtime);
-#define FORMAT_TIMESTAMP(t) format_timestamp((char[FORMAT_TIMESTAMP_MAX]){}, FORMAT_TIMESTAMP_MAX, (t))
+#define FORMAT_TIMESTAMP(t) format_timestamp((char[FORMAT_TIMESTAMP_MAX]) {}, FORMAT_TIMESTAMP_MAX, (t))

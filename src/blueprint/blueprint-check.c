@@ -199,9 +199,8 @@ static int check_target(Loader *l, const YamlNode *node, const Blueprint *b, con
         if (!file->target)
                 return 0;
 
-        if (streq(file->target, BLUEPRINT_OVERRIDE_FILE))
-                return loader_add(
-                                l, node, "The file %s is written by ccpd itself.", BLUEPRINT_OVERRIDE_FILE);
+        if (streq(file->target, BLUEPRINT_OVERRIDE_FILE) || streq(file->target, BLUEPRINT_COPY_FILE))
+                return loader_add(l, node, "The file %s is written by ccpd itself.", file->target);
         if (streq(file->target, ".env") && file->format != FILE_FORMAT_DOTENV)
                 return loader_add(l, node, "The file .env must be rendered with the format dotenv.");
 

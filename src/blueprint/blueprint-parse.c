@@ -95,23 +95,25 @@ static bool http_path_is_valid(const char *s) {
 #define A(type, member) .offset = offsetof(type, member), .n_offset = offsetof(type, n_##member)
 #define NAMES(table) .names = (table), .n_names = ELEMENTSOF(table)
 #define SLUG_RULE \
- .is_valid = slug_is_valid, .rule = "lower-case letters, digits and inner hyphens, at most 32"
-#define NAME_RULE \
- .is_valid = parameter_name_is_valid, .rule = "a lower-case letter, then lower-case letters, digits and _"
-#define DASHED_RULE \
- .is_valid = feature_name_is_valid, .rule = "a lower-case letter, then lower-case letters, digits, _ and -"
+        .is_valid = slug_is_valid, .rule = "lower-case letters, digits and inner hyphens, at most 32"
+#define NAME_RULE                            \
+        .is_valid = parameter_name_is_valid, \
+        .rule = "a lower-case letter, then lower-case letters, digits and _"
+#define DASHED_RULE                        \
+        .is_valid = feature_name_is_valid, \
+        .rule = "a lower-case letter, then lower-case letters, digits, _ and -"
 #define SECRET_RULE .is_valid = secret_name_is_valid, .rule = "a capital letter, then capitals, digits and _"
-#define SERVICE_RULE                \
- .is_valid = service_name_is_valid, \
- .rule = "letters, digits, '.', '_' and '-', beginning with one of the former"
-#define PATH_RULE                                                                                \
- .is_valid = path_is_safe_relative, .rule = "a relative path without empty parts, '.' and '..'", \
- .maximum = RELATIVE_PATH_MAX
-#define ABSOLUTE_RULE                                                                             \
- .is_valid = path_is_safe_absolute, .rule = "an absolute path without empty parts, '.' and '..'", \
- .maximum = RELATIVE_PATH_MAX
+#define SERVICE_RULE                       \
+        .is_valid = service_name_is_valid, \
+        .rule = "letters, digits, '.', '_' and '-', beginning with one of the former"
+#define PATH_RULE                                                                                       \
+        .is_valid = path_is_safe_relative, .rule = "a relative path without empty parts, '.' and '..'", \
+        .maximum = RELATIVE_PATH_MAX
+#define ABSOLUTE_RULE                                                                                    \
+        .is_valid = path_is_safe_absolute, .rule = "an absolute path without empty parts, '.' and '..'", \
+        .maximum = RELATIVE_PATH_MAX
 #define SECTION(array, type, ...) \
- { .fields = (array), .n_fields = ELEMENTSOF(array), .size = sizeof(type), __VA_ARGS__ }
+        { .fields = (array), .n_fields = ELEMENTSOF(array), .size = sizeof(type), __VA_ARGS__ }
 
 static void fill_parameter(void *object) {
         BlueprintParameter *p = object;

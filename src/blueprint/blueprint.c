@@ -240,7 +240,7 @@ static int entry_list_add(EntryList *list, const char *directory, const char *na
                 return -ENOMEM;
 
         e = list->entries + list->n;
-        *e = (BlueprintEntry){ .name = strdup(name), .folder = strjoin(directory, "/", name) };
+        *e = (BlueprintEntry) { .name = strdup(name), .folder = strjoin(directory, "/", name) };
         list->n++;
         if (!e->name || !e->folder)
                 return -ENOMEM;
@@ -343,14 +343,14 @@ int blueprint_read_text(const Blueprint *b, const char *name, char **ret, size_t
         return 0;
 }
 
-#define DEFINE_FIND(noun, type, array)                                     \
- const type *blueprint_find_##noun(const Blueprint *b, const char *name) { \
-  FOREACH_ARRAY(i, b->array, b->n_##array)                                 \
-   if (streq_ptr(i->name, name))                                           \
-    return i;                                                              \
-  return NULL;                                                             \
- }                                                                         \
- struct _require_semicolon_
+#define DEFINE_FIND(noun, type, array)                                            \
+        const type *blueprint_find_##noun(const Blueprint *b, const char *name) { \
+                FOREACH_ARRAY(i, b->array, b->n_##array)                          \
+                        if (streq_ptr(i->name, name))                             \
+                                return i;                                         \
+                return NULL;                                                      \
+        }                                                                         \
+        struct _require_semicolon_
 
 DEFINE_FIND(parameter, BlueprintParameter, parameters);
 DEFINE_FIND(feature, BlueprintFeature, features);

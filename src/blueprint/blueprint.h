@@ -14,6 +14,7 @@
 #define BLUEPRINT_FILE_SIZE_MAX (1024U * 1024U) /* blueprint.yaml and each template */
 #define BLUEPRINT_STATIC_SIZE_MAX (64U * 1024U * 1024U)
 #define BLUEPRINT_OVERRIDE_FILE "ccp.override.yml" /* ccpd's own file beside the compose file */
+#define BLUEPRINT_COPY_FILE ".ccp-blueprint.yaml"  /* its own text, kept with each revision */
 #define PARAMETER_VALUE_MAX (64U * 1024U)
 
 typedef enum ParameterType {

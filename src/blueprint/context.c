@@ -143,7 +143,7 @@ int context_make_sample(const Blueprint *b, const json_t *features, json_t **ret
         }
 
         return context_make(
-                        &(const ContextInput){
+                        &(const ContextInput) {
                                         .blueprint = b,
                                         .id = SAMPLE_ID,
                                         .slug = SAMPLE_SLUG,
@@ -155,7 +155,7 @@ int context_make_sample(const Blueprint *b, const json_t *features, json_t **ret
                                                                                      "/source"
                                                                  : NULL,
                                         .bind = "127.0.0.1",
-                                        .subnet = &(const Subnet){ 0x0AC80000, INSTANCE_SUBNET_PREFIX },
+                                        .subnet = &(const Subnet) { 0x0AC80000, INSTANCE_SUBNET_PREFIX },
                                         .ports = ports,
                                         .secrets = secrets,
                                         .parameters = parameters,

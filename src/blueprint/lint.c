@@ -417,7 +417,7 @@ int blueprint_lint(const char *folder, Blueprint **ret, char ***ret_problems, Er
 
         *ret_problems = TAKE_PTR(l.problems);
         lint_done(&l);
-        l = (Lint){};
+        l = (Lint) {};
         *ret = TAKE_PTR(b);
         return 0;
 }

@@ -14,9 +14,9 @@
 
 #define NETWORKS_MAX 16U
 
-#define COMMENT                                                                                   \
- "Written by ccpd for each revision; changes are lost. It adds the labels, the log driver, the\n" \
- "slice, the limits and the subnet of the instance to the compose file beside it."
+#define COMMENT                                                                                          \
+        "Written by ccpd for each revision; changes are lost. It adds the labels, the log driver, the\n" \
+        "slice, the limits and the subnet of the instance to the compose file beside it."
 
 /* Sets a key of an object to a new value, which may be NULL when out of memory. */
 static int set_new(json_t *object, const char *key, json_t *value) {

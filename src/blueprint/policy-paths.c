@@ -3,10 +3,15 @@
 /* The policy on folders that containers can write. Root in a container is root in a folder that is mounted
  * there: it can change each file in it, and put links into it. So nothing may lie in such a folder that the
  * host later opens by its path: not the compose file (it would choose what the next start runs), and nothing
- * that is mounted, built or read from there (a link would lead the engine to any file of the host). */
+ * that is mounted, built or read from there (a link would lead the engine to any file of the host). A link that
+ * came with the source tree could lead there too, so none is followed. */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 
+#include "fd-util.h"
+#include "fs-util.h"
 #include "path.h"
 #include "policy-check.h"
 #include "strv.h"
@@ -40,7 +45,7 @@ static int add_path(
         if (!GREEDY_REALLOC(paths->items, paths->n_allocated, paths->n + 1))
                 return -ENOMEM;
 
-        paths->items[paths->n++] = (HostPath){ path, service, what, writable };
+        paths->items[paths->n++] = (HostPath) { path, service, what, writable };
         return 0;
 }
 
@@ -115,9 +120,24 @@ static int report_of(PolicyCheck *c, const HostPath *p, const char *sentence, co
         return r;
 }
 
-/* True if who can write at this path can change what compose reads, now or from an older revision. */
+/* What is ccpd's own in the instance's folder. Through the link a path means what its text does not tell. */
+static bool is_reserved(const PolicyInput *input, const char *path) {
+        static const char *const names[] = { "current", ".current.new", ".ccp" };
+        const char *rest = path_is_beneath(input->directory, path) ? path + strlen(input->directory) : "";
+
+        FOREACH_ARRAY(name, names, ELEMENTSOF(names)) {
+                const char *after = rest[0] == '/' ? startswith(rest + 1, *name) : NULL;
+
+                if (after && IN_SET(*after, 0, '/'))
+                        return true;
+        }
+
+        return false;
+}
+
+/* True if who can write at this path can change what compose and ccpd read, now or from an older revision. */
 static int holds_compose_file(const PolicyInput *input, const char *path) {
-        const char *const files[] = { input->compose, BLUEPRINT_OVERRIDE_FILE, ".env" };
+        const char *const files[] = { input->compose, BLUEPRINT_OVERRIDE_FILE, BLUEPRINT_COPY_FILE, ".env" };
         const char *slash = strrchr(input->revision, '/');
         _cleanup_free_ char *revisions = NULL;
 
@@ -146,7 +166,9 @@ static int check_writable(PolicyCheck *c, const HostPaths *paths, const HostPath
                 return r;
         if (r > 0)
                 return report_of(c, writable,
-                                "has files that compose reads; mount it read-only, or a folder in it", NULL);
+                                "has files that compose or ccpd reads; mount it read-only, or a folder in "
+                                "it",
+                                NULL);
 
         FOREACH_ARRAY(p, paths->items, paths->n) {
                 if (streq(p->path, writable->path) || !path_is_beneath(writable->path, p->path))
@@ -172,10 +194,54 @@ int check_writable_folders(PolicyCheck *c) {
                 return r;
 
         FOREACH_ARRAY(p, paths.items, paths.n) {
+                if (is_reserved(c->input, p->path)) {
+                        r = report_of(c, p, "is ccpd's own; name what is in the revision by a relative path",
+                                        NULL);
+                        if (r < 0)
+                                return r;
+                }
                 if (!p->writable)
                         continue;
 
                 r = check_writable(c, &paths, p);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int check_links(PolicyCheck *c, int folder, const HostPath *p) {
+        const char *rest = p->path + strlen(c->input->directory);
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = open_beneath(folder, rest[0] ? rest + 1 : ".", O_PATH, 0);
+        if (fd >= 0 || IN_SET(fd, -ENOENT, -ENOTDIR))
+                return 0;
+
+        return report_of(c, p,
+                        fd == -ELOOP ? "leads through a symbolic link; name the place itself"
+                                     : "can't be looked at",
+                        NULL);
+}
+
+int policy_check_links(
+                const json_t *config, const PolicyInput *input, int folder, PolicyViolations *violations) {
+        PolicyCheck c = { .input = input, .config = config, .violations = violations };
+        _cleanup_(host_paths_done) HostPaths paths = {};
+        int r;
+
+        r = collect_paths(&c, &paths);
+        /* Too many are a violation already. */
+        if (r < 0)
+                return r == -E2BIG ? 0 : r;
+
+        /* What is outside was allowed by name, or is no path. */
+        FOREACH_ARRAY(p, paths.items, paths.n) {
+                if (!path_is_beneath(input->directory, p->path))
+                        continue;
+
+                r = check_links(&c, folder, p);
                 if (r < 0)
                         return r;
         }

@@ -11,6 +11,7 @@
 
 /* A rendered compose file is a few KiB. */
 #define TEXT_SIZE_MAX (4U * 1024U * 1024U)
+#define MERGE_KEY "<<"
 
 typedef struct TextCheck {
         PolicyCheck check;
@@ -80,8 +81,9 @@ static int check_files(TextCheck *t, const yaml_node_t *node) {
         return 0;
 }
 
+/* What is merged into this mapping is not looked for: it may not have anything. */
 static int check_extends(TextCheck *t, const yaml_node_t *node) {
-        if (!get_value(t, node, "file"))
+        if (!get_value(t, node, "file") && !get_value(t, node, MERGE_KEY))
                 return 0;
 
         return report_at(t, node, "Services may only extend others of the same file.");
@@ -94,6 +96,8 @@ static int check_pair(TextCheck *t, const char *key, const yaml_node_t *value, b
                 return check_extends(t, value);
         if (root && streq(key, "include"))
                 return report_at(t, value, "Other compose files can't be included.");
+        if (root && streq(key, MERGE_KEY))
+                return report_at(t, value, "Nothing can be merged into the whole file.");
 
         return 0;
 }
@@ -113,11 +117,15 @@ static int check_document(TextCheck *t) {
 
                 for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
                                 p < node->data.mapping.pairs.top; p++) {
-                        const char *key = scalar_value(yaml_document_get_node(&t->document, p->key));
+                        const yaml_node_t *key_node = yaml_document_get_node(&t->document, p->key);
+                        const char *key = scalar_value(key_node);
 
+                        /* A tag can make another text of it: !!binary. */
+                        if (key && !streq_ptr((const char *) key_node->tag, YAML_STR_TAG))
+                                key = NULL;
                         r = key ? check_pair(t, key, yaml_document_get_node(&t->document, p->value),
                                                   node == root)
-                                : report_at(t, node, "A key is not text.");
+                                : report_at(t, node, "A key is not plain text.");
                         if (r < 0)
                                 return r;
                 }

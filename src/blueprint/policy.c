@@ -21,7 +21,7 @@ void policy_violations_done(PolicyViolations *violations) {
                 free(v->message);
         }
         free(violations->items);
-        *violations = (PolicyViolations){};
+        *violations = (PolicyViolations) {};
 }
 
 /* Appends a violation; takes message over. */
@@ -38,7 +38,7 @@ static int add_violation(PolicyViolations *violations, PolicyRule rule, const ch
         if (!p || !GREEDY_REALLOC(violations->items, violations->n_allocated, violations->n + 1))
                 return -ENOMEM;
 
-        violations->items[violations->n++] = (PolicyViolation){
+        violations->items[violations->n++] = (PolicyViolation) {
                 .rule = rule,
                 .service = TAKE_PTR(s),
                 .path = TAKE_PTR(p),
@@ -308,7 +308,7 @@ static int check_object_name(PolicyCheck *c, const KeyRule *rule, const json_t *
 static int check_volume_driver(PolicyCheck *c, const KeyRule *rule, const json_t *value) {
         static const char *const local[] = { "local", NULL };
 
-        return check_values(c, &(const KeyRule){ .rule = rule->rule, .values = local }, value);
+        return check_values(c, &(const KeyRule) { .rule = rule->rule, .values = local }, value);
 }
 
 /* A subnet that is named must be part of the instance's own. */
@@ -396,6 +396,27 @@ static int check_project_name(PolicyCheck *c, _unused_ const KeyRule *rule, cons
                         c->input->project);
 }
 
+/* Images are the engine's, not the project's: one that is built by the name of another is what all instances
+ * with that name in their files run from then on. Without a name, compose makes one of the project's. */
+static int check_built_image(PolicyCheck *c, const json_t *service) {
+        const json_t *build = json_object_get(service, "build");
+        const char *image = json_object_get_string(service, "image");
+        const char *rest = image ? startswith(image, c->input->project) : NULL;
+        size_t size;
+        int r;
+
+        if (!image || !build || is_empty(build) || (rest && IN_SET(*rest, '-', '/', '_')))
+                return 0;
+
+        size = path_push_key(c, "image");
+        r = report(c, POLICY_BUILD_OUTSIDE,
+                        "An image that is built must be called %s-NAME, or have no name; '%s' may be what "
+                        "others run.",
+                        c->input->project, TEXT_FOR_ERROR(image));
+        path_pop(c, size);
+        return r;
+}
+
 static int check_service_map(PolicyCheck *c, _unused_ const KeyRule *rule, const json_t *value) {
         const char *name;
         json_t *service;
@@ -414,6 +435,8 @@ static int check_service_map(PolicyCheck *c, _unused_ const KeyRule *rule, const
                         c->service = string_is_safe(name) ? name : "?";
                         r = json_is_object(service) ? check_keys(c, policy_service_keys, service)
                                                     : report_type(c, "a mapping");
+                        if (r >= 0)
+                                r = check_built_image(c, service);
                         c->service = NULL;
                 }
                 path_pop(c, size);

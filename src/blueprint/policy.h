@@ -51,5 +51,10 @@ int policy_check(const json_t *config, const PolicyInput *input, PolicyViolation
 int policy_check_text(const char *text, size_t size, const PolicyInput *input, PolicyViolations *violations,
                 char ***ret_files);
 
+/* Checks that no path of the host in the resolved file leads through a symbolic link; 'folder' is the open
+ * folder of the instance. What is not there may stay away. To be done once all files are in their places. */
+int policy_check_links(
+                const json_t *config, const PolicyInput *input, int folder, PolicyViolations *violations);
+
 /* 0 if the list is empty, else PolicyViolation with the first few sentences. */
 int policy_violations_to_error(const PolicyViolations *violations, Error *reterr);

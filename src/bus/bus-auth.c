@@ -30,8 +30,11 @@ int bus_authorize(sd_bus_message *m, const char *action, const AuthDetails *deta
         assert(details);
 
         r = bus_sender_uid(m, &uid);
-        if (r >= 0 && uid == 0)
+        if (r >= 0 && uid == 0) {
+                log_debug("Allowed %s (%s of %s) to %s.", action, details->verb,
+                                details->instance ?: "the fleet", sd_bus_message_get_sender(m));
                 return 0;
+        }
 
         log_debug("Denied %s (%s of %s) to %s.", action, details->verb, details->instance ?: "the fleet",
                         sd_bus_message_get_sender(m));
@@ -48,7 +51,7 @@ static int door(sd_bus_message *m, _unused_ void *userdata, _unused_ sd_bus_erro
                 return 0;
 
         r = bus_authorize(m, CCP_ACTION_VIEW,
-                        &(AuthDetails){ .verb = sd_bus_message_get_member(m) ?: "call" }, &error);
+                        &(AuthDetails) { .verb = sd_bus_message_get_member(m) ?: "call" }, &error);
         if (r >= 0)
                 return 0;
 

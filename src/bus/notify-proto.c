@@ -19,7 +19,7 @@ void notify_message_done(NotifyMessage *m) {
         free(m->uuid);
         free(m->service);
         free(m->container);
-        *m = (NotifyMessage){};
+        *m = (NotifyMessage) {};
 }
 
 /* A value that is a name: not empty, one line, short. */
@@ -274,7 +274,7 @@ int notify_message_parse(const char *data, size_t size, NotifyMessage *ret) {
         FOREACH_ARRAY(f, forms, ELEMENTSOF(forms))
                 if ((seen & f->needed) == f->needed && (seen & ~f->allowed) == 0) {
                         m.type = f->type == NOTIFY_LIST_BEGIN && list_end ? NOTIFY_LIST_END : f->type;
-                        *ret = TAKE_GENERIC(m, (NotifyMessage){});
+                        *ret = TAKE_GENERIC(m, (NotifyMessage) {});
                         return 0;
                 }
 
@@ -295,7 +295,7 @@ static int notify_address(const char *path, struct sockaddr_un *ret) {
         if (n >= sizeof(ret->sun_path))
                 return -ENAMETOOLONG;
 
-        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        *ret = (struct sockaddr_un) { .sun_family = AF_UNIX };
         memcpy(ret->sun_path, path, n + 1);
         return 0;
 }

@@ -169,7 +169,7 @@ static int unit_client_request(UnitClient *c, const char *method, const char *mo
         if (!q)
                 return -ENOMEM;
 
-        *q = (UnitRequest){
+        *q = (UnitRequest) {
                 .client = c,
                 .method = method,
                 .mode = mode,
@@ -278,7 +278,7 @@ int unit_client_new(sd_bus *bus, unit_removed_handler_t removed, unit_reset_hand
         c = new0(UnitClient, 1);
         if (!c)
                 return -ENOMEM;
-        *c = (UnitClient){
+        *c = (UnitClient) {
                 .bus = sd_bus_ref(bus),
                 .removed = removed,
                 .reset = reset,

@@ -15,7 +15,8 @@ typedef struct UnitRequest UnitRequest;
  * system is going down. */
 typedef void (*unit_request_handler_t)(const Error *error, void *userdata);
 
-/* PID 1 forgot a unit: with CollectMode=inactive-or-failed, it has ended. */
+/* PID 1 forgot a unit: with CollectMode=inactive-or-failed, it has ended; or PID 1 reads its configuration
+ * again, which forgets and finds all units. unit_client_list() tells which. */
 typedef void (*unit_removed_handler_t)(const char *unit, void *userdata);
 
 /* PID 1 was replaced (daemon-reexec): what is known of its units is to be read again. */
@@ -38,4 +39,5 @@ int unit_client_stop(UnitClient *c, const char *unit, unit_request_handler_t han
                 UnitRequest **ret);
 UnitRequest *unit_request_free(UnitRequest *q);
 
+/* A further call takes the place of one that was not answered yet. */
 int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata);

@@ -64,7 +64,7 @@ int subnet_parse(const char *s, Subnet *ret) {
         if (*s || (address & ~prefix_to_mask((uint8_t) part)))
                 return -EINVAL;
 
-        *ret = (Subnet){ .address = address, .prefix = (uint8_t) part };
+        *ret = (Subnet) { .address = address, .prefix = (uint8_t) part };
         return 0;
 }
 
@@ -116,7 +116,7 @@ int subnet_nth(const Subnet *pool, uint8_t prefix, uint32_t n, Subnet *ret) {
         if (n >= subnet_count(pool, prefix))
                 return -ERANGE;
 
-        *ret = (Subnet){ .address = pool->address + (prefix == 0 ? 0 : n << (32 - prefix)),
+        *ret = (Subnet) { .address = pool->address + (prefix == 0 ? 0 : n << (32 - prefix)),
                 .prefix = prefix };
         return 0;
 }

@@ -18,10 +18,10 @@ typedef struct Subnet {
 /* "10.200.0.0/15". -EINVAL for any other form, also for bits set beyond the prefix. */
 int subnet_parse(const char *s, Subnet *ret);
 const char *subnet_format(char *buf, size_t size, const Subnet *subnet);
-#define SUBNET_FORMAT(s) subnet_format((char[SUBNET_TEXT_MAX]){}, SUBNET_TEXT_MAX, (s))
+#define SUBNET_FORMAT(s) subnet_format((char[SUBNET_TEXT_MAX]) {}, SUBNET_TEXT_MAX, (s))
 /* The first address of the subnet, as dotted text: the gateway of a docker network. */
 const char *subnet_format_gateway(char *buf, size_t size, const Subnet *subnet);
-#define SUBNET_FORMAT_GATEWAY(s) subnet_format_gateway((char[SUBNET_TEXT_MAX]){}, SUBNET_TEXT_MAX, (s))
+#define SUBNET_FORMAT_GATEWAY(s) subnet_format_gateway((char[SUBNET_TEXT_MAX]) {}, SUBNET_TEXT_MAX, (s))
 
 bool subnet_overlaps(const Subnet *a, const Subnet *b);
 /* True if all of b lies in a. */

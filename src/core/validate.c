@@ -57,7 +57,7 @@ int slug_from_name(const char *name, char **ret) {
                 if ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9'))
                         string_builder_append_n(&b, (const char *) p, 1);
                 else if (*p >= 'A' && *p <= 'Z')
-                        string_builder_append_n(&b, &(char){ (char) (*p | 0x20) }, 1);
+                        string_builder_append_n(&b, &(char) { (char) (*p | 0x20) }, 1);
                 else if (*p == 0xC3 && p[1] >= 0x80 && p[1] <= 0xBF)
                         string_builder_append(&b, latin_table[*++p - 0x80]);
                 else if (*p == '\'')

@@ -40,4 +40,4 @@ bool service_name_is_valid(const char *s);
  * instead of text that is not safe to print. Returns buf. */
 #define TEXT_FOR_ERROR_MAX 72U
 const char *text_for_error(char *buf, size_t size, const char *s);
-#define TEXT_FOR_ERROR(s) text_for_error((char[TEXT_FOR_ERROR_MAX]){}, TEXT_FOR_ERROR_MAX, (s))
+#define TEXT_FOR_ERROR(s) text_for_error((char[TEXT_FOR_ERROR_MAX]) {}, TEXT_FOR_ERROR_MAX, (s))

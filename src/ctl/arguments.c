@@ -191,7 +191,7 @@ static void make_getopt_tables(struct option *longs, char *letters) {
         for (size_t i = 0; i < _OPTION_MAX; i++) {
                 const Option *o = option_table + i;
 
-                longs[i] = (struct option){
+                longs[i] = (struct option) {
                         .name = o->name,
                         .has_arg = o->argument ? required_argument : no_argument,
                         .val = (int) (OPTION_VALUE_BASE + i),
@@ -203,7 +203,7 @@ static void make_getopt_tables(struct option *longs, char *letters) {
                         *letters++ = ':';
         }
         *letters = 0;
-        longs[_OPTION_MAX] = (struct option){};
+        longs[_OPTION_MAX] = (struct option) {};
 }
 
 static int option_from_getopt(int c) {
@@ -266,6 +266,6 @@ int arguments_parse(int argc, char *argv[], Arguments *ret, Error *reterr) {
         }
 
         *ret = a;
-        a = (Arguments){};
+        a = (Arguments) {};
         return 0;
 }

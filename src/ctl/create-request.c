@@ -21,7 +21,7 @@ void create_request_done(CreateRequest *q) {
         free(q->name);
         free(q->source);
         strv_free(q->features);
-        *q = (CreateRequest){};
+        *q = (CreateRequest) {};
 }
 
 static RequestParameter *find_parameter(const CreateRequest *q, const char *name) {
@@ -55,7 +55,7 @@ int create_request_set(CreateRequest *q, const char *name, const char *value) {
                 if (!GREEDY_REALLOC(q->parameters, q->n_allocated, q->n_parameters + 1))
                         return -ENOMEM;
                 p = q->parameters + q->n_parameters++;
-                *p = (RequestParameter){ .name = TAKE_PTR(name_copy) };
+                *p = (RequestParameter) { .name = TAKE_PTR(name_copy) };
         }
         erase_and_free(p->value);
         p->value = TAKE_PTR(value_copy);

@@ -13,9 +13,9 @@
 #include "strv.h"
 #include "wizard.h"
 
-#define CREATE_OPTIONS                                                                                   \
- (OPTION(BLUEPRINT) | OPTION(DOMAIN) | OPTION(NAME) | OPTION(FEATURE) | OPTION(SET) | OPTION(SET_FILE) | \
-                 OPTION(SOURCE) | OPTION(DRY_RUN))
+#define CREATE_OPTIONS                                                                       \
+        (OPTION(BLUEPRINT) | OPTION(DOMAIN) | OPTION(NAME) | OPTION(FEATURE) | OPTION(SET) | \
+                        OPTION(SET_FILE) | OPTION(SOURCE) | OPTION(DRY_RUN))
 
 static int get_parameters(Ctl *c, const char *name, json_t **ret, Error *reterr) {
         _cleanup_json_ json_t *blueprint = NULL;

@@ -46,7 +46,7 @@ char *snake_case(const char *name) {
                 if (upper && p > name && p[-1] != '_' &&
                                 (!isupper((unsigned char) p[-1]) || islower((unsigned char) p[1])))
                         string_builder_append(&b, "_");
-                string_builder_append_n(&b, &(char){ (char) tolower((unsigned char) *p) }, 1);
+                string_builder_append_n(&b, &(char) { (char) tolower((unsigned char) *p) }, 1);
         }
 
         return string_builder_finish(&b, &result, NULL) < 0 ? NULL : result;

@@ -61,6 +61,11 @@ static int list_active_jobs(Ctl *c, json_t **ret, Error *reterr) {
                 _cleanup_json_ json_t *rows = NULL;
 
                 r = ctl_list_rows(c, "ListJobs", filters, UINT64_MAX, &rows, reterr);
+                if (r < 0 && streq_ptr(reterr->name, CCP_ERROR_STORE_UNAVAILABLE)) {
+                        /* The overview is wanted most of all when something is away. */
+                        error_done(reterr);
+                        break;
+                }
                 if (r < 0)
                         return r;
                 if (json_array_extend(all, rows) < 0)

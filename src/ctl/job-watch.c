@@ -24,15 +24,15 @@
 
 #define NOTE_AWAY "ccpd has stopped. The job goes on without it; waiting for ccpd to come back."
 
-#define MATCH_CHANGES                                                    \
- "type='signal',sender='" CCP_BUS_NAME "',path_namespace='" CCP_PATH_JOB \
- "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'"
-#define MATCH_REMOVED                                                                                \
- "type='signal',sender='" CCP_BUS_NAME "',path='" CCP_BUS_PATH "',interface='" CCP_INTERFACE_MANAGER \
- "',member='JobRemoved'"
-#define MATCH_OWNER                                                              \
- "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus'," \
- "member='NameOwnerChanged',arg0='" CCP_BUS_NAME "'"
+#define MATCH_CHANGES                                                           \
+        "type='signal',sender='" CCP_BUS_NAME "',path_namespace='" CCP_PATH_JOB \
+        "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'"
+#define MATCH_REMOVED                                                                                       \
+        "type='signal',sender='" CCP_BUS_NAME "',path='" CCP_BUS_PATH "',interface='" CCP_INTERFACE_MANAGER \
+        "',member='JobRemoved'"
+#define MATCH_OWNER                                                                     \
+        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus'," \
+        "member='NameOwnerChanged',arg0='" CCP_BUS_NAME "'"
 
 struct JobWatch {
         Ctl *ctl;

@@ -28,7 +28,7 @@ Table *table_new(const TableColumn *columns, size_t n_columns) {
         Table *t = new0(Table, 1);
 
         if (t)
-                *t = (Table){ .columns = columns, .n_columns = n_columns };
+                *t = (Table) { .columns = columns, .n_columns = n_columns };
         return t;
 }
 
@@ -52,7 +52,7 @@ int table_add(Table *t, const char *text, Color color) {
         if (!copy)
                 return -ENOMEM;
 
-        t->cells[t->n_cells++] = (Cell){ .text = copy, .color = color };
+        t->cells[t->n_cells++] = (Cell) { .text = copy, .color = color };
         return 0;
 }
 

@@ -89,7 +89,7 @@ static const char *verb_title(const Verb *v, char *buf, size_t size) {
         (void) snprintf(buf, size, "%s%s%s", strempty(v->noun), v->noun ? " " : "", strempty(v->name));
         return buf;
 }
-#define VERB_TITLE(v) verb_title((v), (char[64]){}, 64)
+#define VERB_TITLE(v) verb_title((v), (char[64]) {}, 64)
 
 static int check_arguments(const Verb *v, const Arguments *a, size_t n, Error *reterr) {
         uint64_t strange = a->given & ~v->options & ~((OPTION(NO_WAIT) << 1) - 1);

@@ -9,10 +9,10 @@
 #include "ccpd-manager.h"
 #include "string-util.h"
 
-#define GETTER(name)                                                                              \
- static int name(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface, \
-                 _unused_ const char *property, sd_bus_message *reply, void *userdata,            \
-                 _unused_ sd_bus_error *reterr)
+#define GETTER(name)                                                                                     \
+        static int name(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface, \
+                        _unused_ const char *property, sd_bus_message *reply, void *userdata,            \
+                        _unused_ sd_bus_error *reterr)
 
 GETTER(get_string) {
         static const struct {
@@ -49,8 +49,8 @@ static int append_parameter(sd_bus_message *reply, const BlueprintParameter *p) 
                         (int) p->secret);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "minimum", "x", p->minimum, "maximum", "x", p->maximum,
-                        "max_length", "t", p->max_length, "multiline", "b", (int) p->multiline);
+        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "minimum", "x", p->minimum, "maximum", "x",
+                        p->maximum, "max_length", "t", p->max_length, "multiline", "b", (int) p->multiline);
         if (r < 0)
                 return r;
         r = bus_append_entry_strv(reply, "values", p->values);

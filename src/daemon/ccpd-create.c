@@ -79,12 +79,12 @@ static int plan_seal(CreatePlan *p, const Manager *m, const char *name, const ch
         size_t size;
         int r;
 
-        r = vault_seal(m->vault, &(VaultLabel){ .instance = p->id, .name = name, .version = 1 }, plain,
+        r = vault_seal(m->vault, &(VaultLabel) { .instance = p->id, .name = name, .version = 1 }, plain,
                         strlen(plain), &sealed, &size, reterr);
         if (r < 0)
                 return r;
 
-        p->secrets[p->n_secrets++] = (StoreSecret){
+        p->secrets[p->n_secrets++] = (StoreSecret) {
                 .name = name,
                 .key_id = vault_key_id(m->vault),
                 .sealed = sealed,
@@ -144,7 +144,7 @@ static int plan_ports(CreatePlan *p, const Manager *m, Error *reterr) {
         FOREACH_ARRAY(i, b->ports, b->n_ports) {
                 StorePortRequest *q = p->ports + p->n_ports++;
 
-                *q = (StorePortRequest){ .name = i->name, .range_name = i->range };
+                *q = (StorePortRequest) { .name = i->name, .range_name = i->range };
                 r = port_range_resolve(i->range, m->settings->port_ranges, m->settings->n_port_ranges,
                                 &q->range, reterr);
                 if (r < 0)
@@ -279,7 +279,7 @@ static int plan_make(CreatePlan *p, const Manager *m, const CreateRequest *q, Er
 }
 
 static void plan_to_store(const CreatePlan *p, const Manager *m, const CreateRequest *q, StoreCreate *ret) {
-        *ret = (StoreCreate){
+        *ret = (StoreCreate) {
                 .id = p->id,
                 .slug = q->slug,
                 .name = q->name ?: q->slug,
@@ -368,7 +368,8 @@ static int method_create_or_plan(sd_bus_message *message, Manager *m, StoreCreat
         if (r < 0)
                 return r;
         r = bus_authorize(message, CCP_ACTION_CREATE,
-                        &(AuthDetails){ .instance = q.slug, .verb = plan_only ? "plan" : "create" }, reterr);
+                        &(AuthDetails) { .instance = q.slug, .verb = plan_only ? "plan" : "create" },
+                        reterr);
         if (r < 0)
                 return r;
         r = manager_sender(message, &uid, &user, reterr);

@@ -14,10 +14,10 @@
 #include "slice.h"
 #include "string-util.h"
 
-#define GETTER(name)                                                                              \
- static int name(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface, \
-                 const char *property, sd_bus_message *reply, void *userdata,                     \
-                 _unused_ sd_bus_error *reterr)
+#define GETTER(name)                                                                                     \
+        static int name(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface, \
+                        const char *property, sd_bus_message *reply, void *userdata,                     \
+                        _unused_ sd_bus_error *reterr)
 
 typedef struct InstanceString {
         const char *property;
@@ -243,7 +243,7 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t 
                 return r;
 
         return store_create_job(i->manager->db,
-                        &(StoreJobCreate){
+                        &(StoreJobCreate) {
                                         .instance = i->record->id,
                                         .kind = kind,
                                         .spec = spec,
@@ -262,7 +262,7 @@ static int method_job(sd_bus_message *message, Instance *i, JobKind kind, const 
         int r;
 
         r = bus_authorize(message, action,
-                        &(AuthDetails){ .instance = i->record->slug, .verb = job_kind_to_string(kind) },
+                        &(AuthDetails) { .instance = i->record->slug, .verb = job_kind_to_string(kind) },
                         reterr);
         if (r < 0)
                 return r;
@@ -319,7 +319,7 @@ static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error 
         int r;
 
         r = bus_authorize(message, CCP_ACTION_OPERATE,
-                        &(AuthDetails){ .instance = i->record->slug,
+                        &(AuthDetails) { .instance = i->record->slug,
                                         .verb = job_kind_to_string(JOB_RESTART) },
                         reterr);
         if (r < 0)

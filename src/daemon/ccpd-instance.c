@@ -118,7 +118,7 @@ static int instance_add_service(Instance *i, const char *name, InstanceService *
                 return -ENOMEM;
 
         s = i->services + i->n_services++;
-        *s = (InstanceService){
+        *s = (InstanceService) {
                 .name = copy,
                 .kind = blueprint_cache_service_kind(i->manager->blueprints, i->record->blueprint, name),
         };
@@ -170,7 +170,7 @@ int instance_update_service(Instance *i, const NotifyMessage *m) {
                 return r;
 
         s->listed = true;
-        s->observation = (HealthObservation){
+        s->observation = (HealthObservation) {
                 .exists = true,
                 .state = m->state,
                 .health = m->health,
@@ -212,7 +212,7 @@ bool instance_update_health(Instance *i) {
                         const InstanceService *s = i->services + k;
                         HealthJudgement judgement = health_judge(s->kind, &s->observation, realtime);
 
-                        verdicts[k] = (HealthVerdict){ .kind = s->kind, .verdict = judgement.verdict };
+                        verdicts[k] = (HealthVerdict) { .kind = s->kind, .verdict = judgement.verdict };
                         /* A healthcheck is told by an event; the end of the settling time is not. */
                         waiting = waiting ||
                                         (judgement.verdict == VERDICT_WAITING &&

@@ -223,7 +223,7 @@ static int method_begin(sd_bus_message *message, const Job *j, const char *actio
         Operation *o;
         int r;
 
-        r = bus_authorize(message, action, &(AuthDetails){ .instance = j->record->slug, .verb = verb },
+        r = bus_authorize(message, action, &(AuthDetails) { .instance = j->record->slug, .verb = verb },
                         reterr);
         if (r < 0)
                 return r;

@@ -221,12 +221,8 @@ void job_queue_dispatch(Manager *m) {
 }
 
 void job_queue_unit_ended(Job *j) {
-        if (!j->unit_active || j->start_request)
-                return;
-
         j->unit_active = false;
         job_examine(j);
-        job_queue_dispatch(j->manager);
 }
 
 void job_queue_ended(Job *j) {

@@ -118,7 +118,7 @@ double job_progress(const Job *j) {
                 if (!IN_SET(j->record->steps[k].state, STEP_DONE, STEP_SKIPPED))
                         return MAX((double) j->percent / 100.0, job_kind_progress(j->record->kind, k, 0.0));
 
-        return (double) j->percent / 100.0;
+        return job_kind_progress(j->record->kind, j->record->n_steps, 0.0);
 }
 
 unsigned job_current_step(const Job *j) {

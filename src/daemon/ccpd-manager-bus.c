@@ -124,8 +124,8 @@ static int method_get_instance(sd_bus_message *message, void *userdata, sd_bus_e
         r = sd_bus_message_read(message, "s", &slug);
         if (r < 0)
                 return r;
-        r = bus_authorize(
-                        message, CCP_ACTION_VIEW, &(AuthDetails){ .instance = slug, .verb = "get" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .instance = slug, .verb = "get" },
+                        reterr);
         if (r < 0)
                 return r;
         r = check_loaded(userdata, reterr);
@@ -152,7 +152,7 @@ static int method_get_job(sd_bus_message *message, void *userdata, sd_bus_error 
         r = sd_bus_message_read(message, "s", &id);
         if (r < 0)
                 return r;
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-job" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-job" }, reterr);
         if (r < 0)
                 return r;
         r = check_loaded(userdata, reterr);
@@ -183,7 +183,7 @@ static int method_get_blueprint(sd_bus_message *message, void *userdata, sd_bus_
         r = sd_bus_message_read(message, "s", &name);
         if (r < 0)
                 return r;
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-blueprint" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-blueprint" }, reterr);
         if (r < 0)
                 return r;
 
@@ -289,7 +289,7 @@ static int method_list_instances(sd_bus_message *message, void *userdata, sd_bus
         uint64_t offset, limit;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list" }, reterr);
         if (r < 0)
                 return r;
         r = bus_read_options(message, instance_filter_options, ELEMENTSOF(instance_filter_options), &f, &e);
@@ -361,7 +361,7 @@ static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_erro
         Operation *o;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-jobs" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-jobs" }, reterr);
         if (r < 0)
                 return r;
         r = bus_read_options(message, job_filter_options, ELEMENTSOF(job_filter_options), &f, &e);
@@ -374,7 +374,7 @@ static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_erro
         if (r < 0)
                 return r;
 
-        filter = (StoreJobFilter){
+        filter = (StoreJobFilter) {
                 .instance = f.instance,
                 .state = f.state ? job_state_from_string(f.state) : _JOB_STATE_INVALID,
                 .kind = f.kind ? job_kind_from_string(f.kind) : _JOB_KIND_INVALID,
@@ -402,7 +402,7 @@ static int method_list_blueprints(sd_bus_message *message, void *userdata, sd_bu
         Manager *m = userdata;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-blueprints" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-blueprints" }, reterr);
         if (r < 0)
                 return r;
         r = blueprint_cache_refresh(m->blueprints);
@@ -435,47 +435,73 @@ static int method_list_blueprints(sd_bus_message *message, void *userdata, sd_bu
         return sd_bus_message_send(reply);
 }
 
-static void on_ports_listed(int r, const StorePort *ports, size_t n, Error *error, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        Operation *o = userdata;
+typedef struct ListedPort {
+        const char *slug;
+        const PortRecord *port;
+} ListedPort;
 
-        if (r < 0) {
-                operation_fail(o, error);
-                return;
-        }
+static int listed_port_compare(const void *a, const void *b) {
+        const PortRecord *x = ((const ListedPort *) a)->port, *y = ((const ListedPort *) b)->port;
+        int c = strcmp(x->host, y->host);
 
-        r = sd_bus_message_new_method_return(operation_message(o), &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sqss)");
-        for (size_t k = 0; r >= 0 && k < n; k++)
-                r = sd_bus_message_append(reply, "(sqss)", ports[k].instance, ports[k].number, ports[k].name,
-                                ports[k].host);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r < 0) {
-                operation_free(o);
-                return;
-        }
-        operation_reply_message(o, reply);
+        return c != 0 ? c : (int) x->number - (int) y->number;
+}
+
+/* By host and number. */
+static int collect_ports(const Manager *m, ListedPort **ret, size_t *ret_n) {
+        size_t n = 0, k = 0;
+        ListedPort *ports;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                n += i->record->n_ports;
+        ports = new0(ListedPort, n);
+        if (!ports)
+                return -ENOMEM;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                FOREACH_ARRAY(p, i->record->ports, i->record->n_ports)
+                        ports[k++] = (ListedPort) { i->record->slug, p };
+        if (n > 0)
+                qsort(ports, n, sizeof(*ports), listed_port_compare);
+
+        *ret = ports;
+        *ret_n = n;
+        return 0;
 }
 
 static int method_list_ports(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_error_ Error e = {};
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_free_ ListedPort *ports = NULL;
         Manager *m = userdata;
-        Operation *o;
+        size_t n;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "list-ports" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-ports" }, reterr);
+        if (r < 0)
+                return r;
+        r = check_loaded(m, reterr);
+        if (r < 0)
+                return r;
+        r = collect_ports(m, &ports, &n);
         if (r < 0)
                 return r;
 
-        o = operation_new(m, message);
-        if (!o)
-                return -ENOMEM;
-        r = store_list_ports(m->db, on_ports_listed, o, NULL, &e);
+        r = sd_bus_message_new_method_return(message, &reply);
         if (r < 0)
-                operation_fail(o, &e);
-        return 1;
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(sqss)");
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(p, ports, n) {
+                r = sd_bus_message_append(
+                                reply, "(sqss)", p->slug, p->port->number, p->port->name, p->port->host);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_message_send(reply);
 }
 
 /* --- settings --- */
@@ -509,7 +535,7 @@ static int method_get_settings(sd_bus_message *message, void *userdata, sd_bus_e
         Manager *m = userdata;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails){ .verb = "get-settings" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-settings" }, reterr);
         if (r < 0)
                 return r;
         r = check_loaded(m, reterr);
@@ -591,7 +617,7 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
         Operation *o;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails){ .verb = "set-settings" },
+        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails) { .verb = "set-settings" },
                         reterr);
         if (r < 0)
                 return r;
@@ -615,7 +641,7 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
 static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails){ .verb = "reload" }, reterr);
+        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails) { .verb = "reload" }, reterr);
         if (r < 0)
                 return r;
 

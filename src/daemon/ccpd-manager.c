@@ -19,6 +19,13 @@
 /* How soon a verdict that only time changes is looked at again. */
 #define HEALTH_INTERVAL_USEC (1 * USEC_PER_SEC)
 
+/* How soon PID 1 is asked again for its units if it did not answer. */
+#define LIST_RETRY_USEC (5 * USEC_PER_SEC)
+
+/* Answers of org.freedesktop.DBus.RequestName(). */
+#define BUS_NAME_PRIMARY_OWNER 1U
+#define BUS_NAME_ALREADY_OWNER 4U
+
 static const char *const engine_state_table[_ENGINE_STATE_MAX] = {
         [ENGINE_UNKNOWN] = "unknown",
         [ENGINE_AVAILABLE] = "available",
@@ -93,6 +100,7 @@ Manager *manager_free(Manager *m) {
         sd_event_source_unref(m->emit_source);
         sd_event_source_unref(m->health_source);
         sd_event_source_unref(m->retry_source);
+        sd_event_source_unref(m->list_source);
         safe_close(m->notify_fd);
         sd_bus_flush_close_unref(m->bus);
 
@@ -106,8 +114,11 @@ Manager *manager_free(Manager *m) {
 
 /* --- announcing --- */
 
+static void manager_expire_jobs(Manager *m);
+
 static int on_emit(_unused_ sd_event_source *s, void *userdata) {
         manager_emit_changes(userdata);
+        manager_expire_jobs(userdata);
         return 0;
 }
 
@@ -176,7 +187,8 @@ static void emit_job(Manager *m, Job *j) {
         }
 }
 
-/* History is read by ListJobs; only the latest stay as objects. */
+/* History is read by ListJobs; only the latest stay as objects. Called from the loop alone: whoever else is at
+ * work on a job, or walks over all of them, must not lose one under its hands. */
 static void manager_expire_jobs(Manager *m) {
         unsigned n_final = 0;
         Job *j, *next;
@@ -216,7 +228,6 @@ void manager_emit_changes(Manager *m) {
         for (j = m->jobs; j; j = j->hh.next)
                 if (j->changed)
                         emit_job(m, j);
-        manager_expire_jobs(m);
 
         if (m->changed) {
                 (void) sd_bus_emit_properties_changed_strv(
@@ -425,7 +436,7 @@ static void manager_reload_record(Manager *m, uint64_t job, const char *instance
                 log_oom();
                 return;
         }
-        *q = (ManagerReload){
+        *q = (ManagerReload) {
                 .manager = m,
                 .job = job,
                 .next = m->reloads,
@@ -503,42 +514,59 @@ static int manager_merge(Manager *m, StoreContents *contents) {
         return 0;
 }
 
+static int on_list_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        manager_list_units(userdata);
+        return 0;
+}
+
 static void on_units_listed(char *const *units, const Error *error, void *userdata) {
         Manager *m = userdata;
+        int r;
 
         if (error) {
-                log_error("Cannot tell which jobs run, no job is started: %s", error->message);
+                log_warning("Cannot tell which jobs run, none is started until that is known: %s",
+                                error->message);
+                sd_event_source_disable_unref(m->list_source);
+                m->list_source = NULL;
+                r = sd_event_add_time_relative(m->event, &m->list_source, CLOCK_MONOTONIC, LIST_RETRY_USEC,
+                                0, on_list_timer, m);
+                if (r < 0)
+                        log_error_errno(r, "Failed to set a timer to ask systemd again: %m");
                 return;
         }
 
-        /* What is examined now was lost with the connection. */
-        for (Job *j = m->jobs; j; j = j->hh.next)
-                if (!j->start_request) {
-                        j->unit_active = false;
-                        j->examining = false;
-                }
+        m->units_listed = true;
+        for (Job *j = m->jobs; j; j = j->hh.next) {
+                char unit[JOB_UNIT_MAX];
+                bool found;
 
-        STRV_FOREACH(unit, units) {
-                Job *j = job_find(m, job_id_from_unit(*unit));
+                if (j->start_request)
+                        continue;
 
-                if (j)
+                found = strv_contains(units, job_unit(j, unit));
+                if (found && j->record->cancel_requested && !j->unit_active) {
                         j->unit_active = true;
+                        job_queue_cancel(j);
+                } else if (!found && j->unit_active)
+                        job_queue_unit_ended(j);
+                else
+                        j->unit_active = found;
         }
 
-        m->units_listed = true;
-        for (Job *j = m->jobs; j; j = j->hh.next)
-                if (j->record->cancel_requested && j->unit_active)
-                        job_queue_cancel(j);
         job_queue_dispatch(m);
 }
 
-static void manager_list_units(Manager *m) {
+void manager_list_units(Manager *m) {
         int r;
 
         m->units_listed = false;
         r = unit_client_list(m->units, "ccp-job@*.service", on_units_listed, m);
-        if (r < 0)
-                log_error_errno(r, "Failed to ask systemd for the units of jobs: %m");
+        if (r < 0) {
+                _cleanup_error_ Error e = {};
+
+                (void) error_set_errnof(&e, r, "Cannot ask systemd for the units of jobs: %m");
+                on_units_listed(NULL, &e, m);
+        }
 }
 
 static void on_loaded(int r, StoreContents *contents, Error *error, void *userdata) {
@@ -559,6 +587,9 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
 
         m->loaded = true;
         m->changed = true;
+        r = manager_hear_notify(m);
+        if (r < 0)
+                log_error_errno(r, "Failed to listen on " CCP_NOTIFY_SOCKET ": %m");
         manager_update_health(m);
         manager_queue_emit(m);
         manager_list_units(m);
@@ -587,11 +618,13 @@ static void on_store_state(Db *db, bool available, const char *why, void *userda
                 log_warning("Failed to read the records, waiting for the store: %s", e.message);
 }
 
+/* PID 1 says that of every unit, too, when it reads its configuration again: only its list tells. */
 static void on_unit_removed(const char *unit, void *userdata) {
-        Job *j = job_find(userdata, job_id_from_unit(unit));
+        Manager *m = userdata;
+        Job *j = job_find(m, job_id_from_unit(unit));
 
-        if (j)
-                job_queue_unit_ended(j);
+        if (j && j->unit_active && !j->start_request)
+                manager_list_units(m);
 }
 
 static void on_units_reset(void *userdata) {
@@ -603,10 +636,19 @@ static void on_units_reset(void *userdata) {
 
 static int on_name(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
         Manager *m = userdata;
+        uint32_t result;
+        int r;
 
         if (sd_bus_message_is_method_error(reply, NULL) > 0) {
                 log_error("Cannot take the name " CCP_BUS_NAME ": %s",
                                 sd_bus_message_get_error(reply)->message);
+                return sd_event_exit(m->event, EXIT_FAILURE);
+        }
+
+        /* That somebody else has it is an ordinary answer, no error. */
+        r = sd_bus_message_read(reply, "u", &result);
+        if (r < 0 || !IN_SET(result, BUS_NAME_PRIMARY_OWNER, BUS_NAME_ALREADY_OWNER)) {
+                log_error("Cannot take the name " CCP_BUS_NAME ": another process has it.");
                 return sd_event_exit(m->event, EXIT_FAILURE);
         }
 

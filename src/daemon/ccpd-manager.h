@@ -53,7 +53,7 @@ struct Manager {
         EngineState engine_state;
 
         int notify_fd;
-        sd_event_source *notify_source, *emit_source, *health_source, *retry_source;
+        sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *list_source;
 };
 
 int manager_new(sd_event *event, Manager **ret);
@@ -71,6 +71,10 @@ void manager_reload(Manager *m);
 void manager_queue_emit(Manager *m);
 /* Announces it now: before an answer or a signal that speaks of it. */
 void manager_emit_changes(Manager *m);
+
+/* Asks PID 1 which jobs have a unit; what has none any more is examined, what should have one gets it. No job
+ * is started before the answer. */
+void manager_list_units(Manager *m);
 
 /* Reads one record again, and updates or removes its object. Repeats itself if it is asked again meanwhile. */
 void manager_reload_job(Manager *m, uint64_t id);

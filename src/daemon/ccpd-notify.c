@@ -16,11 +16,17 @@
 /* Datagrams that are read in one turn of the loop, so that a storm of them does not starve the bus. */
 #define DATAGRAMS_PER_TURN 64U
 
-/* Only our own workers may tell how far a job is, and each only of its own job. */
+/* Only our own workers may tell how far a job is, and each only of its own job. The unit is read from the control
+ * group: sd_pid_get_unit() looks at that of PID 1 too, which ProtectProc= hides from us. */
 static bool sender_is_job(pid_t pid, uint64_t id) {
-        _cleanup_free_ char *unit = NULL;
+        _cleanup_free_ char *group = NULL;
+        const char *unit;
 
-        return sd_pid_get_unit(pid, &unit) >= 0 && job_id_from_unit(unit) == id;
+        if (sd_pid_get_cgroup(pid, &group) < 0)
+                return false;
+
+        unit = strrchr(group, '/');
+        return unit && job_id_from_unit(unit + 1) == id;
 }
 
 static void dispatch_container(Manager *m, const NotifyMessage *message) {
@@ -153,5 +159,13 @@ int manager_listen_notify(Manager *m) {
         if (r < 0)
                 return r;
 
-        return sd_event_source_set_priority(m->notify_source, SD_EVENT_PRIORITY_NORMAL - 1);
+        r = sd_event_source_set_priority(m->notify_source, SD_EVENT_PRIORITY_NORMAL - 1);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_enabled(m->notify_source, SD_EVENT_OFF);
+}
+
+int manager_hear_notify(Manager *m) {
+        return m->notify_source ? sd_event_source_set_enabled(m->notify_source, SD_EVENT_ON) : 0;
 }

@@ -24,7 +24,7 @@ Operation *operation_new(Manager *m, sd_bus_message *message) {
         if (!o)
                 return NULL;
 
-        *o = (Operation){
+        *o = (Operation) {
                 .manager = m,
                 .message = sd_bus_message_ref(message),
                 .next = m->operations,

@@ -3,6 +3,7 @@
 /* ccpd: the daemon behind org.changemaker.ccp1. It decides, records and tells; the work is done by the units
  * that it starts. Its loop never waits for anything. */
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -115,7 +116,8 @@ static int run(int argc, char *argv[]) {
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 
-        return 0;
+        /* What ended the loop for want of the bus or its name asked for EXIT_FAILURE. */
+        return r > 0 ? -EIO : 0;
 }
 
 int main(int argc, char *argv[]) {

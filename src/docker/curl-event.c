@@ -184,7 +184,7 @@ int curl_event_add(CurlEvent *c, CURL *easy, curl_event_done_t done, void *userd
         t = new0(CurlTransfer, 1);
         if (!t)
                 return -ENOMEM;
-        *t = (CurlTransfer){ .easy = easy, .done = done, .userdata = userdata, .next = c->transfers };
+        *t = (CurlTransfer) { .easy = easy, .done = done, .userdata = userdata, .next = c->transfers };
 
         /* This sets the timer, so the transfer begins in the loop. */
         if (curl_multi_add_handle(c->multi, easy) != CURLM_OK) {

@@ -29,7 +29,7 @@ void docker_event_done(DockerEvent *e) {
         free(e->instance);
         free(e->uuid);
         free(e->service);
-        *e = (DockerEvent){};
+        *e = (DockerEvent) {};
 }
 
 /* "start", but "health_status: healthy" and "exec_create: command". */
@@ -72,7 +72,7 @@ int docker_event_parse(const char *data, size_t size, DockerEvent *ret) {
         json_int_t nsec;
         int r;
 
-        json = json_loadb(data, size, 0, NULL);
+        json = docker_json_load(data, size);
         action = json_object_get_string(json, "Action");
         id = json_object_get_string(json_object_get(json, "Actor"), "ID");
         if (isempty(action) || isempty(id))
@@ -92,13 +92,13 @@ int docker_event_parse(const char *data, size_t size, DockerEvent *ret) {
         if (!e.container)
                 return -ENOMEM;
 
-        *ret = TAKE_GENERIC(e, (DockerEvent){});
+        *ret = TAKE_GENERIC(e, (DockerEvent) {});
         return 0;
 }
 
 void json_splitter_done(JsonSplitter *s) {
         free(s->data);
-        *s = (JsonSplitter){};
+        *s = (JsonSplitter) {};
 }
 
 /* Takes one byte; returns 1 when it ends an object. */

@@ -31,14 +31,14 @@ void docker_object_done(DockerObject *o) {
         free(o->revision);
         free(o->image);
         strv_free(o->anonymous);
-        *o = (DockerObject){};
+        *o = (DockerObject) {};
 }
 
 void docker_objects_done(DockerObjects *l) {
         FOREACH_ARRAY(o, l->items, l->n)
                 docker_object_done(o);
         free(l->items);
-        *l = (DockerObjects){};
+        *l = (DockerObjects) {};
 }
 
 bool docker_object_is_owned(const DockerObject *o, const DockerOwner *owner) {
@@ -208,7 +208,7 @@ static int object_from_summary(DockerKind kind, const json_t *json, usec_t realt
                         return -ENOMEM;
         }
 
-        *ret = TAKE_GENERIC(o, (DockerObject){});
+        *ret = TAKE_GENERIC(o, (DockerObject) {});
         return 0;
 }
 
@@ -260,7 +260,7 @@ int docker_object_from_inspect(DockerKind kind, const json_t *json, DockerObject
                         return -ENOMEM;
         }
 
-        *ret = TAKE_GENERIC(o, (DockerObject){});
+        *ret = TAKE_GENERIC(o, (DockerObject) {});
         return 0;
 }
 
@@ -276,7 +276,7 @@ int docker_objects_from_json(DockerKind kind, const json_t *json, usec_t realtim
                 array = json_object_get(json, "Volumes");
                 /* The Engine writes null for none. */
                 if (!array || json_is_null(array)) {
-                        *ret = (DockerObjects){};
+                        *ret = (DockerObjects) {};
                         return 0;
                 }
         }
@@ -294,6 +294,6 @@ int docker_objects_from_json(DockerKind kind, const json_t *json, usec_t realtim
                 l.n++;
         }
 
-        *ret = TAKE_GENERIC(l, (DockerObjects){});
+        *ret = TAKE_GENERIC(l, (DockerObjects) {});
         return 0;
 }

@@ -182,6 +182,31 @@ static int transfer_failed(DockerTransfer *t, CURLcode code, Error *reterr) {
                         t->message[0] ? t->message : curl_easy_strerror(code));
 }
 
+#define JSON_NUL "\\u0000"
+
+json_t *docker_json_load(const char *data, size_t size) {
+        _cleanup_free_ char *copy = NULL;
+
+        if (!memmem(data, size, JSON_NUL, STRLEN(JSON_NUL)))
+                return json_loadb(data, size, 0, NULL);
+
+        copy = malloc(size);
+        if (!copy)
+                return NULL;
+        memcpy(copy, data, size);
+
+        for (size_t i = 0; i + STRLEN(JSON_NUL) <= size; i++) {
+                if (copy[i] != '\\')
+                        continue;
+                if (memcmp(copy + i, JSON_NUL, STRLEN(JSON_NUL)) == 0)
+                        memcpy(copy + i, "\\ufffd", STRLEN(JSON_NUL));
+                /* What it escapes: maybe another one of its kind. */
+                i++;
+        }
+
+        return json_loadb(copy, size, 0, NULL);
+}
+
 /* The Engine says why it refused as {"message": "…"}. */
 static int transfer_refused(DockerTransfer *t, long status, Error *reterr) {
         _cleanup_json_ json_t *json = NULL;
@@ -189,7 +214,7 @@ static int transfer_refused(DockerTransfer *t, long status, Error *reterr) {
         const char *message;
         int r;
 
-        json = json_loadb(strempty(t->body.data), t->body.size, 0, NULL);
+        json = docker_json_load(strempty(t->body.data), t->body.size);
         message = json_object_get_string(json, "message");
         if (message && text_make_printable(message, strnlen(message, MESSAGE_MAX), &text) < 0)
                 return -ENOMEM;
@@ -212,7 +237,7 @@ int docker_transfer_finish(DockerTransfer *t, CURLcode code, json_t **ret, Error
         if (!ret)
                 return 0;
 
-        json = json_loadb(strempty(t->body.data), t->body.size, 0, NULL);
+        json = docker_json_load(strempty(t->body.data), t->body.size);
         if (!json)
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "The Docker Engine answered with something that is no JSON.");

@@ -223,7 +223,7 @@ int docker_list_named(Docker *d, DockerKind kind, const char *prefix, DockerObje
         if (!docker_id_is_valid(prefix))
                 return error_set_errnof(reterr, EINVAL, "Will not list all of the Docker Engine's objects.");
 
-        r = list_filtered(d, kind, "name", (char *const[]){ (char *) prefix, NULL }, ret, reterr);
+        r = list_filtered(d, kind, "name", (char *const[]) { (char *) prefix, NULL }, ret, reterr);
         if (r < 0)
                 return r;
 

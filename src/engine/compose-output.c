@@ -13,7 +13,7 @@
 void compose_progress_done(ComposeProgress *p) {
         strv_free(p->done);
         strv_free(p->failed);
-        *p = (ComposeProgress){};
+        *p = (ComposeProgress) {};
 }
 
 /* The kinds of things that a line is about: " Container ccp-x-db-1  Started", while a pull has
@@ -123,7 +123,7 @@ void compose_failure_done(ComposeFailure *f) {
         free(f->service);
         free(f->container);
         (void) erase_and_free(f->text);
-        *f = (ComposeFailure){};
+        *f = (ComposeFailure) {};
 }
 
 /* What a piece of text in stderr means; the first row that is found counts. */
@@ -256,6 +256,6 @@ int compose_failure_read(const char *text, ComposeFailure *ret) {
         if (r < 0)
                 return r;
 
-        *ret = TAKE_GENERIC(f, (ComposeFailure){});
+        *ret = TAKE_GENERIC(f, (ComposeFailure) {});
         return 0;
 }

@@ -61,6 +61,9 @@ static int run_argv(const EngineContext *c, const ComposeRun *run, char ***ret) 
                                         strv_extendf(&argv, "%s/%s", c->directory, ENGINE_OVERRIDE_FILE) <
                                                         0))
                 return -ENOMEM;
+        STRV_FOREACH(p, c->profiles)
+                if (strv_extend(&argv, "--profile") < 0 || strv_extend(&argv, *p) < 0)
+                        return -ENOMEM;
 
         STRV_FOREACH(a, run->arguments)
                 if (strv_extend(&argv, *a) < 0)
@@ -71,7 +74,9 @@ static int run_argv(const EngineContext *c, const ComposeRun *run, char ***ret) 
 }
 
 /* Nothing of our own environment goes through. An .env file can set what compose reads from its environment,
- * but never overrides what is set here. */
+ * but never overrides what is set here, be it empty: so none of what chooses the builder, the peer or the
+ * libraries of compose's children. A compose file can interpolate all of it, so it must be the same each time:
+ * the policy judges a file by what it was then. That is why profiles are arguments. */
 static int run_environment(const EngineContext *c, char ***ret) {
         static const char *const fixed[] = {
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -81,22 +86,32 @@ static int run_environment(const EngineContext *c, char ***ret) {
                 "COMPOSE_REMOVE_ORPHANS=false",
                 "COMPOSE_IGNORE_ORPHANS=true",
                 "COMPOSE_MENU=false",
+                "COMPOSE_PROFILES=",
+                "DOCKER_API_VERSION=",
+                "DOCKER_CERT_PATH=",
+                "DOCKER_TLS=",
+                "DOCKER_TLS_VERIFY=",
+                "BUILDKIT_HOST=",
+                "BUILDX_BUILDER=",
+                "BUILDX_CONFIG=",
+                /* The builder runs git in the tree that it builds, and git runs what a repository's
+                 * configuration names. Any tree can have the look of a repository. */
+                "BUILDX_GIT_INFO=false",
+                "BUILDX_GIT_LABELS=false",
+                "GIT_DIR=/dev/null",
+                "LD_AUDIT=",
+                "LD_LIBRARY_PATH=",
+                "LD_PRELOAD=",
         };
         _cleanup_strv_free_ char **environment = NULL;
-        _cleanup_free_ char *profiles = NULL;
         const char *home = c->home ?: CCP_STATE_DIR;
-
-        profiles = c->profiles ? strv_join(c->profiles, ",") : strdup("");
-        if (!profiles)
-                return -ENOMEM;
 
         for (size_t i = 0; i < ELEMENTSOF(fixed); i++)
                 if (strv_extend(&environment, fixed[i]) < 0)
                         return -ENOMEM;
         if (strv_extendf(&environment, "HOME=%s", home) < 0 ||
                         strv_extendf(&environment, "DOCKER_CONFIG=%s/.docker", home) < 0 ||
-                        strv_extendf(&environment, "DOCKER_HOST=unix://%s", docker_socket(c->docker)) < 0 ||
-                        strv_extendf(&environment, "COMPOSE_PROFILES=%s", profiles) < 0)
+                        strv_extendf(&environment, "DOCKER_HOST=unix://%s", docker_socket(c->docker)) < 0)
                 return -ENOMEM;
 
         *ret = TAKE_PTR(environment);
@@ -173,13 +188,16 @@ static void failure_append_logs(const EngineContext *c, const ComposeFailure *f,
 
 static int run_failed(const EngineContext *c, const char *verb, const ProcessResult *p, Error *reterr) {
         _cleanup_compose_failure_ ComposeFailure f = {};
-        _cleanup_erase_ char *text = NULL;
+        _cleanup_erase_ char *redacted = NULL, *text = NULL;
         _cleanup_error_ Error away = {};
         int r;
 
-        r = compose_failure_read(strempty(p->err.data), &f);
+        /* Before anything is cut: of what is cut in the middle no part is found. */
+        r = redact(strempty(p->err.data), c->redact, &redacted);
         if (r >= 0)
-                r = make_presentable(c, f.text, &text);
+                r = compose_failure_read(redacted, &f);
+        if (r >= 0)
+                r = text_make_printable(f.text, strlen(f.text), &text);
         if (r < 0)
                 return error_set_errnof(reterr, r, "docker compose %s failed: %m", verb);
 
@@ -247,6 +265,6 @@ int compose_run(const EngineContext *c, const ComposeRun *run, ComposeRunResult 
         if (result.process.status != 0 && !run->any_status)
                 r = run_failed(c, run->arguments[0], &result.process, reterr);
         if (ret)
-                *ret = TAKE_GENERIC(result, (ComposeRunResult){});
+                *ret = TAKE_GENERIC(result, (ComposeRunResult) {});
         return r;
 }

@@ -57,7 +57,7 @@ static int run_verb(const EngineContext *c, const char *const *words, char *cons
 static int compose_config(const EngineContext *c, EngineConfigFlags flags, json_t **ret, Error *reterr) {
         _cleanup_compose_run_result_ ComposeRunResult result = {};
         ComposeRun run = {
-                .arguments = (char *const[]){ (char *) "config", (char *) "--format", (char *) "json",
+                .arguments = (char *const[]) { (char *) "config", (char *) "--format", (char *) "json",
                                 NULL },
                 .without_override = flags & ENGINE_CONFIG_BARE,
                 .whole_stdout = true,
@@ -174,7 +174,7 @@ static int compose_pull(const EngineContext *c, Error *reterr) {
         _cleanup_error_ Error pull_error = {};
         _cleanup_json_ json_t *config = NULL;
         ComposeRun run = {
-                .arguments = (char *const[]){ (char *) "pull", (char *) "--policy", (char *) "missing",
+                .arguments = (char *const[]) { (char *) "pull", (char *) "--policy", (char *) "missing",
                                 (char *) "--ignore-buildable", NULL },
         };
         int r, k;
@@ -216,7 +216,7 @@ static int compose_build(const EngineContext *c, unsigned *ret_n, Error *reterr)
 
         n = count_services(config, true);
         if (n > 0) {
-                r = run_verb(c, (const char *const[]){ "build", NULL }, NULL, 0, reterr);
+                r = run_verb(c, (const char *const[]) { "build", NULL }, NULL, 0, reterr);
                 if (r < 0)
                         return r;
                 r = require_images(c, config, true, NULL, reterr);
@@ -275,7 +275,7 @@ static int up_plan_make(const EngineContext *c, char *const *services, char *con
         }
 
         p.keep = is_current && strv_length(p.services) < strv_length(services);
-        *ret = TAKE_GENERIC(p, (UpPlan){});
+        *ret = TAKE_GENERIC(p, (UpPlan) {});
         return 0;
 }
 
@@ -305,15 +305,15 @@ static int compose_up(const EngineContext *c, char *const *services, char *const
 }
 
 static int compose_start(const EngineContext *c, char *const *services, Error *reterr) {
-        return run_verb(c, (const char *const[]){ "start", NULL }, services, 0, reterr);
+        return run_verb(c, (const char *const[]) { "start", NULL }, services, 0, reterr);
 }
 
 static int compose_stop(const EngineContext *c, char *const *services, Error *reterr) {
-        return run_verb(c, (const char *const[]){ "stop", NULL }, services, STOP_TIMEOUT_USEC, reterr);
+        return run_verb(c, (const char *const[]) { "stop", NULL }, services, STOP_TIMEOUT_USEC, reterr);
 }
 
 static int compose_restart(const EngineContext *c, char *const *services, Error *reterr) {
-        return run_verb(c, (const char *const[]){ "restart", "--no-deps", NULL }, services, 0, reterr);
+        return run_verb(c, (const char *const[]) { "restart", "--no-deps", NULL }, services, 0, reterr);
 }
 
 /* Lets what runs end in its own way, one after the other: for where compose can't. */
@@ -374,7 +374,7 @@ static int compose_exec(const EngineContext *c, const char *service, char *const
         r = require_files(c, reterr);
         if (r < 0)
                 return r;
-        r = arguments_new(&arguments, (const char *const[]){ "exec", "-T", service, NULL }, argv);
+        r = arguments_new(&arguments, (const char *const[]) { "exec", "-T", service, NULL }, argv);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot run a command in a container: %m");
 

@@ -89,7 +89,7 @@ static const DockerObject *find_container(
 }
 
 static HealthObservation observation_of(const DockerObject *o) {
-        return (HealthObservation){
+        return (HealthObservation) {
                 .exists = true,
                 .state = o->state,
                 .health = o->health,
@@ -116,7 +116,7 @@ static int watched_observe(const Waiting *w, Watched *i, const DockerObjects *co
         _cleanup_error_ Error error = {};
         int r;
 
-        i->seen = (HealthObservation){ .exit_code = -1 };
+        i->seen = (HealthObservation) { .exit_code = -1 };
         if (free_and_strdup(&i->container, o ? o->id : NULL) < 0)
                 return error_set_errnof(reterr, ENOMEM, "Cannot watch a service: %m");
         if (!o)
@@ -144,7 +144,7 @@ static HealthJudgement watched_judge_container(const Watched *i) {
 
         if (s->kind != SERVICE_KIND_ONESHOT && s->health.type != HEALTH_TYPE_CONTAINER && i->seen.exists &&
                         i->seen.state == CONTAINER_RUNNING && !j.final)
-                return (HealthJudgement){ VERDICT_HEALTHY, true, "runs" };
+                return (HealthJudgement) { VERDICT_HEALTHY, true, "runs" };
 
         return j;
 }
@@ -164,7 +164,7 @@ static int watched_judge(Waiting *w, Watched *i, Error *reterr) {
                 i->probed = r > 0;
                 i->probed_since = i->seen.since;
                 if (!i->probed) {
-                        i->judgement = (HealthJudgement){ VERDICT_WAITING, false, "does not answer" };
+                        i->judgement = (HealthJudgement) { VERDICT_WAITING, false, "does not answer" };
                         i->reason = TAKE_PTR(reason);
                 }
         }

@@ -80,7 +80,7 @@ HealthJudgement health_judge(ServiceKind kind, const HealthObservation *o, usec_
                                 condition_holds(rules[i].condition, o, realtime))
                         return rules[i].judgement;
 
-        return (HealthJudgement){ VERDICT_WAITING, false, "is in a state that is not known" };
+        return (HealthJudgement) { VERDICT_WAITING, false, "is in a state that is not known" };
 }
 
 Health health_summarize(const HealthVerdict *verdicts, size_t n) {

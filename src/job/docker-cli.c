@@ -13,10 +13,10 @@
 #define WORDS_MAX 500U
 
 static int report(Job *j, char *const *argv, const ProcessResult *result, Error *reterr) {
-        const char *words = strempty(result->err.data);
-        _cleanup_free_ char *printable = NULL, *redacted = NULL;
+        _cleanup_erase_ char *redacted = NULL;
+        _cleanup_free_ char *printable = NULL;
         _cleanup_error_ Error error = {};
-        size_t n = strlen(words);
+        size_t n;
         int r;
 
         /* Was it that nobody was there to answer? */
@@ -26,14 +26,16 @@ static int report(Job *j, char *const *argv, const ProcessResult *result, Error 
                 return r;
         }
 
-        if (n > WORDS_MAX)
-                words += n - WORDS_MAX;
-        if (text_make_printable(words, strlen(words), &printable) < 0 ||
-                        redact(printable, j->redact, &redacted) < 0)
+        /* Before anything is cut: of what is cut in the middle no part is found. */
+        if (redact(strempty(result->err.data), j->redact, &redacted) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        n = strlen(redacted);
+        n = n > WORDS_MAX ? n - WORDS_MAX : 0;
+        if (text_make_printable(redacted + n, strlen(redacted + n), &printable) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "'docker %s' ended with %i: %s", argv[0],
-                        result->status, redacted);
+                        result->status, printable);
 }
 
 int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr) {
@@ -51,7 +53,7 @@ int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr) {
                 return error_set_errnof(reterr, r, "%m");
 
         r = process_run(full,
-                        &(ProcessOptions){
+                        &(ProcessOptions) {
                                         .stdin_fd = -EBADF,
                                         .stdout_limit = OUTPUT_MAX,
                                         .stdout_all = true,
@@ -66,6 +68,6 @@ int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr) {
         if (result.status != 0)
                 return report(j, argv, &result, reterr);
 
-        *ret = TAKE_GENERIC(result, (ProcessResult){});
+        *ret = TAKE_GENERIC(result, (ProcessResult) {});
         return 0;
 }

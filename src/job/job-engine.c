@@ -49,7 +49,7 @@ static void on_progress(double fraction, const char *message, void *userdata) {
 }
 
 EngineContext job_engine_context(Job *j) {
-        return (EngineContext){
+        return (EngineContext) {
                 .docker = j->docker,
                 .owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance },
                 .project = j->project,
@@ -101,7 +101,7 @@ static int read_unit(Job *j, bool *ret_stopping, usec_t *ret_active_since) {
         const char *out, *since;
 
         if (process_run(argv,
-                            &(ProcessOptions){
+                            &(ProcessOptions) {
                                             .stdin_fd = -EBADF,
                                             .timeout = SYSTEMCTL_TIMEOUT_USEC,
                                             .poll = job_poll,
@@ -194,7 +194,7 @@ static int stage_add(Stage *s, Job *j, const BlueprintService *service, Error *r
         int r;
 
         s->services[s->n] = *service;
-        *target = (HealthTarget){ .service = s->services + s->n, .address = instance->bind_address };
+        *target = (HealthTarget) { .service = s->services + s->n, .address = instance->bind_address };
         s->hosts[s->n] = NULL;
         s->n++;
 
@@ -251,7 +251,7 @@ static int stage_new(Job *j, ServiceStage stage, char *const *names, Stage *ret,
                         return r;
         }
 
-        *ret = TAKE_GENERIC(s, (Stage){});
+        *ret = TAKE_GENERIC(s, (Stage) {});
         return 0;
 }
 

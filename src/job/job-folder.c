@@ -241,7 +241,9 @@ static int report_rsync(const Job *j, const char *source, const ProcessResult *r
                         strempty(printable));
 }
 
-static int run_rsync(Job *j, const char *source, const char *target, char *const *exclude, Error *reterr) {
+/* 'source' is what the open folder is called. */
+static int run_rsync(Job *j, const char *source, int fd, const char *target, char *const *exclude,
+                Error *reterr) {
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_strv_free_ char **argv = NULL;
         /* rsync shall tell its progress where we read lines: by --stderr=all. */
@@ -274,14 +276,14 @@ static int run_rsync(Job *j, const char *source, const char *target, char *const
         if (r >= 0)
                 r = strv_extend(&argv, "--");
         if (r >= 0)
-                r = strv_extendf(&argv, "%s/", source);
+                r = strv_extendf(&argv, "/proc/%i/fd/%i/", (int) getpid(), fd);
         if (r >= 0)
                 r = strv_extendf(&argv, "%s/", target);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
         r = process_run(argv,
-                        &(ProcessOptions){
+                        &(ProcessOptions) {
                                         .stdin_fd = -EBADF,
                                         .line = rsync_line,
                                         .poll = job_poll,
@@ -298,22 +300,32 @@ static int run_rsync(Job *j, const char *source, const char *target, char *const
         return 0;
 }
 
-/* A source tree is somebody's own: neither relative, nor in what ccpd keeps for others. */
-static int check_source(const Job *j, const char *path, Error *reterr) {
+/* A source tree is somebody's own: neither relative, nor in what ccpd keeps for others, nor where the system
+ * keeps what no disk has: the credential of this very program is in /run. Looks at where the open folder really
+ * is; nobody can put another one in its place after that. */
+static int check_source(const Job *j, const char *path, int fd, Error *reterr) {
+        static const char *const systems[] = { "/dev", "/proc", "/run", "/sys" };
+        char link[STRLEN("/proc/self/fd/-2147483648") + 1];
         _cleanup_free_ char *real = NULL;
 
-        if (!path_is_safe_absolute(path) || streq(path, "/"))
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "The source tree '%s' is not an absolute path without '.' and '..'.",
-                                TEXT_FOR_ERROR(path));
+        (void) snprintf(link, sizeof(link), "/proc/self/fd/%i", fd);
+        real = realpath(link, NULL);
+        if (!real)
+                return error_set_errnof(reterr, errno, "Cannot tell where the source tree %s is: %m", path);
 
-        real = realpath(path, NULL);
-        if (real &&
-                        (path_is_beneath(CCP_STATE_DIR, real) || path_is_beneath(real, CCP_STATE_DIR) ||
-                                        path_is_beneath(instances_dir(j), real)))
+        if (!path_is_safe_absolute(real))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The source tree %s lies in a folder with an odd name.", path);
+        if (path_is_beneath(CCP_STATE_DIR, real) || path_is_beneath(real, CCP_STATE_DIR) ||
+                        path_is_beneath(instances_dir(j), real))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "The source tree %s lies in, or holds, what ccpd keeps for its instances.",
                                 path);
+        FOREACH_ARRAY(s, systems, ELEMENTSOF(systems))
+                if (path_is_beneath(*s, real))
+                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                        "The source tree %s lies in %s, where no application is kept.", path,
+                                        *s);
 
         return 0;
 }
@@ -342,7 +354,7 @@ int job_source_copy(Job *j, Error *reterr) {
         const InstanceRecord *instance = job_instance(j);
         const char *path = instance->source ?: j->blueprint->source.path;
         const char *target = j->blueprint->source.target ?: "source";
-        _cleanup_close_ int folder = -EBADF, fd = -EBADF;
+        _cleanup_close_ int folder = -EBADF, fd = -EBADF, source = -EBADF;
         _cleanup_free_ char *absolute = NULL;
         struct stat st;
         int r;
@@ -350,9 +362,11 @@ int job_source_copy(Job *j, Error *reterr) {
         if (isempty(path))
                 return 1;
 
-        r = check_source(j, path, reterr);
-        if (r >= 0)
-                r = check_target(target, reterr);
+        if (!path_is_safe_absolute(path) || streq(path, "/"))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The source tree '%s' is not an absolute path without '.' and '..'.",
+                                TEXT_FOR_ERROR(path));
+        r = check_target(target, reterr);
         if (r < 0)
                 return r;
 
@@ -369,6 +383,13 @@ int job_source_copy(Job *j, Error *reterr) {
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s is no folder.",
                                 path);
 
+        source = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (source < 0)
+                return error_set_errnof(reterr, errno, "Cannot open the source tree %s: %m", path);
+        r = check_source(j, path, source, reterr);
+        if (r < 0)
+                return r;
+
         folder = job_folder_open(j, reterr);
         if (folder < 0)
                 return folder;
@@ -379,7 +400,7 @@ int job_source_copy(Job *j, Error *reterr) {
                 return error_set_errnof(reterr, fd < 0 ? fd : -ENOMEM, "Cannot make %s/%s: %m", j->directory,
                                 target);
 
-        return run_rsync(j, path, absolute, j->blueprint->source.exclude, reterr);
+        return run_rsync(j, path, source, absolute, j->blueprint->source.exclude, reterr);
 }
 
 int job_source_remove(Job *j, const char *target, Error *reterr) {

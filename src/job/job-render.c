@@ -188,7 +188,7 @@ static int render_files(Job *j, RenderedFiles *ret, Error *reterr) {
                         return r;
         }
 
-        *ret = TAKE_GENERIC(f, (RenderedFiles){});
+        *ret = TAKE_GENERIC(f, (RenderedFiles) {});
         return 0;
 }
 
@@ -310,7 +310,8 @@ static int resolve(Job *j, const char *directory, EngineConfigFlags flags, char 
 
 /* The policy, first of what compose would read, then of what it made of it. The result is that resolved
  * file. */
-static int check_policy(Job *j, const char *directory, const Rendered *text, json_t **ret, Error *reterr) {
+static int check_policy(Job *j, int folder, const char *directory, const Rendered *text, json_t **ret,
+                Error *reterr) {
         static char *const all_profiles[] = { (char *) "*", NULL };
         const InstanceRecord *i = job_instance(j);
         _cleanup_policy_violations_ PolicyViolations violations = {};
@@ -352,6 +353,8 @@ static int check_policy(Job *j, const char *directory, const Rendered *text, jso
                 return r;
 
         r = policy_check(config, &input, &violations);
+        if (r >= 0)
+                r = policy_check_links(config, &input, folder, &violations);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot check the policy: %m");
         r = policy_violations_to_error(&violations, reterr);
@@ -465,7 +468,7 @@ int job_render(Job *j, Error *reterr) {
 
         r = put_all(j, fd, &rendered, files, reterr);
         if (r >= 0)
-                r = check_policy(j, directory, find_compose_text(j, &rendered), &bare, reterr);
+                r = check_policy(j, folder, directory, find_compose_text(j, &rendered), &bare, reterr);
         if (r >= 0)
                 r = put_override(j, fd, bare, files, reterr);
         if (r < 0)

@@ -7,7 +7,7 @@
 #include "job.h"
 
 /* The blueprint's own text, kept with the revision: what later starts of it go by. */
-#define JOB_BLUEPRINT_COPY ".ccp-blueprint.yaml"
+#define JOB_BLUEPRINT_COPY BLUEPRINT_COPY_FILE
 
 /* The blueprint as it is installed. */
 int job_blueprint_load(Job *j, Error *reterr);

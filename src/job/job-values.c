@@ -186,7 +186,7 @@ int job_values_build(Job *j, Error *reterr) {
                 r = features_to_profiles(j->blueprint, features, &j->profiles);
         if (r >= 0)
                 r = context_make(
-                                &(ContextInput){
+                                &(ContextInput) {
                                                 .blueprint = j->blueprint,
                                                 .id = i->id,
                                                 .slug = i->slug,

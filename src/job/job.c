@@ -57,7 +57,7 @@ int job_install_signals(void) {
 }
 
 void job_init(Job *j, uint64_t id) {
-        *j = (Job){ .id = id, .instances_fd = -EBADF, .progress.fd = -EBADF, .progress_scale = 1 };
+        *j = (Job) { .id = id, .instances_fd = -EBADF, .progress.fd = -EBADF, .progress_scale = 1 };
         (void) snprintf(j->id_text, sizeof(j->id_text), "%" PRIu64, id);
 }
 

@@ -12,7 +12,7 @@
 #define PING_INTERVAL_USEC USEC_PER_SEC
 
 void progress_init(Progress *p, const char *socket_path, uint64_t job, JobKind kind) {
-        *p = (Progress){
+        *p = (Progress) {
                 .fd = notify_socket_new(),
                 .socket_path = socket_path,
                 .job = job,

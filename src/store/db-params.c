@@ -14,7 +14,7 @@
 void db_params_done(DbParams *p) {
         for (unsigned i = 0; i < p->n; i++)
                 free(p->owned[i]);
-        *p = (DbParams){};
+        *p = (DbParams) {};
 }
 
 int db_params_check(const DbParams *p) {
@@ -129,7 +129,7 @@ void db_params_add_bytesv(DbParams *p, const DbBytes *l, size_t n) {
                 string_builder_append(&b, i > 0 ? ",\"\\\\x" : "\"\\\\x");
                 for (size_t k = 0; k < l[i].size; k++)
                         string_builder_append_n(&b,
-                                        (char[]){ "0123456789abcdef"[data[k] >> 4],
+                                        (char[]) { "0123456789abcdef"[data[k] >> 4],
                                                         "0123456789abcdef"[data[k] & 15] },
                                         2);
                 string_builder_append(&b, "\"");

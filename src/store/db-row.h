@@ -17,7 +17,7 @@ typedef struct DbRow {
         int error;
 } DbRow;
 
-#define DB_ROW(res, i) ((DbRow){ .result = (res), .row = (i) })
+#define DB_ROW(res, i) ((DbRow) { .result = (res), .row = (i) })
 
 /* A copy; NULL is an error for the first, and NULL for the second. */
 void db_row_string(DbRow *row, char **ret);
@@ -33,11 +33,11 @@ void db_row_usec(DbRow *row, usec_t *ret);
 /* A value of a string table, by its from_string(). */
 void db_row_enum(DbRow *row, int (*from_string)(const char *s), int *ret);
 /* Defines read_NAME(), such a from_string() for an enum. */
-#define DB_ENUM_READER(name)             \
- static int read_##name(const char *s) { \
-  return (int) name##_from_string(s);    \
- }                                       \
- struct _require_semicolon_
+#define DB_ENUM_READER(name)                        \
+        static int read_##name(const char *s) {     \
+                return (int) name##_from_string(s); \
+        }                                           \
+        struct _require_semicolon_
 /* A JSON value of the given type; NULL is an error. */
 void db_row_json(DbRow *row, json_type type, json_t **ret);
 /* A bytea. */

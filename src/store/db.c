@@ -222,8 +222,8 @@ int db_set_notify_callback(Db *db, const char *const *channels, DbNotifyCallback
 
         free(db->listen_sql);
         db->listen_sql = sql;
-        db->listen_step = (DbStep){ .sql = sql, .script = true };
-        db->listen_transaction = (DbTransaction){
+        db->listen_step = (DbStep) { .sql = sql, .script = true };
+        db->listen_transaction = (DbTransaction) {
                 .what = "listen to PostgreSQL",
                 .steps = &db->listen_step,
                 .n_steps = 1,
@@ -589,7 +589,7 @@ int db_request(Db *db, const DbTransaction *transaction, DbCallback callback, vo
                 return refuse(userdata, destroy,
                                 error_set_errnof(reterr, ENOMEM, "Could not %s: %m", transaction->what));
 
-        *slot = (DbSlot){
+        *slot = (DbSlot) {
                 .n_ref = ret_slot ? 2 : 1,
                 .db = db,
                 .callback = callback,

@@ -78,14 +78,14 @@ void instance_records_done(InstanceRecords *l) {
         FOREACH_ARRAY(i, l->items, l->n)
                 instance_record_free(*i);
         free(l->items);
-        *l = (InstanceRecords){};
+        *l = (InstanceRecords) {};
 }
 
 void job_records_done(JobRecords *l) {
         FOREACH_ARRAY(i, l->items, l->n)
                 job_record_free(*i);
         free(l->items);
-        *l = (JobRecords){};
+        *l = (JobRecords) {};
 }
 
 void secret_records_done(SecretRecords *l) {
@@ -95,7 +95,7 @@ void secret_records_done(SecretRecords *l) {
                 free(i->sealed);
         }
         free(l->items);
-        *l = (SecretRecords){};
+        *l = (SecretRecords) {};
 }
 
 uint16_t instance_record_port(const InstanceRecord *i, const char *name) {

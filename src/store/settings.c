@@ -62,7 +62,7 @@ static int put_range(Settings *s, const char *name, const PortRange *range) {
         if (!copy)
                 return -ENOMEM;
 
-        s->port_ranges[s->n_port_ranges++] = (NamedPortRange){ copy, *range };
+        s->port_ranges[s->n_port_ranges++] = (NamedPortRange) { copy, *range };
         return 0;
 }
 

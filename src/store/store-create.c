@@ -177,7 +177,8 @@ static int result_find_ports(const PGresult *result, void *userdata, Error *rete
 
         FOREACH_ARRAY(p, op->ports, op->n_ports)
                 if (p->number == 0) {
-                        bool named = p->range_name[0] < '0' || p->range_name[0] > '9'; /* names begin with a letter */
+                        bool named = p->range_name[0] < '0' ||
+                                        p->range_name[0] > '9'; /* names begin with a letter */
 
                         (void) port_range_format(text, sizeof(text), &p->range);
                         return error_setf(reterr, CCP_ERROR_PORTS_EXHAUSTED,
@@ -441,7 +442,7 @@ static int build_secrets(CreateOp *op, const StoreCreate *create) {
         for (size_t i = 0; i < create->n_secrets; i++) {
                 names[i] = create->secrets[i].name;
                 key_ids[i] = create->secrets[i].key_id;
-                sealed[i] = (DbBytes){ create->secrets[i].sealed, create->secrets[i].size };
+                sealed[i] = (DbBytes) { create->secrets[i].sealed, create->secrets[i].size };
         }
 
         db_params_add_string(&op->secrets_params, op->id);

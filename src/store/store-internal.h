@@ -19,8 +19,14 @@ typedef struct StoreJobsQuery {
         uint64_t recent; /* not 0: those that are not at their end, and this many of the last */
 } StoreJobsQuery;
 
-#define STORE_JOB_QUERY(i) \
- { .id = (i), .state = _JOB_STATE_INVALID, .kind = _JOB_KIND_INVALID, .limit = 1, .offset = 0, }
+#define STORE_JOB_QUERY(i)                   \
+        {                                    \
+                .id = (i),                   \
+                .state = _JOB_STATE_INVALID, \
+                .kind = _JOB_KIND_INVALID,   \
+                .limit = 1,                  \
+                .offset = 0,                 \
+        }
 
 void store_bind_jobs(DbParams *params, const StoreJobsQuery *q);
 

@@ -244,7 +244,7 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
         if (!op)
                 return store_oom(&create_job_transaction, reterr);
 
-        *op = (CreateJobOp){ .kind = create->kind, .callback = callback, .userdata = userdata };
+        *op = (CreateJobOp) { .kind = create->kind, .callback = callback, .userdata = userdata };
         store_copy_id(op->instance_id, create->instance);
         db_params_add_string(&op->job_params, op->instance_id);
         db_params_add_string(&op->job_params, job_kind_to_string(create->kind));
@@ -347,10 +347,11 @@ static int finish_read(const PGresult *result, void *userdata, Error *reterr) {
 static const DbStep finish_steps[] = {
         { sql_job_lock_instance, finish_bind_id },
         { sql_job_lock, finish_bind_id, finish_result_lock },
-        { sql_job_finish_steps, finish_bind_steps },
-        { sql_job_finish, finish_bind_job },
+        /* They are told in this order: who hears that the job ended has seen what became of the instance. */
         { sql_instance_finish, finish_bind_instance },
         { sql_instance_delete, finish_bind_release },
+        { sql_job_finish_steps, finish_bind_steps },
+        { sql_job_finish, finish_bind_job },
         { sql_jobs_select, finish_bind_read, finish_read },
 };
 const DbTransaction store_finish_transaction = {
@@ -405,7 +406,7 @@ static int request_finish(Db *db, const DbTransaction *transaction, const StoreF
         if (!op)
                 return store_oom(transaction, reterr);
 
-        *op = (StoreFinishOp){ .finish = *finish, .callback = callback, .userdata = userdata };
+        *op = (StoreFinishOp) { .finish = *finish, .callback = callback, .userdata = userdata };
         if (finish->error_name)
                 op->finish.error_name = error_name_intern(finish->error_name);
         op->finish.error_message = NULL;
@@ -429,6 +430,6 @@ int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callbac
 
 int store_cancel_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
                 Error *reterr) {
-        return request_finish(db, &cancel_transaction, &(StoreFinish){ .job = id }, callback, userdata,
+        return request_finish(db, &cancel_transaction, &(StoreFinish) { .job = id }, callback, userdata,
                         ret_slot, reterr);
 }

@@ -63,7 +63,7 @@ static int load_result_instances(const PGresult *result, void *userdata, Error *
 
 static int load_bind_jobs(DbParams *params, void *userdata _unused_) {
         store_bind_jobs(params,
-                        &(StoreJobsQuery){
+                        &(StoreJobsQuery) {
                                         .state = _JOB_STATE_INVALID,
                                         .kind = _JOB_KIND_INVALID,
                                         .limit = INT64_MAX,
@@ -121,7 +121,7 @@ int store_load(Db *db, StoreContentsCallback callback, void *userdata, DbSlot **
         if (!op)
                 return store_oom(&load_transaction, reterr);
 
-        *op = (LoadOp){ new0(StoreContents, 1), callback, userdata };
+        *op = (LoadOp) { new0(StoreContents, 1), callback, userdata };
         if (!op->contents) {
                 free(op);
                 return store_oom(&load_transaction, reterr);
@@ -259,7 +259,7 @@ static int request_jobs(Db *db, const JobsOp *from, DbSlot **ret_slot, Error *re
 int store_load_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
                 Error *reterr) {
         return request_jobs(db,
-                        &(JobsOp){
+                        &(JobsOp) {
                                         .query = STORE_JOB_QUERY(id),
                                         .job_callback = callback,
                                         .userdata = userdata,
@@ -282,78 +282,4 @@ int store_list_jobs(Db *db, const StoreJobFilter *filter, StoreJobsCallback call
                                         .userdata = userdata,
                         },
                         ret_slot, reterr);
-}
-
-/* --- ports --- */
-
-typedef struct PortsOp {
-        StorePort *ports;
-        size_t n;
-        StorePortsCallback callback;
-        void *userdata;
-} PortsOp;
-
-static void ports_op_free(void *userdata) {
-        PortsOp *op = userdata;
-
-        FOREACH_ARRAY(p, op->ports, op->n) {
-                free(p->instance);
-                free(p->name);
-                free(p->host);
-        }
-        free(op->ports);
-        free(op);
-}
-
-static int ports_result(const PGresult *result, void *userdata, Error *reterr) {
-        PortsOp *op = userdata;
-        int n = PQntuples(result);
-
-        op->ports = new0(StorePort, (size_t) n);
-        if (!op->ports)
-                return db_row_error(-ENOMEM, "the ports", reterr);
-
-        for (int i = 0; i < n; i++) {
-                StorePort *port = op->ports + i;
-                DbRow row = DB_ROW(result, i);
-                uint64_t number = 0;
-                int r;
-
-                op->n++;
-                db_row_string(&row, &port->instance);
-                db_row_string(&row, &port->name);
-                db_row_string(&row, &port->host);
-                db_row_uint(&row, UINT16_MAX, &number);
-                r = db_row_end(&row);
-                if (r < 0)
-                        return db_row_error(r, "the ports", reterr);
-                port->number = (uint16_t) number;
-        }
-
-        return 0;
-}
-
-static const DbStep ports_step = { sql_ports_list, NULL, ports_result };
-static const DbTransaction ports_transaction = {
-        .what = "read the records of ports",
-        .steps = &ports_step,
-        .n_steps = 1,
-        .read_only = true,
-};
-
-static void ports_done(int r, Error *error, void *userdata) {
-        PortsOp *op = userdata;
-
-        op->callback(r, r < 0 ? NULL : op->ports, r < 0 ? 0 : op->n, error, op->userdata);
-}
-
-int store_list_ports(Db *db, StorePortsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
-        PortsOp *op;
-
-        op = new0(PortsOp, 1);
-        if (!op)
-                return store_oom(&ports_transaction, reterr);
-
-        *op = (PortsOp){ .callback = callback, .userdata = userdata };
-        return db_request(db, &ports_transaction, ports_done, op, ports_op_free, ret_slot, reterr);
 }

@@ -108,7 +108,7 @@ static int request_settings(Db *db, const DbTransaction *transaction, const json
         if (!op)
                 return store_oom(transaction, reterr);
 
-        *op = (SettingsOp){ .callback = callback, .userdata = userdata };
+        *op = (SettingsOp) { .callback = callback, .userdata = userdata };
         if (changes) {
                 op->changes = json_deep_copy(changes);
                 if (!op->changes) {

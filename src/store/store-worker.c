@@ -193,13 +193,13 @@ static int run_simple(DbSync *db, const DbTransaction *transaction, SimpleOp *op
 }
 
 /* A transaction of one statement. */
-#define DEFINE_SIMPLE(id, text, sql_text, result_function)                   \
- static const DbStep id##_step = { sql_text, simple_bind, result_function }; \
- static const DbTransaction id##_transaction = {                             \
-         .what = text,                                                       \
-         .steps = &id##_step,                                                \
-         .n_steps = 1,                                                       \
- }
+#define DEFINE_SIMPLE(id, text, sql_text, result_function)                          \
+        static const DbStep id##_step = { sql_text, simple_bind, result_function }; \
+        static const DbTransaction id##_transaction = {                             \
+                .what = text,                                                       \
+                .steps = &id##_step,                                                \
+                .n_steps = 1,                                                       \
+        }
 
 DEFINE_SIMPLE(step, "record a step of the job", sql_job_set_step, simple_result_flag);
 DEFINE_SIMPLE(state, "record the state of the job", sql_job_set_state, simple_result_rows);

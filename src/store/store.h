@@ -57,17 +57,6 @@ typedef void (*StoreJobsCallback)(int r, JobRecords *jobs, Error *error, void *u
 int store_list_jobs(Db *db, const StoreJobFilter *filter, StoreJobsCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 
-typedef struct StorePort {
-        char *instance; /* slug */
-        char *name;
-        char *host;
-        uint16_t number;
-} StorePort;
-
-/* By host and number; freed after the callback. */
-typedef void (*StorePortsCallback)(int r, const StorePort *ports, size_t n, Error *error, void *userdata);
-int store_list_ports(Db *db, StorePortsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
-
 /* --- instances --- */
 
 typedef struct StorePortRequest {

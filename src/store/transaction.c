@@ -11,7 +11,7 @@
 #define CONFLICTS_MAX 5U
 
 void transaction_run_init(TransactionRun *run, const DbTransaction *transaction, void *userdata) {
-        *run = (TransactionRun){
+        *run = (TransactionRun) {
                 .transaction = transaction,
                 .userdata = userdata,
         };

@@ -47,5 +47,5 @@ void arena_done(Arena *a) {
                 next = c->next;
                 free(c);
         }
-        *a = (Arena){};
+        *a = (Arena) {};
 }

@@ -153,7 +153,7 @@ static void read_bare(Reader *r, Output *value) {
 
 static void append_rune(Output *o, unsigned c) {
         if (c >= 0x80)
-                output_append(o, (char[]){ (char) (0xC0 | c >> 6), (char) (0x80 | (c & 0x3F)) }, 2);
+                output_append(o, (char[]) { (char) (0xC0 | c >> 6), (char) (0x80 | (c & 0x3F)) }, 2);
         else
                 output_append_char(o, (char) c);
 }
@@ -247,7 +247,7 @@ static int read_entry(Reader *r, DotenvEntry *ret) {
                 if (value.error < 0)
                         return value.error;
         }
-        *ret = (DotenvEntry){ TAKE_PTR(key), TAKE_PTR(value.data), !single, line };
+        *ret = (DotenvEntry) { TAKE_PTR(key), TAKE_PTR(value.data), !single, line };
         return 0;
 }
 

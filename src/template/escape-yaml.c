@@ -290,7 +290,7 @@ static void scan_to_line_end(Position *p, char c) {
 }
 
 static void yaml_scan(Position *p, const char *s, size_t n) {
-        static void (*const scanners[_YAML_STATE_MAX])(Position * p, char c) = {
+        static void (*const scanners[_YAML_STATE_MAX])(Position *p, char c) = {
                 [YAML_LINE] = scan_line_or_node,
                 [YAML_NODE] = scan_line_or_node,
                 [YAML_DASH] = scan_dash,

@@ -150,7 +150,7 @@ static void append_json_text(Output *o, const char *s, size_t n) {
                         continue;
                 output_append(o, s + from, i - from);
                 if (c >= ' ')
-                        output_append(o, (char[]){ '\\', s[i] }, 2);
+                        output_append(o, (char[]) { '\\', s[i] }, 2);
                 else
                         output_append(o, buf, (size_t) snprintf(buf, sizeof(buf), "\\u%04x", c));
                 from = i + 1;

@@ -48,7 +48,7 @@ static bool get_field(const Value *v, const char *name, size_t size, Value *ret)
                 return j;
         }
 
-        *ret = (Value){};
+        *ret = (Value) {};
         if (v->type == VALUE_JSON && json_is_array(v->json)) {
                 if (parse_index(name, size, &i)) {
                         *ret = value_of_json(json_array_get(v->json, i));
@@ -75,10 +75,10 @@ Value renderer_get(Renderer *r, const Value *v, const Value *key) {
         if (value_get_string(key, &s, &n)) {
                 char *name = renderer_copy(r, s, n);
 
-                return name && get_field(v, name, n, &ret) ? ret : (Value){};
+                return name && get_field(v, name, n, &ret) ? ret : (Value) {};
         }
         if (!value_get_integer(key, &i) || i < 0)
-                return (Value){};
+                return (Value) {};
         if (value_json(v, JSON_ARRAY))
                 return value_of_json(json_array_get(v->json, (size_t) i));
         if (value_json(v, JSON_OBJECT)) {
@@ -86,7 +86,7 @@ Value renderer_get(Renderer *r, const Value *v, const Value *key) {
 
                 return value_of_json(json_object_getn(v->json, buf, integer_to_text(buf, i)));
         }
-        return (Value){};
+        return (Value) {};
 }
 
 static int missing(Renderer *r, const Expression *e, const char *name) {
@@ -157,7 +157,7 @@ static bool get_first(Renderer *r, const Path *path, Value *ret) {
         for (unsigned i = 0; i < path->depth && scope; i++)
                 scope = scope->parent;
         if (!scope) {
-                *ret = (Value){};
+                *ret = (Value) {};
                 return false;
         }
         if (r->options->compat && !path->scoped)
@@ -180,7 +180,7 @@ static int follow_path(Renderer *r, const Expression *e, bool must, Value *ret) 
                         scope = scope->parent;
                 if (!scope && strict && must)
                         return missing(r, e, path->original);
-                *ret = scope && !path->data ? scope->value : (Value){};
+                *ret = scope && !path->data ? scope->value : (Value) {};
                 return 0;
         }
 
@@ -190,7 +190,7 @@ static int follow_path(Renderer *r, const Expression *e, bool must, Value *ret) 
         if (!get_first(r, path, &v)) {
                 if (strict && must && path->n_segments == 1)
                         return missing(r, e, path->segments[0].name);
-                v = (Value){};
+                v = (Value) {};
         }
 
         for (size_t i = 1; i < path->n_segments; i++) {
@@ -202,7 +202,7 @@ static int follow_path(Renderer *r, const Expression *e, bool must, Value *ret) 
                 if (!get_field(&v, s->name, s->size, &field)) {
                         if (strict && must && i + 1 == path->n_segments)
                                 return missing(r, e, s->name);
-                        field = (Value){};
+                        field = (Value) {};
                 }
                 v = field;
         }
@@ -251,7 +251,7 @@ int evaluate(Renderer *r, Expression *e, Value *ret) {
                 *ret = value_of_integer(e->integer);
                 return 0;
         case EXPRESSION_REAL:
-                *ret = (Value){ VALUE_REAL, { .real = e->real } };
+                *ret = (Value) { VALUE_REAL, { .real = e->real } };
                 return 0;
         case EXPRESSION_BOOLEAN:
                 *ret = value_of_boolean(e->boolean);
@@ -260,7 +260,7 @@ int evaluate(Renderer *r, Expression *e, Value *ret) {
                 *ret = value_of_json(json_null());
                 return 0;
         case EXPRESSION_UNDEFINED:
-                *ret = (Value){};
+                *ret = (Value) {};
                 return 0;
         case EXPRESSION_CALL:
                 return evaluate_call(r, &e->call, e->location, ret);
@@ -297,7 +297,7 @@ int evaluate_arguments(Renderer *r, const Call *call, Location at, Value few[sta
 }
 
 int evaluate_pair(Renderer *r, const Call *call, const char *name, Value *ret) {
-        *ret = (Value){};
+        *ret = (Value) {};
         for (size_t i = 0; i < call->n_hash; i++)
                 if (streq(call->hash[i].name, name))
                         return evaluate(r, call->hash[i].value, ret);

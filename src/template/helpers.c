@@ -18,7 +18,7 @@ static int helper_lookup(Renderer *r, const HelperCall *c, Value *ret, _unused_ 
 static int helper_log(_unused_ Renderer *r, _unused_ const HelperCall *c, Value *ret,
                 _unused_ const char **ret_reason) {
         /* Values may be secrets, and a renderer has nobody to talk to. */
-        *ret = (Value){};
+        *ret = (Value) {};
         return 0;
 }
 
@@ -57,16 +57,17 @@ static int compare(const HelperCall *c, int *ret, const char **ret_reason) {
         return 0;
 }
 
-#define DEFINE_COMPARISON(name, op)                                                                         \
- static int helper_##name(_unused_ Renderer *r, const HelperCall *c, Value *ret, const char **ret_reason) { \
-  int k, q;                                                                                                 \
-                                                                                                            \
-  q = compare(c, &k, ret_reason);                                                                           \
-  if (q < 0)                                                                                                \
-   return q;                                                                                                \
-  *ret = value_of_boolean(k op 0);                                                                          \
-  return 0;                                                                                                 \
- }
+#define DEFINE_COMPARISON(name, op)                                                                       \
+        static int helper_##name(                                                                         \
+                        _unused_ Renderer *r, const HelperCall *c, Value *ret, const char **ret_reason) { \
+                int k, q;                                                                                 \
+                                                                                                          \
+                q = compare(c, &k, ret_reason);                                                           \
+                if (q < 0)                                                                                \
+                        return q;                                                                         \
+                *ret = value_of_boolean(k op 0);                                                          \
+                return 0;                                                                                 \
+        }
 DEFINE_COMPARISON(lt, <)
 DEFINE_COMPARISON(le, <=)
 DEFINE_COMPARISON(gt, >)

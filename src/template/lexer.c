@@ -72,7 +72,7 @@ static const char *find(const Lexer *l, const char *p, const char *s) {
 }
 
 void lexer_init(Lexer *l, const char *source, size_t size) {
-        *l = (Lexer){
+        *l = (Lexer) {
                 .source = source,
                 .end = source + size,
                 .p = source,
@@ -82,7 +82,7 @@ void lexer_init(Lexer *l, const char *source, size_t size) {
 }
 
 static Location here(const Lexer *l) {
-        return (Location){ l->line, (uint32_t) (l->p - l->line_start) + 1 };
+        return (Location) { l->line, (uint32_t) (l->p - l->line_start) + 1 };
 }
 
 static void advance(Lexer *l, const char *to) {
@@ -435,7 +435,7 @@ int lexer_raw_block(Lexer *l, Token *ret_content, Token *ret_name) {
                         break;
         }
 
-        *ret_content = (Token){
+        *ret_content = (Token) {
                 .type = TOKEN_CONTENT,
                 .location = here(l),
                 .text = l->p,
@@ -448,7 +448,7 @@ int lexer_raw_block(Lexer *l, Token *ret_content, Token *ret_name) {
         if (p == name || !looking_at(l, p, "}}}}"))
                 return fail(l, "this end of a raw block must be {{{{/NAME}}}}");
 
-        *ret_name = (Token){
+        *ret_name = (Token) {
                 .type = TOKEN_ID,
                 .location = here(l),
                 .text = name,

@@ -37,5 +37,5 @@ void output_done(Output *o) {
         if (o->data)
                 explicit_bzero(o->data, o->size);
         free(o->data);
-        *o = (Output){};
+        *o = (Output) {};
 }

@@ -99,7 +99,7 @@ static int copy_text(Parser *p, const Token *t, Segment *ret) {
                 *w++ = t->text[i];
         }
 
-        *ret = (Segment){ s, (size_t) (w - s) };
+        *ret = (Segment) { s, (size_t) (w - s) };
         return 0;
 }
 
@@ -269,7 +269,7 @@ static int literal_to_path(Parser *p, Expression *e, const Token *t) {
                 return r;
 
         e->type = EXPRESSION_PATH;
-        e->path = (Path){ .segments = s, .n_segments = 1, .original = s->name };
+        e->path = (Path) { .segments = s, .n_segments = 1, .original = s->name };
         resolve_block_param(p, &e->path);
         return 0;
 }
@@ -534,7 +534,7 @@ static int parse_end(Parser *p, const Node *open, Strip *ret) {
                 return fail_at(p, end.location, "'%s' ends here, but the open block is '%s' of line %u",
                                 e.path.original, open->call.callee->path.original, open->location.line);
 
-        *ret = (Strip){ end.strip.open, close.strip.close };
+        *ret = (Strip) { end.strip.open, close.strip.close };
         return 0;
 }
 

@@ -25,7 +25,7 @@ int renderer_add_inlines(Renderer *r, const Program *p) {
                 q = evaluate(r, n->call.params[0], &name);
                 if (q < 0)
                         return q;
-                *inl = (Inline){
+                *inl = (Inline) {
                         .next = r->inlines,
                         .closure = { r->template, n->program, r->scope, r->params, r->frame->partial_block },
                 };
@@ -119,7 +119,7 @@ static int partial_context(Renderer *r, const Node *n, Value *ret) {
         if (n->call.n_params > 0)
                 q = evaluate(r, n->call.params[0], ret);
         else
-                *ret = r->options->explicit_partial_context ? (Value){} : r->scope->value;
+                *ret = r->options->explicit_partial_context ? (Value) {} : r->scope->value;
         if (q >= 0 && n->call.n_hash > 0)
                 q = merge_pairs(r, &n->call, ret);
         return q;

@@ -98,7 +98,7 @@ void trace_done(Trace *t) {
                 free(t->values[i].text);
         }
         free(t->values);
-        *t = (Trace){};
+        *t = (Trace) {};
 }
 
 /* The same thing, so that entering it makes no new level for ../ */
@@ -178,7 +178,7 @@ int block_with(Renderer *r, Node *node, const HelperCall *call) {
         const Value *v = &call->args[0];
 
         /* Unlike for if, 0 is something. */
-        if (!value_is_true(v) && !value_get_number(v, &(double){ 0 }))
+        if (!value_is_true(v) && !value_get_number(v, &(double) { 0 }))
                 return render_here(r, node->inverse);
         return render_body(r, node->program, v, v, 1);
 }
@@ -264,7 +264,7 @@ static int object_pairs(Renderer *r, json_t *object, Pair **ret) {
                         const char *key = json_object_iter_key(i);
 
                         if (key_is_index(key, &index) == (indexes > 0))
-                                pairs[k++] = (Pair){ key, json_object_iter_key_len(i),
+                                pairs[k++] = (Pair) { key, json_object_iter_key_len(i),
                                         json_object_iter_value(i) };
                 }
                 if (indexes > 0)
@@ -422,11 +422,11 @@ int render_program(Renderer *r, const Program *p) {
 
         if (r->depth >= DEPTH_MAX)
                 return renderer_fail(r, CCP_ERROR_LIMIT_EXCEEDED,
-                                p->n_nodes > 0 ? p->nodes[0]->location : (Location){ 1, 1 },
+                                p->n_nodes > 0 ? p->nodes[0]->location : (Location) { 1, 1 },
                                 "blocks and partials are nested more than %u deep", DEPTH_MAX);
 
         r->steps += p->n_nodes;
-        q = step(r, p->n_nodes > 0 ? p->nodes[0]->location : (Location){ 1, 1 });
+        q = step(r, p->n_nodes > 0 ? p->nodes[0]->location : (Location) { 1, 1 });
         if (q >= 0 && p->inlines)
                 q = renderer_add_inlines(r, p);
         r->depth++;
@@ -469,7 +469,7 @@ int render(const Template *t, const json_t *context, const TemplateEnvironment *
         q = render_program(&r, t->program);
         if (q < 0)
                 return q;
-        q = step(&r, (Location){ 1, 1 });
+        q = step(&r, (Location) { 1, 1 });
         if (q < 0)
                 return q;
 

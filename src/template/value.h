@@ -33,15 +33,15 @@ typedef struct Value {
 
 /* NULL: undefined. Borrowed. */
 static inline Value value_of_json(const json_t *j) {
-        return (Value){ j ? VALUE_JSON : VALUE_UNDEFINED, { .json = j } };
+        return (Value) { j ? VALUE_JSON : VALUE_UNDEFINED, { .json = j } };
 }
 
 static inline Value value_of_integer(json_int_t i) {
-        return (Value){ VALUE_INTEGER, { .integer = i } };
+        return (Value) { VALUE_INTEGER, { .integer = i } };
 }
 
 static inline Value value_of_boolean(bool b) {
-        return (Value){ VALUE_BOOLEAN, { .boolean = b } };
+        return (Value) { VALUE_BOOLEAN, { .boolean = b } };
 }
 
 static inline Value value_of_string(const char *s, size_t n) {

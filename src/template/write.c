@@ -84,7 +84,7 @@ void value_text(const Value *v, char buf[static NUMBER_TEXT_MAX], EscapeValue *r
         double d;
         bool b;
 
-        *ret = (EscapeValue){ .s = "", .follow = FOLLOW_UNKNOWN };
+        *ret = (EscapeValue) { .s = "", .follow = FOLLOW_UNKNOWN };
         if (value_get_string(v, &ret->s, &ret->n))
                 ret->kind = ESCAPE_STRING;
         else if (value_is_nothing(v))
@@ -194,7 +194,7 @@ static int trace_value(Renderer *r, const Node *n, const EscapeValue *v) {
         memcpy(text, v->s, v->n);
         text[v->n] = 0;
 
-        t->values[t->n_values++] = (WrittenValue){
+        t->values[t->n_values++] = (WrittenValue) {
                 .text = text,
                 .size = v->n,
                 .kind = v->kind,

@@ -42,7 +42,7 @@ static void append_field(StringBuilder *b, const char *s) {
         uint32_t n = (uint32_t) strlen(s);
 
         string_builder_append_n(
-                        b, (char[]){ (char) (n >> 24), (char) (n >> 16), (char) (n >> 8), (char) n }, 4);
+                        b, (char[]) { (char) (n >> 24), (char) (n >> 16), (char) (n >> 8), (char) n }, 4);
         string_builder_append_n(b, s, n);
 }
 
@@ -61,11 +61,11 @@ static int derive(const Vault *v, const char *purpose, const char *subject, uint
 }
 
 static int build_associated_data(const Vault *v, const VaultLabel *label, uint8_t format, StringBuilder *b) {
-        string_builder_append_n(b, (char[]){ (char) format }, 1);
+        string_builder_append_n(b, (char[]) { (char) format }, 1);
         append_field(b, label->instance);
         append_field(b, label->name);
         string_builder_append_n(b,
-                        (char[]){ (char) (label->version >> 24), (char) (label->version >> 16),
+                        (char[]) { (char) (label->version >> 24), (char) (label->version >> 16),
                                         (char) (label->version >> 8), (char) label->version },
                         4);
         append_field(b, v->key_id);

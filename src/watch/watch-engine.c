@@ -82,7 +82,7 @@ static void request_stop(WatchEngine *e, Request *q) {
                 curl_event_remove(e->curl, q->easy);
         q->running = false;
         docker_transfer_done(&q->transfer);
-        q->transfer = (DockerTransfer){};
+        q->transfer = (DockerTransfer) {};
 }
 
 /* Takes the path without the version, where one is settled on. */
@@ -189,7 +189,7 @@ static int on_event(const char *data, size_t size, void *userdata) {
                 return -EFBIG;
         if (!GREEDY_REALLOC(e->early, e->n_early_allocated, e->n_early + 1))
                 return -ENOMEM;
-        e->early[e->n_early++] = TAKE_GENERIC(event, (DockerEvent){});
+        e->early[e->n_early++] = TAKE_GENERIC(event, (DockerEvent) {});
         return 0;
 }
 
@@ -413,7 +413,7 @@ WatchEngine *watch_engine_free(WatchEngine *e) {
 
         stop_requests(e);
         curl_event_free(e->curl);
-        FOREACH_ARRAY(q, ((Request *[]){ &e->call, &e->stream, &e->details }), 3)
+        FOREACH_ARRAY(q, ((Request *[]) { &e->call, &e->stream, &e->details }), 3)
                 if ((*q)->easy)
                         curl_easy_cleanup((*q)->easy);
         sd_event_source_disable_unref(e->list_defer);

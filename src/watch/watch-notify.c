@@ -149,7 +149,7 @@ static int send_all(WatchNotify *n) {
 
         if (n->engine_unsent) {
                 r = notify_socket_send_connected(n->fd,
-                                &(NotifyMessage){ .type = NOTIFY_ENGINE,
+                                &(NotifyMessage) { .type = NOTIFY_ENGINE,
                                                 .engine_available = n->engine_available });
                 if (r < 0)
                         return r;
@@ -157,7 +157,7 @@ static int send_all(WatchNotify *n) {
         }
 
         if (n->phase == LIST_BEGIN) {
-                r = notify_socket_send_connected(n->fd, &(NotifyMessage){ .type = NOTIFY_LIST_BEGIN });
+                r = notify_socket_send_connected(n->fd, &(NotifyMessage) { .type = NOTIFY_LIST_BEGIN });
                 if (r < 0)
                         return r;
                 n->phase = LIST_ITEMS;
@@ -168,7 +168,7 @@ static int send_all(WatchNotify *n) {
                 return r;
 
         if (n->phase == LIST_ITEMS) {
-                r = notify_socket_send_connected(n->fd, &(NotifyMessage){ .type = NOTIFY_LIST_END });
+                r = notify_socket_send_connected(n->fd, &(NotifyMessage) { .type = NOTIFY_LIST_END });
                 if (r < 0)
                         return r;
                 n->phase = LIST_NONE;

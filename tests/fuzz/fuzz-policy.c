@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (any_service_has(config, "privileged") || any_service_has(config, "use_api_socket"))
                 abort();
         if (override_make(config,
-                            &(const OverrideInput){ .slug = "demo",
+                            &(const OverrideInput) { .slug = "demo",
                                             .id = "1",
                                             .revision = 1,
                                             .subnet = &subnet,

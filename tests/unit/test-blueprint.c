@@ -204,6 +204,8 @@ START_TEST(problems_have_their_place) {
                                 "b.yaml:5:10: The target docker-compose.yml/x can't be" },
                 { HEAD FILES "static: [{file: x, target: ccp.override.yml}]\n",
                                 "b.yaml:5:10: The file ccp.override.yml is written by ccpd" },
+                { HEAD FILES "static: [{file: x, target: .ccp-blueprint.yaml}]\n",
+                                "b.yaml:5:10: The file .ccp-blueprint.yaml is written by ccpd" },
                 { HEAD FILES "static: [{file: x, target: .env}]\n",
                                 "b.yaml:5:10: The file .env must be rendered" },
                 { HEAD FILES "source: {path: srv}\n", "b.yaml:5:16: 'srv' is not valid here" },

@@ -16,23 +16,24 @@
 #include "strv.h"
 #include "test.h"
 
-#define OURS                                                                                            \
- "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker.compose." \
- "project\":\"ccp-demo\",\"com.docker.compose.service\":"
-#define CONTAINER(service, state, status)                                               \
- "{\"Id\":\"c-" service "\",\"Names\":[\"/ccp-demo-" service "-1\"],\"State\":\"" state \
- "\",\"Status\":\"" status "\"," OURS "\"" service "\"}}"
-#define FOREIGN_CONTAINER        \
- "{\"Id\":\"f1\",\"Names\":[\"/" \
- "old-db\"],\"State\":\"running\",\"Labels\":{\"com.docker.compose.project\":\"ccp-demo\"}}"
-#define CONFIG                                                                                     \
- "{\"name\":\"ccp-demo\",\"services\":{\"web\":{\"image\":\"busybox:1.37\"},\"extra\":{\"image\":" \
- "\"nowhere.invalid/x:1\"},\"own\":{\"build\":{\"context\":\".\"}}}}"
-#define NONE                                                                 \
- { .request = "GET /containers/json", .answer = FAKE_OK("[]") },             \
-                 { .request = "GET /networks?", .answer = FAKE_OK("[]") }, { \
-  .request = "GET /volumes?", .answer = FAKE_OK("{\"Volumes\":[]}")          \
- }
+#define OURS                                                                                           \
+        "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker." \
+        "compose."                                                                                     \
+        "project\":\"ccp-demo\",\"com.docker.compose.service\":"
+#define CONTAINER(service, state, status)                                                      \
+        "{\"Id\":\"c-" service "\",\"Names\":[\"/ccp-demo-" service "-1\"],\"State\":\"" state \
+        "\",\"Status\":\"" status "\"," OURS "\"" service "\"}}"
+#define FOREIGN_CONTAINER               \
+        "{\"Id\":\"f1\",\"Names\":[\"/" \
+        "old-db\"],\"State\":\"running\",\"Labels\":{\"com.docker.compose.project\":\"ccp-demo\"}}"
+#define CONFIG                                                                                            \
+        "{\"name\":\"ccp-demo\",\"services\":{\"web\":{\"image\":\"busybox:1.37\"},\"extra\":{\"image\":" \
+        "\"nowhere.invalid/x:1\"},\"own\":{\"build\":{\"context\":\".\"}}}}"
+#define NONE                                                                        \
+        { .request = "GET /containers/json", .answer = FAKE_OK("[]") },             \
+                        { .request = "GET /networks?", .answer = FAKE_OK("[]") }, { \
+                .request = "GET /volumes?", .answer = FAKE_OK("{\"Volumes\":[]}")   \
+        }
 
 typedef struct Fixture {
         FakeEngine engine;
@@ -70,9 +71,9 @@ static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n, const c
         path = strjoin(f->directory, ":/usr/bin:/bin");
         ck_assert_int_ge(setenv("PATH", path, 1), 0);
 
-        ASSERT_OK(docker_new(&(DockerOptions){ .socket = f->engine.socket, .timeout = 5 * USEC_PER_SEC },
+        ASSERT_OK(docker_new(&(DockerOptions) { .socket = f->engine.socket, .timeout = 5 * USEC_PER_SEC },
                         &f->docker));
-        f->context = (EngineContext){
+        f->context = (EngineContext) {
                 .docker = f->docker,
                 .owner = { "demo", "u1" },
                 .project = "ccp-demo",
@@ -131,6 +132,7 @@ START_TEST(compose_gets_exact_arguments_and_a_clean_environment) {
                                          "compose --progress plain --ansi never -p ccp-demo "
                                          "--project-directory %s --env-file %s/.env "
                                          "-f %s/docker-compose.yml -f %s/ccp.override.yml "
+                                         "--profile a --profile b "
                                          "up --detach --no-build --pull never --quiet-pull --no-deps web\n",
                                          f.directory, f.directory, f.directory, f.directory),
                         0);
@@ -139,11 +141,43 @@ START_TEST(compose_gets_exact_arguments_and_a_clean_environment) {
         environment = fixture_read(&f, "environment");
         host = strjoin("DOCKER_HOST=unix://", f.engine.socket, "\n");
         ck_assert_ptr_nonnull(strstr(environment, host));
-        ck_assert_ptr_nonnull(strstr(environment, "COMPOSE_PROFILES=a,b\n"));
+        ck_assert_ptr_nonnull(strstr(environment, "\nCOMPOSE_PROFILES=\n"));
         ck_assert_ptr_nonnull(strstr(environment, "HOME=/nonexistent\n"));
         ck_assert_ptr_nonnull(strstr(environment, "COMPOSE_REMOVE_ORPHANS=false\n"));
         ck_assert_ptr_null(strstr(environment, "COMPOSE_FILE"));
         ck_assert_ptr_null(strstr(environment, "SECRET_OF_OURS"));
+
+        /* An .env file sets what is not set. */
+        ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_CONFIG=\n"));
+        ck_assert_ptr_nonnull(strstr(environment, "\nBUILDX_BUILDER=\n"));
+        ck_assert_ptr_nonnull(strstr(environment, "\nLD_PRELOAD=\n"));
+
+        /* No git finds a repository in a tree that is built. */
+        ck_assert_ptr_nonnull(strstr(environment, "\nGIT_DIR=/dev/null\n"));
+}
+END_TEST
+
+/* A compose file can interpolate every variable: were one of them not the same when the policy looks at the
+ * file and when it runs, the policy would judge another file. */
+START_TEST(the_environment_does_not_tell_the_profiles) {
+        static const FakeRoute routes[] = { FAKE_PING };
+        _cleanup_free_ char *before = NULL, *after = NULL;
+        char *const all[] = { (char *) "*", NULL };
+        _cleanup_fixture_ Fixture f = {};
+        json_t *config;
+
+        fixture_start(&f, routes, ELEMENTSOF(routes), "echo '{}'");
+        f.context.profiles = all;
+        ASSERT_OK(engine()->config(&f.context, ENGINE_CONFIG_BARE, &config, NULL));
+        json_decref(config);
+        before = fixture_read(&f, "environment");
+
+        f.context.profiles = NULL;
+        ASSERT_OK(engine()->config(&f.context, 0, &config, NULL));
+        json_decref(config);
+        after = fixture_read(&f, "environment");
+        ck_assert_str_ne(before, "");
+        ck_assert_str_eq(before, after);
 }
 END_TEST
 
@@ -221,6 +255,19 @@ START_TEST(a_failure_shows_no_secret) {
         ASSERT_ERROR(engine()->up(&f.context, web, NULL, &error), EPROTO);
         ck_assert_str_eq(error.message, "docker compose up failed (1): bad value ********");
         ck_assert_str_eq(f.messages.data, "Container ccp-demo-web-1  ********|");
+}
+END_TEST
+
+/* The text of a failure is cut, here in the middle of one. */
+START_TEST(a_failure_shows_no_part_of_a_secret) {
+        static const FakeRoute routes[] = { FAKE_PING, NONE };
+        _cleanup_error_ Error error = {};
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start(&f, routes, ELEMENTSOF(routes), "printf '%01020dhunter22\\n' 0 >&2\nexit 1\n");
+        ASSERT_ERROR(engine()->up(&f.context, web, NULL, &error), EPROTO);
+        ck_assert_ptr_nonnull(strstr(error.message, "0000"));
+        ck_assert_ptr_null(strstr(error.message, "hunt"));
 }
 END_TEST
 
@@ -307,11 +354,12 @@ START_TEST(a_configuration_that_is_no_json_is_an_error) {
 }
 END_TEST
 
-#define PULL_SCRIPT                                                                                       \
- "case \"$*\" in *config*) echo '" CONFIG "' ;;"                                                          \
- " *pull*) echo ' web Skipped - Image is already present locally ' >&2;"                                  \
- " echo ' extra Error no route to registry for hunter22' >&2; echo 'Error response from daemon: x' >&2; " \
- "exit 18 ;; esac\n"
+#define PULL_SCRIPT                                                                                         \
+        "case \"$*\" in *config*) echo '" CONFIG "' ;;"                                                     \
+        " *pull*) echo ' web Skipped - Image is already present locally ' >&2;"                             \
+        " echo ' extra Error no route to registry for hunter22' >&2; echo 'Error response from daemon: x' " \
+        ">&2; "                                                                                             \
+        "exit 18 ;; esac\n"
 
 START_TEST(a_pull_that_fails_is_good_enough_where_the_images_are_here) {
         static const FakeRoute routes[] = {
@@ -436,7 +484,7 @@ START_TEST(a_command_in_a_container_tells_its_status) {
 
         fixture_start(&f, NULL, 0, "echo out; echo err hunter22 >&2; exit 7\n");
         ASSERT_OK(engine()->exec(&f.context, "web",
-                        (char *const[]){ (char *) "pg_isready", (char *) "-q", NULL }, 5 * USEC_PER_SEC,
+                        (char *const[]) { (char *) "pg_isready", (char *) "-q", NULL }, 5 * USEC_PER_SEC,
                         &result, NULL));
         ck_assert_int_eq(result.status, 7);
         ck_assert_str_eq(result.output, "out err ********");
@@ -446,8 +494,9 @@ START_TEST(a_command_in_a_container_tells_its_status) {
 END_TEST
 
 TESTS("compose", engines_are_found_by_name, compose_gets_exact_arguments_and_a_clean_environment,
-                a_foreign_project_is_refused_by_name, a_finished_one_shot_is_not_run_again,
-                up_without_services_is_refused, a_failure_shows_no_secret, a_port_in_use_is_told_apart,
+                the_environment_does_not_tell_the_profiles, a_foreign_project_is_refused_by_name,
+                a_finished_one_shot_is_not_run_again, up_without_services_is_refused,
+                a_failure_shows_no_secret, a_failure_shows_no_part_of_a_secret, a_port_in_use_is_told_apart,
                 an_engine_that_went_away_is_asked_for, a_run_can_be_cancelled,
                 missing_files_are_said_before_compose_runs,
                 the_configuration_is_read_with_and_without_the_override,

@@ -39,7 +39,7 @@ static DbSync *open_sync(const char *conninfo, Waiter *w, usec_t patience) {
         int r;
 
         r = db_sync_open(
-                        &(DbSyncOptions){
+                        &(DbSyncOptions) {
                                         .conninfo = conninfo,
                                         .wait = w ? on_wait : NULL,
                                         .userdata = w,
@@ -183,7 +183,7 @@ START_TEST(patience_ends) {
         DbSync *db = NULL;
         usec_t begin = now(CLOCK_MONOTONIC);
 
-        ASSERT_ERROR(db_sync_open(&(DbSyncOptions){ .conninfo = "host=/nonexistent dbname=ccpd",
+        ASSERT_ERROR(db_sync_open(&(DbSyncOptions) { .conninfo = "host=/nonexistent dbname=ccpd",
                                                   .patience = USEC_PER_SEC },
                                      &db, &error),
                         EHOSTDOWN);
@@ -199,7 +199,7 @@ START_TEST(waiting_for_a_server_can_be_given_up) {
         _cleanup_error_ Error error = {};
         DbSync *db = NULL;
 
-        ASSERT_ERROR(db_sync_open(&(DbSyncOptions){ .conninfo = "host=/nonexistent dbname=ccpd",
+        ASSERT_ERROR(db_sync_open(&(DbSyncOptions) { .conninfo = "host=/nonexistent dbname=ccpd",
                                                   .wait = on_wait,
                                                   .userdata = &w },
                                      &db, &error),

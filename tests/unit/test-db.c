@@ -63,16 +63,18 @@ static void probe_destroy(void *userdata) {
         p->n_destroyed++;
 }
 
-#define PROBE(db, a)                                              \
- {                                                                \
-  .t = (db), .steps = { { .sql = (a), .result = probe_result } }, \
-  .transaction = { .what = "try this", .n_steps = 1 },            \
- }
-#define PROBE_READ(db, a)                                                  \
- {                                                                         \
-  .t = (db), .steps = { { .sql = (a), .result = probe_result } },          \
-  .transaction = { .what = "read this", .n_steps = 1, .read_only = true }, \
- }
+#define PROBE(db, a)                                                 \
+        {                                                            \
+                .t = (db),                                           \
+                .steps = { { .sql = (a), .result = probe_result } }, \
+                .transaction = { .what = "try this", .n_steps = 1 }, \
+        }
+#define PROBE_READ(db, a)                                                                \
+        {                                                                                \
+                .t = (db),                                                               \
+                .steps = { { .sql = (a), .result = probe_result } },                     \
+                .transaction = { .what = "read this", .n_steps = 1, .read_only = true }, \
+        }
 
 static int probe_request(Probe *p, DbSlot **ret_slot, Error *reterr) {
         p->transaction.steps = p->steps;
@@ -129,12 +131,12 @@ START_TEST(a_transaction_holds_wholly_or_not_at_all) {
               refused = PROBE(&t, "INSERT INTO x VALUES (3)"), tried = PROBE(&t, "INSERT INTO x VALUES (4)");
 
         test_db_open(&t, NULL);
-        good.steps[1] = (DbStep){ .sql = "INSERT INTO x VALUES (1)" };
+        good.steps[1] = (DbStep) { .sql = "INSERT INTO x VALUES (1)" };
         good.transaction.n_steps = 2;
         probe_run(&good);
         ck_assert_int_eq(good.r, 0);
 
-        bad.steps[1] = (DbStep){ .sql = "SELECT 1 / 0" };
+        bad.steps[1] = (DbStep) { .sql = "SELECT 1 / 0" };
         bad.transaction.n_steps = 2;
         probe_run(&bad);
         ck_assert_int_eq(bad.r, -EIO);
@@ -142,7 +144,7 @@ START_TEST(a_transaction_holds_wholly_or_not_at_all) {
         ck_assert_ptr_nonnull(strstr(bad.message, "Could not try this"));
         ck_assert_ptr_nonnull(strstr(bad.message, "division by zero"));
 
-        refused.steps[1] = (DbStep){ .sql = "SELECT 1", .result = probe_result };
+        refused.steps[1] = (DbStep) { .sql = "SELECT 1", .result = probe_result };
         refused.steps[0].result = NULL;
         refused.transaction.n_steps = 2;
         refused.fail_with = -ESTALE;
@@ -151,7 +153,7 @@ START_TEST(a_transaction_holds_wholly_or_not_at_all) {
         ck_assert_str_eq(refused.name, CCP_ERROR_WRONG_STATE);
         ck_assert_str_eq(refused.message, "This will not do.");
 
-        tried.steps[1] = (DbStep){ .sql = "SELECT count(*) FROM x", .result = probe_result };
+        tried.steps[1] = (DbStep) { .sql = "SELECT count(*) FROM x", .result = probe_result };
         tried.steps[0].result = NULL;
         tried.transaction.n_steps = 2;
         tried.transaction.roll_back = true;
@@ -169,7 +171,7 @@ START_TEST(reading_can_not_write) {
         Probe p = PROBE_READ(&t, "SELECT 1");
 
         test_db_open(&t, NULL);
-        p.steps[1] = (DbStep){ .sql = "CREATE TABLE x (i int)" };
+        p.steps[1] = (DbStep) { .sql = "CREATE TABLE x (i int)" };
         p.transaction.n_steps = 2;
         probe_run(&p);
         ck_assert_int_lt(p.r, 0);
@@ -199,8 +201,10 @@ START_TEST(conflicts_are_tried_again) {
 
         test_db_open(&t, NULL);
         answer = test_postgres_query(t.conninfo, "CREATE SEQUENCE s");
-        p.steps[1] = (DbStep){ .sql = "DO $$ BEGIN IF nextval('s') < 3 THEN RAISE EXCEPTION USING ERRCODE = "
-                                      "'40P01'; END IF; END $$" };
+        p.steps[1] = (DbStep) {
+                .sql = "DO $$ BEGIN IF nextval('s') < 3 THEN RAISE EXCEPTION USING ERRCODE = "
+                       "'40P01'; END IF; END $$"
+        };
         p.transaction.n_steps = 2;
         probe_run(&p);
         ck_assert_int_eq(p.r, 0);
@@ -259,7 +263,7 @@ START_TEST(a_killed_server_is_found_again) {
               reading = PROBE_READ(&t, "SELECT 3"), after = PROBE(&t, "SELECT 4");
 
         test_db_open(&t, NULL);
-        running.steps[1] = (DbStep){ .sql = "SELECT 1" };
+        running.steps[1] = (DbStep) { .sql = "SELECT 1" };
         running.transaction.n_steps = 2;
         ASSERT_OK(probe_request(&running, NULL, NULL));
         ASSERT_OK(probe_request(&waiting, NULL, NULL));
@@ -326,7 +330,7 @@ START_TEST(an_end_in_commit_has_an_unknown_outcome) {
                         "$$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;"
                         "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON x DEFERRABLE INITIALLY DEFERRED "
                         "FOR EACH ROW EXECUTE FUNCTION slow()");
-        p.steps[1] = (DbStep){ .sql = "INSERT INTO x VALUES (1)" };
+        p.steps[1] = (DbStep) { .sql = "INSERT INTO x VALUES (1)" };
         p.transaction.n_steps = 2;
         ASSERT_OK(probe_request(&p, NULL, NULL));
         for (unsigned i = 0; i < 20; i++)

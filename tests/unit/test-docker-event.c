@@ -2,15 +2,18 @@
 
 #include "alloc-util.h"
 #include "docker-event.h"
+#include "docker-transfer.h"
 #include "string-util.h"
 #include "test.h"
 
-#define EVENT(type, action, attributes)                                                                  \
- "{\"Type\":\"" type "\",\"Action\":\"" action "\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{" attributes \
- "}},\"scope\":\"local\",\"time\":1700000000,\"timeNano\":1700000000123456789}"
-#define LABELS                                                                                              \
- "\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"com.docker.compose.service\":\"web\",\"com.docker.compose." \
- "oneoff\":\"False\""
+#define EVENT(type, action, attributes)                           \
+        "{\"Type\":\"" type "\",\"Action\":\"" action             \
+        "\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{" attributes \
+        "}},\"scope\":\"local\",\"time\":1700000000,\"timeNano\":1700000000123456789}"
+#define LABELS                                                                                             \
+        "\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"com.docker.compose.service\":\"web\",\"com.docker." \
+        "compose."                                                                                         \
+        "oneoff\":\"False\""
 
 static int parse(const char *text, DockerEvent *ret) {
         return docker_event_parse(text, strlen(text), ret);
@@ -28,6 +31,39 @@ START_TEST(an_end_has_its_exit_code) {
         ck_assert_str_eq(e.service, "web");
         ck_assert(!e.oneoff);
         ck_assert_uint_eq(e.time_nsec, 1700000000123456789ULL);
+}
+END_TEST
+
+/* Anybody can write such a label into an image. */
+START_TEST(a_nul_in_a_label_does_not_hide_the_event) {
+        static const char *const attributes[] = {
+                LABELS ",\"evil\":\"a\\u0000b\"",
+                LABELS ",\"\\u0000\":\"\"",
+                LABELS ",\"evil\":\"\\\\\\u0000\\\\u0000\"",
+        };
+
+        FOREACH_ARRAY(a, attributes, ELEMENTSOF(attributes)) {
+                _cleanup_free_ char *text = strjoin("{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{"
+                                                    "\"ID\":\"c1\",\"Attributes\":{",
+                                *a, "}}}");
+                _cleanup_docker_event_ DockerEvent e = {};
+
+                ASSERT_OK(parse(text, &e));
+                ck_assert_int_eq(e.type, DOCKER_EVENT_DIE);
+                ck_assert_str_eq(e.instance, "demo");
+        }
+}
+END_TEST
+
+/* What looks like one after an escaped backslash is not. */
+START_TEST(nul_is_replaced_and_nothing_else) {
+        static const char text[] = "{\"a\":\"\\\\u0000\\u0000\",\"b\":\"\\u0001\"}";
+        _cleanup_json_ json_t *json = docker_json_load(text, strlen(text));
+
+        ck_assert_str_eq(json_object_get_string(json, "a"), "\\u0000\xEF\xBF\xBD");
+        ck_assert_str_eq(json_object_get_string(json, "b"), "\x01");
+        ck_assert_ptr_null(docker_json_load("\\u0000", STRLEN("\\u0000")));
+        ck_assert_ptr_null(docker_json_load("{\\u0000", STRLEN("{\\u000")));
 }
 END_TEST
 
@@ -143,7 +179,8 @@ START_TEST(only_events_that_matter_are_asked_for) {
 }
 END_TEST
 
-TESTS("docker-event", an_end_has_its_exit_code, health_is_in_the_action,
+TESTS("docker-event", an_end_has_its_exit_code, a_nul_in_a_label_does_not_hide_the_event,
+                nul_is_replaced_and_nothing_else, health_is_in_the_action,
                 what_does_not_concern_containers_is_other, what_is_no_event_is_refused,
                 a_stream_is_cut_into_objects, nonsense_and_giants_end_the_stream,
                 only_events_that_matter_are_asked_for)

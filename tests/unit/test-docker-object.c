@@ -104,16 +104,16 @@ START_TEST(an_inspect_tells_more) {
         ck_assert_uint_eq(o.n_restarts, 4);
         ck_assert_uint_eq(o.since, NOW + 5 * USEC_PER_SEC);
         ck_assert(o.oom_killed && o.tty && o.oneoff);
-        ck_assert(docker_object_is_owned(&o, &(DockerOwner){ "demo", "u1" }));
-        ck_assert(!docker_object_is_owned(&o, &(DockerOwner){ "demo", "u2" }));
-        ck_assert(!docker_object_is_owned(&o, &(DockerOwner){ "other", "u1" }));
+        ck_assert(docker_object_is_owned(&o, &(DockerOwner) { "demo", "u1" }));
+        ck_assert(!docker_object_is_owned(&o, &(DockerOwner) { "demo", "u2" }));
+        ck_assert(!docker_object_is_owned(&o, &(DockerOwner) { "other", "u1" }));
 }
 END_TEST
 
 START_TEST(what_has_no_label_is_nobodys) {
-        ck_assert(!docker_object_is_owned(&(DockerObject){}, &(DockerOwner){}));
+        ck_assert(!docker_object_is_owned(&(DockerObject) {}, &(DockerOwner) {}));
         ck_assert(!docker_object_is_owned(
-                        &(DockerObject){ .instance = (char *) "demo" }, &(DockerOwner){ "demo", NULL }));
+                        &(DockerObject) { .instance = (char *) "demo" }, &(DockerOwner) { "demo", NULL }));
 }
 END_TEST
 

@@ -13,9 +13,9 @@
 #define SHORT_USEC (400 * USEC_PER_MSEC)
 #define OWNED "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\"}"
 #define FOREIGN "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u2\"}"
-#define CONTAINER(id, labels)                                                     \
- "{\"Id\":\"" id "\",\"Name\":\"/" id "\",\"Config\":{" labels ",\"Tty\":false}," \
- "\"State\":{\"Status\":\"running\"}}"
+#define CONTAINER(id, labels)                                                            \
+        "{\"Id\":\"" id "\",\"Name\":\"/" id "\",\"Config\":{" labels ",\"Tty\":false}," \
+        "\"State\":{\"Status\":\"running\"}}"
 #define SUMMARY(id, labels) "{\"Id\":\"" id "\",\"Names\":[\"/" id "\"],\"State\":\"running\"," labels "}"
 
 static const DockerOwner owner = { "demo", "u1" };
@@ -32,7 +32,7 @@ static void fixture_done(Fixture *f) {
 #define _cleanup_fixture_ _cleanup_(fixture_done)
 
 static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n, const DockerOptions *options) {
-        DockerOptions o = options ? *options : (DockerOptions){ .timeout = 5 * USEC_PER_SEC };
+        DockerOptions o = options ? *options : (DockerOptions) { .timeout = 5 * USEC_PER_SEC };
 
         fake_engine_start(&f->engine, routes, n);
         o.socket = f->engine.socket;
@@ -244,7 +244,7 @@ START_TEST(names_that_are_none_reach_no_engine) {
         ck_assert_int_lt(docker_find_image(f.docker, "a/../../containers", NULL, NULL), 0);
         ck_assert_int_lt(docker_find_image(f.docker, "a?b", NULL, NULL), 0);
         ck_assert_int_lt(docker_list(f.docker, DOCKER_VOLUME, NULL, &l, NULL), 0);
-        ck_assert_int_lt(docker_list_owned(f.docker, DOCKER_VOLUME, &(DockerOwner){ "demo", "" }, &l, NULL),
+        ck_assert_int_lt(docker_list_owned(f.docker, DOCKER_VOLUME, &(DockerOwner) { "demo", "" }, &l, NULL),
                         0);
 
         requests = fake_engine_requests(&f.engine);

@@ -36,5 +36,16 @@ START_TEST(nobody_listening_is_fine) {
 }
 END_TEST
 
-TESTS("error", name_decides_errno, full_disk_has_a_name_of_its_own, unknown_name_is_internal,
-                nobody_listening_is_fine)
+/* "é" is two bytes. */
+START_TEST(a_sentence_is_utf8_whatever_is_put_into_it) {
+        _cleanup_error_ Error e = {};
+
+        (void) error_setf(&e, CCP_ERROR_UNHEALTHY, "%.*s, %s", 3, "\xC3\xA9\xC3\xA9", "\xFF\xE2\x82");
+        ck_assert_str_eq(e.message, "\xC3\xA9?, ???");
+        (void) error_prefixf(&e, -EIO, "%.*s", 1, "\xC3\xA9");
+        ck_assert_str_eq(e.message, "?: \xC3\xA9?, ???");
+}
+END_TEST
+
+TESTS("error", a_sentence_is_utf8_whatever_is_put_into_it, name_decides_errno,
+                full_disk_has_a_name_of_its_own, unknown_name_is_internal, nobody_listening_is_fine)

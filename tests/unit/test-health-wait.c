@@ -19,21 +19,20 @@
 #include "string-util.h"
 #include "test.h"
 
-#define LABELS(service)                                                                                 \
- "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker.compose." \
- "service\":\"" service "\"}"
-#define SUMMARY(service, state, status)                                                   \
- "{\"Id\":\"c-" service "\",\"Names\":[\"/x\"],\"Created\":1700000000,\"State\":\"" state \
- "\",\"Status\":\"" status "\"," LABELS(service) "}"
-#define INSPECT(service, restarts, state)                                                    \
- "{\"Id\":\"c-" service "\",\"Name\":\"/x\",\"RestartCount\":" restarts ",\"State\":{" state \
- "},\"Config\":{\"Tty\":true," LABELS(service) "}}"
-#define LIST(items) \
- { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]") }
+#define LABELS(service)                                                                                \
+        "\"Labels\":{\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"ccp.revision\":\"1\",\"com.docker." \
+        "compose."                                                                                     \
+        "service\":\"" service "\"}"
+#define SUMMARY(service, state, status)                                                          \
+        "{\"Id\":\"c-" service "\",\"Names\":[\"/x\"],\"Created\":1700000000,\"State\":\"" state \
+        "\",\"Status\":\"" status "\"," LABELS(service) "}"
+#define INSPECT(service, restarts, state)                                                           \
+        "{\"Id\":\"c-" service "\",\"Name\":\"/x\",\"RestartCount\":" restarts ",\"State\":{" state \
+        "},\"Config\":{\"Tty\":true," LABELS(service) "}}"
+#define LIST(items) { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]") }
 #define LIST_FROM(n, items) \
- { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]"), .from = (n) }
-#define EVENTS \
- { .request = "GET /events", .answer = FAKE_OK(""), .hang = true }
+        { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]"), .from = (n) }
+#define EVENTS { .request = "GET /events", .answer = FAKE_OK(""), .hang = true }
 #define CREATED (1700000000 * USEC_PER_SEC)
 
 static char *const secrets[] = { (char *) "hunter22", NULL };
@@ -51,9 +50,9 @@ static void on_progress(double fraction, const char *message, void *userdata) {
 
 static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n) {
         fake_engine_start(&f->engine, routes, n);
-        ASSERT_OK(docker_new(&(DockerOptions){ .socket = f->engine.socket, .timeout = 2 * USEC_PER_SEC },
+        ASSERT_OK(docker_new(&(DockerOptions) { .socket = f->engine.socket, .timeout = 2 * USEC_PER_SEC },
                         &f->docker));
-        f->context = (EngineContext){
+        f->context = (EngineContext) {
                 .docker = f->docker,
                 .owner = { "demo", "u1" },
                 .project = "ccp-demo",
@@ -330,8 +329,8 @@ static void listener_start(Listener *l, const char *answer) {
                                 _exit(1);
                         if (answer) {
                                 n = read(c, buffer, sizeof(buffer));
-                                if (n > 0)
-                                        (void) pwrite(file, buffer, (size_t) n, 0);
+                                if (n > 0 && pwrite(file, buffer, (size_t) n, 0) < 0)
+                                        _exit(1);
                                 (void) loop_write(c, answer, strlen(answer));
                         }
                         (void) close(c);
@@ -410,7 +409,7 @@ START_TEST(tcp_wants_a_connection_that_stays) {
         ck_assert_int_eq(probe(&health, &closes, NULL, &reason), 0);
         ck_assert_ptr_nonnull(startswith(reason, "does not listen on port "));
 
-        ck_assert_int_eq(probe(&health, &(Listener){ .port = 1 }, NULL, &refused), 0);
+        ck_assert_int_eq(probe(&health, &(Listener) { .port = 1 }, NULL, &refused), 0);
         ck_assert_ptr_nonnull(strstr(refused, "port 1 "));
 }
 END_TEST

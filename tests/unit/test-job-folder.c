@@ -228,6 +228,33 @@ START_TEST(a_source_tree_that_is_missing_counts_only_if_somebody_asked_for_it) {
 }
 END_TEST
 
+/* In /run the worker has its credential, the master key. */
+START_TEST(a_source_tree_is_not_of_the_system) {
+        static const char *const places[] = { "/run", "/proc/self", "/dev/shm", "/sys/kernel" };
+
+        begin();
+        FOREACH_ARRAY(place, places, ELEMENTSOF(places)) {
+                _cleanup_job_ Job j;
+
+                set_up(&j, ID);
+                ASSERT_OK(job_folder_make(&j, NULL));
+                ASSERT_OK(symlinkat(*place, top_fd, "link"));
+                for (unsigned through_link = 0; through_link < 2; through_link++) {
+                        _cleanup_error_ Error error = {};
+
+                        free(j.claim.instance->source);
+                        j.claim.instance->source = through_link ? strjoin(top, "/link") : strdup(*place);
+                        ASSERT_ERROR(job_source_copy(&j, &error), EINVAL);
+                        ck_assert_msg(strstr(error.message, "no application is kept") != NULL, "%s",
+                                        error.message);
+                        ck_assert(!exists("alpha/source"));
+                }
+                ASSERT_OK(unlinkat(top_fd, "link", 0));
+        }
+        end();
+}
+END_TEST
+
 START_TEST(a_source_tree_may_not_be_copied_over_what_ccpd_keeps) {
         begin();
         {
@@ -250,4 +277,4 @@ TESTS("job-folder", a_folder_is_closed_and_bears_the_mark_and_can_be_made_twice,
                 a_link_in_its_place_is_not_followed, what_earlier_attempts_left_is_removed,
                 a_source_tree_is_copied_without_what_is_excluded_or_leads_out,
                 a_source_tree_that_is_missing_counts_only_if_somebody_asked_for_it,
-                a_source_tree_may_not_be_copied_over_what_ccpd_keeps)
+                a_source_tree_is_not_of_the_system, a_source_tree_may_not_be_copied_over_what_ccpd_keeps)

@@ -34,7 +34,7 @@ static unsigned receive_all(int fd, NotifyMessage *ret) {
 
         while ((size = recv(fd, buffer, sizeof(buffer), 0)) >= 0) {
                 notify_message_done(ret);
-                *ret = (NotifyMessage){};
+                *ret = (NotifyMessage) {};
                 ASSERT_OK(notify_message_parse(buffer, (size_t) size, ret));
                 n++;
         }

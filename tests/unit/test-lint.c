@@ -10,9 +10,9 @@
 #include "string-util.h"
 #include "test.h"
 
-#define HEAD                                   \
- "name: demo\ntitle: Demo\nversion: \"1.0\"\n" \
- "files: [{template: c.hbs, target: docker-compose.yml, format: yaml}]\n"
+#define HEAD                                          \
+        "name: demo\ntitle: Demo\nversion: \"1.0\"\n" \
+        "files: [{template: c.hbs, target: docker-compose.yml, format: yaml}]\n"
 
 static char root[64], folder[128];
 
@@ -54,13 +54,13 @@ START_TEST(a_good_blueprint_has_no_problems) {
                         "services:\n  web:\n    image: \"x:{{parameters.tag}}\"\n"
                         "    ports: [\"{{bind}}:{{ports.web}}:80\"]\n"
                         "    environment: {T: \"{{secrets.TOKEN}}\", M: \"{{features.media}}\"}\n");
-        lint((const char *const[]){ NULL });
+        lint((const char *const[]) { NULL });
 }
 END_TEST
 
 START_TEST(all_problems_of_the_description_are_listed) {
         setup(HEAD "nosuch: 1\nports: []\n", "services: {web: {}}\n");
-        lint((const char *const[]){ ":5:1: The key 'nosuch'", ":6:8: This should be a mapping", NULL });
+        lint((const char *const[]) { ":5:1: The key 'nosuch'", ":6:8: This should be a mapping", NULL });
 }
 END_TEST
 
@@ -68,44 +68,44 @@ START_TEST(a_wrong_folder_is_a_problem) {
         setup("name: other\ntitle: D\nversion: \"1\"\nfiles: [{template: c, target: docker-compose.yml, "
               "format: yaml}]\n",
                         NULL);
-        lint((const char *const[]){ "calls itself other", NULL });
+        lint((const char *const[]) { "calls itself other", NULL });
 }
 END_TEST
 
 START_TEST(missing_files_are_problems) {
         setup(HEAD "static: [{file: nosuch, target: a}, {file: blueprint.yaml, target: b}]\n", NULL);
-        lint((const char *const[]){ "c.hbs is missing", "nosuch: The file is missing", NULL });
+        lint((const char *const[]) { "c.hbs is missing", "nosuch: The file is missing", NULL });
 }
 END_TEST
 
 START_TEST(values_that_do_not_exist_are_problems_once) {
         setup(HEAD, "services:\n  web:\n    image: \"{{parameters.nosuch}}\"\n");
-        lint((const char *const[]){ "nosuch", NULL });
+        lint((const char *const[]) { "nosuch", NULL });
 }
 END_TEST
 
 START_TEST(branches_of_features_are_rendered_too) {
         setup(HEAD "features: {media: {}}\n",
                         "services:\n  web:\n    image: \"x{{#if features.media}}{{nosuch}}{{/if}}\"\n");
-        lint((const char *const[]){ "nosuch", NULL });
+        lint((const char *const[]) { "nosuch", NULL });
 }
 END_TEST
 
 START_TEST(templates_that_cannot_be_parsed_are_problems) {
         setup(HEAD, "services: {{#if x}}\n");
-        lint((const char *const[]){ "c.hbs:", NULL });
+        lint((const char *const[]) { "c.hbs:", NULL });
 }
 END_TEST
 
 START_TEST(services_must_be_in_the_compose_file) {
         setup(HEAD "services: {wbe: {}}\n", "services:\n  web: {image: x}\n");
-        lint((const char *const[]){ "The compose file has no service 'wbe'.", NULL });
+        lint((const char *const[]) { "The compose file has no service 'wbe'.", NULL });
 }
 END_TEST
 
 START_TEST(files_from_elsewhere_are_problems) {
         setup(HEAD, "services:\n  web: {image: x, env_file: /etc/passwd}\n");
-        lint((const char *const[]){ "docker-compose.yml, rendered: Line 2", NULL });
+        lint((const char *const[]) { "docker-compose.yml, rendered: Line 2", NULL });
 }
 END_TEST
 

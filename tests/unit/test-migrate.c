@@ -17,7 +17,7 @@ static DbSync *open_sync(const char *conninfo) {
         DbSync *db = NULL;
 
         ASSERT_OK(db_sync_open(
-                        &(DbSyncOptions){ .conninfo = conninfo, .patience = 5 * USEC_PER_SEC }, &db, NULL));
+                        &(DbSyncOptions) { .conninfo = conninfo, .patience = 5 * USEC_PER_SEC }, &db, NULL));
         return db;
 }
 
@@ -161,11 +161,11 @@ static void check_values(const char *conninfo, const char *table, const char *co
         ck_assert_msg(found == n, "%s.%s: %s", table, column, definition);
 }
 
-#define DEFINE_TO_STRING(name)             \
- static const char *name##_string(int i) { \
-  return name##_to_string(i);              \
- }                                         \
- struct _require_semicolon_
+#define DEFINE_TO_STRING(name)                    \
+        static const char *name##_string(int i) { \
+                return name##_to_string(i);       \
+        }                                         \
+        struct _require_semicolon_
 DEFINE_TO_STRING(instance_state);
 DEFINE_TO_STRING(job_kind);
 DEFINE_TO_STRING(job_state);
@@ -185,9 +185,10 @@ START_TEST(the_schema_has_the_states_of_the_program) {
 }
 END_TEST
 
-#define INSERT_INSTANCE                                                                                \
- "INSERT INTO instances (id, slug, name, domain, blueprint, blueprint_version, engine, bind_address) " \
- "VALUES "
+#define INSERT_INSTANCE                                                                         \
+        "INSERT INTO instances (id, slug, name, domain, blueprint, blueprint_version, engine, " \
+        "bind_address) "                                                                        \
+        "VALUES "
 
 START_TEST(the_schema_refuses_what_must_not_be) {
         static const struct {

@@ -51,7 +51,7 @@ START_TEST(what_is_written_can_be_read) {
         ck_assert_int_eq(a.exit_code, -1);
         ck_assert_uint_eq(a.since, 0);
 
-        check_text(&(NotifyMessage){ .type = NOTIFY_JOB,
+        check_text(&(NotifyMessage) { .type = NOTIFY_JOB,
                                    .job = 42,
                                    .progress = 37,
                                    .message = (char *) "Pulling" },
@@ -123,7 +123,7 @@ START_TEST(what_is_wrong_is_refused) {
 
                 ck_assert_msg(r == -EBADMSG, "%s", texts[i]);
         }
-        ASSERT_ERROR(notify_message_parse("JOB=1\0", 6, &(NotifyMessage){}), EBADMSG);
+        ASSERT_ERROR(notify_message_parse("JOB=1\0", 6, &(NotifyMessage) {}), EBADMSG);
 }
 END_TEST
 
@@ -133,7 +133,7 @@ START_TEST(a_message_is_one_short_line) {
         _cleanup_notify_message_ NotifyMessage m = {};
         size_t n;
 
-        check_text(&(NotifyMessage){ .type = NOTIFY_JOB,
+        check_text(&(NotifyMessage) { .type = NOTIFY_JOB,
                                    .job = 1,
                                    .progress = -1,
                                    .message = (char *) "a\nJOB=2\tb" },
@@ -144,7 +144,7 @@ START_TEST(a_message_is_one_short_line) {
         big[sizeof(big) - 1] = 0;
         memcpy(big + NOTIFY_TEXT_MAX - 1, "\xc3\xbc", 2);
         ASSERT_OK(notify_message_format(
-                        &(NotifyMessage){ .type = NOTIFY_JOB, .job = 1, .progress = -1, .message = big },
+                        &(NotifyMessage) { .type = NOTIFY_JOB, .job = 1, .progress = -1, .message = big },
                         &text, &n));
         ASSERT_OK(notify_message_parse(text, n, &m));
         ck_assert_uint_eq(strlen(m.message), NOTIFY_TEXT_MAX - 1);
@@ -160,9 +160,10 @@ START_TEST(what_cannot_be_written_is_refused) {
         m = container;
         m.uuid = NULL;
         ASSERT_ERROR(notify_message_format(&m, &text, NULL), EINVAL);
-        ASSERT_ERROR(notify_message_format(&(NotifyMessage){ .type = NOTIFY_JOB, .job = 0 }, &text, NULL),
+        ASSERT_ERROR(notify_message_format(&(NotifyMessage) { .type = NOTIFY_JOB, .job = 0 }, &text, NULL),
                         EINVAL);
-        ASSERT_ERROR(notify_message_format(&(NotifyMessage){ .type = NOTIFY_JOB, .job = 1, .progress = 101 },
+        ASSERT_ERROR(notify_message_format(
+                                     &(NotifyMessage) { .type = NOTIFY_JOB, .job = 1, .progress = 101 },
                                      &text, NULL),
                         EINVAL);
 }

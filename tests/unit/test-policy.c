@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
+#include "fd-util.h"
+#include "fs-util.h"
 #include "policy.h"
 #include "string-util.h"
 #include "strv.h"
@@ -48,7 +54,8 @@ static const char good[] =
                 "   'volumes': [{'type': 'volume', 'source': 'data', 'target': '/d', 'volume': {}},"
                 "               {'type': 'volume', 'target': '/anonymous', 'volume': {}},"
                 "               {'type': 'tmpfs', 'target': '/t', 'tmpfs': {'size': '1000'}}]},"
-                "  'web': {'profiles': ['media'], 'command': ['a'], 'entrypoint': null, 'image': 'nginx',"
+                "  'web': {'profiles': ['media'], 'command': ['a'], 'entrypoint': null, 'image': "
+                "'ccp-demo-web:1',"
                 "   'build': {'context': '" DIR
                 "/source/web', 'dockerfile': 'docker/Dockerfile', 'args': {'A': 'b'}},"
                 "   'depends_on': {'db': {'condition': 'service_healthy', 'required': true}},"
@@ -78,7 +85,7 @@ static json_t *parse(const char *text) {
 }
 
 static void check(const json_t *config, const PolicyInput *in, PolicyViolations *ret) {
-        *ret = (PolicyViolations){};
+        *ret = (PolicyViolations) {};
         ASSERT_OK(policy_check(config, in, ret));
         FOREACH_ARRAY(v, ret->items, ret->n) {
                 ck_assert_ptr_nonnull(policy_rule_to_string(v->rule));
@@ -250,6 +257,16 @@ static const struct {
                         "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" REV "/.env', 'target': '/x'}]}", NULL, "bind-outside",
                         NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" REV "/.ccp-blueprint.yaml', 'target': '/x'}]}", NULL,
+                        "bind-outside", NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR "/current', 'target': '/x'}]}", NULL,
+                        "bind-outside", NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR
+          "/current/x', 'target': '/x', 'read_only': true}]}",
+                        NULL, "bind-outside", NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR "/.ccp', 'target': '/x'}]}", NULL, "bind-outside",
+                        NULL },
+        { "{'build': {'context': '" DIR "/current/x'}}", NULL, "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" REV "/docker-compose.yml', 'target': '/x'}]}", NULL,
                         "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" DIR "/d', 'target': '/x'},"
@@ -277,6 +294,11 @@ static const struct {
                         NULL },
         { "{'build': {'context': '" DIR "/s', 'ssh': ['default']}}", NULL, "extra-file", NULL },
         { "{'build': {'context': '" DIR "/s', 'tags': ['postgres:16']}}", NULL, "unknown-key", NULL },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'postgres:16'}", NULL, "build-outside",
+                        "services.web.image" },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'ccp-demo2-api'}", NULL, "build-outside", NULL },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'example.org/ccp-demo-api'}", NULL, "build-outside",
+                        NULL },
         { "{'build': '/etc'}", NULL, "unknown-key", NULL },
 
         { NULL, "{'name': 'other'}", "external-network", "name" },
@@ -439,6 +461,13 @@ START_TEST(files_from_elsewhere_are_refused) {
                 "services: {a: {extends: {file: ../x.yml, service: b}}}\n",
                 "services: {a: {\"env\\x5ffile\": /etc/passwd}}\n",
                 "x: &x {env_file: /etc/passwd}\nservices: {a: {<<: *x}}\n",
+                "x-a: &a {include: [/etc/x.yml]}\n<<: *a\nservices: {}\n",
+                "x-a: &a {include: [/etc/x.yml]}\n\"<<\": [*a]\nservices: {}\n",
+                "<<: {include: [/etc/x.yml]}\nservices: {}\n",
+                "x-a: &a {file: /etc/x.yml}\nservices: {a: {extends: {<<: *a, service: b}}}\n",
+                "!!binary aW5jbHVkZQ==: [/etc/x.yml]\nservices: {}\n",
+                "services: {a: {!!binary ZW52X2ZpbGU=: /etc/passwd}}\n",
+                "services: {a: {extends: {!!binary ZmlsZQ==: /etc/x.yml, service: b}}}\n",
                 "x: &x env_file\nservices: {a: {*x : /etc/passwd}}\n",
                 "? [a]\n: b\n",
                 "- a\n",
@@ -469,6 +498,48 @@ START_TEST(files_that_compose_reads_may_not_lie_in_a_writable_folder) {
 }
 END_TEST
 
+/* A link of the source tree that leads into a folder which a container can write leads wherever the container
+ * wants. */
+START_TEST(links_are_not_followed) {
+        static const struct {
+                const char *path;
+                size_t n;
+        } cases[] = { { "data", 0 }, { "nosuch/x", 0 }, { "data/file/x", 0 }, { "link", 1 }, { "link/x", 1 },
+                { "dangling", 1 } };
+        char directory[] = "/tmp/ccpd-policy-XXXXXX";
+        _cleanup_close_ int fd = -EBADF;
+        PolicyInput in = input;
+
+        ck_assert_ptr_nonnull(mkdtemp(directory));
+        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_ge(mkdirat(fd, "data", 0700), 0);
+        ASSERT_OK(write_file_beneath(fd, "data/file", "", 0, 0600));
+        ck_assert_int_ge(symlinkat("data", fd, "link"), 0);
+        ck_assert_int_ge(symlinkat("data/nosuch", fd, "dangling"), 0);
+
+        in.directory = directory;
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_policy_violations_ PolicyViolations v = {}, w = {};
+                _cleanup_json_ json_t *mount = NULL, *build = NULL;
+
+                mount = json_pack("{s:{s:{s:[{s:s, s:s++}]}}}", "services", "a", "volumes", "type", "bind",
+                                "source", directory, "/", c->path);
+                build = json_pack("{s:{s:{s:{s:s++}}}}", "services", "a", "build", "context", directory, "/",
+                                c->path);
+                ck_assert(mount && build);
+                ASSERT_OK(policy_check_links(mount, &in, fd, &v));
+                ASSERT_OK(policy_check_links(build, &in, fd, &w));
+                ck_assert_msg(v.n == c->n && w.n == c->n, "%s", c->path);
+        }
+
+        ASSERT_OK(rm_rf_at(fd, "data"));
+        ASSERT_OK(rm_rf_at(fd, "link"));
+        ASSERT_OK(rm_rf_at(fd, "dangling"));
+        ck_assert_int_ge(rmdir(directory), 0);
+}
+END_TEST
+
 START_TEST(aliases_do_not_blow_up) {
         static const char text[] = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
                                    "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
@@ -483,4 +554,4 @@ TESTS("policy", an_ordinary_project_passes, what_reaches_the_host_is_refused, ea
                 an_exception_silences_its_rule_only, other_shapes_are_refused,
                 the_number_of_violations_is_limited, files_that_compose_reads_are_seen_in_its_text,
                 files_from_elsewhere_are_refused, files_that_compose_reads_may_not_lie_in_a_writable_folder,
-                aliases_do_not_blow_up)
+                links_are_not_followed, aliases_do_not_blow_up)

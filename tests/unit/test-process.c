@@ -21,9 +21,9 @@ END_TEST
 START_TEST(exit_status_and_missing_program_are_told_apart) {
         _cleanup_process_result_ ProcessResult a = {}, b = {};
 
-        ck_assert_int_eq(process_run((char *const[]){ (char *) "false", NULL }, NULL, &a), 0);
+        ck_assert_int_eq(process_run((char *const[]) { (char *) "false", NULL }, NULL, &a), 0);
         ck_assert_int_eq(a.status, 1);
-        ck_assert_int_eq(process_run((char *const[]){ (char *) "/nonexistent", NULL }, NULL, &b), 0);
+        ck_assert_int_eq(process_run((char *const[]) { (char *) "/nonexistent", NULL }, NULL, &b), 0);
         ck_assert_int_eq(b.status, 127);
         ck_assert_ptr_nonnull(strstr(b.err.data, "No such file"));
 }
@@ -56,7 +56,7 @@ START_TEST(the_last_output_is_kept) {
         _cleanup_process_result_ ProcessResult result = {};
         ProcessOptions options = { .stdin_fd = -EBADF, .stdout_limit = 10 };
 
-        ck_assert_int_eq(process_run((char *const[]){ (char *) "seq", (char *) "1000", NULL }, &options,
+        ck_assert_int_eq(process_run((char *const[]) { (char *) "seq", (char *) "1000", NULL }, &options,
                                          &result),
                         0);
         ck_assert(result.out.truncated);

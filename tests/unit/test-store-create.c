@@ -230,7 +230,7 @@ START_TEST(exhausted_subnets_are_told) {
 
                 (void) snprintf(slug, sizeof(slug), "i%u", i);
                 create = test_create(slug, NULL);
-                create.subnet_pool = (Subnet){ 0x0AC80000, 24 };
+                create.subnet_pool = (Subnet) { 0x0AC80000, 24 };
                 TEST_STORE(&t, &o, store_create_instance, test_on_created, &create);
                 ck_assert_int_eq(o.r, i < 4 ? 0 : -EADDRNOTAVAIL);
         }

@@ -10,7 +10,7 @@
 #include "test.h"
 
 static StoreJobCreate job_create(const char *instance, JobKind kind) {
-        return (StoreJobCreate){
+        return (StoreJobCreate) {
                 .instance = instance, .kind = kind, .started_by = "bob", .started_by_uid = 4294967295U
         };
 }
@@ -175,7 +175,7 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         id = test_create_instance(&t, "oslo", &job);
 
         /* A failure leaves its reason with both. */
-        finish = (StoreFinish){
+        finish = (StoreFinish) {
                 .job = job,
                 .state = JOB_FAILED,
                 .error_name = CCP_ERROR_UNHEALTHY,
@@ -205,7 +205,7 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         create = job_create(id, JOB_DELETE);
         TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
         ck_assert_int_eq(o.instance->state, INSTANCE_DELETING);
-        finish = (StoreFinish){ .job = o.job->id, .state = JOB_CANCELLED, .end = STORE_END_BEFORE };
+        finish = (StoreFinish) { .job = o.job->id, .state = JOB_CANCELLED, .end = STORE_END_BEFORE };
         TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
         TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
         ck_assert_int_eq(o.instance->state, INSTANCE_FAILED);
@@ -213,7 +213,7 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
 
         /* Released, everything is free again; the job stays. */
         TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
-        finish = (StoreFinish){ .job = o.job->id, .state = JOB_SUCCEEDED, .end = STORE_END_RELEASE };
+        finish = (StoreFinish) { .job = o.job->id, .state = JOB_SUCCEEDED, .end = STORE_END_RELEASE };
         TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
         ck_assert_int_eq(o.job->state, JOB_SUCCEEDED);
         ck_assert_str_eq(o.job->slug, "oslo");
@@ -310,30 +310,6 @@ START_TEST(jobs_are_listed_by_filter_and_page) {
 }
 END_TEST
 
-static void on_ports(int r, const StorePort *ports, size_t n, Error *error _unused_, void *userdata) {
-        TestOutcome *o = userdata;
-
-        ck_assert_int_eq(r, 0);
-        ck_assert_uint_eq(n, 4);
-        ck_assert_str_eq(ports[0].instance, "oslo");
-        ck_assert_str_eq(ports[0].name, "web");
-        ck_assert_str_eq(ports[0].host, STORE_HOST_LOCAL);
-        ck_assert_uint_eq(ports[0].number, 10000);
-        ck_assert_uint_eq(ports[3].number, 15401);
-        o->done = true;
-}
-
-START_TEST(ports_are_listed) {
-        _cleanup_test_db_ TestDb t;
-        _cleanup_test_outcome_ TestOutcome o = {};
-
-        test_db_open(&t, NULL);
-        free(test_create_instance(&t, "oslo", NULL));
-        free(test_create_instance(&t, "bergen", NULL));
-        TEST_STORE(&t, &o, store_list_ports, on_ports);
-}
-END_TEST
-
 START_TEST(settings_are_kept) {
         _cleanup_test_db_ TestDb t;
         _cleanup_test_outcome_ TestOutcome o = {};
@@ -398,5 +374,5 @@ END_TEST
 TESTS("store-job", a_job_is_recorded_with_its_steps, one_job_at_a_time_works_on_an_instance,
                 states_that_do_not_allow_a_job_refuse_it, many_who_ask_at_once_get_one_job,
                 a_cancelled_job_is_marked, the_end_of_a_job_decides_over_its_instance,
-                everything_is_loaded_for_a_start, jobs_are_listed_by_filter_and_page, ports_are_listed,
-                settings_are_kept, changes_are_notified_once_for_each_transaction)
+                everything_is_loaded_for_a_start, jobs_are_listed_by_filter_and_page, settings_are_kept,
+                changes_are_notified_once_for_each_transaction)

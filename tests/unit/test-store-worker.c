@@ -21,13 +21,13 @@ typedef struct Scene {
 static DbSync *open_worker(const char *conninfo) {
         DbSync *db = NULL;
 
-        ASSERT_OK(db_sync_open(
-                        &(DbSyncOptions){ .conninfo = conninfo, .patience = 30 * USEC_PER_SEC }, &db, NULL));
+        ASSERT_OK(db_sync_open(&(DbSyncOptions) { .conninfo = conninfo, .patience = 30 * USEC_PER_SEC }, &db,
+                        NULL));
         return db;
 }
 
 static void scene_open(Scene *s) {
-        *s = (Scene){};
+        *s = (Scene) {};
         test_db_open(&s->t, NULL);
         s->id = test_create_instance(&s->t, "oslo", &s->job);
         s->worker = open_worker(s->t.conninfo);
@@ -86,7 +86,7 @@ START_TEST(what_can_not_be_claimed_is_told) {
         ASSERT_ERROR(job_claim(s.worker, 4711, &claim, &error), ENOENT);
         ck_assert_str_eq(error.name, CCP_ERROR_NO_SUCH_JOB);
 
-        finish = (StoreFinish){ .job = s.job, .state = JOB_SUCCEEDED };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         error_done(&error);
         ASSERT_ERROR(job_claim(s.worker, s.job, &claim, &error), ESTALE);
@@ -115,7 +115,7 @@ START_TEST(steps_are_recorded) {
         ck_assert_uint_gt(o.job->steps[4].started_at, 0);
         ck_assert_uint_eq(o.job->steps[4].finished_at, 0);
 
-        update = (StepUpdate){ .number = 5, .state = STEP_DONE, .detail = "3 files" };
+        update = (StepUpdate) { .number = 5, .state = STEP_DONE, .detail = "3 files" };
         ASSERT_OK(job_set_step(s.worker, s.job, &update, NULL, NULL));
         TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
         ck_assert_int_eq(o.job->steps[4].state, STEP_DONE);
@@ -166,7 +166,7 @@ START_TEST(a_failed_create_releases_everything) {
         StoreFinish finish;
 
         scene_open(&s);
-        finish = (StoreFinish){
+        finish = (StoreFinish) {
                 .job = s.job,
                 .state = JOB_FAILED,
                 .error_name = CCP_ERROR_RENDER_FAILED,
@@ -202,7 +202,7 @@ START_TEST(a_crash_is_noted) {
         ck_assert_str_eq(o.job->error_name, CCP_ERROR_INTERNAL);
         ck_assert_str_eq(o.job->error_message, "The worker was killed (SEGV).");
 
-        finish = (StoreFinish){ .job = s.job, .state = JOB_SUCCEEDED };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         attempt = 4711;
         ck_assert_int_eq(job_mark_crashed(s.worker, s.job, "Too late.", &attempt, NULL), 0);
@@ -295,7 +295,7 @@ START_TEST(work_goes_on_over_a_crash_of_the_server) {
         ASSERT_OK(job_set_step(s.worker, s.job, &update, NULL, NULL));
         test_postgres_kill();
         test_postgres_restart();
-        finish = (StoreFinish){ .job = s.job,
+        finish = (StoreFinish) { .job = s.job,
                 .state = JOB_SUCCEEDED,
                 .end = STORE_END_STATE,
                 .instance_state = INSTANCE_RUNNING };

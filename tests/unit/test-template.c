@@ -16,11 +16,11 @@ static void run(const TemplateEnvironment *env, const Case *cases, size_t n) {
         FOREACH_ARRAY(c, cases, n)
                 test_renders(&text, env, c->template, c->context, c->expected);
 }
-#define RUN(env, ...)                   \
- do {                                   \
-  const Case cases[] = { __VA_ARGS__ }; \
-  run((env), cases, ELEMENTSOF(cases)); \
- } while (false)
+#define RUN(env, ...)                                 \
+        do {                                          \
+                const Case cases[] = { __VA_ARGS__ }; \
+                run((env), cases, ELEMENTSOF(cases)); \
+        } while (false)
 
 START_TEST(paths_lead_to_fields_and_elements) {
         RUN(NULL, { "{{a}}", "{\"a\":\"x\"}", "x" }, { "{{a.b}} {{a/b}}", "{\"a\":{\"b\":1}}", "1 1" },
@@ -136,14 +136,14 @@ static void with_partial(const char *partial, const Case *cases, size_t n) {
 
 START_TEST(partials_have_a_context_and_an_indentation) {
         with_partial("{{a}}\n{{b}}\n",
-                        (const Case[]){ { "x:\n  {{> p}}\ny", "{\"a\":1,\"b\":2}", "x:\n  1\n  2\ny" },
+                        (const Case[]) { { "x:\n  {{> p}}\ny", "{\"a\":1,\"b\":2}", "x:\n  1\n  2\ny" },
                                         { "{{> p c}}", "{\"c\":{\"a\":3,\"b\":4}}", "3\n4\n" },
                                         { "{{> p b=\"z\"}}", "{\"a\":1,\"b\":2}", "1\nz\n" },
                                         { "{{> (concat \"p\" \"\")}}", "{}", "\n\n" },
                                         { "{{#> q}}instead{{/q}}", "{}", "instead" } },
                         5);
         with_partial("<{{> @partial-block}}>",
-                        (const Case[]){ { "{{#> p}}in{{x}}{{/p}}", "{\"x\":1}", "<in1>" },
+                        (const Case[]) { { "{{#> p}}in{{x}}{{/p}}", "{\"x\":1}", "<in1>" },
                                         { "{{#*inline \"i\"}}({{this}}){{/inline}}{{> i}}", "3", "(3)" } },
                         2);
 }

@@ -345,7 +345,7 @@ static int try_without_locked_memory(void) {
         Vault *v = NULL;
         int locked;
 
-        if ((geteuid() == 0 && setuid(65534) < 0) || setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){}) < 0)
+        if ((geteuid() == 0 && setuid(65534) < 0) || setrlimit(RLIMIT_MEMLOCK, &(struct rlimit) {}) < 0)
                 return 1;
         if (vault_new(key, &v, NULL) < 0)
                 return 2;

@@ -7,7 +7,7 @@
 #define SECOND 1000000000ULL
 
 static DockerEvent event(DockerEventType type, const char *id, uint64_t second) {
-        return (DockerEvent){
+        return (DockerEvent) {
                 .type = type,
                 .container = (char *) id,
                 .instance = (char *) "demo",
@@ -32,7 +32,7 @@ static int apply_health(WatchTable *t, const char *id, ContainerHealth health) {
 }
 
 static DockerObject object(const char *id, ContainerState state, ContainerHealth health) {
-        return (DockerObject){
+        return (DockerObject) {
                 .id = (char *) id,
                 .instance = (char *) "demo",
                 .uuid = (char *) "u1",

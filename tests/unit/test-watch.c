@@ -18,14 +18,13 @@
 #include "watch-engine.h"
 
 #define LABELS "\"ccp.instance\":\"demo\",\"ccp.id\":\"u1\",\"com.docker.compose.service\":\"web\""
-#define ITEM(id, state, status)                                                       \
- "{\"Id\":\"" id "\",\"Names\":[\"/x\"],\"State\":\"" state "\",\"Status\":\"" status \
- "\",\"Labels\":{" LABELS "}}"
-#define EVENT(id, action, more)                                              \
- "{\"Type\":\"container\",\"Action\":\"" action "\",\"Actor\":{\"ID\":\"" id \
- "\",\"Attributes\":{" LABELS more "}},\"timeNano\":1700000000000000000}\n"
-#define LIST(items) \
- { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]") }
+#define ITEM(id, state, status)                                                              \
+        "{\"Id\":\"" id "\",\"Names\":[\"/x\"],\"State\":\"" state "\",\"Status\":\"" status \
+        "\",\"Labels\":{" LABELS "}}"
+#define EVENT(id, action, more)                                                     \
+        "{\"Type\":\"container\",\"Action\":\"" action "\",\"Actor\":{\"ID\":\"" id \
+        "\",\"Attributes\":{" LABELS more "}},\"timeNano\":1700000000000000000}\n"
+#define LIST(items) { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]") }
 #define STEP_USEC (20 * USEC_PER_MSEC)
 #define PATIENCE_USEC (10 * USEC_PER_SEC)
 

@@ -28,16 +28,16 @@ static inline int test_main(const char *name, void (*const *add)(TCase *tc)) {
 }
 
 /* TESTS(name, a, b, …): the tests of this file and its main(). */
-#define TESTS(name, ...)                         \
- static void add_tests(TCase *tc) {              \
-  const TTest *const tests[] = { __VA_ARGS__ };  \
-  for (size_t i = 0; i < ELEMENTSOF(tests); i++) \
-   tcase_add_test(tc, tests[i]);                 \
- }                                               \
- int main(void) {                                \
-  void (*add)(TCase *) = add_tests;              \
-  return test_main(name, &add);                  \
- }
+#define TESTS(name, ...)                                       \
+        static void add_tests(TCase *tc) {                     \
+                const TTest *const tests[] = { __VA_ARGS__ };  \
+                for (size_t i = 0; i < ELEMENTSOF(tests); i++) \
+                        tcase_add_test(tc, tests[i]);          \
+        }                                                      \
+        int main(void) {                                       \
+                void (*add)(TCase *) = add_tests;              \
+                return test_main(name, &add);                  \
+        }
 
 #define ASSERT_OK(expr) ck_assert_int_ge((expr), 0)
 #define ASSERT_ERROR(expr, error) ck_assert_int_eq((expr), -(error))

@@ -23,10 +23,6 @@ ORDER BY range.number, free.port;
 INSERT INTO ports (instance, host, name, number)
 SELECT $1, $2, port.name, port.number FROM unnest($3::text[], $4::bigint[]) AS port (name, number);
 
--- name: ports-list
-SELECT i.slug, p.name, p.host, p.number FROM ports p JOIN instances i ON i.id = p.instance
-ORDER BY p.host, p.number;
-
 -- The lowest free subnet of the size $2 in the pool $1, and how many records and routes ($3) are in the way.
 -- Addresses are counted from 0.0.0.0. A free one begins at the pool's start or behind one that is taken,
 -- rounded up to its size, and fits if the next taken one begins no earlier than it ends.

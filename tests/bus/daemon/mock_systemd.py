@@ -82,6 +82,12 @@ class Manager(dbus.service.Object):
     def Calls(self):
         return dbus.Array(self.calls, signature="s")
 
+    @dbus.service.method(CONTROL, "", "")
+    def Reload(self):
+        """daemon-reload: all units are forgotten and found again."""
+        for unit in self.units:
+            self.UnitRemoved(unit, "/org/freedesktop/systemd1/unit/x")
+
     @dbus.service.method(CONTROL, "s", "")
     def EndUnit(self, unit):
         if unit in self.units:

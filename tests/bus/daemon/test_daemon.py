@@ -70,6 +70,16 @@ def test_create_answers_with_objects_that_are_there(ccpd):
     assert {instance, job} <= set(objects)
 
 
+def test_progress_does_not_fall_back_before_the_end(ccpd):
+    _, job = ccpd.create("edmonton")
+    number = job.rsplit("/", 1)[1]
+    ccpd.postgres.sql(f"UPDATE jobs SET state = 'running', attempt = 1 WHERE id = {number}")
+    ccpd.postgres.sql(f"UPDATE job_steps SET state = 'done', finished_at = now() WHERE job = {number}")
+    wait_for(lambda: {str(s[2]) for s in ccpd.get(job, "Job", "Steps")} == {"done"}, what="the steps")
+    assert ccpd.get(job, "Job", "State") == "running"
+    assert ccpd.get(job, "Job", "Progress") == 1.0
+
+
 def test_the_end_of_a_job_is_announced(ccpd):
     instance, job = ccpd.create("edmonton")
     finish(ccpd, job)
@@ -225,6 +235,22 @@ def test_a_unit_that_does_not_start_leaves_nothing(ccpd, mode, word):
     wait_for(lambda: is_gone(ccpd, "edmonton"))
 
 
+def test_the_end_of_the_bus_is_a_failure_for_pid1_to_repair(ccpd):
+    ccpd.bus.set_exit_on_disconnect(False)
+    ccpd.bus_process.terminate()
+    ccpd.bus_process.wait()
+    assert ccpd.process.wait(20) != 0
+    ccpd.systemd_process.kill()
+    ccpd.systemd_process.wait()
+    ccpd.up()
+
+
+def test_a_second_ccpd_does_not_run_beside_the_first(ccpd):
+    second = subprocess.run([os.environ["CCPD"]], env=ccpd.environment, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert second.returncode != 0 and "another process has it" in second.stderr
+    assert ccpd.get(ROOT, "Manager", "StoreState") == "available"
+
+
 def test_postgresql_away_refuses_changes_and_comes_back(ccpd):
     instance, job = ccpd.create("calgary")
     ccpd.postgres.kill()
@@ -278,6 +304,17 @@ def test_a_worker_that_never_gets_anywhere_is_given_up(ccpd):
     wait_for(lambda: ccpd.get(job, "Job", "State") == "failed", what="the end")
     assert "journalctl" in ccpd.get(job, "Job", "Error")[1]
     wait_for(lambda: count(ccpd, "instances") == 0)
+
+
+def test_a_reload_of_systemd_ends_no_job(ccpd):
+    _, job = ccpd.create("edmonton")
+    for _ in range(8):
+        ccpd.systemd("Reload")
+        assert ccpd.get(job, "Job", "State") in ("queued", "running")
+    time.sleep(3)
+    assert len(ccpd.starts()) == 1
+    ccpd.call("Job", "Cancel", dbus.Dictionary({}, "sv"), path=job)
+    wait_for(lambda: f"stop ccp-job@{job.rsplit('/', 1)[1]}.service" in ccpd.systemd("Calls"))
 
 
 def test_cancel_is_recorded_and_stops_the_unit(ccpd):

@@ -25,8 +25,7 @@ typedef struct FakeEngine {
 /* An answer with a body that ends with the connection. */
 #define FAKE_OK(body) "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nConnection: close\r\n\r\n" body
 #define FAKE_STATUS(status, body) "HTTP/1.1 " status "\r\nConnection: close\r\n\r\n" body
-#define FAKE_PING \
- { .request = "GET /_ping", .answer = FAKE_OK("OK") }
+#define FAKE_PING { .request = "GET /_ping", .answer = FAKE_OK("OK") }
 
 /* Of the routes that fit, the last one with a 'from' that was reached answers; none: 404. */
 void fake_engine_start(FakeEngine *e, const FakeRoute *routes, size_t n);

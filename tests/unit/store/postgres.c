@@ -99,7 +99,7 @@ static void spawn_server(void) {
 
         data = concat(server.directory, "/data");
         server.pid = spawn("/postgres",
-                        (char *[]){ (char *) "postgres", (char *) "-D", data, (char *) "-k",
+                        (char *[]) { (char *) "postgres", (char *) "-D", data, (char *) "-k",
                                         server.directory, (char *) "-h", (char *) "", (char *) "-c",
                                         (char *) "fsync=off", (char *) "-c", (char *) "max_connections=60",
                                         NULL });
@@ -163,7 +163,7 @@ void test_postgres_start(void) {
 
         data = concat(server.directory, "/data");
         pid = spawn("/initdb",
-                        (char *[]){ (char *) "initdb", (char *) "-D", data, (char *) "-U", (char *) "ccpd",
+                        (char *[]) { (char *) "initdb", (char *) "-D", data, (char *) "-U", (char *) "ccpd",
                                         (char *) "-A", (char *) "trust", (char *) "-E", (char *) "UTF8",
                                         (char *) "--locale=C", (char *) "--no-sync", NULL });
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -268,7 +268,7 @@ static void on_notify(Db *db _unused_, const char *channel, const char *payload,
 static void start_on(TestDb *t, const char *conninfo, sd_event *event) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE, NULL };
 
-        *t = (TestDb){
+        *t = (TestDb) {
                 .event = event,
                 .conninfo = conninfo ? concat(conninfo, "") : test_postgres_new_database(),
         };

@@ -22,16 +22,16 @@ char *test_postgres_query(const char *conninfo, const char *sql);
 char *test_postgres_sqlstate(const char *conninfo, const char *sql);
 
 /* Compares the result of a query with a string. */
-#define ASSERT_QUERY(conninfo, sql, expected)                            \
- do {                                                                    \
-  _cleanup_free_ char *_actual = test_postgres_query((conninfo), (sql)); \
-  ck_assert_str_eq(_actual, (expected));                                 \
- } while (0)
-#define ASSERT_SQLSTATE(conninfo, sql, expected)                            \
- do {                                                                       \
-  _cleanup_free_ char *_actual = test_postgres_sqlstate((conninfo), (sql)); \
-  ck_assert_str_eq(_actual, (expected));                                    \
- } while (0)
+#define ASSERT_QUERY(conninfo, sql, expected)                                          \
+        do {                                                                           \
+                _cleanup_free_ char *_actual = test_postgres_query((conninfo), (sql)); \
+                ck_assert_str_eq(_actual, (expected));                                 \
+        } while (0)
+#define ASSERT_SQLSTATE(conninfo, sql, expected)                                          \
+        do {                                                                              \
+                _cleanup_free_ char *_actual = test_postgres_sqlstate((conninfo), (sql)); \
+                ck_assert_str_eq(_actual, (expected));                                    \
+        } while (0)
 
 /* A connection on a loop of its own. */
 typedef struct TestDb {
@@ -54,11 +54,11 @@ void test_db_close(TestDb *t);
 #define _cleanup_test_db_ _cleanup_(test_db_close)
 
 /* Runs the loop until the condition holds; fails after 30 seconds. */
-#define TEST_DB_WAIT(t, condition)                                                    \
- do {                                                                                 \
-  usec_t _deadline = now(CLOCK_MONOTONIC) + 30 * USEC_PER_SEC;                        \
-  while (!(condition)) {                                                              \
-   ck_assert_msg(now(CLOCK_MONOTONIC) < _deadline, "waited in vain for " #condition); \
-   ck_assert_int_ge(sd_event_run((t)->event, 100 * USEC_PER_MSEC), 0);                \
-  }                                                                                   \
- } while (0)
+#define TEST_DB_WAIT(t, condition)                                                                         \
+        do {                                                                                               \
+                usec_t _deadline = now(CLOCK_MONOTONIC) + 30 * USEC_PER_SEC;                               \
+                while (!(condition)) {                                                                     \
+                        ck_assert_msg(now(CLOCK_MONOTONIC) < _deadline, "waited in vain for " #condition); \
+                        ck_assert_int_ge(sd_event_run((t)->event, 100 * USEC_PER_MSEC), 0);                \
+                }                                                                                          \
+        } while (0)

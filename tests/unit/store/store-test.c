@@ -15,7 +15,7 @@ void test_outcome_done(TestOutcome *o) {
         job_records_done(&o->jobs);
         store_contents_free(o->contents);
         settings_free(o->settings);
-        *o = (TestOutcome){};
+        *o = (TestOutcome) {};
 }
 
 static void set_outcome(TestOutcome *o, int r, Error *error) {
@@ -55,7 +55,7 @@ void test_on_jobs(int r, JobRecords *jobs, Error *error, void *userdata) {
         set_outcome(o, r, error);
         if (jobs) {
                 o->jobs = *jobs;
-                *jobs = (JobRecords){};
+                *jobs = (JobRecords) {};
         }
 }
 
@@ -94,7 +94,7 @@ StoreCreate test_create(const char *slug, const char *domain) {
         };
         static char *const features[] = { (char *) "chat", (char *) "media", NULL };
 
-        return (StoreCreate){
+        return (StoreCreate) {
                 .id = new_id(),
                 .slug = slug,
                 .name = "A Chapter",

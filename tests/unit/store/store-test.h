@@ -16,8 +16,6 @@ typedef struct TestOutcome {
         JobRecords jobs;
         StoreContents *contents;
         Settings *settings;
-        StorePort *ports;
-        size_t n_ports;
 } TestOutcome;
 
 void test_outcome_done(TestOutcome *o);
@@ -31,12 +29,12 @@ void test_on_contents(int r, StoreContents *contents, Error *error, void *userda
 void test_on_settings(int r, Settings *settings, Error *error, void *userdata);
 
 /* Runs a request up to its end: TEST_STORE(&t, &outcome, store_load, test_on_contents) */
-#define TEST_STORE(t, o, function, callback, ...)                                   \
- do {                                                                               \
-  test_outcome_done(o);                                                             \
-  ck_assert_int_eq(function((t)->db, ##__VA_ARGS__, callback, (o), NULL, NULL), 0); \
-  TEST_DB_WAIT((t), (o)->done);                                                     \
- } while (0)
+#define TEST_STORE(t, o, function, callback, ...)                                                 \
+        do {                                                                                      \
+                test_outcome_done(o);                                                             \
+                ck_assert_int_eq(function((t)->db, ##__VA_ARGS__, callback, (o), NULL, NULL), 0); \
+                TEST_DB_WAIT((t), (o)->done);                                                     \
+        } while (0)
 
 /* A request for an instance with two ports, two secrets and the pool 10.200.0.0/15; the id is new each time.
  * What it points to stays until the program ends. */

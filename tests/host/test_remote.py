@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""ccpctl from elsewhere: -H reaches the bus of another machine over ssh, and asks the five pages on a terminal."""
+
+import json
+import os
+import pty
+import re
+import select
+import time
+
+from server import DEV
+
+
+def enable_ssh(server):
+    server.sh('''
+        mkdir -p /run/sshd /root/.ssh
+        ssh-keygen -A >/dev/null
+        ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+        cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+        systemctl start ssh
+        ssh-keyscan 127.0.0.1 >/root/.ssh/known_hosts 2>/dev/null
+    ''')
+
+
+def test_a_host_option_goes_over_ssh(server):
+    enable_ssh(server)
+    assert json.loads(server.ccpctl('-H', 'root@127.0.0.1', 'list', '--json=short').stdout) == []
+    assert server.ccpctl('-H', 'root@127.0.0.1', 'show', 'nobody', check=False).returncode == 3
+    assert server.ccpctl('-H', 'nobody-there@127.0.0.1', 'list', check=False).returncode not in (0, 3)
+
+
+class Terminal:
+    """ccpctl on a terminal of the server."""
+
+    def __init__(self, server, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execv(DEV, [DEV, 'host', 'exec', '-n', server.name, '--', 'script', '-qec', ' '.join(args), '/dev/null'])
+        self.text = ''
+
+    def expect(self, pattern, seconds=60):
+        end = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.text)):
+            assert time.monotonic() < end, f'{pattern!r} did not come; there was:\n{self.text}'
+            if select.select([self.fd], [], [], 0.2)[0]:
+                try:
+                    self.text += os.read(self.fd, 4096).decode(errors='replace')
+                except OSError:
+                    assert re.search(pattern, self.text), f'{pattern!r} did not come before the end:\n{self.text}'
+        self.text = self.text[found.end():]
+
+    def type(self, line):
+        os.write(self.fd, line.encode() + b'\n')
+
+    def end(self):
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_create_alone_asks_for_everything(server):
+    terminal = Terminal(server, 'ccpctl', 'create')
+    terminal.expect(r'Step 1 of 5')
+    terminal.expect(r'Blueprint.*: ')
+    terminal.type('nonsense')
+    terminal.expect(r'Blueprint.*: ')
+    terminal.type('hello')
+    terminal.expect(r'Name.*: ')
+    terminal.type('Edmonton Chapter')
+    terminal.expect(r'Slug \[edmonton-chapter\]: ')
+    terminal.type('Not A Slug')
+    terminal.expect(r'lower-case')
+    terminal.expect(r'Slug.*: ')
+    terminal.type('edmonton')
+    terminal.expect(r'Domain.*: ')
+    terminal.type('edmonton.example.org')
+    for page in ('Step 2 of 5: Features', 'Step 3 of 5: E-mail', 'Step 4 of 5: Tunnel', 'Step 5 of 5: Review', r'web=\d+', r'Create it\?'):
+        terminal.expect(page)
+    terminal.type('y')
+    terminal.expect(r'edmonton was created and is running')
+    assert terminal.end() == 0
+    assert server.json('show', 'edmonton')['name'] == 'Edmonton Chapter'
+
+
+def test_leaving_the_questions_makes_nothing(server):
+    terminal = Terminal(server, 'ccpctl', 'create')
+    terminal.expect(r'Blueprint.*: ')
+    os.write(terminal.fd, b'\x04')
+    assert terminal.end() != 0
+    assert [i['slug'] for i in server.json('list')] in ([], ['edmonton'])
