@@ -12,7 +12,8 @@ pytestmark = pytest.mark.allow_journal(
     r'ccp-job@\d+\.service: (Main process exited|Failed with result|Watchdog|Killing process|Unit process|A process of|State )',
     r'The job (failed|was cancelled): ', r'Turning back: ', r'Undoing \w+ failed', r'Going on with undoing', r'Paused at ',
     r'Job \d+, attempt \d+: the worker ended with', r'ccpd\.service: (Main process exited|Failed with result)',
-    r'PostgreSQL is not available', r'Could not record that the worker ended', r"containers can't be watched", r'Job \d+ .*(failed|cancelled)', r'Optional services|optional services')
+    r'PostgreSQL is not available', r'Could not record that the worker ended', r"containers can't be watched",
+    r'Job \d+ .*(failed|cancelled)', r'Optional services|optional services')
 
 INSTANCES = '/var/lib/ccpd/instances'
 STEPS = ['folder', 'source', 'context', 'render', 'static', 'pull', 'build', 'infrastructure', 'application']
@@ -174,7 +175,7 @@ def assert_whole(server, slug):
     """The instance of 'everything' runs, answers, and its one-shot ran once."""
     assert query(server, f"SELECT state, revision, error_name FROM instances WHERE slug = '{slug}'") == 'running|1|'
     assert answers(server, slug) == 'It works.\n'
-    services = server.sh(f'docker ps --filter label=ccp.instance={slug} --format "{{{{.Label \\"com.docker.compose.service\\"}}}}"')
+    services = server.sh(f"docker ps --filter label=ccp.instance={slug} --format '{{{{.Label \"ccp.service\"}}}}'")
     assert sorted(services.split()) == ['data', 'extra', 'web']
     assert server.sh(f'docker exec ccp-{slug}-data-1 cat /data/migrations') == 'done'
     assert not server.exists(f'{INSTANCES}/{slug}/source/.env')

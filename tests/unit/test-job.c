@@ -212,7 +212,7 @@ int revision_remove(
 
 /* --- steps --- */
 
-static const char *fail_at, *signal_at, *die_at;
+static const char *fail_at, *signal_at, *cancel_at, *die_at;
 static char top[64];
 
 static int act(Job *j, const char *name, Error *reterr) {
@@ -221,6 +221,8 @@ static int act(Job *j, const char *name, Error *reterr) {
                 return JOB_LEFT;
         if (fail_at && streq(fail_at, name))
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "The step %s failed.", name);
+        if (cancel_at && streq(cancel_at, name))
+                store.cancel = true;
         if (signal_at && streq(signal_at, name)) {
                 signal_at = NULL;
                 (void) raise(SIGTERM);
@@ -280,7 +282,7 @@ static void begin(JobKind kind) {
         store = (__typeof__(store)) { .kind = kind, .before = INSTANCE_RUNNING };
         for (size_t i = 0; i < n; i++)
                 store.steps[i] = steps[i].by_daemon ? STEP_DONE : STEP_PENDING;
-        fail_at = signal_at = die_at = NULL;
+        fail_at = signal_at = cancel_at = die_at = NULL;
         log_set_target(LOG_TARGET_NULL);
         ASSERT_OK(job_install_signals());
         (void) snprintf(top, sizeof(top), "/tmp/test-job.XXXXXX");
@@ -386,6 +388,30 @@ START_TEST(a_cancel_that_was_asked_for_is_noticed_before_a_step_acts) {
         ck_assert_int_eq(store.state, JOB_CANCELLED);
         ck_assert_int_eq(store.end, STORE_END_RELEASE);
         ck_assert_str_eq(store.error_name, CCP_ERROR_CANCELLED);
+        end();
+}
+END_TEST
+
+START_TEST(a_cancel_during_the_last_step_is_noticed_at_its_end) {
+        begin(JOB_CREATE);
+        cancel_at = "render";
+        ASSERT_OK(attempt());
+        ck_assert_int_eq(store.state, JOB_CANCELLED);
+        ck_assert_int_eq(store.end, STORE_END_RELEASE);
+        ck_assert_int_eq(store.steps[job_kind_find_step(JOB_CREATE, "render")], STEP_UNDONE);
+        end();
+}
+END_TEST
+
+START_TEST(a_signal_with_a_cancel_turns_the_job_back_and_is_not_heard_again) {
+        begin(JOB_CREATE);
+        signal_at = cancel_at = "source";
+        ASSERT_OK(attempt());
+        ck_assert_str_eq(take_trace(),
+                        "running:folder act:folder done:folder running:source act:source "
+                        "undoing:source undone:source undoing:folder undone:folder "
+                        "undone:record undone:secrets undone:allocate undone:validate");
+        ck_assert_int_eq(store.state, JOB_CANCELLED);
         end();
 }
 END_TEST
@@ -530,7 +556,7 @@ START_TEST(a_worker_that_died_is_recorded_but_not_one_that_ended_in_order) {
 }
 END_TEST
 
-/* The last one: the signal stays noticed. */
+/* The last two: the signal stays noticed. */
 TESTS("job", each_step_is_recorded_as_running_before_it_acts_and_done_after,
                 what_undoes_a_step_is_recorded_with_all_that_it_needs,
                 an_attempt_goes_on_at_the_first_step_that_is_not_done,
@@ -542,4 +568,6 @@ TESTS("job", each_step_is_recorded_as_running_before_it_acts_and_done_after,
                 a_delete_that_is_cancelled_in_time_leaves_the_instance_as_it_was,
                 a_delete_that_fails_leaves_the_instance_failed, an_undo_about_another_instance_is_refused,
                 a_worker_that_died_is_recorded_but_not_one_that_ended_in_order,
+                a_cancel_during_the_last_step_is_noticed_at_its_end,
+                a_signal_with_a_cancel_turns_the_job_back_and_is_not_heard_again,
                 a_signal_without_a_cancel_leaves_the_job_as_it_is)
