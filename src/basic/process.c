@@ -21,6 +21,10 @@
 #define LINE_MAX_BYTES 4096U
 #define KILL_AFTER_USEC (10 * USEC_PER_SEC)
 #define POLL_INTERVAL_MSEC 1000
+/* In one turn, so that a program that never stops writing does not keep us from looking at the clock; more than
+ * a pipe holds (fs.pipe-max-size), so that at the end nothing is left in it. */
+#define READS_PER_TURN 64U
+#define READ_SIZE (32U * 1024U)
 
 /* What runs of a program between two polls. */
 typedef struct Process {
@@ -192,11 +196,11 @@ static void process_split_lines(Process *p, const char *data, size_t size) {
                         p->line[p->line_size++] = data[i];
 }
 
-/* Reads what is there. Closes the descriptor at its end. */
+/* Reads what is there, or some of it. Closes the descriptor at its end. */
 static int process_read(Process *p, int *fd, ProcessOutput *o, size_t limit, bool is_stderr) {
-        char buffer[16 * 1024];
+        char buffer[READ_SIZE];
 
-        for (;;) {
+        for (unsigned k = 0; k < READS_PER_TURN; k++) {
                 ssize_t n;
                 int r;
 
@@ -221,6 +225,8 @@ static int process_read(Process *p, int *fd, ProcessOutput *o, size_t limit, boo
                         process_split_lines(p, o->data + o->size - MIN((size_t) n, o->size),
                                         MIN((size_t) n, o->size));
         }
+
+        return 0;
 }
 
 /* Asks the process group to end, and after a while does not ask. */
@@ -303,7 +309,7 @@ int process_run(char *const *argv, const ProcessOptions *options, ProcessResult 
                 /* Whatever it left behind in its group ends with it. */
                 (void) kill(-p.pid, SIGKILL);
                 k = process_reap(&p);
-                if (r >= 0)
+                if (r == 0)
                         r = k;
                 if (p.options->line)
                         process_flush_line(&p);

@@ -253,7 +253,27 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t 
                         on_job_created, o, NULL, reterr);
 }
 
-static int method_job(sd_bus_message *message, Instance *i, JobKind kind, const char *action, json_t *spec,
+const char *job_kind_to_action(JobKind kind) {
+        static const char *const actions[_JOB_KIND_MAX] = {
+                [JOB_CREATE] = CCP_ACTION_CREATE,
+                [JOB_START] = CCP_ACTION_OPERATE,
+                [JOB_STOP] = CCP_ACTION_OPERATE,
+                [JOB_RESTART] = CCP_ACTION_OPERATE,
+                [JOB_DELETE] = CCP_ACTION_DELETE,
+        };
+
+        assert(kind >= 0 && kind < _JOB_KIND_MAX);
+        return actions[kind];
+}
+
+static int authorize_job(sd_bus_message *message, const Instance *i, JobKind kind, sd_bus_error *reterr) {
+        return bus_authorize(message, job_kind_to_action(kind),
+                        &(AuthDetails) { .instance = i->record->slug, .verb = job_kind_to_string(kind) },
+                        reterr);
+}
+
+/* The rest of a method that makes a job, once it is authorized: the options are next in the message. */
+static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
                 sd_bus_error *reterr) {
         _cleanup_(operation_freep) Operation *o = NULL;
         _cleanup_error_ Error e = {};
@@ -261,11 +281,6 @@ static int method_job(sd_bus_message *message, Instance *i, JobKind kind, const 
         uint32_t uid;
         int r;
 
-        r = bus_authorize(message, action,
-                        &(AuthDetails) { .instance = i->record->slug, .verb = job_kind_to_string(kind) },
-                        reterr);
-        if (r < 0)
-                return r;
         r = manager_sender(message, &uid, &user, reterr);
         if (r < 0)
                 return r;
@@ -288,16 +303,26 @@ static int method_job(sd_bus_message *message, Instance *i, JobKind kind, const 
         return 1;
 }
 
+static int method_job(sd_bus_message *message, Instance *i, JobKind kind, sd_bus_error *reterr) {
+        int r;
+
+        r = authorize_job(message, i, kind, reterr);
+        if (r < 0)
+                return r;
+
+        return submit_from_message(message, i, kind, NULL, reterr);
+}
+
 static int method_start(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return method_job(message, userdata, JOB_START, CCP_ACTION_OPERATE, NULL, reterr);
+        return method_job(message, userdata, JOB_START, reterr);
 }
 
 static int method_stop(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return method_job(message, userdata, JOB_STOP, CCP_ACTION_OPERATE, NULL, reterr);
+        return method_job(message, userdata, JOB_STOP, reterr);
 }
 
 static int method_delete(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return method_job(message, userdata, JOB_DELETE, CCP_ACTION_DELETE, NULL, reterr);
+        return method_job(message, userdata, JOB_DELETE, reterr);
 }
 
 /* The blueprint's services, or those that run where it is gone. */
@@ -318,10 +343,7 @@ static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error 
         const char *name;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_OPERATE,
-                        &(AuthDetails) { .instance = i->record->slug,
-                                        .verb = job_kind_to_string(JOB_RESTART) },
-                        reterr);
+        r = authorize_job(message, i, JOB_RESTART, reterr);
         if (r < 0)
                 return r;
 
@@ -349,7 +371,7 @@ static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error 
 
         if (json_object_set(spec, "services", services) < 0)
                 return -ENOMEM;
-        return method_job(message, i, JOB_RESTART, CCP_ACTION_OPERATE, spec, reterr);
+        return submit_from_message(message, i, JOB_RESTART, spec, reterr);
 }
 
 const sd_bus_vtable instance_vtable[] = {

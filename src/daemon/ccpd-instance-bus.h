@@ -16,6 +16,9 @@ int instance_object_find(sd_bus *bus, const char *path, const char *interface, v
 int instance_object_enumerate(
                 sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *reterr);
 
+/* What whoever asks for a job of a kind must be allowed (CCP_ACTION_…): by its own method or by Retry. */
+const char *job_kind_to_action(JobKind kind);
+
 /* Records a job on the instance and has the operation answered with its path. 0, or fails at once with the
  * error set: then the operation is still the caller's. spec may be NULL. */
 int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t uid, const char *user,

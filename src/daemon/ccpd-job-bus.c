@@ -271,7 +271,7 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
         r = manager_sender(message, &uid, &user, reterr);
         if (r < 0)
                 return r;
-        r = method_begin(message, j, creates ? CCP_ACTION_CREATE : CCP_ACTION_OPERATE, "retry", &o, reterr);
+        r = method_begin(message, j, job_kind_to_action(j->record->kind), "retry", &o, reterr);
         if (r < 0)
                 return r;
 

@@ -26,7 +26,7 @@ struct Job {
         char *message;
 
         bool unit_active; /* it was asked to start, or is known to run */
-        bool examining;   /* its record is being read, or its end recorded: until then it is not started again */
+        bool examining; /* its record is being read, or its end recorded: until then it is not started again */
         unsigned n_starts;
         usec_t not_before; /* of the next start, monotonic */
         UnitRequest *start_request, *stop_request;

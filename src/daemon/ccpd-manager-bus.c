@@ -567,6 +567,12 @@ static int read_settings(sd_bus_message *message, json_t *changes, sd_bus_error 
                 r = sd_bus_message_read(message, "s", &key);
                 if (r < 0)
                         return r;
+                if (json_object_get(changes, key))
+                        return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                        "Setting '%s' is given twice.", TEXT_FOR_ERROR(key));
+                if (json_object_size(changes) >= BUS_OPTION_ITEMS_MAX)
+                        return sd_bus_error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                        "At most %u settings can be set at once.", BUS_OPTION_ITEMS_MAX);
                 r = sd_bus_message_peek_type(message, NULL, &contents);
                 if (r < 0)
                         return r;
@@ -583,8 +589,7 @@ static int read_settings(sd_bus_message *message, json_t *changes, sd_bus_error 
                 } else
                         return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                         "Setting '%s' must have the type 's' or 't'.", TEXT_FOR_ERROR(key));
-                if (json_object_size(changes) >= BUS_OPTION_ITEMS_MAX ||
-                                json_object_set_new(changes, key, value) < 0)
+                if (json_object_set_new(changes, key, value) < 0)
                         return -ENOMEM;
                 r = sd_bus_message_exit_container(message);
                 if (r < 0)

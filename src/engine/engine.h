@@ -26,7 +26,7 @@ typedef struct EngineContext {
         char *const *redact;   /* values that no message may show */
         const char *home;      /* with .docker/config.json; NULL: CCP_STATE_DIR */
         usec_t timeout;        /* of one command; 0: none */
-        json_t *resolved;      /* what config() gave for these files and profiles; NULL: is asked for again */
+        json_t *resolved; /* what config() gave for these files and profiles; NULL: is asked for again */
 
         /* 'fraction' is 0 to 1 and never falls within one call; negative: unknown. 'message' is printable
          * and redacted. */

@@ -52,6 +52,28 @@ START_TEST(poll_can_cancel) {
 }
 END_TEST
 
+static int stop(_unused_ void *userdata) {
+        return 1;
+}
+
+START_TEST(what_poll_says_is_returned) {
+        ProcessOptions options = { .stdin_fd = -EBADF, .poll = stop };
+
+        ck_assert_int_eq(process_run(pause_argv, &options, NULL), 1);
+}
+END_TEST
+
+START_TEST(a_program_that_never_stops_writing_is_ended_too) {
+        ProcessOptions options = { .stdin_fd = -EBADF, .timeout = 100 * USEC_PER_MSEC, .stdout_limit = 16 };
+        usec_t begin = now(CLOCK_MONOTONIC);
+
+        ASSERT_ERROR(process_run((char *const[]) { (char *) "cat", (char *) "/dev/zero", NULL }, &options,
+                                     NULL),
+                        ETIMEDOUT);
+        ck_assert_uint_lt(now(CLOCK_MONOTONIC) - begin, 5 * USEC_PER_SEC);
+}
+END_TEST
+
 START_TEST(the_last_output_is_kept) {
         _cleanup_process_result_ ProcessResult result = {};
         ProcessOptions options = { .stdin_fd = -EBADF, .stdout_limit = 10 };
@@ -65,4 +87,5 @@ START_TEST(the_last_output_is_kept) {
 END_TEST
 
 TESTS("process", no_shell_expands_anything, exit_status_and_missing_program_are_told_apart, time_out_ends_it,
-                poll_can_cancel, the_last_output_is_kept)
+                poll_can_cancel, what_poll_says_is_returned, a_program_that_never_stops_writing_is_ended_too,
+                the_last_output_is_kept)

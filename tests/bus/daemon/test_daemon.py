@@ -402,6 +402,8 @@ def test_settings_are_checked_and_kept(ccpd):
     assert ccpd.manager("GetSettings")["job_concurrency"] == 1
     for bad in ({"nonsense": "1"}, {"subnet_pool": "8.8.8.8/3"}, {"port_range_web": "9-1"}, {"job_concurrency": dbus.UInt64(0)}):
         assert error_of(ccpd.manager, "SetSettings", dbus.Dictionary(bad, "sv"))[0] == "InvalidArgument"
+    many = dbus.Dictionary({f"port_range_r{n}": "29000-29001" for n in range(300)}, "sv")
+    assert error_of(ccpd.manager, "SetSettings", many)[0] == "LimitExceeded"
     # One at a time: the second waits, and its caller does not.
     ccpd.create("a")
     _, second = ccpd.create("b")
