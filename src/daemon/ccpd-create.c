@@ -328,7 +328,7 @@ static void on_instance_created(
 }
 
 /* Makes the plan and hands it to the store. The operation stays the caller's if this fails. */
-static int create_submit(Manager *m, const CreateRequest *q, uint32_t uid, const char *user,
+static int create_submit(Manager *m, const CreateRequest *q, const AuditActor *actor,
                 StoreCreatedCallback callback, Operation *o, bool plan_only, Error *reterr) {
         _cleanup_(create_plan_done) CreatePlan p = {};
         StoreCreate create;
@@ -349,8 +349,7 @@ static int create_submit(Manager *m, const CreateRequest *q, uint32_t uid, const
                                             : error_set_errnof(reterr, r, "Cannot plan the instance: %m");
 
         plan_to_store(&p, m, q, &create);
-        create.started_by = user;
-        create.started_by_uid = uid;
+        create.actor = actor;
         return plan_only ? store_plan_instance(m->db, &create, callback, o, NULL, reterr)
                          : store_create_instance(m->db, &create, callback, o, NULL, reterr);
 }
@@ -360,8 +359,7 @@ static int method_create_or_plan(sd_bus_message *message, Manager *m, StoreCreat
         _cleanup_(create_request_done) CreateRequest q = {};
         _cleanup_(operation_freep) Operation *o = NULL;
         _cleanup_error_ Error e = {};
-        const char *user;
-        uint32_t uid;
+        AuditActor actor;
         int r;
 
         r = sd_bus_message_read(message, "ss", &q.slug, &q.blueprint);
@@ -372,7 +370,7 @@ static int method_create_or_plan(sd_bus_message *message, Manager *m, StoreCreat
                         reterr);
         if (r < 0)
                 return r;
-        r = manager_sender(message, &uid, &user, reterr);
+        r = manager_sender(message, &actor, reterr);
         if (r < 0)
                 return r;
 
@@ -384,7 +382,7 @@ static int method_create_or_plan(sd_bus_message *message, Manager *m, StoreCreat
         if (!o)
                 return -ENOMEM;
 
-        r = create_submit(m, &q, uid, user, callback, o, plan_only, &e);
+        r = create_submit(m, &q, &actor, callback, o, plan_only, &e);
         if (r < 0) {
                 operation_fail(TAKE_PTR(o), &e);
                 return 1;
@@ -539,7 +537,7 @@ static int request_from_spec(const json_t *spec, CreateRequest *ret) {
         return 0;
 }
 
-int create_again(const Job *j, uint32_t uid, const char *user, Operation *o, Error *reterr) {
+int create_again(const Job *j, const AuditActor *actor, Operation *o, Error *reterr) {
         _cleanup_(create_request_done) CreateRequest q = {};
         int r;
 
@@ -548,6 +546,6 @@ int create_again(const Job *j, uint32_t uid, const char *user, Operation *o, Err
                 return error_set_errnof(reterr, r, "Cannot read what job %" PRIu64 " was asked for: %m",
                                 j->record->id);
 
-        return create_submit(j->manager, &q, uid, user, on_instance_created, o,
+        return create_submit(j->manager, &q, actor, on_instance_created, o,
                         /* plan_only= */ false, reterr);
 }

@@ -6,6 +6,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "audit.h"
 #include "error.h"
 
 /* Handlers of CreateInstance and PlanInstance. */
@@ -17,4 +18,4 @@ typedef struct Operation Operation;
 
 /* Creates the instance of a failed create again, as its job asked for it. The operation stays the caller's
  * if this fails. */
-int create_again(const Job *j, uint32_t uid, const char *user, Operation *o, Error *reterr);
+int create_again(const Job *j, const AuditActor *actor, Operation *o, Error *reterr);

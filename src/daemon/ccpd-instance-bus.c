@@ -234,7 +234,7 @@ static int check_job_allowed(const Instance *i, JobKind kind, Error *reterr) {
         return 0;
 }
 
-int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t uid, const char *user,
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, const AuditActor *actor,
                 Operation *o, Error *reterr) {
         int r;
 
@@ -247,8 +247,7 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t 
                                         .instance = i->record->id,
                                         .kind = kind,
                                         .spec = spec,
-                                        .started_by = user,
-                                        .started_by_uid = uid,
+                                        .actor = actor,
                         },
                         on_job_created, o, NULL, reterr);
 }
@@ -277,11 +276,10 @@ static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kin
                 sd_bus_error *reterr) {
         _cleanup_(operation_freep) Operation *o = NULL;
         _cleanup_error_ Error e = {};
-        const char *user;
-        uint32_t uid;
+        AuditActor actor;
         int r;
 
-        r = manager_sender(message, &uid, &user, reterr);
+        r = manager_sender(message, &actor, reterr);
         if (r < 0)
                 return r;
 
@@ -293,7 +291,7 @@ static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kin
         if (!o)
                 return -ENOMEM;
 
-        r = instance_submit_job(i, kind, spec, uid, user, o, &e);
+        r = instance_submit_job(i, kind, spec, &actor, o, &e);
         if (r < 0) {
                 operation_fail(TAKE_PTR(o), &e);
                 return 1;

@@ -5,6 +5,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "audit.h"
 #include "ccpd-instance.h"
 #include "ccpd-operation.h"
 #include "job-kind.h"
@@ -21,5 +22,5 @@ const char *job_kind_to_action(JobKind kind);
 
 /* Records a job on the instance and has the operation answered with its path. 0, or fails at once with the
  * error set: then the operation is still the caller's. spec may be NULL. */
-int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, uint32_t uid, const char *user,
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, const AuditActor *actor,
                 Operation *o, Error *reterr);

@@ -246,13 +246,17 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
         Job *j = userdata;
         _cleanup_error_ Error e = {};
         Operation *o = NULL;
+        AuditActor actor;
         int r;
 
+        r = manager_sender(message, &actor, reterr);
+        if (r < 0)
+                return r;
         r = method_begin(message, j, CCP_ACTION_OPERATE, "cancel", &o, reterr);
         if (r < 0)
                 return r;
 
-        r = store_cancel_job(j->manager->db, j->record->id, on_cancel_recorded, o, NULL, &e);
+        r = store_cancel_job(j->manager->db, j->record->id, &actor, on_cancel_recorded, o, NULL, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;
@@ -262,13 +266,12 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
         Job *j = userdata;
         bool creates = j->record->kind == JOB_CREATE;
         _cleanup_error_ Error e = {};
-        const char *user;
+        AuditActor actor;
         Instance *i;
-        uint32_t uid;
         Operation *o = NULL;
         int r;
 
-        r = manager_sender(message, &uid, &user, reterr);
+        r = manager_sender(message, &actor, reterr);
         if (r < 0)
                 return r;
         r = method_begin(message, j, job_kind_to_action(j->record->kind), "retry", &o, reterr);
@@ -281,7 +284,7 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
                                 "Job %" PRIu64 " is %s; only a failed or cancelled one can be tried again.",
                                 j->record->id, job_state_to_string(j->record->state));
         else if (creates && !i)
-                r = create_again(j, uid, user, o, &e);
+                r = create_again(j, &actor, o, &e);
         else if (creates)
                 r = error_setf(&e, CCP_ERROR_WRONG_STATE,
                                 "'%s' is still there. Delete it first: ccpctl delete %s", j->record->slug,
@@ -290,7 +293,7 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
                 r = error_setf(&e, CCP_ERROR_NO_SUCH_INSTANCE, "There is no instance '%s' any more.",
                                 j->record->slug);
         else
-                r = instance_submit_job(i, j->record->kind, j->record->spec, uid, user, o, &e);
+                r = instance_submit_job(i, j->record->kind, j->record->spec, &actor, o, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;

@@ -21,7 +21,7 @@
 
 #define LIST_LIMIT_MAX 1000U
 
-int manager_sender(sd_bus_message *message, uint32_t *ret_uid, const char **ret_user, sd_bus_error *reterr) {
+int manager_sender(sd_bus_message *message, AuditActor *ret, sd_bus_error *reterr) {
         uid_t uid;
         int r;
 
@@ -30,8 +30,7 @@ int manager_sender(sd_bus_message *message, uint32_t *ret_uid, const char **ret_
                 return sd_bus_error_set_errnof(reterr, r, "Cannot tell who calls.");
 
         /* Only root gets here; a name service, which could block, is not asked for that. */
-        *ret_uid = uid;
-        *ret_user = uid == 0 ? "root" : "";
+        *ret = (AuditActor) { .uid = uid, .user = uid == 0 ? "root" : "", .login_uid = -1 };
         return 0;
 }
 
@@ -619,11 +618,16 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
         json_auto_t *changes = NULL;
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
+        AuditActor actor;
         Operation *o;
         int r;
 
         r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails) { .verb = "set-settings" },
                         reterr);
+        if (r < 0)
+                return r;
+
+        r = manager_sender(message, &actor, reterr);
         if (r < 0)
                 return r;
 
@@ -637,7 +641,7 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
         o = operation_new(m, message);
         if (!o)
                 return -ENOMEM;
-        r = store_set_settings(m->db, changes, on_settings_set, o, NULL, &e);
+        r = store_set_settings(m->db, changes, &actor, on_settings_set, o, NULL, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;

@@ -8,4 +8,4 @@
 int manager_register(Manager *m);
 
 /* Who asked, for the record of a job. Returns 0, or a negative errno with the error set. */
-int manager_sender(sd_bus_message *message, uint32_t *ret_uid, const char **ret_user, sd_bus_error *reterr);
+int manager_sender(sd_bus_message *message, AuditActor *ret, sd_bus_error *reterr);

@@ -471,8 +471,8 @@ static int build_instance(CreateOp *op, const StoreCreate *create) {
         db_params_add_string(p, op->id);
         db_params_add_string(p, job_kind_to_string(JOB_CREATE));
         db_params_add_json(p, create->spec);
-        db_params_add_copy(p, create->started_by);
-        db_params_add_int64(p, create->started_by_uid);
+        db_params_add_copy(p, create->actor->user);
+        db_params_add_int64(p, create->actor->uid);
         return MIN(db_params_check(&op->instance_params), db_params_check(&op->job_params));
 }
 

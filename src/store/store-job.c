@@ -249,8 +249,8 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
         db_params_add_string(&op->job_params, op->instance_id);
         db_params_add_string(&op->job_params, job_kind_to_string(create->kind));
         db_params_add_json(&op->job_params, create->spec);
-        db_params_add_copy(&op->job_params, create->started_by);
-        db_params_add_int64(&op->job_params, create->started_by_uid);
+        db_params_add_copy(&op->job_params, create->actor->user);
+        db_params_add_int64(&op->job_params, create->actor->uid);
         return db_request(db, &create_job_transaction, create_job_done, op, create_job_op_free, ret_slot,
                         reterr);
 }
@@ -428,8 +428,8 @@ int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callbac
         return request_finish(db, &store_finish_transaction, finish, callback, userdata, ret_slot, reterr);
 }
 
-int store_cancel_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
-                Error *reterr) {
+int store_cancel_job(Db *db, uint64_t id, _unused_ const AuditActor *actor, StoreJobCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr) {
         return request_finish(db, &cancel_transaction, &(StoreFinish) { .job = id }, callback, userdata,
                         ret_slot, reterr);
 }

@@ -125,8 +125,8 @@ int store_load_settings(
         return request_settings(db, &settings_read_transaction, NULL, callback, userdata, ret_slot, reterr);
 }
 
-int store_set_settings(Db *db, const json_t *changes, StoreSettingsCallback callback, void *userdata,
-                DbSlot **ret_slot, Error *reterr) {
+int store_set_settings(Db *db, const json_t *changes, _unused_ const AuditActor *actor,
+                StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
         const char *key;
         json_t *value;
         int r;

@@ -5,6 +5,7 @@
  * fails at once (negative, with an error) and then never calls back. The callback gets r = 0 and the result,
  * which it then owns, or r negative and the error, which it may move. ret_slot: see db_request(). */
 
+#include "audit.h"
 #include "db.h"
 #include "port-range.h"
 #include "records.h"
@@ -91,8 +92,8 @@ typedef struct StoreCreate {
         size_t n_secrets;
 
         const json_t *spec; /* of the job, an object; NULL: an empty one */
-        const char *started_by;
-        uint32_t started_by_uid;
+        const AuditActor *actor;
+        const json_t *details; /* of the audit entry; NULL: none */
 } StoreCreate;
 
 typedef void (*StoreCreatedCallback)(
@@ -112,8 +113,8 @@ typedef struct StoreJobCreate {
         const char *instance; /* id */
         JobKind kind;         /* any but create */
         const json_t *spec;   /* an object; NULL: an empty one */
-        const char *started_by;
-        uint32_t started_by_uid;
+        const AuditActor *actor;
+        const json_t *details; /* of the audit entry; NULL: none */
 } StoreJobCreate;
 
 /* A job on an instance, which takes the state that goes with it. Busy, naming the job that is on it;
@@ -123,8 +124,8 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
 
 /* Notes that the job shall be cancelled; its worker looks. Gives the job. NoSuchJob; WrongState if it is at
  * its end. */
-int store_cancel_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
-                Error *reterr);
+int store_cancel_job(Db *db, uint64_t id, const AuditActor *actor, StoreJobCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
 
 /* What becomes of the instance at the end of a job. */
 typedef enum StoreEnd {
@@ -154,5 +155,5 @@ typedef void (*StoreSettingsCallback)(int r, Settings *settings, Error *error, v
 int store_load_settings(
                 Db *db, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
 /* 'changes' is an object from key to value, null for the default; all or none are set. Gives all settings. */
-int store_set_settings(Db *db, const json_t *changes, StoreSettingsCallback callback, void *userdata,
-                DbSlot **ret_slot, Error *reterr);
+int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor, StoreSettingsCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr);

@@ -9,9 +9,13 @@
 #include "string-util.h"
 #include "test.h"
 
+static const AuditActor bob = { .uid = 4294967295U, .user = "bob", .login_uid = -1 };
+
 static StoreJobCreate job_create(const char *instance, JobKind kind) {
         return (StoreJobCreate) {
-                .instance = instance, .kind = kind, .started_by = "bob", .started_by_uid = 4294967295U
+                .instance = instance,
+                .kind = kind,
+                .actor = &bob,
         };
 }
 
@@ -144,20 +148,20 @@ START_TEST(a_cancelled_job_is_marked) {
 
         test_db_open(&t, NULL);
         free(test_create_instance(&t, "oslo", &job));
-        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job);
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job, &test_actor);
         ck_assert_int_eq(o.r, 0);
         ck_assert(o.job->cancel_requested);
         ck_assert_int_eq(o.job->state, JOB_QUEUED);
-        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job);
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job, &test_actor);
         ck_assert_int_eq(o.r, 0);
 
         test_finish(&t, job, JOB_CANCELLED, INSTANCE_FAILED);
-        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job);
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job, &test_actor);
         ck_assert_int_eq(o.r, -ESTALE);
         ck_assert_str_eq(o.error.name, CCP_ERROR_WRONG_STATE);
         ck_assert_ptr_nonnull(strstr(o.error.message, "was cancelled"));
 
-        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job + 4711);
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, job + 4711, &test_actor);
         ck_assert_int_eq(o.r, -ENOENT);
         ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_JOB);
 }
@@ -320,13 +324,13 @@ START_TEST(settings_are_kept) {
                               *bad = json_pack("{s:i, s:i}", "job_concurrency", 9, "nonsense", 1);
 
         test_db_open(&t, NULL);
-        TEST_STORE(&t, &o, store_set_settings, test_on_settings, changes);
+        TEST_STORE(&t, &o, store_set_settings, test_on_settings, changes, &test_actor);
         ck_assert_int_eq(o.r, 0);
         ck_assert_uint_eq(o.settings->job_concurrency, 7);
 
-        TEST_STORE(&t, &o, store_set_settings, test_on_settings, reset);
+        TEST_STORE(&t, &o, store_set_settings, test_on_settings, reset, &test_actor);
         ck_assert_int_eq(o.r, 0);
-        ASSERT_ERROR(store_set_settings(t.db, bad, test_on_settings, &o, NULL, &error), EINVAL);
+        ASSERT_ERROR(store_set_settings(t.db, bad, &test_actor, test_on_settings, &o, NULL, &error), EINVAL);
         ck_assert_str_eq(error.name, CCP_ERROR_INVALID_ARGUMENT);
 
         TEST_STORE(&t, &o, store_load_settings, test_on_settings);

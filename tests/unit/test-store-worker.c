@@ -124,7 +124,7 @@ START_TEST(steps_are_recorded) {
         ck_assert_uint_ge(o.job->steps[4].finished_at, o.job->steps[4].started_at);
 
         /* A cancel shows with the next step. */
-        TEST_STORE(&s.t, &o, store_cancel_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_cancel_job, test_on_job, s.job, &test_actor);
         update.number = 6;
         ASSERT_OK(job_set_step(s.worker, s.job, &update, &cancel, NULL));
         ck_assert(cancel);

@@ -8,6 +8,8 @@
 #include "alloc-util.h"
 #include "string-util.h"
 
+const AuditActor test_actor = { .uid = 1000, .user = "alice", .login_uid = -1 };
+
 void test_outcome_done(TestOutcome *o) {
         error_done(&o->error);
         instance_record_free(o->instance);
@@ -109,8 +111,7 @@ StoreCreate test_create(const char *slug, const char *domain) {
                 .subnet_pool = { 0x0AC80000, 15 },
                 .secrets = secrets,
                 .n_secrets = ELEMENTSOF(secrets),
-                .started_by = "alice",
-                .started_by_uid = 1000,
+                .actor = &test_actor,
         };
 }
 

@@ -18,6 +18,9 @@ typedef struct TestOutcome {
         Settings *settings;
 } TestOutcome;
 
+/* alice, 1000 */
+extern const AuditActor test_actor;
+
 void test_outcome_done(TestOutcome *o);
 #define _cleanup_test_outcome_ _cleanup_(test_outcome_done)
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "audit.h"
+
+#include "string-util.h"
+
+static const char *const audit_action_table[_AUDIT_ACTION_MAX] = {
+        [AUDIT_INSTANCE_CREATE] = "INSTANCE_CREATE",
+        [AUDIT_INSTANCE_START] = "INSTANCE_START",
+        [AUDIT_INSTANCE_STOP] = "INSTANCE_STOP",
+        [AUDIT_INSTANCE_RESTART] = "INSTANCE_RESTART",
+        [AUDIT_INSTANCE_DELETE] = "INSTANCE_DELETE",
+        [AUDIT_JOB_CANCEL] = "JOB_CANCEL",
+        [AUDIT_SECRET_REVEAL] = "SECRET_REVEAL",
+        [AUDIT_SETTINGS_UPDATE] = "SETTINGS_UPDATE",
+        [AUDIT_BLUEPRINTS_RELOAD] = "BLUEPRINTS_RELOAD",
+        [AUDIT_USER_LOGIN] = "USER_LOGIN",
+        [AUDIT_USER_CREATE] = "USER_CREATE",
+        [AUDIT_USER_UPDATE] = "USER_UPDATE",
+        [AUDIT_USER_DELETE] = "USER_DELETE",
+        [AUDIT_AUDIT_PRUNE] = "AUDIT_PRUNE",
+};
+DEFINE_STRING_TABLE(audit_action, AuditAction);
+
+static const char *const audit_outcome_table[_AUDIT_OUTCOME_MAX] = {
+        [AUDIT_ACCEPTED] = "accepted",
+        [AUDIT_SUCCEEDED] = "succeeded",
+        [AUDIT_FAILED] = "failed",
+        [AUDIT_CANCELLED] = "cancelled",
+        [AUDIT_DENIED] = "denied",
+};
+DEFINE_STRING_TABLE(audit_outcome, AuditOutcome);
+
+AuditAction audit_action_of_job(JobKind kind) {
+        static const AuditAction actions[_JOB_KIND_MAX] = {
+                [JOB_CREATE] = AUDIT_INSTANCE_CREATE,
+                [JOB_START] = AUDIT_INSTANCE_START,
+                [JOB_STOP] = AUDIT_INSTANCE_STOP,
+                [JOB_RESTART] = AUDIT_INSTANCE_RESTART,
+                [JOB_DELETE] = AUDIT_INSTANCE_DELETE,
+        };
+
+        assert(kind >= 0 && kind < _JOB_KIND_MAX);
+        return actions[kind];
+}
+
+AuditOutcome audit_outcome_of_job(JobState state) {
+        assert(job_state_is_final(state));
+        return state == JOB_SUCCEEDED            ? AUDIT_SUCCEEDED
+                        : state == JOB_CANCELLED ? AUDIT_CANCELLED
+                                                 : AUDIT_FAILED;
+}
