@@ -4,63 +4,574 @@
 
 #include <errno.h>
 
+#include "alloc-util.h"
 #include "ccp/names.h"
 #include "log.h"
+#include "message-size.h"
+#include "polkit-client.h"
+#include "string-util.h"
+#include "time-util.h"
+#include "uid-limit.h"
 
-int bus_sender_uid(sd_bus_message *m, uid_t *ret) {
-        _cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
+/* What the arguments of a call may come to: a little more than bus_read_options() takes. */
+#define ARGUMENTS_MAX (1280U * 1024U)
+
+/* Calls of a user who is not root, a second and at once. A page that shows a fleet makes some dozens. */
+#define CALL_RATE 100U
+#define CALL_BURST 400U
+
+/* Calls that wait for a decision: of one connection, of one user, and in all. Above, they are refused. */
+#define PENDING_CALLER_MAX 64U
+#define PENDING_UID_MAX 256U
+#define PENDING_MAX 2048U
+
+/* Questions to polkit of one user at a time; further calls wait for their turn. */
+#define QUESTIONS_UID_MAX 8U
+/* Of these with somebody who may be typing a password: further ones are refused, the turn could be far off. */
+#define DIALOGUES_UID_MAX 4U
+#define DIALOGUES_MAX 32U
+
+/* How long a permission to read holds without asking again. Rules that changed, and roles, end it at once. */
+#define VERDICT_USEC (5 * USEC_PER_SEC)
+
+typedef enum PendingState {
+        PENDING_CALLER,   /* who calls is being found out */
+        PENDING_TURN,     /* for a free place among the questions */
+        PENDING_ANSWER,   /* for polkit */
+        PENDING_ANSWERED, /* the call is about to be dispatched again */
+} PendingState;
+
+/* A parked call, or one that is asked about for another reason (no message). */
+typedef struct Pending {
+        BusAuth *auth;
+        struct Pending *prev, *next; /* oldest first */
+        sd_bus_message *message;     /* NULL: recheck */
+        auth_recheck_handler_t recheck;
+        Caller *caller;
+        PendingState state;
+        AuthRequest request;
+        bool interactive;
+        PolkitCheck *check;
+        PolkitAnswer answer;
+} Pending;
+
+struct BusAuth {
+        sd_bus *bus;
+        sd_bus_slot *filter_slot;
+        Callers *callers;
+        PolkitClient *polkit;
+        UidLimit *limit;
+        Pending *first, *last;
+        unsigned n_pending;
+        const BusAuthHandlers *handlers;
+        void *userdata;
+};
+
+static void ask_next(BusAuth *a);
+
+/* --- parked calls --- */
+
+static Pending *pending_find(const BusAuth *a, const sd_bus_message *m) {
+        for (Pending *p = a->first; p; p = p->next)
+                if (p->message == m)
+                        return p;
+        return NULL;
+}
+
+static void pending_free(Pending *p) {
+        BusAuth *a = p->auth;
+
+        if (p->prev)
+                p->prev->next = p->next;
+        else
+                a->first = p->next;
+        if (p->next)
+                p->next->prev = p->prev;
+        else
+                a->last = p->prev;
+        a->n_pending--;
+        p->caller->n_pending--;
+
+        (void) polkit_check_cancel(p->check);
+        sd_bus_message_unref(p->message);
+        free(p);
+}
+
+static int pending_new(BusAuth *a, sd_bus_message *m, Caller *c, PendingState state, Pending **ret) {
+        Pending *p;
+
+        if (a->n_pending >= PENDING_MAX || c->n_pending >= PENDING_CALLER_MAX)
+                return -ENOBUFS;
+
+        p = new0(Pending, 1);
+        if (!p)
+                return -ENOMEM;
+        *p = (Pending) {
+                .auth = a,
+                .prev = a->last,
+                .message = sd_bus_message_ref(m),
+                .caller = c,
+                .state = state,
+        };
+        if (a->last)
+                a->last->next = p;
+        else
+                a->first = p;
+        a->last = p;
+        a->n_pending++;
+        c->n_pending++;
+
+        *ret = p;
+        return 0;
+}
+
+static unsigned count_questions(const BusAuth *a, uid_t uid, bool dialogues) {
+        unsigned n = 0;
+
+        for (const Pending *p = a->first; p; p = p->next)
+                n += p->state == PENDING_ANSWER && p->caller->subject.uid == uid &&
+                                (p->interactive || !dialogues);
+        return n;
+}
+
+static unsigned count_dialogues(const BusAuth *a) {
+        unsigned n = 0;
+
+        for (const Pending *p = a->first; p; p = p->next)
+                n += p->state == PENDING_ANSWER && p->interactive;
+        return n;
+}
+
+static unsigned count_parked(const BusAuth *a, uid_t uid) {
+        unsigned n = 0;
+
+        for (const Pending *p = a->first; p; p = p->next)
+                n += p->state != PENDING_CALLER && p->caller->subject.uid == uid;
+        return n;
+}
+
+/* Errors of a call that waits for none are dropped by libsystemd. */
+static void refuse(sd_bus_message *m, const sd_bus_error *e) {
         int r;
 
-        r = sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds);
+        r = sd_bus_reply_method_error(m, e);
+        if (r < 0)
+                log_debug_errno(r, "Failed to refuse a call, ignoring: %m");
+}
+
+static void refuse_limit(sd_bus_message *m) {
+        refuse(m, &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED,
+                                "Too many calls at once. Wait a moment, then try again."));
+}
+
+/* Has the whole call dispatched once more: objects are looked up and arguments read anew. */
+static void dispatch_again(Pending *p) {
+        int r;
+
+        r = sd_bus_message_rewind(p->message, /* complete= */ true);
+        if (r >= 0)
+                r = sd_bus_enqueue_for_read(p->auth->bus, p->message);
+        if (r < 0) {
+                log_warning_errno(r, "Failed to go on with a call, refusing it: %m");
+                refuse_limit(p->message);
+                pending_free(p);
+        }
+}
+
+/* --- asking polkit --- */
+
+static bool request_equal(const AuthRequest *a, const AuthRequest *b) {
+        return streq(a->action, b->action) && streq(a->verb, b->verb) && streq(a->instance, b->instance) &&
+                        streq(a->instance_id, b->instance_id) && a->role == b->role && a->audit == b->audit;
+}
+
+static bool is_read(const AuthRequest *q) {
+        return q->audit < 0 && startswith(q->action, CCP_ACTION_VIEW);
+}
+
+static bool verdict_holds(const CallerVerdict *v, const AuthRequest *q, usec_t when) {
+        return v->action && streq(v->action, q->action) && v->role == q->role &&
+                        streq(v->instance, q->instance) && v->until > when;
+}
+
+static bool may_read_again(const Caller *c, const AuthRequest *q) {
+        usec_t when = now(CLOCK_MONOTONIC);
+
+        if (!is_read(q))
+                return false;
+        FOREACH_ARRAY(v, c->verdicts, CALLER_VERDICTS_MAX)
+                if (verdict_holds(v, q, when))
+                        return true;
+        return false;
+}
+
+static void keep_verdict(Caller *c, const AuthRequest *q) {
+        CallerVerdict *v = c->verdicts + c->next_verdict++ % CALLER_VERDICTS_MAX;
+
+        *v = (CallerVerdict) {
+                .action = q->action,
+                .role = q->role,
+                .until = now(CLOCK_MONOTONIC) + VERDICT_USEC,
+        };
+        (void) snprintf(v->instance, sizeof(v->instance), "%s", q->instance);
+}
+
+static void on_polkit(PolkitAnswer answer, void *userdata) {
+        Pending *p = userdata;
+        BusAuth *a = p->auth;
+
+        p->check = NULL;
+        p->answer = answer;
+        p->state = PENDING_ANSWERED;
+        if (answer == POLKIT_ALLOWED && is_read(&p->request))
+                keep_verdict(p->caller, &p->request);
+
+        if (p->message)
+                dispatch_again(p);
+        else {
+                Caller *c = p->caller;
+                auth_recheck_handler_t recheck = p->recheck;
+
+                pending_free(p);
+                recheck(c, answer == POLKIT_ALLOWED, a->userdata);
+        }
+        ask_next(a);
+}
+
+/* Asks, if it is its turn. 0, also if it is not; -ENOBUFS if there are too many dialogues. */
+static int ask(Pending *p) {
+        const AuthRequest *q = &p->request;
+        const PolkitDetail details[] = {
+                { "instance", q->instance },
+                { "role", strempty(role_to_string(q->role)) },
+                { "owner", "" },
+                { "verb", q->verb },
+        };
+        BusAuth *a = p->auth;
+        uid_t uid = p->caller->subject.uid;
+        int r;
+
+        if (p->interactive &&
+                        (count_questions(a, uid, /* dialogues= */ true) >= DIALOGUES_UID_MAX ||
+                                        count_dialogues(a) >= DIALOGUES_MAX))
+                return -ENOBUFS;
+        if (count_questions(a, uid, /* dialogues= */ false) >= QUESTIONS_UID_MAX)
+                return 0;
+
+        r = polkit_check(a->polkit, p->caller->name, q->action, details, ELEMENTSOF(details), p->interactive,
+                        on_polkit, p, &p->check);
+        if (r == -ENOBUFS)
+                return 0;
         if (r < 0)
                 return r;
 
-        /* What was added from /proc belongs to whatever process has the PID by now. */
-        if (sd_bus_creds_get_augmented_mask(creds) & SD_BUS_CREDS_EUID)
-                return -EPERM;
-
-        return sd_bus_creds_get_euid(creds, ret);
+        p->state = PENDING_ANSWER;
+        return 0;
 }
 
-int bus_authorize(sd_bus_message *m, const char *action, const AuthDetails *details, sd_bus_error *reterr) {
-        uid_t uid;
+static void ask_next(BusAuth *a) {
+        Pending *p, *next;
+
+        for (p = a->first; p; p = next) {
+                int r;
+
+                next = p->next;
+                if (p->state != PENDING_TURN)
+                        continue;
+
+                r = ask(p);
+                if (r < 0) {
+                        if (p->message)
+                                refuse_limit(p->message);
+                        pending_free(p);
+                }
+        }
+}
+
+int bus_auth_recheck(BusAuth *a, Caller *c, const AuthRequest *q, auth_recheck_handler_t handler) {
+        Pending *p;
         int r;
 
-        assert(action);
-        assert(details);
-
-        r = bus_sender_uid(m, &uid);
-        if (r >= 0 && uid == 0) {
-                log_debug("Allowed %s (%s of %s) to %s.", action, details->verb,
-                                details->instance ?: "the fleet", sd_bus_message_get_sender(m));
+        if (c->subject.uid == 0) {
+                handler(c, true, a->userdata);
                 return 0;
         }
 
-        log_debug("Denied %s (%s of %s) to %s.", action, details->verb, details->instance ?: "the fleet",
-                        sd_bus_message_get_sender(m));
-        (void) sd_bus_error_setf(reterr, CCP_ERROR_NOT_AUTHORIZED,
-                        "Not authorized. Only root may call ccpd; try again with sudo.");
-        return -EACCES;
+        r = pending_new(a, NULL, c, PENDING_TURN, &p);
+        if (r < 0)
+                return r;
+        p->request = *q;
+        p->recheck = handler;
+
+        r = ask(p);
+        if (r < 0)
+                pending_free(p);
+        return r;
 }
 
-static int door(sd_bus_message *m, _unused_ void *userdata, _unused_ sd_bus_error *reterr) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+/* --- the door --- */
+
+static const char *about(const AuthRequest *q) {
+        return q->named && !isempty(q->instance) ? q->instance : "ccpd";
+}
+
+/* Says no. The sentence depends on nothing but what the caller said himself. */
+static void deny(BusAuth *a, sd_bus_message *m, Caller *c, const AuthRequest *q, const char *name,
+                const char *why) {
+        _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        (void) sd_bus_error_setf(&e, name, "You may not do this (%s, %s). %s", q->verb, about(q), why);
+        log_debug("Denied %s (%s) to %s: %s", q->verb, about(q), c->user, name);
+        refuse(m, &e);
+        if (q->audit >= 0)
+                a->handlers->denied(c, q, name, a->userdata);
+}
+
+static const struct {
+        const char *name, *why;
+} denials[] = {
+        [POLKIT_DENIED] = { CCP_ERROR_NOT_AUTHORIZED,
+                        "An administrator of ccpd can give you a role: ccpctl role grant" },
+        [POLKIT_CHALLENGE] = { SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                        "It needs a password, and there was nobody to ask for it." },
+        [POLKIT_AWAY] = { CCP_ERROR_NOT_AUTHORIZED,
+                        "polkit does not answer, so only root may. See: systemctl status polkit" },
+};
+
+/* A call that polkit was asked about comes in again. Returns true if it is let in. */
+static bool enter_answered(Pending *p, sd_bus_message *m, Caller *c, const AuthRequest *q) {
+        PolkitAnswer answer = p->answer;
+        bool same = request_equal(q, &p->request);
+        BusAuth *a = p->auth;
+
+        pending_free(p);
+        if (answer == POLKIT_ALLOWED && same)
+                return true;
+
+        if (answer == POLKIT_ALLOWED)
+                deny(a, m, c, q, CCP_ERROR_NOT_AUTHORIZED,
+                                "What it is about changed while it was being decided. Look, and try again.");
+        else
+                deny(a, m, c, q, denials[answer].name, denials[answer].why);
+        return false;
+}
+
+static void park(BusAuth *a, sd_bus_message *m, Caller *c, const AuthRequest *q) {
+        Pending *p = NULL;
+        int r;
+
+        r = q && count_parked(a, c->subject.uid) >= PENDING_UID_MAX
+                        ? -ENOBUFS
+                        : pending_new(a, m, c, q ? PENDING_TURN : PENDING_CALLER, &p);
+        if (r >= 0 && q) {
+                p->request = *q;
+                p->interactive = sd_bus_message_get_allow_interactive_authorization(m) > 0;
+                r = ask(p);
+        }
+        if (r >= 0)
+                return;
+
+        if (r != -ENOBUFS)
+                log_warning_errno(r, "Failed to have a call decided, refusing it: %m");
+        if (p)
+                pending_free(p);
+        refuse_limit(m);
+}
+
+/* Limits what others than root may ask, before it costs anything. */
+static bool within_limit(BusAuth *a, const Caller *c) {
+        unsigned refused;
+
+        if (c->subject.uid == 0)
+                return true;
+        if (uid_limit_take(a->limit, c->subject.uid, now(CLOCK_MONOTONIC), &refused)) {
+                if (refused > 0)
+                        log_notice("Refused %u calls of %s, who made more than %u a second.",
+                                        uid_limit_reset_refused(a->limit, c->subject.uid), c->user,
+                                        CALL_RATE);
+                return true;
+        }
+        return false;
+}
+
+static bool enter(BusAuth *a, sd_bus_message *m, Caller *c, Pending *p) {
+        _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        AuthRequest q = { .role = _ROLE_INVALID, .audit = _AUDIT_ACTION_INVALID };
+        AuthScope scope = AUTH_ASK;
+        int r;
+
+        r = a->handlers->describe(m, c, &q, &scope, a->userdata, &e);
+        if (r < 0) {
+                if (p)
+                        pending_free(p);
+                if (sd_bus_error_is_set(&e))
+                        refuse(m, &e);
+                else
+                        (void) sd_bus_reply_method_errno(m, r, NULL);
+                return false;
+        }
+
+        if (c->subject.uid == 0 || scope == AUTH_OPEN)
+                return true;
+        if (p)
+                return enter_answered(p, m, c, &q);
+        if (!q.action) {
+                deny(a, m, c, &q, CCP_ERROR_NOT_AUTHORIZED, "Only root may.");
+                return false;
+        }
+        if (may_read_again(c, &q))
+                return true;
+
+        park(a, m, c, &q);
+        return false;
+}
+
+static int door(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        BusAuth *a = userdata;
+        const char *sender;
+        Caller *c;
+        Pending *p;
         int r;
 
         if (sd_bus_message_is_method_call(m, NULL, NULL) <= 0)
                 return 0;
 
-        r = bus_authorize(m, CCP_ACTION_VIEW,
-                        &(AuthDetails) { .verb = sd_bus_message_get_member(m) ?: "call" }, &error);
-        if (r >= 0)
-                return 0;
+        sender = sd_bus_message_get_sender(m);
+        p = pending_find(a, m);
+        if (!sender || (p && IN_SET(p->state, PENDING_TURN, PENDING_ANSWER)))
+                return 1;
+        if (!p) {
+                r = message_fits(m, ARGUMENTS_MAX);
+                if (r <= 0) {
+                        refuse(m, &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED,
+                                                "The arguments are too long."));
+                        return 1;
+                }
+        }
 
-        r = sd_bus_reply_method_error(m, &error);
-        if (r < 0)
-                log_debug_errno(r, "Failed to refuse a call, ignoring: %m");
-        return 1;
+        r = callers_get(a->callers, sender, &c);
+        if (r < 0) {
+                if (r != -ENOBUFS)
+                        log_warning_errno(r, "Failed to find out who calls, refusing: %m");
+                if (p)
+                        pending_free(p);
+                refuse_limit(m);
+                return 1;
+        }
+        if (r == 0) {
+                if (!p)
+                        park(a, m, c, NULL);
+                return 1;
+        }
+
+        /* Who calls is known now: from here on it is a call like any other. */
+        if (p && p->state == PENDING_CALLER) {
+                pending_free(p);
+                p = NULL;
+        }
+        if (!p && !within_limit(a, c)) {
+                refuse_limit(m);
+                return 1;
+        }
+
+        return enter(a, m, c, p) ? 0 : 1;
 }
 
-int bus_auth_install(sd_bus *bus) {
-        return sd_bus_add_filter(bus, NULL, door, NULL);
+/* --- who comes and goes --- */
+
+static void on_caller_known(Caller *c, int r, void *userdata) {
+        BusAuth *a = userdata;
+        Pending *p, *next;
+
+        if (r >= 0)
+                a->handlers->arrived(c, a->userdata);
+        else
+                log_debug_errno(r, "Failed to find out who %s is: %m", c->name);
+
+        for (p = a->first; p; p = next) {
+                next = p->next;
+                if (p->caller != c)
+                        continue;
+
+                if (r >= 0)
+                        dispatch_again(p);
+                else {
+                        /* It is gone, or the bus does not know who it is. */
+                        refuse(p->message,
+                                        &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_NOT_AUTHORIZED,
+                                                        "The bus does not tell who calls."));
+                        pending_free(p);
+                }
+        }
+}
+
+static void on_caller_gone(Caller *c, void *userdata) {
+        BusAuth *a = userdata;
+        Pending *p, *next;
+
+        for (p = a->first; p; p = next) {
+                next = p->next;
+                if (p->caller == c)
+                        pending_free(p);
+        }
+        ask_next(a);
+}
+
+static void on_polkit_changed(void *userdata) {
+        BusAuth *a = userdata;
+
+        callers_forget_verdicts(a->callers);
+        a->handlers->changed(a->userdata);
+}
+
+int bus_auth_new(sd_bus *bus, UserLookup *lookup, const BusAuthHandlers *handlers, void *userdata,
+                BusAuth **ret) {
+        _cleanup_(bus_auth_freep) BusAuth *a = NULL;
+        int r;
+
+        a = new0(BusAuth, 1);
+        if (!a)
+                return -ENOMEM;
+        a->bus = bus;
+        a->handlers = handlers;
+        a->userdata = userdata;
+
+        a->limit = uid_limit_new(CALL_RATE, CALL_BURST);
+        if (!a->limit)
+                return -ENOMEM;
+        r = callers_new(bus, lookup, on_caller_known, on_caller_gone, a, &a->callers);
+        if (r < 0)
+                return r;
+        r = polkit_client_new(bus, on_polkit_changed, a, &a->polkit);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_filter(bus, &a->filter_slot, door, a);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+BusAuth *bus_auth_free(BusAuth *a) {
+        if (!a)
+                return NULL;
+
+        sd_bus_slot_unref(a->filter_slot);
+        while (a->first)
+                pending_free(a->first);
+        polkit_client_free(a->polkit);
+        callers_free(a->callers);
+        uid_limit_free(a->limit);
+        return mfree(a);
+}
+
+Caller *bus_auth_caller(const BusAuth *a, sd_bus_message *m) {
+        const char *sender = m ? sd_bus_message_get_sender(m) : NULL;
+
+        return sender ? callers_find(a->callers, sender) : NULL;
+}
+
+Callers *bus_auth_callers(const BusAuth *a) {
+        return a->callers;
 }

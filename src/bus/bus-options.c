@@ -83,8 +83,12 @@ static int read_value(sd_bus_message *m, const BusOption *o, void *target, size_
         else if (streq(o->signature, "a{ss}"))
                 r = read_dictionary(m, o, p, size, reterr);
         else {
-                assert(streq(o->signature, "s") || streq(o->signature, "t"));
-                r = sd_bus_message_read_basic(m, o->signature[0], p);
+                int b;
+
+                assert(streq(o->signature, "s") || streq(o->signature, "t") || streq(o->signature, "b"));
+                r = sd_bus_message_read_basic(m, o->signature[0], o->signature[0] == 'b' ? (void *) &b : p);
+                if (r >= 0 && o->signature[0] == 'b')
+                        *(bool *) p = b;
                 if (r >= 0 && o->signature[0] == 's') {
                         *size += strlen(*(const char **) p);
                         if (*size > BUS_OPTION_SIZE_MAX)

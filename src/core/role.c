@@ -2,6 +2,7 @@
 
 #include "role.h"
 
+#include "alloc-util.h"
 #include "string-util.h"
 
 static const char *const role_table[_ROLE_MAX] = {
@@ -17,6 +18,14 @@ static const char *const subject_kind_table[_SUBJECT_KIND_MAX] = {
         [SUBJECT_GROUP] = "group",
 };
 DEFINE_STRING_TABLE(subject_kind, SubjectKind);
+
+void subject_done(Subject *s) {
+        FOREACH_ARRAY(g, s->groups, s->n_groups)
+                free(g->name);
+        free(s->groups);
+        free(s->user);
+        *s = (Subject) {};
+}
 
 bool role_grant_applies(const RoleGrant *g, const Subject *s) {
         if (g->subject == SUBJECT_USER)

@@ -51,6 +51,9 @@ typedef struct Subject {
         size_t n_groups;
 } Subject;
 
+/* Frees what it holds, and empties it. */
+void subject_done(Subject *s);
+
 /* True if the grant is to this subject. */
 bool role_grant_applies(const RoleGrant *g, const Subject *s);
 

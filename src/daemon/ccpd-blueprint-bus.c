@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "bus-append.h"
+#include "ccpd-access.h"
 #include "ccpd-manager.h"
 #include "string-util.h"
 
@@ -188,6 +189,7 @@ int blueprint_object_find(_unused_ sd_bus *bus, const char *path, _unused_ const
 int blueprint_object_enumerate(_unused_ sd_bus *bus, _unused_ const char *prefix, void *userdata,
                 char ***ret_nodes, _unused_ sd_bus_error *reterr) {
         const Manager *m = userdata;
+        bool visible = access_sees_fleet(m, access_viewer(m));
         char **nodes;
         size_t n = 0;
 
@@ -196,7 +198,7 @@ int blueprint_object_enumerate(_unused_ sd_bus *bus, _unused_ const char *prefix
                 return -ENOMEM;
 
         FOREACH_ARRAY(e, m->blueprints->entries, m->blueprints->n_entries) {
-                if (!e->blueprint)
+                if (!e->blueprint || !visible)
                         continue;
                 if (sd_bus_path_encode(CCP_PATH_BLUEPRINT, e->name, nodes + n) < 0) {
                         strv_free(nodes);

@@ -9,10 +9,8 @@
 
 #include "alloc-util.h"
 #include "bus-append.h"
-#include "bus-auth.h"
 #include "bus-error.h"
 #include "bus-options.h"
-#include "ccpd-manager-bus.h"
 #include "ccpd-manager.h"
 #include "log.h"
 #include "parameters.h"
@@ -35,6 +33,7 @@ typedef struct CreatePlan {
         char *domain;
         json_t *parameters; /* without the secret ones */
         json_t *spec;       /* to try it again */
+        json_t *details;    /* for the record of what happened: no parameters, they may be confidential */
         char **features;
         StoreSecret *secrets;
         size_t n_secrets;
@@ -70,6 +69,7 @@ static void create_plan_done(CreatePlan *p) {
         strv_free(p->features);
         json_decref(p->parameters);
         json_decref(p->spec);
+        json_decref(p->details);
         free(p->domain);
         blueprint_free(p->blueprint);
 }
@@ -272,6 +272,10 @@ static int plan_make(CreatePlan *p, const Manager *m, const CreateRequest *q, Er
         r = plan_spec(p, q);
         if (r < 0)
                 return r;
+        p->details = json_pack("{s:s, s:s*, s:O*}", "blueprint", p->blueprint->name, "domain", p->domain,
+                        "features", json_object_get(p->spec, "features"));
+        if (!p->details)
+                return -ENOMEM;
         r = plan_ports(p, m, reterr);
         if (r < 0)
                 return r;
@@ -300,6 +304,7 @@ static void plan_to_store(const CreatePlan *p, const Manager *m, const CreateReq
                 .secrets = p->secrets,
                 .n_secrets = p->n_secrets,
                 .spec = p->spec,
+                .details = p->details,
         };
 }
 
@@ -328,8 +333,8 @@ static void on_instance_created(
 }
 
 /* Makes the plan and hands it to the store. The operation stays the caller's if this fails. */
-static int create_submit(Manager *m, const CreateRequest *q, const AuditActor *actor,
-                StoreCreatedCallback callback, Operation *o, bool plan_only, Error *reterr) {
+static int create_submit(Manager *m, const CreateRequest *q, StoreCreatedCallback callback,
+                Operation *o, bool plan_only, Error *reterr) {
         _cleanup_(create_plan_done) CreatePlan p = {};
         StoreCreate create;
         int r;
@@ -349,7 +354,7 @@ static int create_submit(Manager *m, const CreateRequest *q, const AuditActor *a
                                             : error_set_errnof(reterr, r, "Cannot plan the instance: %m");
 
         plan_to_store(&p, m, q, &create);
-        create.actor = actor;
+        create.actor = operation_actor(o);
         return plan_only ? store_plan_instance(m->db, &create, callback, o, NULL, reterr)
                          : store_create_instance(m->db, &create, callback, o, NULL, reterr);
 }
@@ -359,21 +364,11 @@ static int method_create_or_plan(sd_bus_message *message, Manager *m, StoreCreat
         _cleanup_(create_request_done) CreateRequest q = {};
         _cleanup_(operation_freep) Operation *o = NULL;
         _cleanup_error_ Error e = {};
-        AuditActor actor;
         int r;
 
         r = sd_bus_message_read(message, "ss", &q.slug, &q.blueprint);
         if (r < 0)
                 return r;
-        r = bus_authorize(message, CCP_ACTION_CREATE,
-                        &(AuthDetails) { .instance = q.slug, .verb = plan_only ? "plan" : "create" },
-                        reterr);
-        if (r < 0)
-                return r;
-        r = manager_sender(message, &actor, reterr);
-        if (r < 0)
-                return r;
-
         r = bus_read_options(message, create_options, ELEMENTSOF(create_options), &q, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
@@ -382,7 +377,7 @@ static int method_create_or_plan(sd_bus_message *message, Manager *m, StoreCreat
         if (!o)
                 return -ENOMEM;
 
-        r = create_submit(m, &q, &actor, callback, o, plan_only, &e);
+        r = create_submit(m, &q, callback, o, plan_only, &e);
         if (r < 0) {
                 operation_fail(TAKE_PTR(o), &e);
                 return 1;
@@ -537,7 +532,7 @@ static int request_from_spec(const json_t *spec, CreateRequest *ret) {
         return 0;
 }
 
-int create_again(const Job *j, const AuditActor *actor, Operation *o, Error *reterr) {
+int create_again(const Job *j, Operation *o, Error *reterr) {
         _cleanup_(create_request_done) CreateRequest q = {};
         int r;
 
@@ -546,6 +541,6 @@ int create_again(const Job *j, const AuditActor *actor, Operation *o, Error *ret
                 return error_set_errnof(reterr, r, "Cannot read what job %" PRIu64 " was asked for: %m",
                                 j->record->id);
 
-        return create_submit(j->manager, &q, actor, on_instance_created, o,
+        return create_submit(j->manager, &q, on_instance_created, o,
                         /* plan_only= */ false, reterr);
 }

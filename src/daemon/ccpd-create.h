@@ -6,7 +6,6 @@
 
 #include <systemd/sd-bus.h>
 
-#include "audit.h"
 #include "error.h"
 
 /* Handlers of CreateInstance and PlanInstance. */
@@ -18,4 +17,4 @@ typedef struct Operation Operation;
 
 /* Creates the instance of a failed create again, as its job asked for it. The operation stays the caller's
  * if this fails. */
-int create_again(const Job *j, const AuditActor *actor, Operation *o, Error *reterr);
+int create_again(const Job *j, Operation *o, Error *reterr);

@@ -5,11 +5,11 @@
 #include <errno.h>
 
 #include "alloc-util.h"
-#include "bus-auth.h"
 #include "bus-error.h"
 #include "bus-options.h"
-#include "ccpd-manager-bus.h"
+#include "ccpd-access.h"
 #include "ccpd-manager.h"
+#include "ccpd-secret-bus.h"
 #include "log.h"
 #include "slice.h"
 #include "string-util.h"
@@ -234,8 +234,8 @@ static int check_job_allowed(const Instance *i, JobKind kind, Error *reterr) {
         return 0;
 }
 
-int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, const AuditActor *actor,
-                Operation *o, Error *reterr) {
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation *o,
+                Error *reterr) {
         int r;
 
         r = check_job_allowed(i, kind, reterr);
@@ -247,7 +247,8 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, const Aud
                                         .instance = i->record->id,
                                         .kind = kind,
                                         .spec = spec,
-                                        .actor = actor,
+                                        .details = spec,
+                                        .actor = operation_actor(o),
                         },
                         on_job_created, o, NULL, reterr);
 }
@@ -265,23 +266,12 @@ const char *job_kind_to_action(JobKind kind) {
         return actions[kind];
 }
 
-static int authorize_job(sd_bus_message *message, const Instance *i, JobKind kind, sd_bus_error *reterr) {
-        return bus_authorize(message, job_kind_to_action(kind),
-                        &(AuthDetails) { .instance = i->record->slug, .verb = job_kind_to_string(kind) },
-                        reterr);
-}
-
-/* The rest of a method that makes a job, once it is authorized: the options are next in the message. */
+/* The rest of a method that makes a job: the options are next in the message. */
 static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
                 sd_bus_error *reterr) {
         _cleanup_(operation_freep) Operation *o = NULL;
         _cleanup_error_ Error e = {};
-        AuditActor actor;
         int r;
-
-        r = manager_sender(message, &actor, reterr);
-        if (r < 0)
-                return r;
 
         r = bus_read_options(message, NULL, 0, NULL, &e);
         if (r < 0)
@@ -291,7 +281,7 @@ static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kin
         if (!o)
                 return -ENOMEM;
 
-        r = instance_submit_job(i, kind, spec, &actor, o, &e);
+        r = instance_submit_job(i, kind, spec, o, &e);
         if (r < 0) {
                 operation_fail(TAKE_PTR(o), &e);
                 return 1;
@@ -301,26 +291,16 @@ static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kin
         return 1;
 }
 
-static int method_job(sd_bus_message *message, Instance *i, JobKind kind, sd_bus_error *reterr) {
-        int r;
-
-        r = authorize_job(message, i, kind, reterr);
-        if (r < 0)
-                return r;
-
-        return submit_from_message(message, i, kind, NULL, reterr);
-}
-
 static int method_start(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return method_job(message, userdata, JOB_START, reterr);
+        return submit_from_message(message, userdata, JOB_START, NULL, reterr);
 }
 
 static int method_stop(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return method_job(message, userdata, JOB_STOP, reterr);
+        return submit_from_message(message, userdata, JOB_STOP, NULL, reterr);
 }
 
 static int method_delete(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return method_job(message, userdata, JOB_DELETE, reterr);
+        return submit_from_message(message, userdata, JOB_DELETE, NULL, reterr);
 }
 
 /* The blueprint's services, or those that run where it is gone. */
@@ -340,10 +320,6 @@ static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error 
         json_auto_t *spec = NULL, *services = NULL;
         const char *name;
         int r;
-
-        r = authorize_job(message, i, JOB_RESTART, reterr);
-        if (r < 0)
-                return r;
 
         spec = json_object();
         services = json_array();
@@ -406,6 +382,10 @@ const sd_bus_vtable instance_vtable[] = {
                         SD_BUS_RESULT("o", job), method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                         method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListSecrets", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sut)", secrets),
+                        method_list_secrets, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RevealSecret", SD_BUS_ARGS("s", name, "a{sv}", options),
+                        SD_BUS_RESULT("h", secret), method_reveal_secret, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -428,6 +408,7 @@ int instance_object_find(_unused_ sd_bus *bus, const char *path, _unused_ const 
 int instance_object_enumerate(_unused_ sd_bus *bus, _unused_ const char *prefix, void *userdata,
                 char ***ret_nodes, _unused_ sd_bus_error *reterr) {
         Manager *m = userdata;
+        Caller *viewer = access_viewer(m);
         char **nodes;
         size_t n = 0;
 
@@ -436,6 +417,8 @@ int instance_object_enumerate(_unused_ sd_bus *bus, _unused_ const char *prefix,
                 return -ENOMEM;
 
         for (Instance *i = m->instances; i; i = i->hh.next) {
+                if (!access_sees_instance(m, viewer, i))
+                        continue;
                 nodes[n] = instance_path(i);
                 if (!nodes[n]) {
                         strv_free(nodes);

@@ -5,7 +5,6 @@
 
 #include <systemd/sd-bus.h>
 
-#include "audit.h"
 #include "ccpd-instance.h"
 #include "ccpd-operation.h"
 #include "job-kind.h"
@@ -22,5 +21,4 @@ const char *job_kind_to_action(JobKind kind);
 
 /* Records a job on the instance and has the operation answered with its path. 0, or fails at once with the
  * error set: then the operation is still the caller's. spec may be NULL. */
-int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, const AuditActor *actor,
-                Operation *o, Error *reterr);
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation *o, Error *reterr);

@@ -7,13 +7,12 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
-#include "bus-auth.h"
 #include "bus-error.h"
 #include "bus-options.h"
+#include "ccpd-access.h"
 #include "ccpd-create.h"
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-queue.h"
-#include "ccpd-manager-bus.h"
 #include "ccpd-manager.h"
 #include "log.h"
 #include "string-util.h"
@@ -216,17 +215,11 @@ static void on_cancel_recorded(int r, JobRecord *record, Error *error, void *use
         operation_reply(o, NULL);
 }
 
-/* What Cancel and Retry have in common at their door. */
-static int method_begin(sd_bus_message *message, const Job *j, const char *action, const char *verb,
-                Operation **ret, sd_bus_error *reterr) {
+/* What Cancel and Retry begin with. */
+static int method_begin(sd_bus_message *message, const Job *j, Operation **ret, sd_bus_error *reterr) {
         _cleanup_error_ Error e = {};
         Operation *o;
         int r;
-
-        r = bus_authorize(message, action, &(AuthDetails) { .instance = j->record->slug, .verb = verb },
-                        reterr);
-        if (r < 0)
-                return r;
 
         r = bus_read_options(message, NULL, 0, NULL, &e);
         if (r >= 0)
@@ -246,17 +239,13 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
         Job *j = userdata;
         _cleanup_error_ Error e = {};
         Operation *o = NULL;
-        AuditActor actor;
         int r;
 
-        r = manager_sender(message, &actor, reterr);
-        if (r < 0)
-                return r;
-        r = method_begin(message, j, CCP_ACTION_OPERATE, "cancel", &o, reterr);
+        r = method_begin(message, j, &o, reterr);
         if (r < 0)
                 return r;
 
-        r = store_cancel_job(j->manager->db, j->record->id, &actor, on_cancel_recorded, o, NULL, &e);
+        r = store_cancel_job(j->manager->db, j->record->id, operation_actor(o), on_cancel_recorded, o, NULL, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;
@@ -266,15 +255,11 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
         Job *j = userdata;
         bool creates = j->record->kind == JOB_CREATE;
         _cleanup_error_ Error e = {};
-        AuditActor actor;
         Instance *i;
         Operation *o = NULL;
         int r;
 
-        r = manager_sender(message, &actor, reterr);
-        if (r < 0)
-                return r;
-        r = method_begin(message, j, job_kind_to_action(j->record->kind), "retry", &o, reterr);
+        r = method_begin(message, j, &o, reterr);
         if (r < 0)
                 return r;
 
@@ -284,7 +269,7 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
                                 "Job %" PRIu64 " is %s; only a failed or cancelled one can be tried again.",
                                 j->record->id, job_state_to_string(j->record->state));
         else if (creates && !i)
-                r = create_again(j, &actor, o, &e);
+                r = create_again(j, o, &e);
         else if (creates)
                 r = error_setf(&e, CCP_ERROR_WRONG_STATE,
                                 "'%s' is still there. Delete it first: ccpctl delete %s", j->record->slug,
@@ -293,7 +278,7 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
                 r = error_setf(&e, CCP_ERROR_NO_SUCH_INSTANCE, "There is no instance '%s' any more.",
                                 j->record->slug);
         else
-                r = instance_submit_job(i, j->record->kind, j->record->spec, &actor, o, &e);
+                r = instance_submit_job(i, j->record->kind, j->record->spec, o, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;
@@ -330,14 +315,9 @@ const sd_bus_vtable job_vtable[] = {
 int job_object_find(_unused_ sd_bus *bus, const char *path, _unused_ const char *interface, void *userdata,
                 void **ret_found, _unused_ sd_bus_error *reterr) {
         const char *id = startswith(path, CCP_PATH_JOB "/");
-        char *end;
-        Job *j;
+        Job *j = id ? job_find_by_text(userdata, id) : NULL;
 
-        if (!id || id[0] < '1' || id[0] > '9')
-                return 0;
-
-        j = job_find(userdata, strtoull(id, &end, 10));
-        if (!j || *end)
+        if (!j)
                 return 0;
 
         *ret_found = j;
@@ -347,6 +327,7 @@ int job_object_find(_unused_ sd_bus *bus, const char *path, _unused_ const char 
 int job_object_enumerate(_unused_ sd_bus *bus, _unused_ const char *prefix, void *userdata,
                 char ***ret_nodes, _unused_ sd_bus_error *reterr) {
         Manager *m = userdata;
+        Caller *viewer = access_viewer(m);
         char **nodes;
         size_t n = 0;
 
@@ -355,6 +336,8 @@ int job_object_enumerate(_unused_ sd_bus *bus, _unused_ const char *prefix, void
                 return -ENOMEM;
 
         for (Job *j = m->jobs; j; j = j->hh.next) {
+                if (!access_sees_job(m, viewer, j))
+                        continue;
                 nodes[n] = job_path(j);
                 if (!nodes[n]) {
                         strv_free(nodes);

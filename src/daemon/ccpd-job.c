@@ -67,6 +67,17 @@ Job *job_find(const Manager *m, uint64_t id) {
         return j;
 }
 
+Job *job_find_by_text(const Manager *m, const char *id) {
+        char *end;
+        Job *j;
+
+        if (id[0] < '1' || id[0] > '9')
+                return NULL;
+
+        j = job_find(m, strtoull(id, &end, 10));
+        return *end ? NULL : j;
+}
+
 void job_set_changed(Job *j) {
         j->changed = true;
         manager_queue_emit(j->manager);

@@ -41,6 +41,8 @@ int job_new(Manager *m, JobRecord **record, Job **ret);
 Job *job_free(Job *j);
 
 Job *job_find(const Manager *m, uint64_t id);
+/* By its id as it is on the bus; NULL also for what is none. */
+Job *job_find_by_text(const Manager *m, const char *id);
 
 /* Replaces the record; follows what changed with it. */
 void job_update(Job *j, JobRecord **record);

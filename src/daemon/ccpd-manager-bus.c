@@ -6,33 +6,23 @@
 #include <fnmatch.h>
 
 #include "alloc-util.h"
-#include "bus-auth.h"
 #include "bus-error.h"
 #include "bus-object.h"
 #include "bus-options.h"
+#include "ccpd-access.h"
+#include "ccpd-audit.h"
 #include "ccpd-blueprint-bus.h"
 #include "ccpd-create.h"
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
 #include "ccpd-job-queue.h"
+#include "ccpd-role-bus.h"
 #include "log.h"
+#include "store-audit.h"
 #include "string-util.h"
 #include "validate.h"
 
 #define LIST_LIMIT_MAX 1000U
-
-int manager_sender(sd_bus_message *message, AuditActor *ret, sd_bus_error *reterr) {
-        uid_t uid;
-        int r;
-
-        r = bus_sender_uid(message, &uid);
-        if (r < 0)
-                return sd_bus_error_set_errnof(reterr, r, "Cannot tell who calls.");
-
-        /* Only root gets here; a name service, which could block, is not asked for that. */
-        *ret = (AuditActor) { .uid = uid, .user = uid == 0 ? "root" : "", .login_uid = -1 };
-        return 0;
-}
 
 /* --- properties --- */
 
@@ -76,6 +66,7 @@ static const struct {
 static int get_counter(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
                 const char *property, sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
         const Manager *m = userdata;
+        Caller *viewer = access_viewer(m);
         uint32_t n = 0;
 
         FOREACH_ARRAY(c, counters, ELEMENTSOF(counters)) {
@@ -83,7 +74,8 @@ static int get_counter(_unused_ sd_bus *bus, _unused_ const char *path, _unused_
                         continue;
                 for (const Instance *i = m->instances; i; i = i->hh.next)
                         n += (c->state < 0 || i->record->state == c->state) &&
-                                        (c->health < 0 || i->health == c->health);
+                                        (c->health < 0 || i->health == c->health) &&
+                                        access_sees_instance(m, viewer, i);
         }
 
         return sd_bus_message_append(reply, "u", n);
@@ -93,25 +85,23 @@ static int get_n_jobs(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ 
                 _unused_ const char *property, sd_bus_message *reply, void *userdata,
                 _unused_ sd_bus_error *reterr) {
         const Manager *m = userdata;
+        Caller *viewer = access_viewer(m);
         uint32_t n = 0;
 
         for (const Job *j = m->jobs; j; j = j->hh.next)
-                n += !job_state_is_final(j->record->state);
+                n += !job_state_is_final(j->record->state) && access_sees_job(m, viewer, j);
 
         return sd_bus_message_append(reply, "u", n);
 }
 
 /* --- looking up --- */
 
-/* Before the records were read nobody can say what is there. */
 static int check_loaded(const Manager *m, sd_bus_error *reterr) {
         _cleanup_error_ Error e = {};
+        int r;
 
-        if (m->loaded)
-                return 0;
-
-        (void) manager_check_store(m, &e);
-        return bus_error_move(reterr, &e);
+        r = manager_check_loaded(m, &e);
+        return r < 0 ? bus_error_move(reterr, &e) : 0;
 }
 
 static int method_get_instance(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -121,10 +111,6 @@ static int method_get_instance(sd_bus_message *message, void *userdata, sd_bus_e
         int r;
 
         r = sd_bus_message_read(message, "s", &slug);
-        if (r < 0)
-                return r;
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .instance = slug, .verb = "get" },
-                        reterr);
         if (r < 0)
                 return r;
         r = check_loaded(userdata, reterr);
@@ -143,31 +129,26 @@ static int method_get_instance(sd_bus_message *message, void *userdata, sd_bus_e
 }
 
 static int method_get_job(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_free_ char *path = NULL, *full = NULL;
+        _cleanup_free_ char *path = NULL;
         const char *id;
-        void *found;
+        Job *j;
         int r;
 
         r = sd_bus_message_read(message, "s", &id);
-        if (r < 0)
-                return r;
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-job" }, reterr);
         if (r < 0)
                 return r;
         r = check_loaded(userdata, reterr);
         if (r < 0)
                 return r;
 
-        full = strjoin(CCP_PATH_JOB "/", id);
-        if (!full)
-                return -ENOMEM;
-        if (job_object_find(NULL, full, NULL, userdata, &found, NULL) <= 0)
+        j = job_find_by_text(userdata, id);
+        if (!j)
                 return sd_bus_error_setf(reterr, CCP_ERROR_NO_SUCH_JOB,
                                 "There is no job '%s' among the running and the last %u. See: ccpctl job "
                                 "list",
                                 TEXT_FOR_ERROR(id), JOB_OBJECTS_MAX);
 
-        path = job_path(found);
+        path = job_path(j);
         if (!path)
                 return -ENOMEM;
         return sd_bus_reply_method_return(message, "o", path);
@@ -180,9 +161,6 @@ static int method_get_blueprint(sd_bus_message *message, void *userdata, sd_bus_
         int r;
 
         r = sd_bus_message_read(message, "s", &name);
-        if (r < 0)
-                return r;
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-blueprint" }, reterr);
         if (r < 0)
                 return r;
 
@@ -246,6 +224,7 @@ static int instance_compare(const Instance *a, const Instance *b) {
 static int reply_instances(sd_bus_message *message, Manager *m, const InstanceFilter *f, uint64_t offset,
                 uint64_t limit) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        Caller *viewer = access_viewer(m);
         uint64_t n = 0;
         int r;
 
@@ -260,7 +239,7 @@ static int reply_instances(sd_bus_message *message, Manager *m, const InstanceFi
         for (Instance *i = m->instances; i; i = i->hh.next) {
                 _cleanup_free_ char *path = NULL;
 
-                if (!instance_matches(i, f) || n++ < offset)
+                if (!instance_matches(i, f) || !access_sees_instance(m, viewer, i) || n++ < offset)
                         continue;
                 if (n > offset + limit)
                         break;
@@ -288,9 +267,6 @@ static int method_list_instances(sd_bus_message *message, void *userdata, sd_bus
         uint64_t offset, limit;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list" }, reterr);
-        if (r < 0)
-                return r;
         r = bus_read_options(message, instance_filter_options, ELEMENTSOF(instance_filter_options), &f, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
@@ -360,9 +336,6 @@ static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_erro
         Operation *o;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-jobs" }, reterr);
-        if (r < 0)
-                return r;
         r = bus_read_options(message, job_filter_options, ELEMENTSOF(job_filter_options), &f, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
@@ -401,9 +374,6 @@ static int method_list_blueprints(sd_bus_message *message, void *userdata, sd_bu
         Manager *m = userdata;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-blueprints" }, reterr);
-        if (r < 0)
-                return r;
         r = blueprint_cache_refresh(m->blueprints);
         if (r < 0)
                 return sd_bus_error_set_errnof(reterr, r, "Cannot read the blueprints.");
@@ -448,18 +418,22 @@ static int listed_port_compare(const void *a, const void *b) {
 
 /* By host and number. */
 static int collect_ports(const Manager *m, ListedPort **ret, size_t *ret_n) {
+        Caller *viewer = access_viewer(m);
         size_t n = 0, k = 0;
         ListedPort *ports;
 
         for (const Instance *i = m->instances; i; i = i->hh.next)
-                n += i->record->n_ports;
+                n += access_sees_instance(m, viewer, i) ? i->record->n_ports : 0;
         ports = new0(ListedPort, n);
         if (!ports)
                 return -ENOMEM;
 
-        for (const Instance *i = m->instances; i; i = i->hh.next)
+        for (const Instance *i = m->instances; i; i = i->hh.next) {
+                if (!access_sees_instance(m, viewer, i))
+                        continue;
                 FOREACH_ARRAY(p, i->record->ports, i->record->n_ports)
                         ports[k++] = (ListedPort) { i->record->slug, p };
+        }
         if (n > 0)
                 qsort(ports, n, sizeof(*ports), listed_port_compare);
 
@@ -475,9 +449,6 @@ static int method_list_ports(sd_bus_message *message, void *userdata, sd_bus_err
         size_t n;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "list-ports" }, reterr);
-        if (r < 0)
-                return r;
         r = check_loaded(m, reterr);
         if (r < 0)
                 return r;
@@ -534,9 +505,6 @@ static int method_get_settings(sd_bus_message *message, void *userdata, sd_bus_e
         Manager *m = userdata;
         int r;
 
-        r = bus_authorize(message, CCP_ACTION_VIEW, &(AuthDetails) { .verb = "get-settings" }, reterr);
-        if (r < 0)
-                return r;
         r = check_loaded(m, reterr);
         if (r < 0)
                 return r;
@@ -618,18 +586,8 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
         json_auto_t *changes = NULL;
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
-        AuditActor actor;
         Operation *o;
         int r;
-
-        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails) { .verb = "set-settings" },
-                        reterr);
-        if (r < 0)
-                return r;
-
-        r = manager_sender(message, &actor, reterr);
-        if (r < 0)
-                return r;
 
         changes = json_object();
         if (!changes)
@@ -641,24 +599,47 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
         o = operation_new(m, message);
         if (!o)
                 return -ENOMEM;
-        r = store_set_settings(m->db, changes, &actor, on_settings_set, o, NULL, &e);
+        r = store_set_settings(m->db, changes, operation_actor(o), on_settings_set, o, NULL, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;
 }
 
-static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        int r;
+static void on_reload_recorded(int r, _unused_ AuditRecord *record, Error *error, void *userdata) {
+        _cleanup_(audit_record_freep) AuditRecord *taken = record;
+        Operation *o = userdata;
 
-        r = bus_authorize(message, CCP_ACTION_MANAGE_SETTINGS, &(AuthDetails) { .verb = "reload" }, reterr);
-        if (r < 0)
-                return r;
+        if (r < 0) {
+                operation_fail(o, error);
+                return;
+        }
 
-        manager_reload(userdata);
-        return sd_bus_reply_method_return(message, NULL);
+        manager_reload(operation_manager(o));
+        operation_reply(o, NULL);
 }
 
-static const sd_bus_vtable manager_vtable[] = {
+static int method_reload(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        Operation *o;
+        int r;
+
+        o = operation_new(m, message);
+        if (!o)
+                return -ENOMEM;
+        r = store_append_audit(m->db,
+                        &(AuditEntry) {
+                                        .action = AUDIT_BLUEPRINTS_RELOAD,
+                                        .outcome = AUDIT_SUCCEEDED,
+                                        .actor = operation_actor(o),
+                        },
+                        on_reload_recorded, o, NULL, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("StoreState", "s", get_store_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -700,6 +681,24 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
                         SD_BUS_VTABLE_UNPRIVILEGED),
 
+        SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_subscribe,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GrantRole",
+                        SD_BUS_ARGS("s", role, "s", kind, "s", name, "s", instance, "a{sv}", options),
+                        SD_BUS_NO_RESULT, method_grant_role, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RevokeRole",
+                        SD_BUS_ARGS("s", kind, "s", name, "s", instance, "a{sv}", options), SD_BUS_NO_RESULT,
+                        method_revoke_role, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListRoles", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssssts)", roles),
+                        method_list_roles, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("QueryAudit", SD_BUS_ARGS("a{sv}", filter, "t", limit),
+                        SD_BUS_RESULT("aa{sv}", entries), method_query_audit, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("VerifyAudit", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", verdict),
+                        method_verify_audit, SD_BUS_VTABLE_UNPRIVILEGED),
+
+        SD_BUS_SIGNAL_WITH_ARGS("AuditAppended", SD_BUS_ARGS("t", seq), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("s", id, "o", job), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("s", id, "o", job, "s", result), 0),
         SD_BUS_VTABLE_END,

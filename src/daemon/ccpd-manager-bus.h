@@ -7,5 +7,4 @@
 
 int manager_register(Manager *m);
 
-/* Who asked, for the record of a job. Returns 0, or a negative errno with the error set. */
-int manager_sender(sd_bus_message *message, AuditActor *ret, sd_bus_error *reterr);
+extern const sd_bus_vtable manager_vtable[];

@@ -7,13 +7,18 @@
 #include <systemd/sd-daemon.h>
 
 #include "alloc-util.h"
-#include "bus-auth.h"
 #include "bus-log-control.h"
+#include "bus-signal.h"
+#include "ccpd-access.h"
+#include "ccpd-audit.h"
+#include "ccpd-instance-bus.h"
+#include "ccpd-job-bus.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-manager-bus.h"
 #include "ccpd-notify.h"
 #include "fd-util.h"
 #include "log.h"
+#include "store-audit.h"
 #include "string-util.h"
 
 /* How soon a verdict that only time changes is looked at again. */
@@ -101,7 +106,9 @@ Manager *manager_free(Manager *m) {
         sd_event_source_unref(m->health_source);
         sd_event_source_unref(m->retry_source);
         sd_event_source_unref(m->resync_source);
+        sd_event_source_unref(m->prune_source);
         safe_close(m->notify_fd);
+        access_free(m->access);
         sd_bus_flush_close_unref(m->bus);
 
         vault_free(m->vault);
@@ -139,52 +146,103 @@ void manager_queue_emit(Manager *m) {
                 log_warning_errno(r, "Failed to queue signals, ignoring: %m");
 }
 
-static void emit_object(
-                Manager *m, const char *path, const char *interface, bool *announced, bool *changed) {
+static void note_sent(int r, const Caller *c, const char *path) {
+        if (r < 0)
+                log_debug_errno(r, "Failed to tell %s of '%s', ignoring: %m", c->name, path);
+}
+
+/* Tells one subscriber of an object: that it is there, or what changed. The getters look at the receiver. */
+static void tell_object(Manager *m, Caller *c, const BusInterface *o, bool is_new) {
         int r;
+
+        m->receiver = c;
+        r = is_new ? bus_send_interfaces_added(m->bus, c->name, CCP_BUS_PATH, o)
+                   : bus_send_properties_changed(m->bus, c->name, o);
+        m->receiver = NULL;
+        note_sent(r, c, o->path);
+}
+
+static void tell_removed(Manager *m, Caller *c, const char *path, const char *interface) {
+        note_sent(bus_send_interfaces_removed(m->bus, c->name, CCP_BUS_PATH, path, interface), c, path);
+}
+
+void manager_tell_instance(Manager *m, Caller *c, Instance *i, bool appears) {
+        _cleanup_free_ char *path = instance_path(i);
 
         if (!path)
                 return;
-
-        if (!*announced)
-                r = sd_bus_emit_object_added(m->bus, path);
+        if (appears)
+                tell_object(m, c, &(BusInterface) { path, CCP_INTERFACE_INSTANCE, instance_vtable, i },
+                                /* is_new= */ true);
         else
-                r = sd_bus_emit_properties_changed_strv(m->bus, path, interface, NULL);
-        if (r < 0)
-                log_debug_errno(r, "Failed to announce '%s', ignoring: %m", path);
-        *announced = true;
-        *changed = false;
+                tell_removed(m, c, path, CCP_INTERFACE_INSTANCE);
 }
 
-static void emit_job_signal(
-                Manager *m, const char *member, const Job *j, const char *path, const char *result) {
+void manager_tell_job(Manager *m, Caller *c, Job *j, bool appears) {
+        _cleanup_free_ char *path = job_path(j);
+
+        if (!path)
+                return;
+        if (appears)
+                tell_object(m, c, &(BusInterface) { path, CCP_INTERFACE_JOB, job_vtable, j },
+                                /* is_new= */ true);
+        else
+                tell_removed(m, c, path, CCP_INTERFACE_JOB);
+}
+
+static void emit_instance(Manager *m, Instance *i) {
+        _cleanup_free_ char *path = instance_path(i);
+        bool is_new = !i->announced;
+
+        i->announced = true;
+        i->changed = false;
+        for (Caller *c = access_next_subscriber(m, NULL); path && c; c = access_next_subscriber(m, c))
+                if (access_sees_instance(m, c, i))
+                        tell_object(m, c,
+                                        &(BusInterface) { path, CCP_INTERFACE_INSTANCE, instance_vtable, i },
+                                        is_new);
+}
+
+/* JobNew, or with the state that it ended in JobRemoved. */
+static void tell_job_signal(Manager *m, const Caller *c, const Job *j, const char *path, const char *result) {
         char id[DECIMAL_ID_MAX];
         int r;
 
         (void) snprintf(id, sizeof(id), "%" PRIu64, j->record->id);
-        r = result ? sd_bus_emit_signal(m->bus, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, member, "sos", id, path,
-                                     result)
-                   : sd_bus_emit_signal(m->bus, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, member, "so", id, path);
-        if (r < 0)
-                log_debug_errno(r, "Failed to emit %s, ignoring: %m", member);
+        r = result ? bus_send_signal(m->bus, c->name, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "JobRemoved",
+                                     "sos", id, path, result)
+                   : bus_send_signal(m->bus, c->name, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "JobNew", "so",
+                                     id, path);
+        note_sent(r, c, path);
 }
 
 static void emit_job(Manager *m, Job *j) {
         _cleanup_free_ char *path = job_path(j);
-        bool is_new = !j->announced;
+        bool is_new = !j->announced, ended = job_state_is_final(j->record->state) && !j->removed_sent,
+             begun = is_new && !job_state_is_final(j->record->state);
 
-        emit_object(m, path, CCP_INTERFACE_JOB, &j->announced, &j->changed);
-        if (!path)
-                return;
-
-        if (is_new && !job_state_is_final(j->record->state))
-                emit_job_signal(m, "JobNew", j, path, NULL);
-
-        /* After the properties that say the same, so that who waits for it finds them. */
-        if (job_state_is_final(j->record->state) && !j->removed_sent) {
-                emit_job_signal(m, "JobRemoved", j, path, job_state_to_string(j->record->state));
+        j->announced = true;
+        j->changed = false;
+        if (ended)
                 j->removed_sent = true;
+
+        for (Caller *c = access_next_subscriber(m, NULL); path && c; c = access_next_subscriber(m, c)) {
+                if (!access_sees_job(m, c, j))
+                        continue;
+
+                tell_object(m, c, &(BusInterface) { path, CCP_INTERFACE_JOB, job_vtable, j }, is_new);
+                if (begun)
+                        tell_job_signal(m, c, j, path, NULL);
+                /* After the properties that say the same, so that who waits for it finds them. */
+                if (ended)
+                        tell_job_signal(m, c, j, path, job_state_to_string(j->record->state));
         }
+}
+
+static void emit_job_gone(Manager *m, Job *j) {
+        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
+                if (access_sees_job(m, c, j))
+                        manager_tell_job(m, c, j, /* appears= */ false);
 }
 
 /* History is read by ListJobs; only the latest stay as objects. Called from the loop alone: whoever else is at
@@ -197,15 +255,12 @@ static void manager_expire_jobs(Manager *m) {
                 n_final += job_state_is_final(j->record->state) && !j->unit_active;
 
         for (j = m->jobs; j && n_final > JOB_OBJECTS_MAX; j = next) {
-                _cleanup_free_ char *path = NULL;
-
                 next = j->hh.next;
                 if (!job_state_is_final(j->record->state) || j->unit_active || j->changed)
                         continue;
 
-                path = job_path(j);
-                if (path && j->announced)
-                        (void) sd_bus_emit_object_removed(m->bus, path);
+                if (j->announced)
+                        emit_job_gone(m, j);
                 job_free(j);
                 n_final--;
         }
@@ -219,20 +274,20 @@ void manager_emit_changes(Manager *m) {
                 return;
 
         for (i = m->instances; i; i = i->hh.next)
-                if (i->changed) {
-                        _cleanup_free_ char *path = instance_path(i);
-
-                        emit_object(m, path, CCP_INTERFACE_INSTANCE, &i->announced, &i->changed);
-                }
+                if (i->changed)
+                        emit_instance(m, i);
 
         for (j = m->jobs; j; j = j->hh.next)
                 if (j->changed)
                         emit_job(m, j);
 
         if (m->changed) {
-                (void) sd_bus_emit_properties_changed_strv(
-                                m->bus, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, NULL);
                 m->changed = false;
+                for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
+                        tell_object(m, c,
+                                        &(BusInterface) { CCP_BUS_PATH, CCP_INTERFACE_MANAGER,
+                                                        manager_vtable, m },
+                                        /* is_new= */ false);
         }
 }
 
@@ -284,12 +339,12 @@ int manager_take_job(Manager *m, JobRecord **record, Job **ret) {
 
 void manager_remove_instance(Instance *i) {
         Manager *m = i->manager;
-        _cleanup_free_ char *path = instance_path(i);
 
         /* Its last changes first: signals must not come for what is gone. */
         manager_emit_changes(m);
-        if (path && i->announced)
-                (void) sd_bus_emit_object_removed(m->bus, path);
+        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
+                if (i->announced && access_sees_instance(m, c, i))
+                        manager_tell_instance(m, c, i, /* appears= */ false);
         instance_free(i);
         manager_queue_emit(m);
 }
@@ -357,6 +412,10 @@ int manager_check_store(const Manager *m, Error *reterr) {
                                 why ?: "its records were not read yet.");
 
         return 0;
+}
+
+int manager_check_loaded(const Manager *m, Error *reterr) {
+        return m->loaded ? 0 : manager_check_store(m, reterr);
 }
 
 int manager_check_engine(const Manager *m, Error *reterr) {
@@ -476,6 +535,27 @@ void manager_reload_instance(Manager *m, const char *id) {
         manager_reload_record(m, 0, id);
 }
 
+static void on_roles_loaded(int r, RoleRecords *roles, Error *error, void *userdata) {
+        Manager *m = userdata;
+
+        if (r < 0) {
+                log_debug("Failed to read the roles, all is read again later: %s", error->message);
+                manager_resync_later(m);
+                return;
+        }
+
+        access_set_roles(m, roles);
+}
+
+static void manager_load_roles(Manager *m) {
+        _cleanup_error_ Error e = {};
+
+        if (store_load_roles(m->db, on_roles_loaded, m, NULL, &e) < 0) {
+                log_debug("Failed to read the roles, all is read again later: %s", e.message);
+                manager_resync_later(m);
+        }
+}
+
 static void on_store_notification(
                 _unused_ Db *db, const char *channel, const char *payload, void *userdata) {
         Manager *m = userdata;
@@ -487,7 +567,12 @@ static void on_store_notification(
         if (streq(channel, STORE_CHANNEL_JOB)) {
                 if (sscanf(payload, "%" SCNu64, &id) == 1 && id > 0)
                         manager_reload_job(m, id);
-        } else if (strlen(payload) == STORE_ID_MAX - 1)
+        } else if (streq(channel, STORE_CHANNEL_AUDIT)) {
+                if (sscanf(payload, "%" SCNu64, &id) == 1)
+                        audit_announce(m, id);
+        } else if (streq(channel, STORE_CHANNEL_ROLE))
+                manager_load_roles(m);
+        else if (strlen(payload) == STORE_ID_MAX - 1)
                 manager_reload_instance(m, payload);
 }
 
@@ -501,6 +586,7 @@ static int manager_merge(Manager *m, StoreContents *contents) {
 
         settings_free(m->settings);
         m->settings = TAKE_PTR(contents->settings);
+        access_set_roles(m, TAKE_PTR(contents->roles));
 
         /* What is known and not among the records is gone. */
         for (i = m->instances; i; i = next_instance) {
@@ -595,6 +681,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         manager_update_health(m);
         manager_queue_emit(m);
         manager_list_units(m);
+        audit_start_pruning(m);
         manager_want_name(m);
 }
 
@@ -712,7 +799,7 @@ static int manager_connect_bus(Manager *m) {
         if (r < 0)
                 return log_error_errno(r, "Failed to connect to the system bus: %m");
 
-        r = bus_auth_install(m->bus);
+        r = access_new(m, &m->access);
         if (r < 0)
                 return log_error_errno(r, "Failed to guard the bus: %m");
 
@@ -741,7 +828,8 @@ static int manager_connect_bus(Manager *m) {
 }
 
 int manager_start(Manager *m) {
-        static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE, NULL };
+        static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE, STORE_CHANNEL_ROLE,
+                STORE_CHANNEL_AUDIT, NULL };
         int r;
 
         r = vault_open(&m->vault, &m->vault_error);

@@ -27,6 +27,9 @@ typedef enum EngineState {
 } EngineState;
 DECLARE_STRING_TABLE(engine_state, EngineState);
 
+typedef struct Access Access;
+typedef struct Caller Caller;
+
 /* A record that is being read again. */
 typedef struct ManagerReload ManagerReload;
 
@@ -34,6 +37,7 @@ struct Manager {
         sd_event *event;
         sd_bus *bus;
         Db *db;
+        Access *access;
         UnitClient *units;
         Vault *vault; /* NULL: vault_error says why */
         Error vault_error;
@@ -46,14 +50,18 @@ struct Manager {
         Operation *operations;
         ManagerReload *reloads;
 
+        Caller *receiver; /* of the signal that is being made; NULL: none is */
+
         bool loaded;       /* the records were read at least once */
         bool name_wanted;  /* the bus name was asked for */
         bool units_listed; /* which jobs have a unit is known */
         bool changed;      /* properties of the manager itself */
+        bool verifying;    /* the audit record is being walked through */
         EngineState engine_state;
 
         int notify_fd;
-        sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source;
+        sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source,
+                        *prune_source;
 };
 
 int manager_new(sd_event *event, Manager **ret);
@@ -72,6 +80,10 @@ void manager_queue_emit(Manager *m);
 /* Announces it now: before an answer or a signal that speaks of it. */
 void manager_emit_changes(Manager *m);
 
+/* Tells one subscriber that an object appeared, or is gone, for him. */
+void manager_tell_instance(Manager *m, Caller *c, Instance *i, bool appears);
+void manager_tell_job(Manager *m, Caller *c, Job *j, bool appears);
+
 /* Asks PID 1 which jobs have a unit; what has none any more is examined, what should have one gets it. No job
  * is started before the answer. */
 void manager_list_units(Manager *m);
@@ -86,6 +98,8 @@ void manager_resync_later(Manager *m);
 
 /* Sets the error if the store can't take a change now, or was never read. */
 int manager_check_store(const Manager *m, Error *reterr);
+/* Sets the error if the records were never read: nobody can say what is there. */
+int manager_check_loaded(const Manager *m, Error *reterr);
 int manager_check_engine(const Manager *m, Error *reterr);
 
 /* Takes the objects of a created instance or job into the manager and announces them; the records are taken

@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "bus-error.h"
+#include "ccpd-access.h"
 #include "ccpd-manager.h"
 #include "log.h"
 
@@ -14,11 +15,48 @@ struct Operation {
         Manager *manager;
         Operation *prev, *next;
         sd_bus_message *message;
+        AuditActor actor;
+        char *actor_strings; /* one block of memory with all of them */
         bool answered;
 };
 
+static size_t string_size(const char *s) {
+        return s ? strlen(s) + 1 : 0;
+}
+
+static const char *put_string(char **buffer, const char *s) {
+        char *start = *buffer;
+
+        if (!s)
+                return NULL;
+        *buffer = stpcpy(start, s) + 1;
+        return start;
+}
+
+/* He may be gone before the end, and with him what he is known by. */
+static int operation_copy_actor(Operation *o, const AuditActor *a) {
+        char *p;
+
+        p = o->actor_strings = malloc(string_size(a->user) + string_size(a->process) + string_size(a->unit) +
+                        string_size(a->session) + string_size(a->remote_host));
+        if (!p)
+                return -ENOMEM;
+
+        o->actor = *a;
+        o->actor.user = put_string(&p, a->user);
+        o->actor.process = put_string(&p, a->process);
+        o->actor.unit = put_string(&p, a->unit);
+        o->actor.session = put_string(&p, a->session);
+        o->actor.remote_host = put_string(&p, a->remote_host);
+        return 0;
+}
+
 Operation *operation_new(Manager *m, sd_bus_message *message) {
+        const Caller *c = access_viewer(m);
         Operation *o;
+
+        /* Whoever got through the door is known. */
+        assert(c);
 
         o = new0(Operation, 1);
         if (!o)
@@ -32,6 +70,9 @@ Operation *operation_new(Manager *m, sd_bus_message *message) {
         if (m->operations)
                 m->operations->prev = o;
         m->operations = o;
+
+        if (operation_copy_actor(o, &c->actor) < 0)
+                return operation_free(o);
         return o;
 }
 
@@ -54,6 +95,7 @@ Operation *operation_free(Operation *o) {
                 o->next->prev = o->prev;
 
         sd_bus_message_unref(o->message);
+        free(o->actor_strings);
         return mfree(o);
 }
 
@@ -63,6 +105,10 @@ sd_bus_message *operation_message(Operation *o) {
 
 Manager *operation_manager(Operation *o) {
         return o->manager;
+}
+
+const AuditActor *operation_actor(const Operation *o) {
+        return &o->actor;
 }
 
 void operation_reply_message(Operation *o, sd_bus_message *reply) {

@@ -6,18 +6,21 @@
 
 #include <systemd/sd-bus.h>
 
+#include "audit.h"
 #include "error.h"
 
 typedef struct Manager Manager;
 typedef struct Operation Operation;
 
-/* Keeps the message. The manager owns the operation until it is answered and frees the rest at its end. */
+/* Keeps the message, and who sent it. The manager owns the operation until it is answered and frees the rest at its end. */
 Operation *operation_new(Manager *m, sd_bus_message *message);
 Operation *operation_free(Operation *o);
 DEFINE_CLEANUP_FUNC(Operation *, operation_free);
 
 sd_bus_message *operation_message(Operation *o);
 Manager *operation_manager(Operation *o);
+/* Who called; lives as long as the operation, whether he is still there or not. */
+const AuditActor *operation_actor(const Operation *o);
 
 /* Answer and free. No operation (NULL) is allowed: then nobody waits any more. types NULL: an empty answer. */
 void operation_reply(Operation *o, const char *types, ...);
