@@ -23,10 +23,13 @@
 
 /* --- reading --- */
 
+typedef struct RoleRecords RoleRecords; /* store-role.h */
+
 typedef struct StoreContents {
         InstanceRecords instances; /* by slug */
         JobRecords jobs;           /* all that are not at their end, and the last JOB_OBJECTS_MAX; by id */
         Settings *settings;
+        RoleRecords *roles;
 } StoreContents;
 
 StoreContents *store_contents_free(StoreContents *c);

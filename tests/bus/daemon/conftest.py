@@ -2,6 +2,7 @@
 """ccpd on a private system bus, with a real PostgreSQL, and a stand-in for PID 1."""
 
 import glob
+import json
 import os
 import pathlib
 import shutil
@@ -104,7 +105,8 @@ class Daemon:
         self.folder, self.postgres = folder, postgres
         self.address = f"unix:path={folder}/bus"
         (folder / "bus.conf").write_text(BUS_CONFIG.format(path=folder / "bus"))
-        self.process = self.bus_process = self.systemd_process = None
+        self.process = self.bus_process = self.systemd_process = self.polkit_process = None
+        self.people = []
         self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, CCP_STORE=postgres.conninfo,
                                 CREDENTIALS_DIRECTORY=str(folder), CCP_TEMPLATES=f"{HERE}/blueprints",
                                 CCP_LOG_LEVEL="debug")
@@ -122,8 +124,20 @@ class Daemon:
         self.systemd_process = subprocess.Popen([sys.executable, str(HERE / "mock_systemd.py")], env=self.environment,
                                                 stdout=subprocess.PIPE, text=True)
         assert self.systemd_process.stdout.readline() == "ready\n"
+        self.start_polkit()
         self.bus = dbus.bus.BusConnection(self.address)
         self.start()
+
+    def start_polkit(self):
+        self.polkit_process = subprocess.Popen([sys.executable, str(HERE / "mock_polkit.py")], env=self.environment,
+                                               stdout=subprocess.PIPE, text=True)
+        assert self.polkit_process.stdout.readline() == "ready\n"
+
+    def person(self, user, groups=()):
+        """Somebody who is not root, on a connection of his own."""
+        person = Person(self, user, groups)
+        self.people.append(person)
+        return person
 
     def start(self, wait=True):
         # The launcher becomes the daemon: LISTEN_PID must be its own.
@@ -141,9 +155,11 @@ class Daemon:
 
     def close(self):
         code = None
+        for person in self.people:
+            person.leave()
         if self.process:
             code = self.stop() if self.process.poll() is None else self.process.returncode
-        for process in (self.systemd_process, self.bus_process):
+        for process in (self.polkit_process, self.systemd_process, self.bus_process):
             if process:
                 process.terminate()
                 process.wait()
@@ -172,8 +188,67 @@ class Daemon:
         proxy = self.bus.get_object("org.freedesktop.systemd1", "/org/freedesktop/systemd1", introspect=False)
         return proxy.get_dbus_method(method, f"{NAME}.Test")(*args)
 
+    def polkit(self, method, *args):
+        proxy = self.bus.get_object("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority",
+                                    introspect=False)
+        return proxy.get_dbus_method(method, f"{NAME}.Test")(*args)
+
     def starts(self):
         return [c.removeprefix("start ") for c in self.systemd("Calls") if c.startswith("start ")]
+
+
+class Person:
+    """A caller with an account of his own: user and groups by name or number."""
+
+    def __init__(self, daemon, user, groups):
+        groups = [f"--groups={','.join(str(g) for g in groups)}"] if groups else ["--clear-groups"]
+        self.process = subprocess.Popen(
+            ["setpriv", f"--reuid={user}", f"--regid={'nogroup'}", *groups, "/usr/bin/python3", str(HERE / "person.py")],
+            env=daemon.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.name = json.loads(self.process.stdout.readline())
+
+    def order(self, **order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def send(self, member, signature="", *args, path=ROOT, interface=f"{NAME}.Manager", interactive=False):
+        """Calls, and leaves the answer for answer()."""
+        self.order(path=path, interface=interface, member=member, signature=signature, args=args, interactive=interactive)
+
+    def call(self, *args, **kwargs):
+        self.send(*args, **kwargs)
+        return self.answer()
+
+    def value(self, *args, **kwargs):
+        answer = self.call(*args, **kwargs)
+        assert "value" in answer, answer
+        return answer["value"]
+
+    def error(self, *args, **kwargs):
+        answer = self.call(*args, **kwargs)
+        assert "error" in answer, answer
+        return answer["error"].removeprefix(f"{NAME}.Error.")
+
+    def instance(self, slug, member, signature="", *args, **kwargs):
+        return self.call(member, signature, *args, path=instance_path(slug), interface=f"{NAME}.Instance", **kwargs)
+
+    def signals(self):
+        self.order(signals=True)
+        return self.answer()
+
+    def leave(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+def instance_path(slug):
+    """As sd_bus_path_encode() writes it."""
+    return f"{ROOT}/instance/" + "".join(c if c.isalnum() and not (i == 0 and c.isdigit()) else f"_{ord(c):02x}"
+                                          for i, c in enumerate(slug))
 
 
 @pytest.fixture(scope="session")
