@@ -78,6 +78,7 @@ typedef struct SecretRecord {
         char *key_id;
         uint8_t *sealed;
         size_t sealed_size;
+        usec_t created_at;
 } SecretRecord;
 
 typedef enum RevisionState {
