@@ -18,6 +18,8 @@ static const struct {
         { CCP_ERROR_NO_SUCH_INSTANCE, ENOENT },
         { CCP_ERROR_NO_SUCH_JOB, ENOENT },
         { CCP_ERROR_NO_SUCH_BLUEPRINT, ENOENT },
+        { CCP_ERROR_NO_SUCH_ROLE, ENOENT },
+        { CCP_ERROR_NO_SUCH_SECRET, ENOENT },
         { CCP_ERROR_SLUG_TAKEN, EEXIST },
         { CCP_ERROR_DOMAIN_TAKEN, EEXIST },
         { CCP_ERROR_PORTS_EXHAUSTED, EADDRNOTAVAIL },
@@ -60,24 +62,6 @@ const char *error_name_intern(const char *name) {
         return CCP_ERROR_INTERNAL;
 }
 
-/* A sentence ends in records and on the bus, and neither takes what is no UTF-8. What a program or a container
- * wrote, or text that was cut in the middle of a character, must not keep an error from being told. */
-static void make_utf8(char *s) {
-        size_t n = strlen(s);
-
-        if (utf8_is_valid(s, n))
-                return;
-
-        for (size_t i = 0, k; i < n; i += k) {
-                for (k = 1; k <= MIN(n - i, (size_t) 4) && !utf8_is_valid(s + i, k);)
-                        k++;
-                if (k > MIN(n - i, (size_t) 4)) {
-                        s[i] = '?';
-                        k = 1;
-                }
-        }
-}
-
 _printf_(3, 0) static void error_setv(Error *reterr, const char *name, const char *format, va_list ap) {
         if (!reterr)
                 return;
@@ -88,7 +72,7 @@ _printf_(3, 0) static void error_setv(Error *reterr, const char *name, const cha
         if (vasprintf(&reterr->message, format, ap) < 0)
                 reterr->message = NULL;
         else
-                make_utf8(reterr->message);
+                utf8_make_valid(reterr->message);
 }
 
 int error_setf(Error *reterr, const char *name, const char *format, ...) {
@@ -135,7 +119,7 @@ int error_prefixf(Error *reterr, int r, const char *format, ...) {
         if (!message)
                 return r;
 
-        make_utf8(message);
+        utf8_make_valid(message);
         free(reterr->message);
         reterr->message = message;
         return r;

@@ -95,6 +95,16 @@ bool utf8_is_valid(const char *s, size_t n) {
         return true;
 }
 
+void utf8_make_valid(char *s) {
+        size_t n = strlen(s);
+
+        for (size_t i = 0, k; i < n; i += MAX(k, (size_t) 1)) {
+                k = utf8_sequence_length((const unsigned char *) s + i, n - i);
+                if (k == 0)
+                        s[i] = '?';
+        }
+}
+
 bool string_is_safe(const char *s) {
         for (const char *p = s; *p; p++)
                 if ((unsigned char) *p < ' ' || *p == 0x7F)

@@ -10,8 +10,8 @@
 #define DB_CONNECT_TIMEOUT (10U * USEC_PER_SEC)
 #define DB_BACKOFF_MIN (100U * USEC_PER_MSEC)
 #define DB_BACKOFF_MAX (5U * USEC_PER_SEC)
-/* client_connection_check_interval; Debian 12 has 15. */
-#define DB_SERVER_VERSION_MIN 140000
+/* UNIQUE NULLS NOT DISTINCT */
+#define DB_SERVER_VERSION_MIN 150000
 
 /* Begins to connect, without waiting. NULL when out of memory; a failure else shows in PQstatus(). */
 PGconn *db_connection_start(const char *conninfo);

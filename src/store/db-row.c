@@ -103,6 +103,14 @@ void db_row_uint(DbRow *row, uint64_t max, uint64_t *ret) {
                 row->error = parse_uint(value, max, ret);
 }
 
+void db_row_uint_or_null(DbRow *row, uint64_t max, uint64_t *ret) {
+        const char *value;
+
+        value = next_value(row, true, NULL);
+        if (value)
+                row->error = parse_uint(value, max, ret);
+}
+
 void db_row_uint32(DbRow *row, uint32_t *ret) {
         uint64_t n = *ret;
 
@@ -126,11 +134,7 @@ void db_row_bool(DbRow *row, bool *ret) {
 }
 
 void db_row_usec(DbRow *row, usec_t *ret) {
-        const char *value;
-
-        value = next_value(row, true, NULL);
-        if (value)
-                row->error = parse_uint(value, INT64_MAX, ret);
+        db_row_uint_or_null(row, INT64_MAX, ret);
 }
 
 void db_row_enum(DbRow *row, int (*from_string)(const char *s), int *ret) {

@@ -26,6 +26,8 @@ void db_row_string_or_null(DbRow *row, char **ret);
 void db_row_text(DbRow *row, char *buf, size_t size);
 /* 0 to max; NULL is an error. */
 void db_row_uint(DbRow *row, uint64_t max, uint64_t *ret);
+/* The same, but NULL leaves the output as it is. */
+void db_row_uint_or_null(DbRow *row, uint64_t max, uint64_t *ret);
 void db_row_uint32(DbRow *row, uint32_t *ret);
 void db_row_bool(DbRow *row, bool *ret);
 /* NULL is 0. */

@@ -385,6 +385,12 @@ int db_sync_migrate(DbSync *db, Error *reterr) {
 
 int db_sync_check_schema(DbSync *db, Error *reterr) {
         MigrationRun run;
+        int r;
+
+        migration_run_prepare_audit_check(&run);
+        r = db_sync_run(db, &run.transaction, &run, reterr);
+        if (r < 0)
+                return r;
 
         migration_run_prepare_check(&run, migrations, n_migrations);
         return db_sync_run(db, &run.transaction, &run, reterr);

@@ -24,7 +24,8 @@ int db_sync_open(const DbSyncOptions *options, DbSync **ret, Error *reterr);
 DbSync *db_sync_free(DbSync *db);
 DEFINE_CLEANUP_FUNC(DbSync *, db_sync_free);
 
-/* Checks that the schema is the one this program knows; the daemon is who makes it so. StoreUnavailable. */
+/* Checks that the schema is the one this program knows, which the daemon makes so, and the audit record too.
+ * StoreUnavailable. */
 int db_sync_check_schema(DbSync *db, Error *reterr);
 /* Brings the schema up to date. */
 int db_sync_migrate(DbSync *db, Error *reterr);

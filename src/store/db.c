@@ -27,6 +27,7 @@ typedef enum DbPhase {
 typedef enum Preparation {
         PREPARE_SESSION,
         PREPARE_LISTEN,
+        PREPARE_AUDIT,
         _PREPARE_MIGRATIONS,
 } Preparation;
 
@@ -346,7 +347,10 @@ static bool next_preparation(Db *db) {
                 transaction_run_init(&db->prepare, &session_transaction, NULL);
         else if (i == PREPARE_LISTEN)
                 transaction_run_init(&db->prepare, &db->listen_transaction, NULL);
-        else {
+        else if (i == PREPARE_AUDIT) {
+                migration_run_prepare_audit_check(&db->migration);
+                transaction_run_init(&db->prepare, &db->migration.transaction, &db->migration);
+        } else {
                 migration_run_prepare(&db->migration, migrations, n_migrations, i - _PREPARE_MIGRATIONS);
                 transaction_run_init(&db->prepare, &db->migration.transaction, &db->migration);
         }

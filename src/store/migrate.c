@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "db-row.h"
 #include "statements.h"
+#include "store-audit-internal.h"
 #include "string-util.h"
 
 /* The whole of one migration; it may rewrite a table. */
@@ -117,6 +118,41 @@ static int bind_record(DbParams *params, void *userdata) {
         return 0;
 }
 
+#define RUN_SETUP "Run /usr/lib/ccpd/ccp-setup --database."
+
+static int result_audit_exists(const PGresult *result, void *userdata, Error *reterr) {
+        MigrationRun *run = userdata;
+        int r;
+
+        r = result_exists(result, userdata, reterr);
+        if (r < 0 || run->exists)
+                return r;
+
+        return error_setf(reterr, CCP_ERROR_STORE_UNAVAILABLE,
+                        "The database has no audit record (the schema ccpd_audit), and nothing is done that "
+                        "is "
+                        "not on record. " RUN_SETUP);
+}
+
+static int result_audit_version(const PGresult *result, void *userdata _unused_, Error *reterr) {
+        DbRow row = DB_ROW(result, 0);
+        uint32_t version = 0;
+        int r;
+
+        db_row_uint32(&row, &version);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "the schema", reterr);
+
+        if (version < STORE_AUDIT_VERSION)
+                return error_setf(reterr, CCP_ERROR_STORE_UNAVAILABLE,
+                                "The audit record in the database has the version %" PRIu32
+                                ", and this program needs %u. " RUN_SETUP,
+                                version, STORE_AUDIT_VERSION);
+
+        return 0;
+}
+
 static void run_reset(void *userdata) {
         MigrationRun *run = userdata;
 
@@ -162,6 +198,22 @@ void migration_run_prepare_check(MigrationRun *run, const Migration *list, size_
                 .transaction = {
                         .what = "check the schema of the records",
                         .n_steps = 3,
+                        .read_only = true,
+                        .reset = run_reset,
+                },
+        };
+        run->transaction.steps = run->steps;
+}
+
+void migration_run_prepare_audit_check(MigrationRun *run) {
+        *run = (MigrationRun){
+                .steps = {
+                        { .sql = sql_audit_exists, .result = result_audit_exists, .refusal = RUN_SETUP },
+                        { .sql = sql_audit_version, .result = result_audit_version, .refusal = RUN_SETUP },
+                },
+                .transaction = {
+                        .what = "check the audit record",
+                        .n_steps = 2,
                         .read_only = true,
                         .reset = run_reset,
                 },

@@ -32,3 +32,6 @@ typedef struct MigrationRun {
 void migration_run_prepare(MigrationRun *run, const Migration *list, size_t n, size_t index);
 /* Prepares one that only checks that all were applied. */
 void migration_run_prepare_check(MigrationRun *run, const Migration *list, size_t n);
+/* Prepares one that checks that the audit record is there, which is not ours to make: in the version that this
+ * program knows, or a later one. StoreUnavailable. */
+void migration_run_prepare_audit_check(MigrationRun *run);

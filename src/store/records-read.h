@@ -7,6 +7,7 @@
 #include <libpq-fe.h>
 
 #include "records.h"
+#include "store-role.h"
 
 /* instances-select */
 int instance_record_read(const PGresult *result, int row, InstanceRecord **ret, Error *reterr);
@@ -16,5 +17,7 @@ int job_record_read(const PGresult *result, int row, JobRecord **ret, Error *ret
 int job_records_read(const PGresult *result, JobRecords *ret, Error *reterr);
 /* secrets-newest */
 int secret_records_read(const PGresult *result, SecretRecords *ret, Error *reterr);
+/* roles-select; *ret is replaced */
+int role_records_read(const PGresult *result, RoleRecords **ret, Error *reterr);
 /* revision-get */
 int revision_record_read(const PGresult *result, int row, RevisionRecord **ret, Error *reterr);

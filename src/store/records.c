@@ -422,6 +422,7 @@ int secret_records_read(const PGresult *result, SecretRecords *ret, Error *reter
                 db_row_uint32(&row, &secret->version);
                 db_row_string(&row, &secret->key_id);
                 db_row_bytes(&row, &secret->sealed, &secret->sealed_size);
+                db_row_usec(&row, &secret->created_at);
                 r = db_row_end(&row);
                 if (r < 0)
                         return db_row_error(r, "the secrets", reterr);

@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "db-row.h"
 #include "statements.h"
+#include "store-audit-internal.h"
 #include "store-internal.h"
 
 /* More than any blueprint has. */
@@ -36,6 +37,7 @@ typedef struct CreateOp {
         uint64_t job_id;
         InstanceRecord *instance;
         JobRecord *job;
+        StoreAudit audit;
 
         StoreCreatedCallback callback;
         void *userdata;
@@ -49,6 +51,7 @@ static void create_reset(void *userdata) {
                 p->number = 0;
         op->instance = instance_record_free(op->instance);
         op->job = job_record_free(op->job);
+        store_audit_reset(&op->audit);
 }
 
 static CreateOp *create_op_free(CreateOp *op) {
@@ -69,6 +72,7 @@ static CreateOp *create_op_free(CreateOp *op) {
         db_params_done(&op->subnet_params);
         db_params_done(&op->secrets_params);
         db_params_done(&op->job_params);
+        store_audit_done(&op->audit);
         return mfree(op);
 }
 DEFINE_CLEANUP_FUNC(CreateOp *, create_op_free);
@@ -334,6 +338,19 @@ static int result_read_job(const PGresult *result, void *userdata, Error *reterr
         return job_record_read(result, 0, &op->job, reterr);
 }
 
+static int bind_audit(DbParams *params, void *userdata) {
+        CreateOp *op = userdata;
+
+        op->audit.entry.job = op->job_id;
+        return store_audit_bind(&op->audit, params);
+}
+
+static int result_audit(const PGresult *result, void *userdata, Error *reterr) {
+        CreateOp *op = userdata;
+
+        return store_audit_result(&op->audit, result, reterr);
+}
+
 static const DbStep create_steps[] = {
         { sql_allocation_lock },
         { sql_instance_insert, bind_instance, result_instance },
@@ -347,6 +364,7 @@ static const DbStep create_steps[] = {
         { sql_job_steps_insert, bind_job_steps },
         { sql_instances_select, bind_read_instance, result_read_instance },
         { sql_jobs_select, bind_read_job, result_read_job },
+        { sql_audit_append, bind_audit, result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };
 static const DbTransaction create_transaction = {
         .what = "record the instance",
@@ -357,7 +375,7 @@ static const DbTransaction create_transaction = {
 static const DbTransaction plan_transaction = {
         .what = "plan the instance",
         .steps = create_steps,
-        .n_steps = ELEMENTSOF(create_steps),
+        .n_steps = ELEMENTSOF(create_steps) - 1, /* nothing to put on record */
         .roll_back = true,
         .reset = create_reset,
 };
@@ -501,6 +519,16 @@ static int create_op_new(const StoreCreate *create, CreateOp **ret) {
                 r = build_secrets(op, create);
         if (r >= 0)
                 r = build_instance(op, create);
+        if (r >= 0)
+                r = store_audit_init(&op->audit,
+                                &(AuditEntry) {
+                                                .action = AUDIT_INSTANCE_CREATE,
+                                                .outcome = AUDIT_ACCEPTED,
+                                                .actor = create->actor,
+                                                .instance = op->slug,
+                                                .instance_id = op->id,
+                                                .details = create->details,
+                                });
         if (r < 0)
                 return r;
 
@@ -511,6 +539,7 @@ static int create_op_new(const StoreCreate *create, CreateOp **ret) {
 static void create_done(int r, Error *error, void *userdata) {
         CreateOp *op = userdata;
 
+        store_audit_end(&op->audit, r, error);
         op->callback(r, r < 0 ? NULL : TAKE_PTR(op->instance), r < 0 ? NULL : TAKE_PTR(op->job), error,
                         op->userdata);
 }

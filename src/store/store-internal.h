@@ -5,6 +5,7 @@
  * and the worker run. */
 
 #include "records-read.h"
+#include "store-audit-internal.h"
 #include "store.h"
 #include "string-util.h"
 #include "transaction.h"
@@ -65,6 +66,14 @@ typedef struct StoreFinishOp {
         StoreJobLock lock;
         bool ended; /* had been at its end before */
         JobRecord *job;
+        AuditRecord *audit;         /* the terminal entry, if this transaction appended it */
+        AuditRecord *earlier_audit; /* that of an attempt whose COMMIT may have come through */
+        StoreAudit cancel_audit;
         StoreJobCallback callback;
         void *userdata;
 } StoreFinishOp;
+
+/* Tells the journal what was put on record, or was not. */
+void store_finish_log(const StoreFinishOp *op, int r, const Error *error);
+/* Frees what it holds of its own. */
+void store_finish_op_done(StoreFinishOp *op);

@@ -55,6 +55,7 @@ typedef struct CreateJobOp {
         uint64_t id;
         InstanceRecord *instance;
         JobRecord *job;
+        StoreAudit audit;
         StoreCreatedCallback callback;
         void *userdata;
 } CreateJobOp;
@@ -66,6 +67,7 @@ static void create_job_reset(void *userdata) {
         op->slug = mfree(op->slug);
         op->instance = instance_record_free(op->instance);
         op->job = job_record_free(op->job);
+        store_audit_reset(&op->audit);
 }
 
 static void create_job_op_free(void *userdata) {
@@ -73,6 +75,7 @@ static void create_job_op_free(void *userdata) {
 
         create_job_reset(op);
         db_params_done(&op->job_params);
+        store_audit_done(&op->audit);
         free(op);
 }
 
@@ -213,6 +216,24 @@ static int create_job_read_job(const PGresult *result, void *userdata, Error *re
         return job_record_read(result, 0, &op->job, reterr);
 }
 
+static int create_job_bind_audit(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+        int r;
+
+        r = store_audit_set_instance(&op->audit, op->slug, op->instance_id);
+        if (r < 0)
+                return r;
+
+        op->audit.entry.job = op->id;
+        return store_audit_bind(&op->audit, params);
+}
+
+static int create_job_result_audit(const PGresult *result, void *userdata, Error *reterr) {
+        CreateJobOp *op = userdata;
+
+        return store_audit_result(&op->audit, result, reterr);
+}
+
 static const DbStep create_job_steps[] = {
         { sql_instance_lock, create_job_bind_instance, create_job_result_lock },
         { sql_job_insert, create_job_bind_job, create_job_result_job },
@@ -221,6 +242,7 @@ static const DbStep create_job_steps[] = {
         { sql_instance_set_state, create_job_bind_state },
         { sql_instances_select, create_job_bind_instance, create_job_read_instance },
         { sql_jobs_select, create_job_bind_read_job, create_job_read_job },
+        { sql_audit_append, create_job_bind_audit, create_job_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };
 static const DbTransaction create_job_transaction = {
         .what = "record the job",
@@ -232,6 +254,7 @@ static const DbTransaction create_job_transaction = {
 static void create_job_done(int r, Error *error, void *userdata) {
         CreateJobOp *op = userdata;
 
+        store_audit_end(&op->audit, r, error);
         op->callback(r, r < 0 ? NULL : TAKE_PTR(op->instance), r < 0 ? NULL : TAKE_PTR(op->job), error,
                         op->userdata);
 }
@@ -251,6 +274,16 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
         db_params_add_json(&op->job_params, create->spec);
         db_params_add_copy(&op->job_params, create->actor->user);
         db_params_add_int64(&op->job_params, create->actor->uid);
+        if (store_audit_init(&op->audit,
+                            &(AuditEntry) {
+                                            .action = audit_action_of_job(create->kind),
+                                            .outcome = AUDIT_ACCEPTED,
+                                            .actor = create->actor,
+                                            .details = create->details,
+                            }) < 0) {
+                create_job_op_free(op);
+                return store_oom(&create_job_transaction, reterr);
+        }
         return db_request(db, &create_job_transaction, create_job_done, op, create_job_op_free, ret_slot,
                         reterr);
 }
@@ -262,6 +295,11 @@ static void finish_reset(void *userdata) {
 
         op->ended = false;
         op->job = job_record_free(op->job);
+        if (op->audit) {
+                audit_record_free(op->earlier_audit);
+                op->earlier_audit = TAKE_PTR(op->audit);
+        }
+        store_audit_reset(&op->cancel_audit);
 }
 
 static int finish_bind_id(DbParams *params, void *userdata) {
@@ -344,6 +382,63 @@ static int finish_read(const PGresult *result, void *userdata, Error *reterr) {
         return job_record_read(result, 0, &op->job, reterr);
 }
 
+static int finish_bind_audit(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        if (op->ended && !op->earlier_audit)
+                return DB_STEP_SKIP;
+
+        db_params_add_int64(params, (int64_t) op->finish.job);
+        db_params_add_string(params, audit_outcome_to_string(audit_outcome_of_job(op->finish.state)));
+        db_params_add_string(params, op->finish.error_name);
+        db_params_add_string(params, "{}");
+        return 0;
+}
+
+/* The terminal entry, whoever appended it; none for a job that was accepted before there was a record. */
+static int finish_result_audit(const PGresult *result, void *userdata, Error *reterr) {
+        StoreFinishOp *op = userdata;
+        int r;
+
+        if (PQntuples(result) == 0)
+                return 0;
+
+        r = audit_record_read(result, 0, &op->audit, reterr);
+        if (r < 0)
+                return r;
+
+        if (op->ended && memcmp(op->audit->hash, op->earlier_audit->hash, AUDIT_HASH_SIZE) != 0)
+                op->audit = audit_record_free(op->audit);
+        return 0;
+}
+
+void store_finish_log(const StoreFinishOp *op, int r, const Error *error) {
+        if (r >= 0) {
+                if (op->audit)
+                        audit_record_log(op->audit);
+                return;
+        }
+
+        /* The job was read right before. */
+        if (op->job && !op->ended && !op->audit)
+                audit_entry_log_lost(
+                                &(AuditEntry) {
+                                                .action = audit_action_of_job(op->job->kind),
+                                                .outcome = audit_outcome_of_job(op->finish.state),
+                                                .actor =
+                                                                &(AuditActor) {
+                                                                                .uid = op->job->started_by_uid,
+                                                                                .user = op->job->started_by,
+                                                                                .login_uid = -1,
+                                                                },
+                                                .instance = op->job->slug,
+                                                .instance_id = op->job->instance,
+                                                .job = op->job->id,
+                                                .error_name = op->finish.error_name,
+                                },
+                                error);
+}
+
 static const DbStep finish_steps[] = {
         { sql_job_lock_instance, finish_bind_id },
         { sql_job_lock, finish_bind_id, finish_result_lock },
@@ -353,6 +448,7 @@ static const DbStep finish_steps[] = {
         { sql_job_finish_steps, finish_bind_steps },
         { sql_job_finish, finish_bind_job },
         { sql_jobs_select, finish_bind_read, finish_read },
+        { sql_audit_finish, finish_bind_audit, finish_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };
 const DbTransaction store_finish_transaction = {
         .what = "record the end of the job",
@@ -372,10 +468,25 @@ static int cancel_result_lock(const PGresult *result, void *userdata, Error *ret
         return op->ended ? store_job_ended_error(op->finish.job, op->lock.state, reterr) : 0;
 }
 
+static int cancel_bind_audit(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+        int r;
+
+        r = store_audit_set_instance(&op->cancel_audit, op->job->slug, op->job->instance);
+        return r < 0 ? r : store_audit_bind(&op->cancel_audit, params);
+}
+
+static int cancel_result_audit(const PGresult *result, void *userdata, Error *reterr) {
+        StoreFinishOp *op = userdata;
+
+        return store_audit_result(&op->cancel_audit, result, reterr);
+}
+
 static const DbStep cancel_steps[] = {
         { sql_job_lock, finish_bind_id, cancel_result_lock },
         { sql_job_cancel, finish_bind_id },
         { sql_jobs_select, finish_bind_read, finish_read },
+        { sql_audit_append, cancel_bind_audit, cancel_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };
 static const DbTransaction cancel_transaction = {
         .what = "record that the job shall be cancelled",
@@ -384,10 +495,16 @@ static const DbTransaction cancel_transaction = {
         .reset = finish_reset,
 };
 
+void store_finish_op_done(StoreFinishOp *op) {
+        finish_reset(op);
+        op->earlier_audit = audit_record_free(op->earlier_audit);
+        store_audit_done(&op->cancel_audit);
+}
+
 static void finish_op_free(void *userdata) {
         StoreFinishOp *op = userdata;
 
-        finish_reset(op);
+        store_finish_op_done(op);
         free((char *) op->finish.error_message);
         free(op);
 }
@@ -395,11 +512,12 @@ static void finish_op_free(void *userdata) {
 static void finish_done(int r, Error *error, void *userdata) {
         StoreFinishOp *op = userdata;
 
+        store_finish_log(op, r, error);
         op->callback(r, r < 0 ? NULL : TAKE_PTR(op->job), error, op->userdata);
 }
 
-static int request_finish(Db *db, const DbTransaction *transaction, const StoreFinish *finish,
-                StoreJobCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+static int finish_op_new(const DbTransaction *transaction, const StoreFinish *finish,
+                StoreJobCallback callback, void *userdata, StoreFinishOp **ret, Error *reterr) {
         StoreFinishOp *op;
 
         op = new0(StoreFinishOp, 1);
@@ -413,23 +531,56 @@ static int request_finish(Db *db, const DbTransaction *transaction, const StoreF
         if (finish->error_message) {
                 op->finish.error_message = strdup(finish->error_message);
                 if (!op->finish.error_message) {
-                        free(op);
+                        finish_op_free(op);
                         return store_oom(transaction, reterr);
                 }
         }
 
-        return db_request(db, transaction, finish_done, op, finish_op_free, ret_slot, reterr);
+        *ret = op;
+        return 0;
 }
 
 int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr) {
+        StoreFinishOp *op;
+        int r;
+
         assert(job_state_is_final(finish->state));
 
-        return request_finish(db, &store_finish_transaction, finish, callback, userdata, ret_slot, reterr);
+        r = finish_op_new(&store_finish_transaction, finish, callback, userdata, &op, reterr);
+        if (r < 0)
+                return r;
+
+        return db_request(db, &store_finish_transaction, finish_done, op, finish_op_free, ret_slot, reterr);
 }
 
-int store_cancel_job(Db *db, uint64_t id, _unused_ const AuditActor *actor, StoreJobCallback callback,
-                void *userdata, DbSlot **ret_slot, Error *reterr) {
-        return request_finish(db, &cancel_transaction, &(StoreFinish) { .job = id }, callback, userdata,
-                        ret_slot, reterr);
+static void cancel_done(int r, Error *error, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        store_audit_end(&op->cancel_audit, r, error);
+        op->callback(r, r < 0 ? NULL : TAKE_PTR(op->job), error, op->userdata);
+}
+
+int store_cancel_job(Db *db, uint64_t id, const AuditActor *actor, StoreJobCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
+        StoreFinishOp *op;
+        int r;
+
+        r = finish_op_new(
+                        &cancel_transaction, &(StoreFinish) { .job = id }, callback, userdata, &op, reterr);
+        if (r < 0)
+                return r;
+
+        if (store_audit_init(&op->cancel_audit,
+                            &(AuditEntry) {
+                                            .action = AUDIT_JOB_CANCEL,
+                                            .outcome = AUDIT_SUCCEEDED,
+                                            .actor = actor,
+                                            .job = id,
+                            }) < 0) {
+                finish_op_free(op);
+                return store_oom(&cancel_transaction, reterr);
+        }
+
+        return db_request(db, &cancel_transaction, cancel_done, op, finish_op_free, ret_slot, reterr);
 }

@@ -40,6 +40,7 @@ StoreContents *store_contents_free(StoreContents *c) {
         instance_records_done(&c->instances);
         job_records_done(&c->jobs);
         settings_free(c->settings);
+        role_records_free(c->roles);
         return mfree(c);
 }
 
@@ -96,10 +97,17 @@ static int load_result_settings(const PGresult *result, void *userdata, Error *r
         return store_read_settings(result, &op->contents->settings, reterr);
 }
 
+static int load_result_roles(const PGresult *result, void *userdata, Error *reterr) {
+        LoadOp *op = userdata;
+
+        return role_records_read(result, &op->contents->roles, reterr);
+}
+
 static const DbStep load_steps[] = {
         { sql_instances_select, load_bind_instances, load_result_instances },
         { sql_jobs_select, load_bind_jobs, load_result_jobs },
         { sql_settings_select, NULL, load_result_settings },
+        { sql_roles_select, NULL, load_result_roles },
 };
 static const DbTransaction load_transaction = {
         .what = "read the records",

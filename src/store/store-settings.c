@@ -50,15 +50,23 @@ int store_read_settings(const PGresult *result, Settings **ret, Error *reterr) {
 typedef struct SettingsOp {
         json_t *changes;
         Settings *settings;
+        StoreAudit audit;
         StoreSettingsCallback callback;
         void *userdata;
 } SettingsOp;
+
+static void settings_reset(void *userdata) {
+        SettingsOp *op = userdata;
+
+        store_audit_reset(&op->audit);
+}
 
 static void settings_op_free(void *userdata) {
         SettingsOp *op = userdata;
 
         json_decref(op->changes);
         settings_free(op->settings);
+        store_audit_done(&op->audit);
         free(op);
 }
 
@@ -83,25 +91,42 @@ static const DbTransaction settings_read_transaction = {
         .read_only = true,
 };
 
+static int settings_bind_audit(DbParams *params, void *userdata) {
+        SettingsOp *op = userdata;
+
+        return json_object_size(op->changes) == 0 ? DB_STEP_SKIP : store_audit_bind(&op->audit, params);
+}
+
+static int settings_result_audit(const PGresult *result, void *userdata, Error *reterr) {
+        SettingsOp *op = userdata;
+
+        return store_audit_result(&op->audit, result, reterr);
+}
+
 static const DbStep settings_write_steps[] = {
         { sql_settings_reset, settings_bind },
         { sql_settings_put, settings_bind },
         { sql_settings_select, NULL, settings_result },
+        { sql_audit_append, settings_bind_audit, settings_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };
 static const DbTransaction settings_write_transaction = {
         .what = "record the settings",
         .steps = settings_write_steps,
         .n_steps = ELEMENTSOF(settings_write_steps),
+        .reset = settings_reset,
 };
 
 static void settings_done(int r, Error *error, void *userdata) {
         SettingsOp *op = userdata;
 
+        store_audit_end(&op->audit, r, error);
         op->callback(r, r < 0 ? NULL : TAKE_PTR(op->settings), error, op->userdata);
 }
 
+/* 'changes' and 'actor' NULL: only read them. */
 static int request_settings(Db *db, const DbTransaction *transaction, const json_t *changes,
-                StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+                const AuditActor *actor, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr) {
         SettingsOp *op;
 
         op = new0(SettingsOp, 1);
@@ -111,8 +136,15 @@ static int request_settings(Db *db, const DbTransaction *transaction, const json
         *op = (SettingsOp) { .callback = callback, .userdata = userdata };
         if (changes) {
                 op->changes = json_deep_copy(changes);
-                if (!op->changes) {
-                        free(op);
+                if (!op->changes ||
+                                store_audit_init(&op->audit,
+                                                &(AuditEntry) {
+                                                                .action = AUDIT_SETTINGS_UPDATE,
+                                                                .outcome = AUDIT_SUCCEEDED,
+                                                                .actor = actor,
+                                                                .details = changes,
+                                                }) < 0) {
+                        settings_op_free(op);
                         return store_oom(transaction, reterr);
                 }
         }
@@ -122,10 +154,11 @@ static int request_settings(Db *db, const DbTransaction *transaction, const json
 
 int store_load_settings(
                 Db *db, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
-        return request_settings(db, &settings_read_transaction, NULL, callback, userdata, ret_slot, reterr);
+        return request_settings(
+                        db, &settings_read_transaction, NULL, NULL, callback, userdata, ret_slot, reterr);
 }
 
-int store_set_settings(Db *db, const json_t *changes, _unused_ const AuditActor *actor,
+int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor,
                 StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
         const char *key;
         json_t *value;
@@ -137,6 +170,6 @@ int store_set_settings(Db *db, const json_t *changes, _unused_ const AuditActor 
                         return r;
         }
 
-        return request_settings(
-                        db, &settings_write_transaction, changes, callback, userdata, ret_slot, reterr);
+        return request_settings(db, &settings_write_transaction, changes, actor, callback, userdata,
+                        ret_slot, reterr);
 }

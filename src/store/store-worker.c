@@ -88,6 +88,14 @@ static int claim_read_instance(const PGresult *result, void *userdata, Error *re
         return PQntuples(result) > 0 ? instance_record_read(result, 0, &op->claim.instance, reterr) : 0;
 }
 
+static int claim_bind_secrets(DbParams *params, void *userdata) {
+        ClaimOp *op = userdata;
+
+        db_params_add_string(params, op->lock.instance);
+        db_params_add_string(params, NULL);
+        return 0;
+}
+
 static int claim_read_secrets(const PGresult *result, void *userdata, Error *reterr) {
         ClaimOp *op = userdata;
 
@@ -99,7 +107,7 @@ static const DbStep claim_steps[] = {
         { sql_job_claim, claim_bind_claim },
         { sql_jobs_select, claim_bind_read_job, claim_read_job },
         { sql_instances_select, claim_bind_instance, claim_read_instance },
-        { sql_secrets_newest, claim_bind_instance, claim_read_secrets },
+        { sql_secrets_newest, claim_bind_secrets, claim_read_secrets },
 };
 static const DbTransaction claim_transaction = {
         .what = "claim the job",
@@ -269,12 +277,16 @@ int job_is_cancelled(DbSync *db, uint64_t id, bool *ret, Error *reterr) {
 
 int job_finish(DbSync *db, const StoreFinish *finish, Error *reterr) {
         StoreFinishOp op = { .finish = *finish };
+        _cleanup_error_ Error error = {};
         int r;
 
         assert(job_state_is_final(finish->state));
 
-        r = db_sync_run(db, &store_finish_transaction, &op, reterr);
-        job_record_free(op.job);
+        r = db_sync_run(db, &store_finish_transaction, &op, &error);
+        store_finish_log(&op, r, &error);
+        store_finish_op_done(&op);
+        if (r < 0)
+                error_move(reterr, &error);
         return r;
 }
 

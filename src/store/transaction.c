@@ -133,7 +133,7 @@ static const struct {
 static int receive_refusal(TransactionRun *run, const PGresult *result) {
         const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
                    *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
-                   *what = run->transaction->what;
+                   *what = run->transaction->what, *refusal = NULL;
         int meaning = -1, r;
 
         if (!sqlstate)
@@ -161,6 +161,9 @@ static int receive_refusal(TransactionRun *run, const PGresult *result) {
                 return 0;
         }
 
+        if (run->phase == TRANSACTION_STEPS)
+                refusal = run->transaction->steps[run->step].refusal;
+
         message = message ?: "no reason given";
         if (meaning == REFUSAL_SPACE)
                 r = error_setf(&run->error, CCP_ERROR_NO_SPACE, "Could not %s: PostgreSQL says \"%s\".",
@@ -168,6 +171,10 @@ static int receive_refusal(TransactionRun *run, const PGresult *result) {
         else if (meaning == REFUSAL_AWAY)
                 r = error_setf(&run->error, CCP_ERROR_STORE_UNAVAILABLE,
                                 "Could not %s: PostgreSQL says \"%s\".", what, message);
+        else if (refusal)
+                r = error_setf(&run->error, CCP_ERROR_STORE_UNAVAILABLE,
+                                "Could not %s: PostgreSQL refused it with \"%s\" (%s). %s", what, message,
+                                sqlstate, refusal);
         else
                 r = error_setf(&run->error, CCP_ERROR_INTERNAL,
                                 "Could not %s: PostgreSQL refused it with \"%s\" (%s).", what, message,

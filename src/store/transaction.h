@@ -22,6 +22,9 @@ typedef struct DbStep {
         int (*result)(const PGresult *result, void *userdata, Error *reterr);
         /* The text has several statements and no parameters: a migration. */
         bool script;
+        /* What it means if the server refuses this very statement, and what to do: a sentence. NULL: nothing
+         * that is known, so that it is an internal error. */
+        const char *refusal;
 } DbStep;
 
 typedef struct DbTransaction {

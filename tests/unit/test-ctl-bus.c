@@ -16,6 +16,8 @@ START_TEST(errors_have_the_exit_codes_that_scripts_rely_on) {
                 { CCP_ERROR_NO_SUCH_INSTANCE, 3 },
                 { CCP_ERROR_NO_SUCH_JOB, 3 },
                 { CCP_ERROR_NO_SUCH_BLUEPRINT, 3 },
+                { CCP_ERROR_NO_SUCH_ROLE, 3 },
+                { CCP_ERROR_NO_SUCH_SECRET, 3 },
                 { CCP_ERROR_NOT_AUTHORIZED, 4 },
                 { SD_BUS_ERROR_ACCESS_DENIED, 4 },
                 { SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, 4 },

@@ -139,7 +139,8 @@ START_TEST(a_transaction_is_repeated_after_a_crash) {
         _cleanup_(db_sync_freep) DbSync *db = open_sync(conninfo, &w, 0);
         Probe p = {};
 
-        answer = test_postgres_query(conninfo, "CREATE TABLE x (i int); CHECKPOINT");
+        answer = test_postgres_query(conninfo, "CREATE TABLE x (i int)");
+        test_postgres_tamper(conninfo, "CHECKPOINT");
         w.n_calls = 0;
         ASSERT_OK(run_sql(db,
                         "WITH a AS (INSERT INTO x VALUES (1) RETURNING i) SELECT i FROM a, pg_sleep(2)", &p,

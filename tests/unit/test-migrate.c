@@ -132,7 +132,7 @@ START_TEST(many_who_start_at_once_do_not_disturb_each_other) {
                 ck_assert_uint_eq(all[i].n_unavailable, 0);
                 test_db_close(all + i);
         }
-        ASSERT_QUERY(conninfo, "SELECT count(*) FROM schema_migrations", "1");
+        ASSERT_QUERY(conninfo, "SELECT count(*) FROM schema_migrations", "2");
 }
 END_TEST
 

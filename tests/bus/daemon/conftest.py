@@ -47,16 +47,19 @@ def wait_for(condition, seconds=20, what="the condition"):
 
 
 class Postgres:
-    """A cluster of its own in a folder of its own."""
+    """A cluster of its own in a folder of its own, with what ccp-setup makes: ccpd is no superuser."""
+
+    SETUP = HERE.parents[2] / "src/store/database"
 
     def __init__(self, folder):
         self.folder = folder
         self.process = None
         self.bin = pathlib.Path(sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1])
         shutil.chown(folder, "postgres")
-        self.run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "ccpd", "--no-sync", "-E", "UTF8")
+        self.run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8")
         self.start()
-        self.run("createdb", "-h", str(folder), "-U", "ccpd", "ccpd")
+        self.run("createuser", "-h", str(folder), "-U", "postgres", "ccpd")
+        self.run("createdb", "-h", str(folder), "-U", "postgres", "ccpd")
 
     def command(self, program, *args):
         return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", str(self.bin / program), *args]
@@ -91,11 +94,20 @@ class Postgres:
     def conninfo(self):
         return f"host={self.folder} dbname=ccpd user=ccpd"
 
+    def psql(self, *args):
+        return subprocess.run(["psql", "-X", "-A", "-t", "-q", "-F", "\t", "-v", "ON_ERROR_STOP=1",
+                               "-d", f"{self.conninfo} user=postgres", *args],
+                              check=True, stdout=subprocess.PIPE, text=True).stdout
+
     def sql(self, statement):
-        """The rows of a statement, as lists of strings."""
-        out = subprocess.run(["psql", "-X", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo,
-                              "-c", statement], check=True, stdout=subprocess.PIPE, text=True).stdout
-        return [line.split("\t") for line in out.splitlines()]
+        """The rows of a statement of the superuser, as lists of strings."""
+        return [line.split("\t") for line in self.psql("-c", statement).splitlines()]
+
+    def reset(self):
+        """An empty database, as after an installation."""
+        self.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS ccpd_audit CASCADE")
+        for path in [self.SETUP / "privileges.sql", *sorted(self.SETUP.glob("[0-9]*.sql"))]:
+            self.psql("-f", str(path))
 
 
 class Daemon:
@@ -263,7 +275,7 @@ def cluster():
 
 @pytest.fixture
 def ccpd(cluster):
-    cluster.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    cluster.reset()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ccpd-test."))
     folder.chmod(0o755)
     daemon = Daemon(folder, cluster)

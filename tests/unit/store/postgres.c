@@ -22,6 +22,7 @@
 #include "strv.h"
 
 #define START_PATIENCE (60U * USEC_PER_SEC)
+#define TEMPLATE "ccp_template"
 
 static struct {
         char *directory, *binaries;
@@ -140,6 +141,39 @@ static void stop_server(void) {
         server.binaries = mfree(server.binaries);
 }
 
+char *test_postgres_superuser(const char *conninfo) {
+        return concat(conninfo, " user=postgres");
+}
+
+void test_postgres_tamper(const char *conninfo, const char *sql) {
+        _cleanup_free_ char *superuser = test_postgres_superuser(conninfo);
+
+        free(test_postgres_query(superuser, sql));
+}
+
+char *test_postgres_setup_sql(const char *name) {
+        _cleanup_free_ char *path = concat(TEST_SETUP_SQL "/", name);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        char *text = NULL;
+
+        ck_assert_msg(fd >= 0, "%s can't be opened", path);
+        ck_assert_int_ge(read_full_fd(fd, 1024 * 1024, &text, NULL), 0);
+        return text;
+}
+
+/* What ccp-setup does; other databases are copies of this one. */
+static void make_template(void) {
+        _cleanup_free_ char *maintenance = conninfo_of("postgres"), *template = conninfo_of(TEMPLATE);
+
+        test_postgres_tamper(maintenance, "CREATE ROLE ccpd LOGIN");
+        test_postgres_tamper(maintenance, "CREATE DATABASE " TEMPLATE);
+        FOREACH_ARRAY(name, ((const char *[]) { "privileges.sql", "0001-audit.sql" }), 2) {
+                _cleanup_free_ char *sql = test_postgres_setup_sql(*name);
+
+                test_postgres_tamper(template, sql);
+        }
+}
+
 void test_postgres_start(void) {
         char template[] = "/tmp/ccp-test-XXXXXX";
         _cleanup_free_ char *data = NULL;
@@ -163,12 +197,14 @@ void test_postgres_start(void) {
 
         data = concat(server.directory, "/data");
         pid = spawn("/initdb",
-                        (char *[]) { (char *) "initdb", (char *) "-D", data, (char *) "-U", (char *) "ccpd",
-                                        (char *) "-A", (char *) "trust", (char *) "-E", (char *) "UTF8",
-                                        (char *) "--locale=C", (char *) "--no-sync", NULL });
+                        (char *[]) { (char *) "initdb", (char *) "-D", data, (char *) "-U",
+                                        (char *) "postgres", (char *) "-A", (char *) "trust", (char *) "-E",
+                                        (char *) "UTF8", (char *) "--locale=C", (char *) "--no-sync",
+                                        NULL });
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "initdb failed with %d", status);
         start_server();
+        make_template();
 }
 
 /* The server's processes each lead a session of their own. */
@@ -202,13 +238,13 @@ void test_postgres_restart(void) {
 }
 
 char *test_postgres_new_database(void) {
-        _cleanup_free_ char *maintenance = NULL, *sql = NULL, *name = NULL, *answer = NULL;
+        _cleanup_free_ char *maintenance = NULL, *sql = NULL, *name = NULL;
 
         test_postgres_start();
         maintenance = conninfo_of("postgres");
         ck_assert_int_ge(asprintf(&name, "test%u", ++server.n_databases), 0);
-        ck_assert_int_ge(asprintf(&sql, "CREATE DATABASE %s", name), 0);
-        answer = test_postgres_query(maintenance, sql);
+        ck_assert_int_ge(asprintf(&sql, "CREATE DATABASE %s TEMPLATE " TEMPLATE, name), 0);
+        test_postgres_tamper(maintenance, sql);
         return conninfo_of(name);
 }
 

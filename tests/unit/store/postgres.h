@@ -13,13 +13,21 @@ void test_postgres_start(void);
 /* SIGKILL for all of it, as in a crash; and up again. */
 void test_postgres_kill(void);
 void test_postgres_restart(void);
-/* Makes an empty database. Returns its conninfo, to be freed. */
+/* Makes a database as ccp-setup does, with the audit record and nothing else. Returns its conninfo as the role
+ * ccpd, to be freed. */
 char *test_postgres_new_database(void);
+/* The same conninfo as the superuser. */
+char *test_postgres_superuser(const char *conninfo);
+/* The text of a file in src/store/database. */
+char *test_postgres_setup_sql(const char *name);
 /* Runs SQL over a connection of its own. Returns the first column of the first row ("" for none), to be
  * freed. */
 char *test_postgres_query(const char *conninfo, const char *sql);
 /* The same for a statement that has to fail: its SQLSTATE. */
 char *test_postgres_sqlstate(const char *conninfo, const char *sql);
+
+/* The same as the superuser, where the answer does not matter. */
+void test_postgres_tamper(const char *conninfo, const char *sql);
 
 /* Compares the result of a query with a string. */
 #define ASSERT_QUERY(conninfo, sql, expected)                                          \

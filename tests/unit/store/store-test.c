@@ -17,6 +17,10 @@ void test_outcome_done(TestOutcome *o) {
         job_records_done(&o->jobs);
         store_contents_free(o->contents);
         settings_free(o->settings);
+        role_records_free(o->roles);
+        secret_records_done(&o->secrets);
+        audit_record_free(o->entry);
+        audit_records_done(&o->entries);
         *o = (TestOutcome) {};
 }
 
@@ -73,6 +77,58 @@ void test_on_settings(int r, Settings *settings, Error *error, void *userdata) {
 
         set_outcome(o, r, error);
         o->settings = settings;
+}
+
+void test_on_roles(int r, RoleRecords *roles, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        ck_assert((r < 0) == !roles);
+        set_outcome(o, r, error);
+        o->roles = roles;
+}
+
+void test_on_secrets(int r, SecretRecords *secrets, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        set_outcome(o, r, error);
+        if (secrets) {
+                o->secrets = *secrets;
+                *secrets = (SecretRecords) {};
+        }
+}
+
+void test_on_entry(int r, AuditRecord *entry, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        ck_assert((r < 0) == !entry);
+        set_outcome(o, r, error);
+        o->entry = entry;
+}
+
+void test_on_entries(int r, AuditRecords *entries, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        set_outcome(o, r, error);
+        if (entries) {
+                o->entries = *entries;
+                *entries = (AuditRecords) {};
+        }
+}
+
+void test_on_verdict(int r, const AuditVerdict *verdict, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        ck_assert((r < 0) == !verdict);
+        set_outcome(o, r, error);
+        if (verdict)
+                o->verdict = *verdict;
+}
+
+void test_on_pruned(int r, uint64_t n_removed, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        set_outcome(o, r, error);
+        o->n_removed = n_removed;
 }
 
 static const char *new_id(void) {

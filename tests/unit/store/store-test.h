@@ -4,6 +4,9 @@
 /* Requests to the store that a test waits for. */
 
 #include "postgres.h"
+#include "store-audit.h"
+#include "store-role.h"
+#include "store-secret.h"
 #include "store.h"
 
 /* The outcome of the last request that was waited for. */
@@ -16,6 +19,12 @@ typedef struct TestOutcome {
         JobRecords jobs;
         StoreContents *contents;
         Settings *settings;
+        RoleRecords *roles;
+        SecretRecords secrets;
+        AuditRecord *entry;
+        AuditRecords entries;
+        AuditVerdict verdict;
+        uint64_t n_removed;
 } TestOutcome;
 
 /* alice, 1000 */
@@ -30,6 +39,12 @@ void test_on_job(int r, JobRecord *job, Error *error, void *userdata);
 void test_on_jobs(int r, JobRecords *jobs, Error *error, void *userdata);
 void test_on_contents(int r, StoreContents *contents, Error *error, void *userdata);
 void test_on_settings(int r, Settings *settings, Error *error, void *userdata);
+void test_on_roles(int r, RoleRecords *roles, Error *error, void *userdata);
+void test_on_secrets(int r, SecretRecords *secrets, Error *error, void *userdata);
+void test_on_entry(int r, AuditRecord *entry, Error *error, void *userdata);
+void test_on_entries(int r, AuditRecords *entries, Error *error, void *userdata);
+void test_on_verdict(int r, const AuditVerdict *verdict, Error *error, void *userdata);
+void test_on_pruned(int r, uint64_t n_removed, Error *error, void *userdata);
 
 /* Runs a request up to its end: TEST_STORE(&t, &outcome, store_load, test_on_contents) */
 #define TEST_STORE(t, o, function, callback, ...)                                                 \
