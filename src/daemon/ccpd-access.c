@@ -305,19 +305,18 @@ bool access_sees_fleet(const Manager *m, Caller *viewer) {
         return viewer && caller_role(m->access, viewer, NULL) >= ROLE_VIEWER;
 }
 
-int access_visible_instances(const Manager *m, Caller *viewer, const char ***ret, size_t *ret_n) {
-        const char **ids;
+int access_visible_instances(const Manager *m, Caller *viewer, char ***ret) {
+        char **ids;
         size_t n = 0;
 
-        ids = new0(const char *, HASH_COUNT(m->instances));
+        ids = new0(char *, HASH_COUNT(m->instances) + 1);
         if (!ids)
                 return -ENOMEM;
-        for (const Instance *i = m->instances; i; i = i->hh.next)
+        for (Instance *i = m->instances; i; i = i->hh.next)
                 if (access_sees_instance(m, viewer, i))
                         ids[n++] = i->record->id;
 
         *ret = ids;
-        *ret_n = n;
         return 0;
 }
 

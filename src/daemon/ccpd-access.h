@@ -25,8 +25,8 @@ bool access_sees_instance(const Manager *m, Caller *viewer, const Instance *i);
 bool access_sees_job(const Manager *m, Caller *viewer, const Job *j);
 /* Everything there is, by a role for the fleet. */
 bool access_sees_fleet(const Manager *m, Caller *viewer);
-/* The ids (UUIDs) of the instances that he sees, which are borrowed; for who does not see the fleet. */
-int access_visible_instances(const Manager *m, Caller *viewer, const char ***ret, size_t *ret_n);
+/* The ids (UUIDs) of the instances that he sees; the array is the caller's, what is in it is borrowed. */
+int access_visible_instances(const Manager *m, Caller *viewer, char ***ret);
 
 /* What is granted now; NULL: not read yet. */
 const RoleRecords *access_roles(const Access *a);

@@ -328,6 +328,7 @@ static void on_jobs_listed(int r, JobRecords *jobs, Error *error, void *userdata
 }
 
 static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_free_ char **visible = NULL;
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
         StoreJobFilter filter;
@@ -359,6 +360,13 @@ static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_erro
         r = check_filter_value("kind", f.kind, (int) filter.kind, reterr);
         if (r < 0)
                 return r;
+
+        if (!access_sees_fleet(m, access_viewer(m))) {
+                r = access_visible_instances(m, access_viewer(m), &visible);
+                if (r < 0)
+                        return r;
+                filter.among = visible;
+        }
 
         o = operation_new(m, message);
         if (!o)

@@ -14,6 +14,7 @@
 typedef struct StoreJobsQuery {
         uint64_t id;      /* 0: any */
         const char *slug; /* NULL: any */
+        char *const *among; /* ids of instances; NULL: any */
         JobState state;
         JobKind kind;
         uint64_t limit, offset;

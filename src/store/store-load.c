@@ -23,6 +23,10 @@ void store_bind_jobs(DbParams *params, const StoreJobsQuery *q) {
                 db_params_add_int64(params, (int64_t) q->recent);
         else
                 db_params_add_string(params, NULL);
+        if (q->among)
+                db_params_add_strv(params, (const char *const *) q->among, strv_length(q->among));
+        else
+                db_params_add_string(params, NULL);
 }
 
 /* --- everything --- */
@@ -199,7 +203,7 @@ int store_load_instance(Db *db, const char *id, StoreInstanceCallback callback, 
 
 typedef struct JobsOp {
         StoreJobsQuery query;
-        char *slug;
+        char *slug, **among;
         JobRecords jobs;
         StoreJobCallback job_callback; /* for one of them */
         StoreJobsCallback callback;
@@ -211,6 +215,7 @@ static void jobs_op_free(void *userdata) {
 
         job_records_done(&op->jobs);
         free(op->slug);
+        strv_free(op->among);
         free(op);
 }
 
@@ -260,6 +265,13 @@ static int request_jobs(Db *db, const JobsOp *from, DbSlot **ret_slot, Error *re
                         return store_oom(&jobs_transaction, reterr);
                 }
         }
+        if (from->query.among) {
+                op->query.among = op->among = strv_copy(from->query.among);
+                if (!op->among) {
+                        jobs_op_free(op);
+                        return store_oom(&jobs_transaction, reterr);
+                }
+        }
 
         return db_request(db, &jobs_transaction, jobs_done, op, jobs_op_free, ret_slot, reterr);
 }
@@ -281,6 +293,7 @@ int store_list_jobs(Db *db, const StoreJobFilter *filter, StoreJobsCallback call
                         &(JobsOp){
                                         .query = {
                                                 .slug = filter->instance,
+                                                .among = filter->among,
                                                 .state = filter->state,
                                                 .kind = filter->kind,
                                                 .limit = MIN(filter->limit, (uint64_t) STORE_LIST_MAX),

@@ -51,6 +51,7 @@ int store_load_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdat
 
 typedef struct StoreJobFilter {
         const char *instance; /* slug; NULL: any */
+        char *const *among;   /* ids of the only instances that count; NULL: all */
         JobState state;       /* _JOB_STATE_INVALID: any */
         JobKind kind;         /* _JOB_KIND_INVALID: any */
         uint64_t offset, limit;

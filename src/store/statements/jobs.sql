@@ -2,7 +2,7 @@
 -- Jobs and their steps. $N are bound parameters; times are µs since the epoch.
 
 -- Newest first, as job_record_read() takes them: by id ($1), slug ($2), state ($3), kind ($4), each NULL for
--- any; $7 not NULL: only those that are not at their end and the last $7.
+-- any; $7 not NULL: only those that are not at their end and the last $7; $8 not NULL: only of these instances.
 -- name: jobs-select
 SELECT j.id, j.instance, j.slug, j.kind, j.state, j.state_before, j.spec, j.attempt, j.cancel_requested,
         j.error_name, j.error_message, j.started_by, j.started_by_uid,
@@ -21,6 +21,7 @@ WHERE ($1::bigint IS NULL OR j.id = $1)
         AND ($2::text IS NULL OR j.slug = $2)
         AND ($3::text IS NULL OR j.state = $3)
         AND ($4::text IS NULL OR j.kind = $4)
+        AND ($8::uuid[] IS NULL OR j.instance = ANY ($8))
         AND ($7::bigint IS NULL OR j.id IN (
                 SELECT a.id FROM jobs a WHERE a.state IN ('queued', 'running', 'undoing')
                 UNION

@@ -226,9 +226,9 @@ class Person:
     def answer(self):
         return json.loads(self.process.stdout.readline())
 
-    def send(self, member, signature="", *args, path=ROOT, interface=f"{NAME}.Manager", interactive=False):
+    def send(self, member, signature="", *args, path=ROOT, interface=f"{NAME}.Manager", **more):
         """Calls, and leaves the answer for answer()."""
-        self.order(path=path, interface=interface, member=member, signature=signature, args=args, interactive=interactive)
+        self.order(path=path, interface=interface, member=member, signature=signature, args=args, **more)
 
     def call(self, *args, **kwargs):
         self.send(*args, **kwargs)

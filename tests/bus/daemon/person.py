@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A caller who is not root: runs as somebody else, keeps one connection, and does what it is told on standard input.
 
-Each line is a JSON object with "path", "interface" and "member", "args" (Python values; see ARGUMENTS for those that JSON has not),
-"interactive", "wait" (false: the answer is fetched later). Each answer is one line: {"value": …} or {"error": NAME, "message": …}.
+Each line is a JSON object with "path", "interface" and "member", "args",
+"signature", "interactive". Each answer is one line: {"value": …} or {"error": NAME, "message": …}. With "repeat" the call is made so
+often at once, and answered with how many ended with which error ("" for none).
 {"signals": true} gives what was received since."""
 
 import json
@@ -71,12 +72,31 @@ class Person:
             self.say(self.signals)
             self.signals = []
             return True
+        if "repeat" in order:
+            self.repeat(order, order["repeat"])
+        else:
+            self.bus.send_message_with_reply(self.message(order), self.on_reply, 60)
+        return True
+
+    @staticmethod
+    def message(order):
         message = dbus.lowlevel.MethodCallMessage(NAME, order["path"], order["interface"], order["member"])
         if order.get("interactive"):
             message.set_allow_interactive_authorization(True)
         message.append(*order["args"], signature=order["signature"])
-        self.bus.send_message_with_reply(message, self.on_reply, 60)
-        return True
+        return message
+
+    def repeat(self, order, n):
+        counts = {}
+
+        def on_reply(message):
+            name = message.get_error_name() if isinstance(message, dbus.lowlevel.ErrorMessage) else ""
+            counts[name] = counts.get(name, 0) + 1
+            if sum(counts.values()) == n:
+                self.say({"value": counts})
+
+        for _ in range(n):
+            self.bus.send_message_with_reply(self.message(order), on_reply, 60)
 
 
 person = Person()
