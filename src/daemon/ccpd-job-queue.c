@@ -45,14 +45,27 @@ static void job_answer(Job *j, const Error *error) {
                 operation_reply(o, "o", path);
 }
 
+/* Nothing tells when the records take it, or when a worker that is at work all the same ends. So the job is
+ * started once more later: with the end of that comes the next attempt to give it up. */
+static void jobs_give_up_later(Manager *m, const Error *error) {
+        log_warning("Failed to record the end of a job, it will be tried again: %s",
+                        strempty(error->message));
+        for (Job *j = m->jobs; j; j = j->hh.next) {
+                if (!j->giving_up)
+                        continue;
+
+                j->giving_up = j->examining = false;
+                j->not_before = now(CLOCK_MONOTONIC) + JOB_BUSY_DELAY_USEC;
+        }
+        manager_resync_later(m);
+}
+
 static void on_job_given_up(int r, JobRecord *record, Error *error, void *userdata) {
         _cleanup_(job_record_freep) JobRecord *taken = record;
 
-        if (r < 0) {
-                log_warning("Failed to record the end of a job, it will be tried again: %s",
-                                strempty(error->message));
-                manager_resync_later(userdata);
-        } else if (taken && manager_take_job(userdata, &taken, NULL) < 0)
+        if (r < 0)
+                jobs_give_up_later(userdata, error);
+        else if (taken && manager_take_job(userdata, &taken, NULL) < 0)
                 log_oom();
 }
 
@@ -76,13 +89,10 @@ static void job_give_up(Job *j, const Error *error) {
                         job_kind_to_string(j->record->kind), j->record->slug, error->message);
 
         /* Until that is recorded it must not be started again. */
-        j->examining = true;
+        j->giving_up = j->examining = true;
         r = store_finish_job(j->manager->db, &finish, on_job_given_up, j->manager, NULL, &e);
-        if (r < 0) {
-                log_warning("Failed to record the end of job %" PRIu64 ", it will be tried again: %s",
-                                j->record->id, e.message);
-                manager_resync_later(j->manager);
-        }
+        if (r < 0)
+                jobs_give_up_later(j->manager, &e);
         job_answer(j, error);
 }
 

@@ -18,6 +18,8 @@
 
 /* The lock of a worker that was killed lasts until PostgreSQL notices its end. */
 #define CLAIM_RETRIES 30U
+/* How often, each after a second, the schema of the records is looked at if it is another version's. */
+#define SCHEMA_RETRIES 60U
 /* How long the records are asked why the worker shall end, before it is taken for the machine going down. */
 #define ASK_USEC (5 * USEC_PER_SEC)
 /* PID 1 is asked for so much more time while the records are away at the start. */
@@ -220,6 +222,16 @@ static const StepOps *find_step(const Job *j, const char *name) {
         return NULL;
 }
 
+/* Somebody else ended the job: nothing more may be touched, not even to undo. */
+static int left_if_ended(int r, Error *error) {
+        if (!error_is_set(error) || !streq(error->name, CCP_ERROR_WRONG_STATE))
+                return r;
+
+        log_warning("Leaving the job: %s", strempty(error->message));
+        error_done(error);
+        return JOB_LEFT;
+}
+
 /* Writes a step's state, in the records first. */
 static int set_row(Job *j, StepRecord *row, StepState state, const char *detail, bool *ret_cancel,
                 Error *reterr) {
@@ -233,7 +245,7 @@ static int set_row(Job *j, StepRecord *row, StepState state, const char *detail,
 
         r = job_set_step(j->db, j->id, &update, ret_cancel, reterr);
         if (r < 0)
-                return r;
+                return left_if_ended(r, reterr);
 
         row->state = state;
         return 0;
@@ -328,7 +340,7 @@ static int try_step(Job *j, const StepOps *step, StepRecord *row, Error *reterr)
 
                 /* The step's own failure is the one that counts. */
                 k = set_row(j, row, STEP_FAILED, reterr->message, NULL, &error);
-                return k == -ECANCELED || streq_ptr(error.name, CCP_ERROR_BUSY) ? k : r;
+                return IN_SET(k, -ECANCELED, JOB_LEFT) || streq_ptr(error.name, CCP_ERROR_BUSY) ? k : r;
         }
 
         r = set_row(j, row, r > 0 ? STEP_SKIPPED : STEP_DONE, j->detail, &cancel, reterr);
@@ -547,6 +559,8 @@ static int turn_back(Job *j, Error *cause) {
 
                 r = job_set_state(j->db, j->id, JOB_UNDOING, cause->name, cause->message, &error);
                 if (r < 0)
+                        r = left_if_ended(r, &error);
+                if (r < 0)
                         r = job_judge(j, r, true, &error);
                 if (r < 0 && r != JOB_LEFT)
                         log_error("Could not record that the job is undone: %s", strempty(error.message));
@@ -639,6 +653,14 @@ static int claim(Job *j) {
         int r;
 
         r = db_sync_open(&options, &j->db, &error);
+        /* In an upgrade this program may be there before the daemon that brings the records up to date. */
+        for (unsigned n = 0; r >= 0; n++) {
+                error_done(&error);
+                r = db_sync_check_schema(j->db, &error);
+                if (r >= 0 || !streq_ptr(error.name, CCP_ERROR_STORE_UNAVAILABLE) || n >= SCHEMA_RETRIES)
+                        break;
+                r = job_sleep(j, USEC_PER_SEC);
+        }
         for (unsigned n = 0; r >= 0; n++) {
                 error_done(&error);
                 r = job_claim(j->db, j->id, &j->claim, &error);

@@ -9,25 +9,24 @@
 #include "store-audit.h"
 #include "string-util.h"
 
-/* How an action reads behind a name: done, and tried. What it was done to follows, where there is such a
- * thing. */
+/* How an action reads behind a name: done, and tried; and what leads to the instance, if there is one. */
 static const struct {
-        const char *past, *infinitive;
+        const char *past, *infinitive, *to_instance;
 } phrases[_AUDIT_ACTION_MAX] = {
-        [AUDIT_INSTANCE_CREATE] = { "created", "create" },
-        [AUDIT_INSTANCE_START] = { "started", "start" },
-        [AUDIT_INSTANCE_STOP] = { "stopped", "stop" },
-        [AUDIT_INSTANCE_RESTART] = { "restarted", "restart" },
-        [AUDIT_INSTANCE_DELETE] = { "deleted", "delete" },
-        [AUDIT_JOB_CANCEL] = { "cancelled a job of", "cancel a job of" },
-        [AUDIT_SECRET_REVEAL] = { "revealed a secret of", "reveal a secret of" },
-        [AUDIT_SETTINGS_UPDATE] = { "changed the settings of", "change the settings of" },
-        [AUDIT_BLUEPRINTS_RELOAD] = { "reloaded the blueprints of", "reload the blueprints of" },
-        [AUDIT_USER_LOGIN] = { "began to use", "use" },
-        [AUDIT_USER_CREATE] = { "granted a role for", "grant a role for" },
-        [AUDIT_USER_UPDATE] = { "changed a role for", "change a role for" },
-        [AUDIT_USER_DELETE] = { "revoked a role for", "revoke a role for" },
-        [AUDIT_AUDIT_PRUNE] = { "pruned the audit record of", "prune the audit record of" },
+        [AUDIT_INSTANCE_CREATE] = { "created", "create", " " },
+        [AUDIT_INSTANCE_START] = { "started", "start", " " },
+        [AUDIT_INSTANCE_STOP] = { "stopped", "stop", " " },
+        [AUDIT_INSTANCE_RESTART] = { "restarted", "restart", " " },
+        [AUDIT_INSTANCE_DELETE] = { "deleted", "delete", " " },
+        [AUDIT_JOB_CANCEL] = { "cancelled a job", "cancel a job", " of " },
+        [AUDIT_SECRET_REVEAL] = { "revealed a secret", "reveal a secret", " of " },
+        [AUDIT_SETTINGS_UPDATE] = { "changed the settings", "change the settings", " of " },
+        [AUDIT_BLUEPRINTS_RELOAD] = { "reloaded the blueprints", "reload the blueprints", " of " },
+        [AUDIT_USER_LOGIN] = { "logged in", "log in", " to " },
+        [AUDIT_USER_CREATE] = { "granted a role", "grant a role", " for " },
+        [AUDIT_USER_UPDATE] = { "changed a role", "change a role", " for " },
+        [AUDIT_USER_DELETE] = { "revoked a role", "revoke a role", " for " },
+        [AUDIT_AUDIT_PRUNE] = { "pruned the audit record", "prune the audit record", " of " },
 };
 
 static const char *const message_ids[_AUDIT_OUTCOME_MAX] = {
@@ -107,8 +106,12 @@ static void log_entry(const AuditRecord *a, const char *message_id, const Error 
         }
 
         (void) log_struct(tried ? LOG_WARNING : LOG_NOTICE, 0, (const char *const *) f.items,
-                        "%s %s%s %s: %s%s%s%s%s%s%s", a->user, tried && action >= 0 ? "tried to " : "",
-                        phrase, a->instance ?: "the fleet", lost ? "lost from the audit record" : a->outcome,
+                        "%s %s%s%s%s: %s%s%s%s%s%s%s", a->user, tried && action >= 0 ? "tried to " : "",
+                        phrase,
+                        !a->instance                 ? ""
+                                        : action < 0 ? " "
+                                                     : phrases[action].to_instance,
+                        strempty(a->instance), lost ? "lost from the audit record" : a->outcome,
                         error || *job ? " (" : "", strempty(error), job, error || *job ? ")" : "",
                         lost ? ": " : ".", lost ? strempty(lost->message) : "");
 }

@@ -129,6 +129,24 @@ static json_t *get_job_concurrency(const Settings *s) {
         return json_integer(s->job_concurrency);
 }
 
+static int set_audit_retention_days(Settings *s, const char *name _unused_, const json_t *value) {
+        json_int_t n = value ? json_integer_value(value) : 0;
+
+        if ((value && !json_is_integer(value)) ||
+                        (n != 0 &&
+                                        (n < (json_int_t) AUDIT_RETENTION_DAYS_MIN ||
+                                                        n > (json_int_t) AUDIT_RETENTION_DAYS_MAX)))
+                return -EINVAL;
+
+        if (s)
+                s->audit_retention_days = (unsigned) n;
+        return 0;
+}
+
+static json_t *get_audit_retention_days(const Settings *s) {
+        return json_integer(s->audit_retention_days);
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -139,6 +157,8 @@ static const Setting settings[] = {
         { "bind_address", false, "an IPv4 address, such as \"127.0.0.1\"", set_bind_address,
                         get_bind_address },
         { "job_concurrency", false, "a number from 1 to 64", set_job_concurrency, get_job_concurrency },
+        { "audit_retention_days", false, "a number from 30 to 3650, or 0 to keep everything",
+                        set_audit_retention_days, get_audit_retention_days },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {
@@ -163,7 +183,7 @@ static int apply(Settings *s, const char *key, const json_t *value, Error *reter
         if (!setting)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "There is no setting '%s'. There are port_range_NAME, subnet_pool, "
-                                "bind_address and job_concurrency.",
+                                "bind_address, job_concurrency and audit_retention_days.",
                                 TEXT_FOR_ERROR(key));
 
         r = setting->set(s, name, json_is_null(value) ? NULL : value);

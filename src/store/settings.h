@@ -2,7 +2,8 @@
 #pragma once
 
 /* The settings of the whole service: which there are, what they may hold, and their defaults.
- * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4 */
+ * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
+ * audit_retention_days 0 */
 
 #include <jansson.h>
 
@@ -13,12 +14,17 @@
 /* Named port ranges at most, those that every host has included. */
 #define SETTINGS_PORT_RANGES_MAX 64U
 
+/* The database removes nothing that is younger than the first. */
+#define AUDIT_RETENTION_DAYS_MIN 30U
+#define AUDIT_RETENTION_DAYS_MAX 3650U
+
 typedef struct Settings {
         NamedPortRange *port_ranges; /* names are owned */
         size_t n_port_ranges;
         Subnet subnet_pool;
         char *bind_address;
         unsigned job_concurrency;
+        unsigned audit_retention_days; /* 0: entries of the audit record are kept for ever */
 } Settings;
 
 /* The defaults. */

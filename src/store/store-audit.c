@@ -409,8 +409,9 @@ static void query_params(DbParams *p, const StoreAuditFilter *f) {
         add_number(p, (int64_t) MIN(f->until, (usec_t) INT64_MAX), f->until > 0);
         add_number(p, (int64_t) MIN(f->before, (uint64_t) INT64_MAX), f->before > 0);
         add_number(p, (int64_t) MIN(f->after, (uint64_t) INT64_MAX), f->after > 0);
-        db_params_add_int64(p, (int64_t) MIN(f->limit, (uint64_t) STORE_LIST_MAX));
+        db_params_add_int64(p, (int64_t) MIN(f->limit ?: STORE_LIST_MAX, (uint64_t) STORE_LIST_MAX));
         db_params_add_bool(p, f->oldest_first);
+        db_params_add_bool(p, f->instance || f->user || f->action || f->outcome);
 }
 
 int store_query_audit(Db *db, const StoreAuditFilter *filter, StoreAuditsCallback callback, void *userdata,
@@ -444,13 +445,13 @@ static int verify_result_ends(const PGresult *result, void *userdata, Error *ret
         DbRow row = DB_ROW(result, 0);
         int r;
 
-        db_row_uint_or_null(&row, INT64_MAX, &checkpoint);
+        db_row_uint(&row, INT64_MAX, &checkpoint);
         db_row_string_or_null(&row, &checkpoint_hash);
-        db_row_uint_or_null(&row, INT64_MAX, &head);
+        db_row_uint(&row, INT64_MAX, &head);
         db_row_string_or_null(&row, &head_hash);
-        db_row_uint_or_null(&row, INT64_MAX, &first);
-        db_row_uint_or_null(&row, INT64_MAX, &last);
-        db_row_uint_or_null(&row, INT64_MAX, &beyond);
+        db_row_uint(&row, INT64_MAX, &first);
+        db_row_uint(&row, INT64_MAX, &last);
+        db_row_uint(&row, INT64_MAX, &beyond);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "the audit record", reterr);

@@ -55,7 +55,7 @@ typedef void (*StoreAuditCallback)(int r, AuditRecord *record, Error *error, voi
 int store_append_audit(Db *db, const AuditEntry *entry, StoreAuditCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 
-/* NULL and 0 are "any". */
+/* NULL and 0 are "any"; at most STORE_LIST_MAX entries come at once. */
 typedef struct StoreAuditFilter {
         const char *instance; /* slug */
         const char *user;     /* the name, or the number */
@@ -98,6 +98,8 @@ int store_verify_audit(Db *db, StoreVerdictCallback callback, void *userdata, Er
 
 typedef void (*StorePruneCallback)(int r, uint64_t n_removed, Error *error, void *userdata);
 /* Removes what is older than 'keep' (but never what is younger than 30 days: the database sees to that),
- * remembers the hash that the rest begins with, and records it as AUDIT_PRUNE if anything was removed. */
+ * remembers the hash that the rest begins with, and records it as AUDIT_PRUNE if anything was removed. An
+ * accepted entry whose job has not ended stays, with all behind it. At most 100000 entries go at once: a call
+ * that removed so many may be followed by another. */
 int store_prune_audit(Db *db, usec_t keep, const AuditActor *actor, StorePruneCallback callback,
                 void *userdata, DbSlot **ret_slot, Error *reterr);

@@ -321,6 +321,28 @@ static int finish_result_lock(const PGresult *result, void *userdata, Error *ret
         return 0;
 }
 
+/* Whoever ends a job must be its worker, or be sure that there is none: what that still does would come after
+ * the end. */
+static int finish_result_worker(const PGresult *result, void *userdata, Error *reterr) {
+        StoreFinishOp *op = userdata;
+        DbRow row = DB_ROW(result, 0);
+        bool locked = false;
+        int r;
+
+        db_row_bool(&row, &locked);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "a lock", reterr);
+
+        if (!locked && !op->ended)
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "A worker is still at work on the job %" PRIu64
+                                ": its lock is held in PostgreSQL.",
+                                op->finish.job);
+
+        return 0;
+}
+
 static int finish_bind_steps(DbParams *params, void *userdata) {
         StoreFinishOp *op = userdata;
 
@@ -442,6 +464,7 @@ void store_finish_log(const StoreFinishOp *op, int r, const Error *error) {
 static const DbStep finish_steps[] = {
         { sql_job_lock_instance, finish_bind_id },
         { sql_job_lock, finish_bind_id, finish_result_lock },
+        { sql_job_lock_worker, finish_bind_id, finish_result_worker },
         /* They are told in this order: who hears that the job ended has seen what became of the instance. */
         { sql_instance_finish, finish_bind_instance },
         { sql_instance_delete, finish_bind_release },

@@ -172,6 +172,41 @@ static int simple_result_flag(const PGresult *result, void *userdata, Error *ret
         return r < 0 ? db_row_error(r, "a job", reterr) : 0;
 }
 
+/* What the statements on a running job give: its state from before, and for a step two more columns. */
+typedef struct ActiveOp {
+        DbParams params;
+        bool found, cancel, has_step;
+        JobState state;
+} ActiveOp;
+
+DB_ENUM_READER(job_state);
+
+static int active_bind(DbParams *params, void *userdata) {
+        ActiveOp *op = userdata;
+
+        db_params_borrow(params, &op->params);
+        return 0;
+}
+
+static int active_result(const PGresult *result, void *userdata, Error *reterr) {
+        ActiveOp *op = userdata;
+        DbRow row = DB_ROW(result, 0);
+        int state = 0, r;
+
+        op->found = PQntuples(result) > 0;
+        if (!op->found)
+                return 0;
+
+        db_row_enum(&row, read_job_state, &state);
+        if (PQnfields(result) > 1) {
+                db_row_bool(&row, &op->cancel);
+                db_row_bool(&row, &op->has_step);
+        }
+        r = db_row_end(&row);
+        op->state = state;
+        return r < 0 ? db_row_error(r, "a job", reterr) : 0;
+}
+
 static int simple_result_number(const PGresult *result, void *userdata, Error *reterr) {
         SimpleOp *op = userdata;
         DbRow row = DB_ROW(result, 0);
@@ -200,6 +235,21 @@ static int run_simple(DbSync *db, const DbTransaction *transaction, SimpleOp *op
         return r;
 }
 
+/* The same for a job that has to be there and not at its end. */
+static int run_active(
+                DbSync *db, const DbTransaction *transaction, uint64_t id, ActiveOp *op, Error *reterr) {
+        int r;
+
+        r = db_sync_run(db, transaction, op, reterr);
+        db_params_done(&op->params);
+        if (r < 0)
+                return r;
+        if (!op->found)
+                return no_such_job(id, reterr);
+
+        return job_state_is_final(op->state) ? store_job_ended_error(id, op->state, reterr) : 0;
+}
+
 /* A transaction of one statement. */
 #define DEFINE_SIMPLE(id, text, sql_text, result_function)                          \
         static const DbStep id##_step = { sql_text, simple_bind, result_function }; \
@@ -209,8 +259,18 @@ static int run_simple(DbSync *db, const DbTransaction *transaction, SimpleOp *op
                 .n_steps = 1,                                                       \
         }
 
-DEFINE_SIMPLE(step, "record a step of the job", sql_job_set_step, simple_result_flag);
-DEFINE_SIMPLE(state, "record the state of the job", sql_job_set_state, simple_result_rows);
+static const DbStep step_step = { sql_job_set_step, active_bind, active_result };
+static const DbTransaction step_transaction = {
+        .what = "record a step of the job",
+        .steps = &step_step,
+        .n_steps = 1,
+};
+static const DbStep state_step = { sql_job_set_state, active_bind, active_result };
+static const DbTransaction state_transaction = {
+        .what = "record the state of the job",
+        .steps = &state_step,
+        .n_steps = 1,
+};
 DEFINE_SIMPLE(cancelled, "read whether the job is cancelled", sql_job_is_cancelled, simple_result_flag);
 DEFINE_SIMPLE(instance_state, "record the state of the instance", sql_instance_set_state,
                 simple_result_rows);
@@ -223,7 +283,7 @@ DEFINE_SIMPLE(remove, "remove the record of the revision", sql_revision_remove, 
 /* --- jobs --- */
 
 int job_set_step(DbSync *db, uint64_t id, const StepUpdate *update, bool *ret_cancel, Error *reterr) {
-        SimpleOp op = {};
+        ActiveOp op = {};
         int r;
 
         db_params_add_int64(&op.params, (int64_t) id);
@@ -231,21 +291,20 @@ int job_set_step(DbSync *db, uint64_t id, const StepUpdate *update, bool *ret_ca
         db_params_add_string(&op.params, step_state_to_string(update->state));
         db_params_add_json(&op.params, update->undo);
         db_params_add_string(&op.params, update->detail);
-        r = run_simple(db, &step_transaction, &op, reterr);
+        r = run_active(db, &step_transaction, id, &op, reterr);
         if (r < 0)
                 return r;
-        if (op.n_rows == 0)
+        if (!op.has_step)
                 return no_such_job(id, reterr);
 
         if (ret_cancel)
-                *ret_cancel = op.flag;
+                *ret_cancel = op.cancel;
         return 0;
 }
 
 int job_set_state(DbSync *db, uint64_t id, JobState state, const char *error_name, const char *error_message,
                 Error *reterr) {
-        SimpleOp op = {};
-        int r;
+        ActiveOp op = {};
 
         assert(!job_state_is_final(state));
 
@@ -253,11 +312,7 @@ int job_set_state(DbSync *db, uint64_t id, JobState state, const char *error_nam
         db_params_add_string(&op.params, job_state_to_string(state));
         db_params_add_string(&op.params, error_name);
         db_params_add_string(&op.params, error_message);
-        r = run_simple(db, &state_transaction, &op, reterr);
-        if (r < 0)
-                return r;
-
-        return op.n_rows == 0 ? no_such_job(id, reterr) : 0;
+        return run_active(db, &state_transaction, id, &op, reterr);
 }
 
 int job_is_cancelled(DbSync *db, uint64_t id, bool *ret, Error *reterr) {

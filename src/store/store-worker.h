@@ -30,7 +30,8 @@ typedef struct StepUpdate {
 } StepUpdate;
 
 /* Records a step. The times follow from the state. ret_cancel (may be NULL): whether the job shall be
- * cancelled. To be called before the step acts, with what undoes it. */
+ * cancelled. To be called before the step acts, with what undoes it. WrongState, here and below, if somebody
+ * else ended the job. */
 int job_set_step(DbSync *db, uint64_t id, const StepUpdate *update, bool *ret_cancel, Error *reterr);
 /* running or undoing; for the latter with what went wrong (may be NULL). */
 int job_set_state(DbSync *db, uint64_t id, JobState state, const char *error_name, const char *error_message,

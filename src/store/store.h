@@ -149,7 +149,8 @@ typedef struct StoreFinish {
 } StoreFinish;
 
 /* Ends a job that no worker will end: its unit could not be started, or is lost. Steps that run fail. Does
- * nothing to a job that is at its end already. Gives the job as it then is; NoSuchJob. */
+ * nothing to a job that is at its end already. Gives the job as it then is; NoSuchJob; Busy as long as a worker
+ * holds its lock. */
 int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 

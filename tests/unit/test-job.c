@@ -29,6 +29,7 @@ static struct {
         InstanceState before;
         unsigned attempt;
         bool cancel, busy;
+        unsigned other_schema; /* this often the schema is another version's */
         StepState steps[JOB_STEPS_MAX];
         json_t *undo[JOB_STEPS_MAX];
         char *error_name, *error_message;
@@ -72,6 +73,14 @@ int db_sync_run(DbSync *db _unused_, const DbTransaction *t _unused_, void *user
 
 int db_sync_lock_job(DbSync *db _unused_, uint64_t job _unused_, Error *reterr _unused_) {
         return 0;
+}
+
+int db_sync_check_schema(DbSync *db _unused_, Error *reterr) {
+        if (store.other_schema == 0)
+                return 0;
+
+        store.other_schema--;
+        return error_setf(reterr, CCP_ERROR_STORE_UNAVAILABLE, "The records have another schema.");
 }
 
 int db_sync_migrate(DbSync *db _unused_, Error *reterr _unused_) {
@@ -128,6 +137,8 @@ int job_set_step(DbSync *db _unused_, uint64_t id _unused_, const StepUpdate *u,
 
         if (store.busy)
                 return error_setf(reterr, CCP_ERROR_BUSY, "Another process has the job.");
+        if (job_state_is_final(store.state))
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE, "The job is at its end.");
 
         store.steps[i] = u->state;
         if (u->undo) {
@@ -141,7 +152,10 @@ int job_set_step(DbSync *db _unused_, uint64_t id _unused_, const StepUpdate *u,
 }
 
 int job_set_state(DbSync *db _unused_, uint64_t id _unused_, JobState state, const char *name,
-                const char *message, Error *reterr _unused_) {
+                const char *message, Error *reterr) {
+        if (job_state_is_final(store.state))
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE, "The job is at its end.");
+
         store.state = state;
         ASSERT_OK(free_and_strdup(&store.error_name, name));
         ASSERT_OK(free_and_strdup(&store.error_message, message));
@@ -212,13 +226,15 @@ int revision_remove(
 
 /* --- steps --- */
 
-static const char *fail_at, *signal_at, *cancel_at, *die_at;
+static const char *fail_at, *signal_at, *cancel_at, *die_at, *end_at;
 static char top[64];
 
 static int act(Job *j, const char *name, Error *reterr) {
         trace("act", name);
         if (die_at && streq(die_at, name))
                 return JOB_LEFT;
+        if (end_at && streq(end_at, name))
+                store.state = JOB_FAILED;
         if (fail_at && streq(fail_at, name))
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "The step %s failed.", name);
         if (cancel_at && streq(cancel_at, name))
@@ -282,7 +298,7 @@ static void begin(JobKind kind) {
         store = (__typeof__(store)) { .kind = kind, .before = INSTANCE_RUNNING };
         for (size_t i = 0; i < n; i++)
                 store.steps[i] = steps[i].by_daemon ? STEP_DONE : STEP_PENDING;
-        fail_at = signal_at = cancel_at = die_at = NULL;
+        fail_at = signal_at = cancel_at = die_at = end_at = NULL;
         log_set_target(LOG_TARGET_NULL);
         ASSERT_OK(job_install_signals());
         (void) snprintf(top, sizeof(top), "/tmp/test-job.XXXXXX");
@@ -557,7 +573,34 @@ START_TEST(a_worker_that_died_is_recorded_but_not_one_that_ended_in_order) {
 END_TEST
 
 /* The last two: the signal stays noticed. */
-TESTS("job", each_step_is_recorded_as_running_before_it_acts_and_done_after,
+START_TEST(a_job_that_somebody_else_ended_is_left_as_it_is) {
+        begin(JOB_CREATE);
+        end_at = "source";
+        ck_assert_int_eq(attempt(), JOB_LEFT);
+        ck_assert_str_eq(take_trace(), "running:folder act:folder done:folder running:source act:source");
+        ck_assert(!store.finished);
+        end();
+
+        begin(JOB_CREATE);
+        fail_at = end_at = "source";
+        ck_assert_int_eq(attempt(), JOB_LEFT);
+        ck_assert(!store.finished);
+        end();
+}
+END_TEST
+
+/* Before any that is ended by a signal, which lasts. */
+START_TEST(another_schema_is_waited_for) {
+        begin(JOB_DELETE);
+        store.other_schema = 2;
+        ASSERT_OK(attempt());
+        ck_assert_uint_eq(store.other_schema, 0);
+        ck_assert_int_eq(store.state, JOB_SUCCEEDED);
+        end();
+}
+END_TEST
+
+TESTS("job", another_schema_is_waited_for, each_step_is_recorded_as_running_before_it_acts_and_done_after,
                 what_undoes_a_step_is_recorded_with_all_that_it_needs,
                 an_attempt_goes_on_at_the_first_step_that_is_not_done,
                 a_step_that_fails_turns_the_job_back_and_its_error_stays,
@@ -570,4 +613,5 @@ TESTS("job", each_step_is_recorded_as_running_before_it_acts_and_done_after,
                 a_worker_that_died_is_recorded_but_not_one_that_ended_in_order,
                 a_cancel_during_the_last_step_is_noticed_at_its_end,
                 a_signal_with_a_cancel_turns_the_job_back_and_is_not_heard_again,
-                a_signal_without_a_cancel_leaves_the_job_as_it_is)
+                a_signal_without_a_cancel_leaves_the_job_as_it_is,
+                a_job_that_somebody_else_ended_is_left_as_it_is)

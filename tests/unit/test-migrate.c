@@ -10,6 +10,7 @@
 #include "job-kind.h"
 #include "postgres.h"
 #include "records.h"
+#include "role.h"
 #include "string-util.h"
 #include "test.h"
 
@@ -171,6 +172,8 @@ DEFINE_TO_STRING(job_kind);
 DEFINE_TO_STRING(job_state);
 DEFINE_TO_STRING(step_state);
 DEFINE_TO_STRING(revision_state);
+DEFINE_TO_STRING(role);
+DEFINE_TO_STRING(subject_kind);
 
 START_TEST(the_schema_has_the_states_of_the_program) {
         _cleanup_test_db_ TestDb t;
@@ -182,6 +185,8 @@ START_TEST(the_schema_has_the_states_of_the_program) {
         check_values(t.conninfo, "jobs", "state", job_state_string, _JOB_STATE_MAX);
         check_values(t.conninfo, "job_steps", "state", step_state_string, _STEP_STATE_MAX);
         check_values(t.conninfo, "revisions", "state", revision_state_string, _REVISION_STATE_MAX);
+        check_values(t.conninfo, "roles", "subject", subject_kind_string, _SUBJECT_KIND_MAX);
+        check_values(t.conninfo, "roles", "role", role_string, _ROLE_MAX);
 }
 END_TEST
 
@@ -234,6 +239,15 @@ START_TEST(the_schema_refuses_what_must_not_be) {
                 { "INSERT INTO job_steps (job, number, name) SELECT id, 1, 'y' FROM jobs", "23505" },
                 { "INSERT INTO job_steps (job, number, name) SELECT id, 2, 'x' FROM jobs", "23505" },
                 { "UPDATE job_steps SET state = 'lost'", "23514" },
+                { "INSERT INTO roles VALUES ('user', -1, 'x', 'admin', NULL, now(), 'root')", "23514" },
+                { "INSERT INTO roles VALUES ('user', 1, '', 'admin', NULL, now(), 'root')", "23514" },
+                { "INSERT INTO roles VALUES ('user', 1, 'x', 'client', NULL, now(), 'root')", "23514" },
+                { "INSERT INTO roles VALUES ('user', 1, 'x', 'admin', gen_random_uuid(), now(), 'root')",
+                                "23503" },
+                { "INSERT INTO roles VALUES ('user', 1, 'y', 'admin', NULL, now(), 'root'), ('user', 2, "
+                  "'y', "
+                  "'admin', NULL, now(), 'root')",
+                                "23505" },
         };
         _cleanup_free_ char *answer = NULL, *other = NULL;
         _cleanup_test_db_ TestDb t;

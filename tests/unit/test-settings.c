@@ -34,14 +34,16 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_str_eq(json_string_value(json_object_get(json, "port_range_nginx")), "10000-10999");
         ck_assert_str_eq(json_string_value(json_object_get(json, "bind_address")), "127.0.0.1");
         ck_assert_int_eq(json_integer_value(json_object_get(json, "job_concurrency")), 4);
-        ck_assert_uint_eq(json_object_size(json), 7);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "audit_retention_days")), 0);
+        ck_assert(json_is_integer(json_object_get(json, "audit_retention_days")));
+        ck_assert_uint_eq(json_object_size(json), 8);
 }
 END_TEST
 
 START_TEST(settings_are_set_and_reset) {
         _cleanup_(settings_freep) Settings *s = NULL;
         _cleanup_json_ json_t *range = json_string("20000-20099"), *number = json_integer(64),
-                              *null = json_null();
+                              *days = json_integer(30), *zero = json_integer(0), *null = json_null();
 
         ASSERT_OK(settings_new(&s));
         ASSERT_OK(settings_set(s, "port_range_api", range, NULL));
@@ -57,6 +59,14 @@ START_TEST(settings_are_set_and_reset) {
         ck_assert_uint_eq(find_range(s, "api")->first, 14000);
         ck_assert_ptr_null(find_range(s, "debug"));
         ck_assert_uint_eq(s->job_concurrency, 4);
+
+        ASSERT_OK(settings_set(s, "audit_retention_days", days, NULL));
+        ck_assert_uint_eq(s->audit_retention_days, 30);
+        ASSERT_OK(settings_set(s, "audit_retention_days", zero, NULL));
+        ck_assert_uint_eq(s->audit_retention_days, 0);
+        ASSERT_OK(settings_set(s, "audit_retention_days", days, NULL));
+        ASSERT_OK(settings_set(s, "audit_retention_days", null, NULL));
+        ck_assert_uint_eq(s->audit_retention_days, 0);
 }
 END_TEST
 
@@ -85,6 +95,10 @@ START_TEST(wrong_values_are_refused) {
                 { "job_concurrency", "4.0" },
                 { "job_concurrency", "true" },
                 { "job_concurrency_", "4" },
+                { "audit_retention_days", "29" },
+                { "audit_retention_days", "3651" },
+                { "audit_retention_days", "-1" },
+                { "audit_retention_days", "\"30\"" },
                 { "", "4" },
                 { "nonsense", "4" },
         };

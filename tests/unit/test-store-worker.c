@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "json-util.h"
+#include "store-internal.h"
 #include "store-test.h"
 #include "string-util.h"
 #include "test.h"
@@ -281,6 +282,107 @@ START_TEST(revisions_follow_each_other) {
 }
 END_TEST
 
+START_TEST(a_job_at_its_end_takes_no_step) {
+        _cleanup_(scene_close) Scene s;
+        _cleanup_error_ Error error = {};
+        StepUpdate update = { .number = 5, .state = STEP_RUNNING };
+
+        scene_open(&s);
+        test_finish(&s.t, s.job, JOB_FAILED, INSTANCE_FAILED);
+        ASSERT_ERROR(job_set_step(s.worker, s.job, &update, NULL, &error), ESTALE);
+        ck_assert_str_eq(error.name, CCP_ERROR_WRONG_STATE);
+        ck_assert_ptr_nonnull(strstr(error.message, "it failed"));
+        error_done(&error);
+        ASSERT_ERROR(job_set_state(s.worker, s.job, JOB_UNDOING, NULL, NULL, &error), ESTALE);
+        ck_assert_str_eq(error.name, CCP_ERROR_WRONG_STATE);
+        ASSERT_QUERY(s.t.conninfo, "SELECT state FROM job_steps WHERE number = 5", "skipped");
+        ASSERT_QUERY(s.t.conninfo, "SELECT state FROM jobs", "failed");
+
+        error_done(&error);
+        ASSERT_ERROR(job_set_state(s.worker, 4711, JOB_UNDOING, NULL, NULL, &error), ENOENT);
+        ck_assert_str_eq(error.name, CCP_ERROR_NO_SUCH_JOB);
+}
+END_TEST
+
+START_TEST(nobody_else_ends_what_a_worker_works_on) {
+        _cleanup_(scene_close) Scene s;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_job_claim_ JobClaim claim = {};
+        StoreFinish finish;
+
+        scene_open(&s);
+        ASSERT_OK(job_claim(s.worker, s.job, &claim, NULL));
+        finish = (StoreFinish) { .job = s.job, .state = JOB_FAILED, .error_name = CCP_ERROR_INTERNAL };
+        TEST_STORE(&s.t, &o, store_finish_job, test_on_job, &finish);
+        ck_assert_int_eq(o.r, -EBUSY);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_BUSY);
+        ASSERT_QUERY(s.t.conninfo, "SELECT state FROM jobs", "running");
+
+        /* The worker itself can, and what is at its end can be asked for. */
+        finish.state = JOB_SUCCEEDED;
+        finish.error_name = NULL;
+        ASSERT_OK(job_finish(s.worker, &finish, NULL));
+        TEST_STORE(&s.t, &o, store_finish_job, test_on_job, &finish);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_int_eq(o.job->state, JOB_SUCCEEDED);
+}
+END_TEST
+
+START_TEST(the_end_is_on_record_once) {
+        _cleanup_(scene_close) Scene s;
+        StoreFinish finish;
+
+        scene_open(&s);
+        finish = (StoreFinish) { .job = s.job, .state = JOB_FAILED, .error_name = CCP_ERROR_UNHEALTHY };
+        ASSERT_OK(job_finish(s.worker, &finish, NULL));
+        ASSERT_OK(job_finish(s.worker, &finish, NULL));
+        ASSERT_QUERY(s.t.conninfo,
+                        "SELECT string_agg(concat_ws(' ', action, outcome, instance, user_name, uid, job, "
+                        "error_name), ',' ORDER BY seq) FROM ccpd_audit.entries",
+                        "INSTANCE_CREATE accepted oslo alice 1000 1,"
+                        "INSTANCE_CREATE failed oslo alice 1000 1 " CCP_ERROR_UNHEALTHY);
+}
+END_TEST
+
+START_TEST(an_end_that_was_committed_unheard_is_told_once) {
+        _cleanup_(scene_close) Scene s;
+        StoreFinishOp op;
+
+        /* As DbSync does it when the connection is lost in COMMIT. */
+        scene_open(&s);
+        op = (StoreFinishOp) { .finish = { .job = s.job, .state = JOB_SUCCEEDED } };
+        ASSERT_OK(db_sync_run(s.worker, &store_finish_transaction, &op, NULL));
+        ck_assert_ptr_nonnull(op.audit);
+        store_finish_transaction.reset(&op);
+        ASSERT_OK(db_sync_run(s.worker, &store_finish_transaction, &op, NULL));
+        ck_assert(op.ended);
+        ck_assert_ptr_nonnull(op.audit);
+        ck_assert_uint_eq(op.audit->seq, 2);
+        store_finish_op_done(&op);
+
+        /* What another process ended is that one's to tell. */
+        op = (StoreFinishOp) { .finish = { .job = s.job, .state = JOB_SUCCEEDED } };
+        ASSERT_OK(db_sync_run(s.worker, &store_finish_transaction, &op, NULL));
+        ck_assert_ptr_null(op.audit);
+        store_finish_op_done(&op);
+}
+END_TEST
+
+START_TEST(a_job_without_an_end_on_record_does_not_end) {
+        _cleanup_(scene_close) Scene s;
+        _cleanup_error_ Error error = {};
+        StoreFinish finish;
+
+        scene_open(&s);
+        test_postgres_tamper(s.t.conninfo, "REVOKE EXECUTE ON FUNCTION ccpd_audit.finish FROM ccpd");
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
+        ASSERT_ERROR(job_finish(s.worker, &finish, &error), EHOSTDOWN);
+        ck_assert_str_eq(error.name, CCP_ERROR_STORE_UNAVAILABLE);
+        ck_assert_ptr_nonnull(strstr(error.message, "ccp-setup --database"));
+        ASSERT_QUERY(s.t.conninfo, "SELECT state FROM jobs", "queued");
+}
+END_TEST
+
 START_TEST(work_goes_on_over_a_crash_of_the_server) {
         _cleanup_(scene_close) Scene s;
         _cleanup_job_claim_ JobClaim claim = {};
@@ -312,4 +414,7 @@ END_TEST
 TESTS("store-worker", a_claim_gives_all_that_the_work_needs, attempts_are_counted,
                 what_can_not_be_claimed_is_told, steps_are_recorded, undoing_keeps_the_reason,
                 a_failed_create_releases_everything, a_crash_is_noted, the_instance_is_marked,
-                revisions_follow_each_other, work_goes_on_over_a_crash_of_the_server)
+                revisions_follow_each_other, a_job_at_its_end_takes_no_step,
+                nobody_else_ends_what_a_worker_works_on, the_end_is_on_record_once,
+                an_end_that_was_committed_unheard_is_told_once, a_job_without_an_end_on_record_does_not_end,
+                work_goes_on_over_a_crash_of_the_server)

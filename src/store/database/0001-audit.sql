@@ -59,11 +59,13 @@ CREATE TABLE IF NOT EXISTS ccpd_audit.entries (
         hash bytea NOT NULL CHECK (octet_length(hash) = 32)
 );
 
-CREATE INDEX IF NOT EXISTS entries_by_instance ON ccpd_audit.entries (instance, seq) WHERE instance IS NOT NULL;
-CREATE INDEX IF NOT EXISTS entries_by_user ON ccpd_audit.entries (user_name, seq);
-CREATE INDEX IF NOT EXISTS entries_by_uid ON ccpd_audit.entries (uid, seq);
-CREATE INDEX IF NOT EXISTS entries_by_action ON ccpd_audit.entries (action, seq);
-CREATE INDEX IF NOT EXISTS entries_by_outcome ON ccpd_audit.entries (outcome, seq);
+-- What is found by one of these comes in the order of -seq. Were it that of seq, the planner would at times go
+-- backwards through all entries for the last few of an instance, which may be far from the end.
+CREATE INDEX IF NOT EXISTS entries_by_instance ON ccpd_audit.entries (instance, (-seq)) WHERE instance IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_by_user ON ccpd_audit.entries (user_name, (-seq));
+CREATE INDEX IF NOT EXISTS entries_by_uid ON ccpd_audit.entries (uid, (-seq));
+CREATE INDEX IF NOT EXISTS entries_by_action ON ccpd_audit.entries (action, (-seq));
+CREATE INDEX IF NOT EXISTS entries_by_outcome ON ccpd_audit.entries (outcome, (-seq));
 CREATE INDEX IF NOT EXISTS entries_by_job ON ccpd_audit.entries (job, seq) WHERE job IS NOT NULL;
 CREATE INDEX IF NOT EXISTS entries_by_time ON ccpd_audit.entries (time, seq);
 

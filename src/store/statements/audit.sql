@@ -20,8 +20,8 @@ SELECT seq, time, action, outcome, instance, instance_id, uid, user_name, login_
 FROM ccpd_audit.finish($1, $2, $3, $4);
 
 -- Each of $1 to $9 may be NULL for any: instance, user, uid, action, outcome, since <= time < until, after < seq <
--- before. Newest first, but for $11. What is NULL is gone before the statement is planned, and so is the first key of
--- the order, so that each way to ask has its index.
+-- before. Newest first, but for $11. $12 says that there is one of $1 to $5, whose indexes are in the order of -seq.
+-- What is NULL or false is gone before the statement is planned, so one key of the order is left, and its index.
 -- name: audit-select
 SELECT seq, time, action, outcome, instance, instance_id, uid, user_name, login_uid, pid, process, unit, session,
         remote_host, job, error_name, details, previous, hash
@@ -33,16 +33,17 @@ WHERE ($1::text IS NULL OR instance = $1)
         AND ($5::text IS NULL OR outcome = $5)
         AND ($6::bigint IS NULL OR time >= $6)
         AND ($7::bigint IS NULL OR time < $7)
-        AND ($8::bigint IS NULL OR seq < $8)
-        AND ($9::bigint IS NULL OR seq > $9)
-ORDER BY CASE WHEN $11::boolean THEN seq END, seq DESC
+        AND ($8::bigint IS NULL OR (seq < $8 AND -seq > -$8))
+        AND ($9::bigint IS NULL OR (seq > $9 AND -seq < -$9))
+ORDER BY CASE WHEN $12::boolean AND $11::boolean THEN -seq END DESC, CASE WHEN $12 AND NOT $11 THEN -seq END,
+        CASE WHEN NOT $12 AND $11 THEN seq END, CASE WHEN NOT $12 AND NOT $11 THEN seq END DESC
 LIMIT $10::bigint;
 
--- Where the chain begins and ends, by what is recorded of it and by what is there.
+-- Where the chain begins and ends, by what is recorded of it and by what is there; 0 for what is not there.
 -- name: audit-ends
-SELECT c.seq, encode(c.hash, 'hex'), h.seq, encode(h.hash, 'hex'),
-        (SELECT min(seq) FROM ccpd_audit.entries), (SELECT max(seq) FROM ccpd_audit.entries),
-        (SELECT min(seq) FROM ccpd_audit.entries WHERE seq > coalesce(h.seq, 0))
+SELECT greatest(c.seq, 0), encode(c.hash, 'hex'), greatest(h.seq, 0), encode(h.hash, 'hex'),
+        greatest((SELECT min(seq) FROM ccpd_audit.entries), 0), greatest((SELECT max(seq) FROM ccpd_audit.entries), 0),
+        greatest((SELECT min(seq) FROM ccpd_audit.entries WHERE seq > greatest(h.seq, 0)), 0)
 FROM (SELECT) AS one LEFT JOIN ccpd_audit.checkpoint c ON true LEFT JOIN ccpd_audit.head h ON true;
 
 -- What is hashed, in that order, and the hash.

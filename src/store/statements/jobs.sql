@@ -73,6 +73,10 @@ UPDATE jobs SET state = $2, error_name = $3, error_message = $4, finished_at = c
 -- name: job-lock-session
 SELECT pg_try_advisory_lock(1129136244, ($1::bigint % 2147483647)::int);
 
+-- The same lock, up to the end of the transaction: for the session that has it, or while no other has it.
+-- name: job-lock-worker
+SELECT pg_try_advisory_xact_lock(1129136244, ($1::bigint % 2147483647)::int);
+
 -- Repeated, it does not count the attempt again.
 -- name: job-claim
 UPDATE jobs
@@ -80,24 +84,31 @@ SET state = CASE state WHEN 'queued' THEN 'running' ELSE state END,
         attempt = greatest(attempt, $2::int), started_at = coalesce(started_at, clock_timestamp())
 WHERE id = $1;
 
+-- The job's state, and whether it shall be cancelled and has this step. A job that is at its end stays as it is, also
+-- when it comes to its end just now.
 -- name: job-set-step
-WITH step AS (
-        UPDATE job_steps
-        SET state = $3, undo = coalesce($4::jsonb, undo), detail = coalesce($5, detail),
-                started_at = CASE WHEN $3 = 'running' THEN clock_timestamp() ELSE started_at END,
+WITH job AS (SELECT id, state, cancel_requested FROM jobs WHERE id = $1 FOR SHARE),
+step AS (
+        UPDATE job_steps s
+        SET state = $3, undo = coalesce($4::jsonb, s.undo), detail = coalesce($5, s.detail),
+                started_at = CASE WHEN $3 = 'running' THEN clock_timestamp() ELSE s.started_at END,
                 finished_at = CASE
                         WHEN $3 IN ('done', 'failed', 'undone', 'skipped') THEN clock_timestamp()
                         WHEN $3 IN ('pending', 'running') THEN NULL
-                        ELSE finished_at END
-        WHERE job = $1 AND number = $2
-        RETURNING job)
-SELECT j.cancel_requested FROM jobs j JOIN step ON j.id = step.job;
+                        ELSE s.finished_at END
+        FROM job
+        WHERE s.job = job.id AND s.number = $2 AND job.state IN ('queued', 'running', 'undoing')
+        RETURNING s.number)
+SELECT state, cancel_requested, EXISTS (SELECT FROM step) FROM job;
 
+-- The state from before, by which a job that is at its end stays as it is.
 -- name: job-set-state
-UPDATE jobs SET state = $2, error_name = coalesce($3, error_name),
-        error_message = CASE WHEN $3 IS NULL THEN error_message ELSE $4 END
-WHERE id = $1 AND state IN ('queued', 'running', 'undoing')
-RETURNING id;
+WITH job AS (SELECT id, state FROM jobs WHERE id = $1 FOR UPDATE),
+changed AS (
+        UPDATE jobs j SET state = $2, error_name = coalesce($3, j.error_name),
+                error_message = CASE WHEN $3 IS NULL THEN j.error_message ELSE $4 END
+        FROM job WHERE j.id = job.id AND job.state IN ('queued', 'running', 'undoing'))
+SELECT state FROM job;
 
 -- What was recorded before says more than that the worker died.
 -- name: job-note-crash
