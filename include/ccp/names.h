@@ -26,15 +26,6 @@
 #define CCP_ACTION_MANAGE_SETTINGS CCP_BUS_NAME ".manage-settings"
 #define CCP_ACTION_MANAGE_ROLES CCP_BUS_NAME ".manage-roles"
 
-/* MESSAGE_ID of an entry of the record in the journal, by outcome; LOST: it could not be put on record. What
- * journalctl -x says of them is in systemd/ccpd.catalog. */
-#define CCP_MESSAGE_AUDIT_ACCEPTED "a5df4970790447f190e7cb44a178e424"
-#define CCP_MESSAGE_AUDIT_SUCCEEDED "070a290e852a4e1ea72fe82fb6145000"
-#define CCP_MESSAGE_AUDIT_FAILED "77656ee2a653410dba256623c42ef0ec"
-#define CCP_MESSAGE_AUDIT_CANCELLED "3aecbade360b44258fb7d9958c3f506d"
-#define CCP_MESSAGE_AUDIT_DENIED "27b3040dafed42c088d01eca9344a59c"
-#define CCP_MESSAGE_AUDIT_LOST "0dda4d3352e74ce4984d9b0d3479129a"
-
 /* Errors, on the bus, in the records and in JSON; error.c maps each to an errno */
 #define CCP_ERROR(name) CCP_BUS_NAME ".Error." name
 #define CCP_ERROR_INVALID_ARGUMENT CCP_ERROR("InvalidArgument")
@@ -60,6 +51,14 @@
 #define CCP_ERROR_NO_SPACE CCP_ERROR("NoSpace")
 #define CCP_ERROR_CANCELLED CCP_ERROR("Cancelled")
 #define CCP_ERROR_INTERNAL CCP_ERROR("Internal")
+
+/* MESSAGE_IDs of the journal's lines; the catalog explains them */
+#define CCP_MESSAGE_AUDIT_ACCEPTED "a5df4970790447f190e7cb44a178e424"
+#define CCP_MESSAGE_AUDIT_SUCCEEDED "070a290e852a4e1ea72fe82fb6145000"
+#define CCP_MESSAGE_AUDIT_FAILED "77656ee2a653410dba256623c42ef0ec"
+#define CCP_MESSAGE_AUDIT_CANCELLED "3aecbade360b44258fb7d9958c3f506d"
+#define CCP_MESSAGE_AUDIT_DENIED "27b3040dafed42c088d01eca9344a59c"
+#define CCP_MESSAGE_AUDIT_LOST "0dda4d3352e74ce4984d9b0d3479129a"
 
 /* Where things lie. Build options do not move them: units, sysusers and the man pages name them too. */
 #define CCP_STATE_DIR "/var/lib/ccpd"
