@@ -8,6 +8,8 @@ import subprocess
 NAME = 'org.changemaker.ccp1'
 ROOT = '/org/changemaker/ccp1'
 CLIENT = (pathlib.Path(__file__).parent / 'bus_client.py').read_text()
+# Reads the program before its input.
+START = 'import sys; exec(sys.stdin.read(int(sys.argv[1])))'
 
 
 class BusError(Exception):
@@ -22,11 +24,12 @@ class Caller:
     """A user's connection to the bus, from a process of the server. uid instead of a user: a number that nobody has."""
 
     def __init__(self, server, user=None, uid=None):
-        argv = ['python3', '-c', CLIENT]
+        argv = ['python3', '-c', START, len(CLIENT)]
         if uid is not None:
             argv = ['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', *argv]
         self.user = user or 'root'
         self.process = server.start(argv, user, stdin=subprocess.PIPE)
+        self.process.stdin.write(CLIENT)
         self.name = self.request({'name': None})
 
     def __enter__(self):
