@@ -3,12 +3,8 @@
 
 import json
 import os
-import pty
-import re
-import select
-import time
 
-from server import DEV
+from terminal import Terminal
 
 
 def enable_ssh(server):
@@ -27,33 +23,6 @@ def test_a_host_option_goes_over_ssh(server):
     assert json.loads(server.ccpctl('-H', 'root@127.0.0.1', 'list', '--json=short').stdout) == []
     assert server.ccpctl('-H', 'root@127.0.0.1', 'show', 'nobody', check=False).returncode == 3
     assert server.ccpctl('-H', 'nobody-there@127.0.0.1', 'list', check=False).returncode not in (0, 3)
-
-
-class Terminal:
-    """ccpctl on a terminal of the server."""
-
-    def __init__(self, server, *args):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execv(DEV, [DEV, 'host', 'exec', '-n', server.name, '--', 'script', '-qec', ' '.join(args), '/dev/null'])
-        self.text = ''
-
-    def expect(self, pattern, seconds=60):
-        end = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.text)):
-            assert time.monotonic() < end, f'{pattern!r} did not come; there was:\n{self.text}'
-            if select.select([self.fd], [], [], 0.2)[0]:
-                try:
-                    self.text += os.read(self.fd, 4096).decode(errors='replace')
-                except OSError:
-                    assert re.search(pattern, self.text), f'{pattern!r} did not come before the end:\n{self.text}'
-        self.text = self.text[found.end():]
-
-    def type(self, line):
-        os.write(self.fd, line.encode() + b'\n')
-
-    def end(self):
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def test_create_alone_asks_for_everything(server):
