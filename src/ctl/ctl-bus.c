@@ -17,6 +17,11 @@
 #define HINT_NOT_RUNNING "ccpd does not run and could not be started." HINT_STATUS
 #define HINT_NO_ANSWER "ccpd did not answer." HINT_STATUS
 
+#define WAY_TO_A_ROLE "ccpctl role grant"
+#define HINT_ROLE                                                                              \
+        "An administrator of ccpd can give you a role that allows it: " WAY_TO_A_ROLE " ROLE " \
+        "--user=NAME."
+
 static const struct {
         const char *name;
         ExitCode code;
@@ -26,6 +31,8 @@ static const struct {
         { CCP_ERROR_NO_SUCH_INSTANCE, EXIT_NO_SUCH },
         { CCP_ERROR_NO_SUCH_JOB, EXIT_NO_SUCH },
         { CCP_ERROR_NO_SUCH_BLUEPRINT, EXIT_NO_SUCH },
+        { CCP_ERROR_NO_SUCH_ROLE, EXIT_NO_SUCH },
+        { CCP_ERROR_NO_SUCH_SECRET, EXIT_NO_SUCH },
         { CCP_ERROR_SLUG_TAKEN, EXIT_FAILED },
         { CCP_ERROR_DOMAIN_TAKEN, EXIT_FAILED },
         { CCP_ERROR_PORTS_EXHAUSTED, EXIT_FAILED },
@@ -54,11 +61,10 @@ static const struct {
         { BUS_ERROR("Disconnected"), EXIT_AWAY, "The bus closed the connection. Please try again." },
         { BUS_ERROR("NoServer"), EXIT_AWAY, NULL },
         { BUS_ERROR("AccessDenied"), EXIT_NOT_ALLOWED,
-                        "You may not do this: the bus or ccpd refuses it. Ask an administrator of ccpd for "
-                        "a "
-                        "role, or use sudo." },
+                        "You may not do this: the bus or ccpd refuses it. Use sudo, or a role. " HINT_ROLE },
         { BUS_ERROR("InteractiveAuthorizationRequired"), EXIT_NOT_ALLOWED,
-                        "This needs authentication, and there is nobody to ask for it. Use sudo." },
+                        "This needs authentication, and there was nobody to ask. Run it on a terminal, "
+                        "without --no-ask-password and -H. Or do it with a role. " HINT_ROLE },
         { BUS_ERROR("AuthFailed"), EXIT_NOT_ALLOWED, "The authentication failed." },
         { BUS_ERROR("InvalidArgs"), EXIT_USAGE, NULL },
         { BUS_ERROR("UnknownObject"), EXIT_NO_SUCH, "There is no such thing any more." },
@@ -106,6 +112,17 @@ static int error_from_connection(Error *reterr, int r) {
         return error_set_errnof(reterr, r, "Cannot talk to ccpd: %m");
 }
 
+/* The sentence of an error of ccpd's own. */
+static void take_sentence(Error *reterr, const char *name, const sd_bus_error *e) {
+        const char *sentence = isempty(e->message) ? e->name : e->message;
+
+        /* A refusal is of little use to somebody who does not know whom to turn to. */
+        if (streq(name, CCP_ERROR_NOT_AUTHORIZED) && !strstr(sentence, WAY_TO_A_ROLE))
+                (void) error_setf(reterr, name, "%s " HINT_ROLE, sentence);
+        else
+                (void) error_setf(reterr, name, "%s", sentence);
+}
+
 int error_from_bus(Error *reterr, const sd_bus_error *e, int r) {
         if (!sd_bus_error_is_set(e))
                 return error_from_connection(reterr, r);
@@ -114,8 +131,10 @@ int error_from_bus(Error *reterr, const sd_bus_error *e, int r) {
                 if (!streq(error_table[i].name, e->name))
                         continue;
 
-                (void) error_setf(reterr, error_table[i].name, "%s",
-                                error_table[i].sentence ?: (isempty(e->message) ? e->name : e->message));
+                if (error_table[i].sentence)
+                        (void) error_setf(reterr, error_table[i].name, "%s", error_table[i].sentence);
+                else
+                        take_sentence(reterr, error_table[i].name, e);
                 return r < 0 ? r : -EIO;
         }
 
