@@ -12,6 +12,10 @@
 /* polkit may have asked somebody for a password, who has to find it first. */
 #define CALL_TIMEOUT (5 * USEC_PER_MINUTE)
 
+#define MATCH_OWNER                                                                     \
+        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus'," \
+        "member='NameOwnerChanged',arg0='" CCP_BUS_NAME "'"
+
 #define BUS_ERROR(name) "org.freedesktop.DBus.Error." name
 #define HINT_STATUS " See 'systemctl status ccpd' and 'journalctl -u ccpd'."
 #define HINT_NOT_RUNNING "ccpd does not run and could not be started." HINT_STATUS
@@ -250,6 +254,38 @@ int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, E
 
         r = json_from_properties(reply, interface, ret);
         return r < 0 ? ctl_bad_reply(reterr, r) : 0;
+}
+
+int ctl_subscribe(Ctl *c, char **ret_peer, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_error_ Error error = {};
+        const char *sender;
+        char *peer = NULL;
+        int r;
+
+        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "Subscribe", &reply, &error, NULL);
+        if (r < 0 && !streq_ptr(error.name, SD_BUS_ERROR_UNKNOWN_METHOD)) {
+                error_move(reterr, &error);
+                return r;
+        }
+
+        sender = reply ? sd_bus_message_get_sender(reply) : NULL;
+        if (sender) {
+                peer = strdup(sender);
+                if (!peer)
+                        return -ENOMEM;
+        }
+
+        *ret_peer = peer;
+        return 0;
+}
+
+bool signal_is_from(sd_bus_message *m, const char *peer) {
+        return !peer || streq_ptr(sd_bus_message_get_sender(m), peer);
+}
+
+int ctl_match_owner(Ctl *c, sd_bus_slot **ret, sd_bus_message_handler_t callback, void *userdata) {
+        return sd_bus_add_match(c->bus, ret, MATCH_OWNER, callback, userdata);
 }
 
 int job_id_from_path(const char *path, char **ret) {

@@ -4,6 +4,13 @@
 
 Its state is a JSON file, so that it can be killed and started again. What a job is doing is a function of
 the time since it was queued and of a plan that the slug or the environment chooses.
+
+As ccpd does, it sends signals to those connections only that have subscribed. In the environment:
+  MOCK_OLD             it knows no subscriptions yet, and broadcasts
+  MOCK_DENY            refuses these methods, and reading the properties of these interfaces: "ListPorts,Manager"
+  MOCK_ASK             asks polkit before it reveals a secret
+  MOCK_LOAD_MS         knows its jobs after that time only
+  MOCK_TWO_BLUEPRINTS  has a second one
 """
 
 import fnmatch
@@ -13,6 +20,7 @@ import sys
 import time
 
 import dbus
+import dbus.lowlevel
 import dbus.mainloop.glib
 import dbus.service
 from gi.repository import GLib
@@ -174,6 +182,9 @@ class Mock:
         self.bus, self.state = bus, state
         self.jobs, self.instances = {}, {}
         self.known = {}
+        self.subscribers = set()
+        self.denied = os.environ.get("MOCK_DENY", "").split(",")
+        bus.add_message_filter(self.refuse)
         self.manager = Manager(self)
         for name in BLUEPRINTS:
             Blueprint(self, name)
@@ -190,6 +201,32 @@ class Mock:
         for i in self.state.data["jobs"]:
             self.export_job(i)
         return False
+
+    def refuse(self, bus, message):
+        """What polkit would refuse is refused before anything else is looked at."""
+        member, arguments = message.get_member(), message.get_args_list()
+        if member == "GetAll":
+            member = arguments[0].split(".")[-1]
+        if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL or member not in self.denied:
+            return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
+        bus.send_message(dbus.lowlevel.ErrorMessage(message, NAME + ".Error.NotAuthorized",
+                                                    "You may not do this (%s)." % member))
+        return dbus.lowlevel.HANDLER_RESULT_HANDLED
+
+    def subscribe(self, sender):
+        if os.environ.get("MOCK_OLD"):
+            raise dbus.DBusException("Unknown method Subscribe.", name="org.freedesktop.DBus.Error.UnknownMethod")
+        self.call("subscribe")
+        self.subscribers.add(sender)
+        self.bus.watch_name_owner(sender, lambda owner: owner or self.subscribers.discard(sender))
+
+    def emit(self, path, interface, member, signature, *arguments):
+        for destination in [None] if os.environ.get("MOCK_OLD") else self.subscribers:
+            m = dbus.lowlevel.SignalMessage(path, interface, member)
+            m.append(signature=signature, *arguments)
+            if destination:
+                m.set_destination(destination)
+            self.bus.send_message(m)
 
     def call(self, *what):
         self.state.data["calls"].append(what)
@@ -210,7 +247,7 @@ class Mock:
         self.state.save()
         self.export_job(str(n))
         path = ROOT + "/job/%d" % n
-        self.manager.JobNew(str(n), dbus.ObjectPath(path))
+        self.emit(ROOT, NAME + ".Manager", "JobNew", "so", str(n), dbus.ObjectPath(path))
         return dbus.ObjectPath(path)
 
     def tick(self):
@@ -225,12 +262,12 @@ class Mock:
             if last is None and properties["State"] in FINAL and record.get("told"):
                 continue
             changed = {k: v for k, v in properties.items() if last is None or last[k] != v}
-            self.jobs[i].PropertiesChanged(NAME + ".Job", dbus.Dictionary(changed, signature="sv"),
-                                           dbus.Array([], signature="s"))
+            self.emit(ROOT + "/job/" + i, PROPERTIES, "PropertiesChanged", "sa{sv}as", NAME + ".Job", changed, [])
             if properties["State"] in FINAL and not record.get("told"):
                 record["told"] = True
                 self.job_ended(record, properties["State"])
-                self.manager.JobRemoved(i, dbus.ObjectPath(ROOT + "/job/" + i), properties["State"])
+                self.emit(ROOT, NAME + ".Manager", "JobRemoved", "sos", i, dbus.ObjectPath(ROOT + "/job/" + i),
+                          properties["State"])
         return True
 
     def job_ended(self, record, state):
@@ -267,10 +304,6 @@ class Base(dbus.service.Object):
         if interface not in ("", self.interface):
             raise dbus.DBusException("no such interface", name="org.freedesktop.DBus.Error.UnknownInterface")
         return self.get_properties()
-
-    @dbus.service.signal(PROPERTIES, signature="sa{sv}as")
-    def PropertiesChanged(self, interface, changed, invalidated):
-        pass
 
 
 class Manager(Base):
@@ -311,10 +344,17 @@ class Manager(Base):
         if options["domain"] == "refused.example.org":
             raise CcpError("InvalidArgument", "The domain refused.example.org is reserved.")
 
-    @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="oo")
-    def CreateInstance(self, slug, blueprint, options):
-        self.check(slug, blueprint, options)
+    @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="oo",
+                         async_callbacks=("reply", "fail"))
+    def CreateInstance(self, slug, blueprint, options, reply, fail):
+        try:
+            self.check(slug, blueprint, options)
+        except dbus.DBusException as e:
+            fail(e)
+            return
         self.mock.call("create", slug, blueprint, json.loads(json.dumps(options)))
+        if slug == "unanswered":
+            return
         n = len(self.mock.state.data["instances"])
         self.mock.state.data["instances"][slug] = {
             "name": options.get("name", slug), "domain": options["domain"], "blueprint": blueprint,
@@ -323,7 +363,7 @@ class Manager(Base):
             "created": now()}
         self.mock.state.save()
         self.mock.instances[slug] = Instance(self.mock, slug)
-        return dbus.ObjectPath(ROOT + "/instance/" + escape(slug)), self.mock.new_job("create", slug)
+        reply(dbus.ObjectPath(ROOT + "/instance/" + escape(slug)), self.mock.new_job("create", slug))
 
     @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="a{sv}")
     def PlanInstance(self, slug, blueprint, options):
@@ -398,13 +438,9 @@ class Manager(Base):
         self.mock.state.data["settings"].update(json.loads(json.dumps(settings)))
         self.mock.state.save()
 
-    @dbus.service.signal(NAME + ".Manager", signature="so")
-    def JobNew(self, i, path):
-        pass
-
-    @dbus.service.signal(NAME + ".Manager", signature="sos")
-    def JobRemoved(self, i, path, result):
-        pass
+    @dbus.service.method(NAME + ".Manager", sender_keyword="sender")
+    def Subscribe(self, sender=None):
+        self.mock.subscribe(sender)
 
 
 class Instance(Base):

@@ -4,6 +4,8 @@
 
 import re
 
+import dbus.lowlevel
+
 from harness import *
 
 
@@ -339,8 +341,7 @@ class Jobs(BusTest):
         self.assertEqual(self.ctl("job", "list", "--json=short").json()[0]["id"], "2")
 
     def test_following_a_job_that_is_cancelled_elsewhere_is_6(self):
-        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
         self.assertIn("Job 1", p.stderr.readline())
         self.ctl("job", "cancel", "1", "--no-wait")
         _, err = p.communicate(timeout=20)
@@ -351,8 +352,7 @@ class Jobs(BusTest):
         for delay in ("0", "1500"):
             with self.subTest(delay=delay):
                 slug = "slow-" + delay
-                p = subprocess.Popen([CCPCTL, "create", slug, "--blueprint=web", "--domain=" + slug + ".example.org"],
-                                     env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                p = self.popen("create", slug, "--blueprint=web", "--domain=" + slug + ".example.org")
                 self.assertIn("Job", p.stderr.readline())
                 self.stop_mock()
                 self.assertTrue(any("waiting for ccpd to come back" in line for line in iter(p.stderr.readline, "")))
@@ -363,8 +363,7 @@ class Jobs(BusTest):
                 self.assertIn("was created", out)
 
     def test_interrupting_leaves_the_job_running(self):
-        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
         self.assertIn("Job 1", p.stderr.readline())
         p.send_signal(signal.SIGINT)
         _, err = p.communicate(timeout=20)
@@ -373,13 +372,50 @@ class Jobs(BusTest):
         self.assertIn("ccpctl job cancel 1", err)
         self.ctl("job", "follow", "1")
 
+    def test_waiting_subscribes_and_does_so_again_after_a_restart(self):
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        self.assertIn("Job 1", p.stderr.readline())
+        self.assertEqual([c[0] for c in self.saved()["calls"]], ["subscribe", "create"])
+        self.stop_mock()
+        self.start_mock()
+        p.communicate(timeout=20)
+        self.assertEqual([c[0] for c in self.saved()["calls"]], ["subscribe", "create", "subscribe"])
+        self.assertEqual(p.returncode, 0)
+
+    def test_a_signal_of_somebody_else_is_not_believed(self):
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        self.assertIn("Job 1", p.stderr.readline())
+        bus = dbus.bus.BusConnection(self.address)
+        for name in bus.list_names():
+            if name.startswith(":") and name != bus.get_unique_name():
+                m = dbus.lowlevel.SignalMessage("/org/changemaker/ccp1/job/1", "org.freedesktop.DBus.Properties",
+                                                "PropertiesChanged")
+                m.append("org.changemaker.ccp1.Job", {"State": "failed"}, [], signature="sa{sv}as")
+                m.set_destination(name)
+                bus.send_message(m)
+        bus.flush()
+        _, err = p.communicate(timeout=20)
+        self.assertEqual(p.returncode, 0, err)
+        bus.close()
+
     def test_the_bus_going_away_ends_the_waiting(self):
-        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
         self.assertIn("Job 1", p.stderr.readline())
         self.bus.kill()
         p.communicate(timeout=20)
         self.assertEqual(p.returncode, 5)
+
+
+class OlderCcpd(BusTest):
+    mock_environment = {"MOCK_OLD": "1"}
+
+    def test_one_without_subscriptions_is_waited_for_all_the_same(self):
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        self.assertIn("Job 1", p.stderr.readline())
+        self.stop_mock()
+        self.start_mock()
+        out, _ = p.communicate(timeout=20)
+        self.assertIn("was created", out)
 
 
 class Completion(BusTest):
