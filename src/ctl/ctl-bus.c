@@ -152,6 +152,10 @@ int error_from_bus(Error *reterr, const sd_bus_error *e, int r) {
         return error_setf(reterr, CCP_ERROR_INTERNAL, "%s (%s)", strempty(e->message), e->name);
 }
 
+bool ctl_may_ask(const Ctl *c) {
+        return !arguments_have(&c->arguments, OPTION(NO_ASK_PASSWORD) | OPTION(HOST));
+}
+
 int ctl_connect(Ctl *c, Error *reterr) {
         const char *host = c->arguments.values[OPTION_HOST];
         sd_bus *bus;
@@ -169,8 +173,7 @@ int ctl_connect(Ctl *c, Error *reterr) {
         }
 
         (void) sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT);
-        (void) sd_bus_set_allow_interactive_authorization(
-                        bus, !arguments_have(&c->arguments, OPTION(NO_ASK_PASSWORD)));
+        (void) sd_bus_set_allow_interactive_authorization(bus, ctl_may_ask(c));
         c->bus = bus;
         return 0;
 }

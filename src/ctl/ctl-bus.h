@@ -35,6 +35,9 @@ int error_from_bus(Error *reterr, const sd_bus_error *e, int r);
 /* True for errors that say that ccpd itself is not there. */
 bool error_is_away(const char *name);
 
+/* False if nobody is to be asked for authentication: with --no-ask-password, and on another host, where nobody
+ * sits. */
+bool ctl_may_ask(const Ctl *c);
 /* Connects on first use: to the system bus, or that of --host. */
 int ctl_connect(Ctl *c, Error *reterr);
 

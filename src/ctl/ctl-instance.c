@@ -275,6 +275,7 @@ static int run_instance_job(
         if (r < 0)
                 return r;
 
+        ctl_begin_job(c);
         r = ctl_send(c, m, &reply, reterr);
         if (r < 0)
                 return r;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "pager.h"
+#include "polkit-agent.h"
 #include "string-util.h"
 
 static const Verb verbs[] = {
@@ -89,6 +90,7 @@ int main(int argc, char *argv[]) {
         r = run(&c, argc, argv, &error);
         code = flush_output();
         pager_close();
+        polkit_agent_close();
         if (r < 0)
                 return ctl_report(&error, r);
 

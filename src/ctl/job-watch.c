@@ -9,7 +9,9 @@
 
 #include "alloc-util.h"
 #include "ctl.h"
+#include "fd-util.h"
 #include "job-kind.h"
+#include "polkit-agent.h"
 #include "progress.h"
 #include "string-util.h"
 
@@ -22,6 +24,7 @@
 #define AWAY_MAX (2 * USEC_PER_MINUTE)
 #define LOAD_MAX (30 * USEC_PER_SEC)
 
+#define NOTE_SENT "\nThe job may have been accepted all the same. To see: ccpctl job list\n"
 #define NOTE_AWAY "ccpd has stopped. The job goes on without it; waiting for ccpd to come back."
 
 #define MATCH_CHANGES                                                           \
@@ -300,6 +303,27 @@ int job_watch_new(Ctl *c, JobWatch **ret, Error *reterr) {
 
         *ret = TAKE_PTR(w);
         return 0;
+}
+
+/* All that happens here may happen in the middle of anything. */
+static void on_signal_during_call(int sig) {
+        (void) loop_write(STDERR_FILENO, NOTE_SENT, STRLEN(NOTE_SENT));
+        (void) raise(sig);
+}
+
+void ctl_begin_job(const Ctl *c) {
+        static const int signals[] = { SIGINT, SIGTERM };
+        const struct sigaction sa = { .sa_handler = on_signal_during_call, .sa_flags = SA_RESETHAND };
+
+        polkit_agent_open(c);
+
+        FOREACH_ARRAY(s, signals, ELEMENTSOF(signals)) {
+                struct sigaction old;
+
+                /* nohup and the like have these ignored. */
+                if (sigaction(*s, NULL, &old) >= 0 && old.sa_handler != SIG_IGN)
+                        (void) sigaction(*s, &sa, NULL);
+        }
 }
 
 static int watch_begin(JobWatch *w, const char *path) {

@@ -55,13 +55,15 @@ def become(uid):
 
 
 class Terminal:
-    """ccpctl on a pseudo-terminal of its own, which it has for all three streams."""
+    """ccpctl on a pseudo-terminal of its own, which it has for all three streams, but for 'output'."""
 
-    def __init__(self, args, env, rows=40, columns=100, uid=None):
+    def __init__(self, args, env, rows=40, columns=100, uid=None, output=None):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
                 fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+                if output:
+                    os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), 1)
                 become(uid)
                 os.execve(CCPCTL, [CCPCTL] + list(args), env)
             finally:
@@ -147,6 +149,15 @@ class BusTest(unittest.TestCase):
             self.mock.wait()
             self.mock.stdout.close()
         self.mock = None
+
+    def pretend_ssh(self):
+        """The other host is this one."""
+        folder = os.path.join(self.folder.name, "ssh")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "ssh"), "w") as f:
+            f.write("#!/bin/sh\nexec systemd-stdio-bridge -p '%s'\n" % self.address)
+        os.chmod(os.path.join(folder, "ssh"), 0o755)
+        self.env["PATH"] = folder + ":" + self.env["PATH"]
 
     def saved(self):
         with open(self.state) as f:

@@ -8,7 +8,7 @@ the time since it was queued and of a plan that the slug or the environment choo
 As ccpd does, it sends signals to those connections only that have subscribed. In the environment:
   MOCK_OLD             it knows no subscriptions yet, and broadcasts
   MOCK_DENY            refuses these methods, and reading the properties of these interfaces: "ListPorts,Manager"
-  MOCK_ASK             asks polkit before it reveals a secret
+  MOCK_ASK             asks polkit before it deletes
   MOCK_LOAD_MS         knows its jobs after that time only
   MOCK_TWO_BLUEPRINTS  has a second one
 """
@@ -212,6 +212,26 @@ class Mock:
         bus.send_message(dbus.lowlevel.ErrorMessage(message, NAME + ".Error.NotAuthorized",
                                                     "You may not do this (%s)." % member))
         return dbus.lowlevel.HANDLER_RESULT_HANDLED
+
+    def authorize(self, sender, action, work, reply, fail):
+        """Answers with what work() returns, or with its error, once polkit has agreed."""
+        def finish(result=(True,)):
+            try:
+                if not result[0]:
+                    raise CcpError("NotAuthorized", "polkit said no.")
+                reply(work())
+            except dbus.DBusException as e:
+                fail(e)
+
+        if not os.environ.get("MOCK_ASK"):
+            finish()
+            return
+        subject = ("system-bus-name", dbus.Dictionary({"name": sender}, signature="sv"))
+        self.bus.call_async(
+            "org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority",
+            "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization", "(sa{sv})sa{ss}us",
+            (subject, NAME + "." + action, dbus.Dictionary({}, signature="ss"), dbus.UInt32(1), ""),
+            finish, fail)
 
     def subscribe(self, sender):
         if os.environ.get("MOCK_OLD"):
@@ -491,9 +511,10 @@ class Instance(Base):
         self.mock.call("restart", self.slug, list(services))
         return self.job("restart", options)
 
-    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
-    def Delete(self, options):
-        return self.job("delete", options)
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o", sender_keyword="sender",
+                         async_callbacks=("reply", "fail"))
+    def Delete(self, options, reply, fail, sender=None):
+        self.mock.authorize(sender, "delete", lambda: self.job("delete", options), reply, fail)
 
 
 class JobObject(Base):

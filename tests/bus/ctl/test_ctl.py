@@ -372,6 +372,26 @@ class Jobs(BusTest):
         self.assertIn("ccpctl job cancel 1", err)
         self.ctl("job", "follow", "1")
 
+    def test_interrupting_the_call_says_that_it_may_have_been_accepted(self):
+        for n, (sig, *args) in enumerate(((signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, "--no-wait"))):
+            with self.subTest(args=args, sig=sig):
+                p = self.popen("create", "unanswered", "--blueprint=web", "--domain=a.example.org", *args)
+                self.wait_for(lambda: len(self.calls("create")) > n)
+                p.send_signal(sig)
+                _, err = p.communicate(timeout=20)
+                self.assertEqual(p.returncode, -sig)
+                self.assertIn("The job may have been accepted all the same. To see: ccpctl job list", err)
+
+    def test_ctrl_c_that_is_ignored_stays_ignored(self):
+        p = self.popen("create", "unanswered", "--blueprint=web", "--domain=a.example.org",
+                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        self.wait_for(lambda: self.calls("create"))
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        self.assertIsNone(p.poll())
+        p.kill()
+        p.communicate()
+
     def test_waiting_subscribes_and_does_so_again_after_a_restart(self):
         p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
         self.assertIn("Job 1", p.stderr.readline())
@@ -404,6 +424,29 @@ class Jobs(BusTest):
         self.bus.kill()
         p.communicate(timeout=20)
         self.assertEqual(p.returncode, 5)
+
+
+class Asking(BusTest):
+    def flags_of(self, member, *args):
+        """The flags in the header of the call of this method, as it went over the bus."""
+        monitor = subprocess.Popen(["busctl", "--address=" + self.address, "--json=short", "monitor",
+                                    "--match=type='method_call',member='%s'" % member],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("Monitoring", monitor.stderr.readline())
+        self.run_ctl(*args)
+        flags = json.loads(monitor.stdout.readline())["flags"]
+        monitor.terminate()
+        monitor.communicate()
+        return flags
+
+    def test_calls_allow_polkit_to_ask_unless_told_otherwise(self):
+        allow_interactive_authorization = 4
+        self.create("alpha")
+        for args, expected in (((), allow_interactive_authorization), (("--no-ask-password",), 0)):
+            self.assertEqual(self.flags_of("Stop", "stop", "alpha", *args) & allow_interactive_authorization, expected)
+        self.pretend_ssh()
+        self.assertIn("alpha", self.ctl("-H", "ann@server", "list").out)
+        self.assertEqual(self.flags_of("Stop", "-H", "server", "stop", "alpha") & allow_interactive_authorization, 0)
 
 
 class OlderCcpd(BusTest):

@@ -78,6 +78,72 @@ class Display(BusTest):
         self.assertEqual(t.wait(), 0)
 
 
+class Authentication(BusTest):
+    """polkit's own agent for terminals, in front of a mock of polkit."""
+
+    mock_environment = {"MOCK_ASK": "1"}
+
+    def setUp(self):
+        super().setUp()
+        self.create("alpha")
+        self.polkit = self.start("mock_polkit.py", self.folder.name)
+
+    def tearDown(self):
+        self.polkit.kill()
+        self.polkit.wait()
+        self.polkit.stdout.close()
+        super().tearDown()
+
+    def agents(self):
+        try:
+            with open(os.path.join(self.folder.name, "agents")) as f:
+                return [json.loads(line) for line in f]
+        except FileNotFoundError:
+            return []
+
+    def agree(self):
+        open(os.path.join(self.folder.name, "yes"), "w").close()
+
+    def test_the_agent_asks_on_the_terminal_and_ends_with_us(self):
+        t = self.terminal("delete", "alpha", "--yes", uid=NOBODY)
+        t.expect("AUTHENTICATING FOR org.changemaker.ccp1.delete")
+        self.assertEqual(self.agents(), [["registered", t.pid, {"fallback": True}]])
+        self.agree()
+        t.expect("alpha was deleted")
+        self.assertEqual(t.wait(), 0)
+        self.wait_for(lambda: self.agents()[-1] == ["gone"])
+
+    def test_ctrl_c_ends_the_agent_too_and_the_terminal_echoes_again(self):
+        t = self.terminal("delete", "alpha", "--yes", uid=NOBODY)
+        t.expect("AUTHENTICATING FOR org.changemaker.ccp1.delete")
+        t.type("\x03")
+        t.expect("ccpctl job list")
+        self.wait_for(lambda: self.agents()[-1] == ["gone"])
+        self.assertTrue(t.echoes())
+        self.assertEqual(t.wait(), -signal.SIGINT)
+
+    def test_reading_starts_no_agent(self):
+        for args in (("status", "alpha"), ("list",), ("job", "list"), ("settings", "show")):
+            self.assertEqual(self.terminal(*args, uid=NOBODY).wait(), 0)
+        self.assertEqual(self.agents(), [])
+
+    def test_no_agent_is_started_where_nobody_is_to_be_asked(self):
+        self.agree()
+        self.assertEqual(self.terminal("delete", "alpha", "--yes").wait(), 4)  # root
+        self.assertEqual(self.terminal("delete", "alpha", "--yes", "--no-ask-password", uid=NOBODY).wait(), 4)
+        self.ctl("delete", "alpha", "--yes", uid=NOBODY, code=4)  # no terminal
+        self.assertEqual(self.agents(), [])
+
+    def test_output_that_goes_elsewhere_does_not_matter(self):
+        self.agree()
+        out = os.path.join(self.folder.name, "out")
+        t = self.terminal("delete", "alpha", "--yes", uid=NOBODY, output=out)
+        t.expect("AUTHENTICATING FOR")
+        self.assertEqual(t.wait(), 0)
+        with open(out) as f:
+            self.assertRegex(f.read(), r"^alpha was deleted")
+
+
 class Deleting(BusTest):
     def test_the_slug_has_to_be_typed(self):
         self.create("alpha")
