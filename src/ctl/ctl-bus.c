@@ -102,6 +102,10 @@ bool error_is_away(const char *name) {
         return exit_code_from_error(name) == EXIT_AWAY && name && startswith(name, BUS_ERROR(""));
 }
 
+bool error_is_refusal(const char *name) {
+        return exit_code_from_error(name) == EXIT_NOT_ALLOWED;
+}
+
 /* What went wrong between us and the bus, where no error came over it. */
 static int error_from_connection(Error *reterr, int r) {
         if (IN_SET(r, -ETIMEDOUT, -ENOTCONN, -ECONNRESET, -EPIPE))

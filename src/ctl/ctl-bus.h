@@ -34,6 +34,9 @@ int error_from_bus(Error *reterr, const sd_bus_error *e, int r);
 
 /* True for errors that say that ccpd itself is not there. */
 bool error_is_away(const char *name);
+/* True for errors that say that the caller may not do or see something. Where that is a part of what is shown,
+ * the rest is shown without it. */
+bool error_is_refusal(const char *name);
 
 /* False if nobody is to be asked for authentication: with --no-ask-password, and on another host, where nobody
  * sits. */

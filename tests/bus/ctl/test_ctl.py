@@ -36,6 +36,11 @@ class Lists(BusTest):
                                        "ports"])
         self.assertEqual(first["ports"], {"web": 10003, "db": 15403})
 
+    def test_one_is_not_many(self):
+        self.assertIn("1 instance listed.", self.ctl("list", "alpha").out)
+        self.assertIn("1 job listed.", self.ctl("job", "list", "--instance=beta").out)
+        self.assertIn("0 instances listed.", self.ctl("list", "nothing").out)
+
     def test_list_without_legend_is_for_scripts(self):
         r = self.ctl("list", "--no-legend")
         self.assertEqual([line.split()[0] for line in r.out.splitlines()],
@@ -76,6 +81,7 @@ class Things(BusTest):
         self.assertIn("Name=Älpha Site\n", r.out)
         self.assertIn("Ports=web=10000 db=15400\n", r.out)
         self.assertIn("Parameters=owner=Ann\\nBob\n", r.out)
+        self.assertIn("\nError=\n", r.out)
         self.assertRegex(r.out, r"(?m)^CreatedAt=\w{3} \d{4}-\d\d-\d\d ")
 
     def test_show_as_json(self):
@@ -174,6 +180,60 @@ class Things(BusTest):
         self.create("alpha", "--name=evil\x1b[31m")
         self.assertIn("evil\\x1b[31m", self.ctl("status", "alpha").out)
         self.assertIn("evil\\x1b[31m", self.ctl("list").out)
+
+
+class LittleToSee(BusTest):
+    """Callers whose role does not let them see everything get the rest."""
+
+    def setUp(self):
+        super().setUp()
+        self.create("alpha", "--quiet")
+
+    def refuse(self, *members):
+        self.stop_mock()
+        self.start_mock(MOCK_DENY=",".join(members))
+
+    def test_overview_leaves_out_what_is_refused(self):
+        self.refuse("Manager")
+        out = self.ctl().out
+        self.assertRegex(out, r"(?m)^alpha +running")
+        self.assertNotIn("store", out)
+        self.assertEqual(list(self.ctl("--json=short").json()), ["instances", "jobs"])
+        self.refuse("ListJobs")
+        self.assertIn("1 instance, 1 running", self.ctl().out)
+        self.assertNotIn("jobs", self.ctl("--json=short").json())
+        self.refuse("ListInstances")
+        self.assertIn("1 instance, 1 running", self.ctl().out)
+        self.assertNotIn("There are no instances", self.ctl().out)
+
+    def test_overview_fails_where_nothing_may_be_seen(self):
+        self.refuse("Manager", "ListInstances", "ListJobs")
+        r = self.ctl(code=4)
+        self.assertEqual(r.out, "")
+        self.assertRegex(r.err, r"^You may not do this \(Manager\)\. .*ccpctl role grant ROLE")
+
+    def test_an_empty_list_may_be_due_to_the_role(self):
+        self.ctl("delete", "alpha", "--yes")
+        self.assertIn("To make one: ccpctl create", self.ctl().out)
+        self.assertIn("There are no instances that you may see.", self.ctl(uid=NOBODY).out)
+
+    def test_status_leaves_out_addresses_and_job(self):
+        self.refuse("GetBlueprint", "Blueprint", "ListJobs")
+        out = self.ctl("status", "alpha").out
+        self.assertIn("https://alpha.example.org/", out)
+        self.assertNotIn("http://127.0.0.1", out)
+        self.assertNotIn("Job:", out)
+        self.assertRegex(out, r"(?m)^postgres +service +running")
+
+    def test_list_leaves_out_the_ports(self):
+        self.refuse("ListPorts")
+        self.assertNotIn("ports", self.ctl("list", "--json=short").json()[0])
+        self.ctl("port", "list", code=4)
+
+    def test_what_is_asked_for_alone_is_refused(self):
+        self.refuse("GetSettings", "ListBlueprints", "GetInstance")
+        for args in (("settings", "show"), ("blueprint", "list"), ("show", "alpha"), ("status", "alpha")):
+            self.assertIn("ccpctl role grant", self.ctl(*args, code=4).err)
 
 
 class ExitCodes(BusTest):
