@@ -23,6 +23,8 @@ static const struct {
         { CCP_INTERFACE_MANAGER, "ListInstances",
                         { "slug", "name", "domain", "blueprint", "state", "health", "subnet", "path" } },
         { CCP_INTERFACE_MANAGER, "ListBlueprints", { "name", "title", "version", "folder", "path" } },
+        { CCP_INTERFACE_MANAGER, "ListRoles",
+                        { "role", "kind", "name", "id", "instance", "granted_at", "granted_by" } },
         { CCP_INTERFACE_MANAGER, "ListPorts", { "instance", "number", "name", "host" } },
         { CCP_INTERFACE_INSTANCE, "error", { "name", "message" } },
         { CCP_INTERFACE_INSTANCE, "services",

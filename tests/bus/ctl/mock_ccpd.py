@@ -458,6 +458,34 @@ class Manager(Base):
         self.mock.state.data["settings"].update(json.loads(json.dumps(settings)))
         self.mock.state.save()
 
+    def check_grantee(self, kind, name, instance, options):
+        if options or kind not in ("user", "group"):
+            raise CcpError("InvalidArgument", "That is no way to call this.")
+        if name.startswith("no-such"):
+            raise CcpError("InvalidArgument", "There is no %s '%s'." % (kind, name))
+        if instance and instance not in self.mock.state.data["instances"]:
+            raise CcpError("NoSuchInstance", "There is no instance '%s'." % instance)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="ssssa{sv}")
+    def GrantRole(self, role, kind, name, instance, options):
+        self.check_grantee(kind, name, instance, options)
+        if role not in ("admin", "operator", "viewer", "client"):
+            raise CcpError("InvalidArgument", "There is no role '%s'." % role)
+        roles = self.mock.state.data.setdefault("roles", {})
+        roles["%s %s %s" % (kind, name, instance)] = (role, kind, name, str(1000 + len(roles)), instance, now(), "root")
+        self.mock.call("grant", role, kind, name, instance)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sssa{sv}")
+    def RevokeRole(self, kind, name, instance, options):
+        self.check_grantee(kind, name, instance, options)
+        if not self.mock.state.data.get("roles", {}).pop("%s %s %s" % (kind, name, instance), None):
+            raise CcpError("NoSuchRole", "The %s %s has no role there." % (kind, name))
+        self.mock.call("revoke", kind, name, instance)
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a(sssssts)")
+    def ListRoles(self):
+        return [dbus.Struct(row, signature="sssssts") for row in self.mock.state.data.get("roles", {}).values()]
+
     @dbus.service.method(NAME + ".Manager", sender_keyword="sender")
     def Subscribe(self, sender=None):
         self.mock.subscribe(sender)

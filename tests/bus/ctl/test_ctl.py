@@ -236,6 +236,77 @@ class LittleToSee(BusTest):
             self.assertIn("ccpctl role grant", self.ctl(*args, code=4).err)
 
 
+class Roles(BusTest):
+    def setUp(self):
+        super().setUp()
+        self.create("alpha", "--quiet")
+
+    def test_granting_says_to_whom_and_for_what(self):
+        self.assertEqual(self.ctl("role", "grant", "operator", "--user=ann").out,
+                         "The user ann is operator of the fleet now.\n")
+        self.assertEqual(self.ctl("role", "grant", "client", "--group", "west", "--instance", "alpha").out,
+                         "The group west is client of alpha now.\n")
+        self.assertEqual(self.calls("grant"), [["grant", "operator", "user", "ann", ""],
+                                               ["grant", "client", "group", "west", "alpha"]])
+        r = self.ctl("role", "grant", "admin", "--user=bob", "--quiet")
+        self.assertEqual((r.out, r.err), ("", ""))
+
+    def test_list(self):
+        self.ctl("role", "grant", "operator", "--user=ann")
+        self.ctl("role", "grant", "client", "--group=west", "--instance=alpha")
+        out = self.ctl("role", "list").out
+        self.assertRegex(out, r"(?m)^ROLE +KIND +NAME +ID +INSTANCE +GRANTED +BY\noperator +user +ann +1000  \(fleet\) .* root$")
+        self.assertRegex(out, r"(?m)^client +group +west +1001  alpha ")
+        self.assertIn("2 roles listed.", out)
+        self.assertEqual(len(self.ctl("role", "list", "--no-legend").out.splitlines()), 2)
+        rows = self.ctl("role", "list", "--json=short").json()
+        self.assertEqual(list(rows[0]), ["role", "kind", "name", "id", "instance", "granted_at", "granted_by"])
+        self.assertEqual((rows[0]["id"], rows[0]["instance"], rows[1]["instance"]), ("1000", "", "alpha"))
+        self.assertIsInstance(rows[0]["granted_at"], int)
+
+    def test_list_of_one_instance(self):
+        self.create("beta", "--quiet")
+        self.ctl("role", "grant", "operator", "--user=ann")
+        self.ctl("role", "grant", "viewer", "--user=ann", "--instance=alpha")
+        rows = self.ctl("role", "list", "--instance=alpha", "--json=short").json()
+        self.assertEqual([r["role"] for r in rows], ["viewer"])
+        self.assertEqual(self.ctl("role", "list", "--instance=beta", "--json=short").json(), [])
+        self.ctl("role", "list", "--instance=nobody", code=3)
+
+    def test_revoking(self):
+        self.ctl("role", "grant", "operator", "--user=ann")
+        self.assertEqual(self.ctl("role", "revoke", "--user=ann").out,
+                         "The user ann has no role for the fleet any more.\n")
+        self.assertEqual(self.ctl("role", "list", "--json=short").json(), [])
+        self.assertIn("no role there", self.ctl("role", "revoke", "--user=ann", code=3).err)
+        self.ctl("role", "revoke", "--group=west", "--instance=nobody", code=3)
+
+    def test_what_cannot_be_granted(self):
+        for args, hint in ((["grant", "boss", "--user=ann"], "only: admin, operator, viewer, client"),
+                           (["grant", "admin"], "--user=USER or --group=GROUP"),
+                           (["grant", "admin", "--user=ann", "--group=west"], "not to both"),
+                           (["revoke"], "--user=USER or --group=GROUP"),
+                           (["revoke", "--user=ann", "--group=west"], "not to both"),
+                           (["grant", "client", "--user=ann"], "--instance=SLUG"),
+                           (["grant", "admin", "--user=ann", "--instance"], "--instance=SLUG"),
+                           (["grant", "admin", "--user=ann", "--instance="], "--instance=SLUG"),
+                           (["grant", "admin", "--user="], "--user=USER"),
+                           (["grant", "--user=ann"], "ccpctl role grant ROLE"),
+                           (["grant", "admin", "ann"], "Too many"),
+                           (["revoke", "admin", "--user=ann"], "Too many"),
+                           (["grant", "admin", "--user=no-such"], "no user 'no-such'"),
+                           (["list", "--user=ann"], "no option --user")):
+            with self.subTest(args=args):
+                self.assertIn(hint, self.ctl("role", *args, code=2).err)
+        self.assertEqual(self.calls("grant") + self.calls("revoke"), [])
+
+    def test_who_may_not_is_told_whom_to_ask(self):
+        self.stop_mock()
+        self.start_mock(MOCK_DENY="GrantRole,ListRoles")
+        self.assertIn("ccpctl role grant ROLE", self.ctl("role", "grant", "admin", "--user=ann", code=4).err)
+        self.ctl("role", "list", code=4)
+
+
 class ExitCodes(BusTest):
     def test_no_such_thing_is_3(self):
         self.assertEqual(self.ctl("show", "nobody", code=3).err, "There is no instance 'nobody'.\n")
@@ -567,6 +638,15 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl create x --blueprint=web --feature="), ["media", "chat"])
         self.assertEqual(self.complete("ccpctl create x --blueprint web --set smtp_p"), ["smtp_port=", "smtp_password="])
         self.assertEqual(self.complete("ccpctl settings set job"), ["job_concurrency="])
+
+    def test_roles_and_who_may_have_them(self):
+        self.create("alpha", "--quiet")
+        self.assertEqual(self.complete("ccpctl role "), ["grant", "list", "revoke"])
+        self.assertEqual(self.complete("ccpctl role grant "), ["admin", "operator", "viewer", "client"])
+        self.assertEqual(self.complete("ccpctl role grant admin "), [])
+        self.assertIn("nobody", self.complete("ccpctl role grant admin --user=nob"))
+        self.assertIn("root", self.complete("ccpctl role revoke --group roo"))
+        self.assertEqual(self.complete("ccpctl role grant admin --user ann --instance="), ["alpha"])
 
     def test_without_ccpd_nothing_is_offered(self):
         self.stop_mock()
