@@ -44,6 +44,14 @@ static const Verb verbs[] = {
                         "Give a user or group a role", verb_role_grant },
         { "role", "revoke", NULL, 0, 0, OPTION(USER) | OPTION(GROUP) | OPTION(INSTANCE), "Take a role away",
                         verb_role_revoke },
+        { "audit", NULL, NULL, 0, 0,
+                        OPTION(INSTANCE) | OPTION(USER) | OPTION(ACTION) | OPTION(OUTCOME) | OPTION(SINCE) |
+                                        OPTION(UNTIL) | OPTION(LINES) | OPTION(FOLLOW),
+                        "Show who did what, newest last", verb_audit },
+        { "audit", "verify", NULL, 0, 0, 0, "Prove that the record is as it was written",
+                        verb_audit_verify },
+        { "audit", "export", NULL, 0, 0, 0, "Write the whole record out, one JSON object a line",
+                        verb_audit_export },
         { "settings", "show", NULL, 0, 0, 0, "Show the settings of ccpd", verb_settings_show },
         { "settings", "set", "KEY=VALUE…", 1, ARGUMENTS_ANY, 0, "Change settings of ccpd",
                         verb_settings_set },
@@ -78,11 +86,16 @@ static int run(Ctl *c, int argc, char *argv[], Error *reterr) {
 
 /* A full disk must not look like success. */
 static int flush_output(void) {
-        if (fflush(stdout) == 0 && !ferror(stdout))
-                return EXIT_DONE;
+        if (fflush(stdout) != 0) {
+                (void) fprintf(stderr, "Cannot write the output: %m.\n");
+                return EXIT_FAILED;
+        }
+        if (ferror(stdout)) {
+                (void) fprintf(stderr, "Cannot write all of the output.\n");
+                return EXIT_FAILED;
+        }
 
-        (void) fprintf(stderr, "Cannot write the output: %m.\n");
-        return EXIT_FAILED;
+        return EXIT_DONE;
 }
 
 int main(int argc, char *argv[]) {

@@ -177,6 +177,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 { "blueprint", "Blueprints" },
                 { "port", "Ports" },
                 { "role", "Roles" },
+                { "audit", "Audit" },
                 { "settings", "Settings" },
         };
         uint64_t others = 0;

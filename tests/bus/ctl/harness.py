@@ -141,7 +141,7 @@ class BusTest(unittest.TestCase):
         return p
 
     def start_mock(self, **environment):
-        self.mock = self.start("mock_ccpd.py", self.state, **self.mock_environment, **environment)
+        self.mock = self.start("mock_ccpd.py", self.state, **{**self.mock_environment, **environment})
 
     def stop_mock(self):
         if self.mock:

@@ -8,8 +8,12 @@ the time since it was queued and of a plan that the slug or the environment choo
 As ccpd does, it sends signals to those connections only that have subscribed. In the environment:
   MOCK_OLD             it knows no subscriptions yet, and broadcasts
   MOCK_DENY            refuses these methods, and reading the properties of these interfaces: "ListPorts,Manager"
+                       (so does a file STATE.deny, from then on)
   MOCK_ASK             asks polkit before it deletes
   MOCK_LOAD_MS         knows its jobs after that time only
+  MOCK_AUDIT           has that many entries in its record to begin with
+  MOCK_AUDIT_PAGE      gives that many of them with one call at most
+  MOCK_FAULT           what it finds wrong with them, "changed 7"
   MOCK_TWO_BLUEPRINTS  has a second one
 """
 
@@ -71,6 +75,33 @@ class State:
         with open(self.path + ".new", "w") as f:
             json.dump(self.data, f)
         os.rename(self.path + ".new", self.path)
+
+
+def entry(seq, action="INSTANCE_STOP", outcome="accepted", instance="alpha", user="ann", **more):
+    """An entry of the record; time goes on by a second with each that was there from the beginning."""
+    return dict({
+        "Seq": str(seq), "Time": 1795176000000000 + seq * 1000000, "Action": action, "Outcome": outcome,
+        "Instance": instance, "InstanceId": "0b0e7c5a-0000-4000-8000-000000000001", "UID": 1000, "User": user,
+        "LoginUID": "1000", "PID": 4711, "Process": "ccpctl", "Unit": "session-3.scope", "Session": "3",
+        "RemoteHost": "", "Job": "", "ErrorName": "", "Details": "{}", "Previous": "%064x" % (seq - 1),
+        "Hash": "%064x" % seq}, **more)
+
+
+def beginning(n):
+    """What happens again and again: a stop, done by root for ann, and a delete that bob may not do."""
+    for seq in range(1, n + 1):
+        if seq % 3 == 1:
+            yield entry(seq, Job=str(seq), RemoteHost="192.0.2.7", Details='{"services": ["app"], "n": 1}')
+        elif seq % 3 == 2:
+            yield entry(seq, outcome="succeeded", user="root", UID=0, Job=str(seq - 1))
+        else:
+            yield entry(seq, action="INSTANCE_DELETE", outcome="denied", instance="beta", user="bob", UID=1001,
+                        LoginUID="", ErrorName=NAME + ".Error.NotAuthorized", Details="not JSON")
+
+
+def marshal_entry(row):
+    types = {"Time": dbus.UInt64, "UID": dbus.UInt32, "PID": dbus.UInt32}
+    return dbus.Dictionary({k: types.get(k, dbus.String)(v) for k, v in row.items()}, signature="sv")
 
 
 BLUEPRINTS = {
@@ -183,7 +214,7 @@ class Mock:
         self.jobs, self.instances = {}, {}
         self.known = {}
         self.subscribers = set()
-        self.denied = os.environ.get("MOCK_DENY", "").split(",")
+        self.audit = state.data.setdefault("audit", list(beginning(int(os.environ.get("MOCK_AUDIT", "0")))))
         bus.add_message_filter(self.refuse)
         self.manager = Manager(self)
         for name in BLUEPRINTS:
@@ -207,7 +238,11 @@ class Mock:
         member, arguments = message.get_member(), message.get_args_list()
         if member == "GetAll":
             member = arguments[0].split(".")[-1]
-        if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL or member not in self.denied:
+        denied = os.environ.get("MOCK_DENY", "").split(",")
+        if os.path.exists(self.state.path + ".deny"):
+            with open(self.state.path + ".deny") as f:
+                denied += f.read().split(",")
+        if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL or member not in denied:
             return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
         bus.send_message(dbus.lowlevel.ErrorMessage(message, NAME + ".Error.NotAuthorized",
                                                     "You may not do this (%s)." % member))
@@ -239,6 +274,12 @@ class Mock:
         self.call("subscribe")
         self.subscribers.add(sender)
         self.bus.watch_name_owner(sender, lambda owner: owner or self.subscribers.discard(sender))
+
+    def append(self, **entry_of):
+        seq = len(self.audit) + 1
+        self.audit.append(entry(seq, Time=now(), **entry_of))
+        self.state.save()
+        self.emit(ROOT, NAME + ".Manager", "AuditAppended", "t", dbus.UInt64(seq))
 
     def emit(self, path, interface, member, signature, *arguments):
         for destination in [None] if os.environ.get("MOCK_OLD") else self.subscribers:
@@ -474,6 +515,8 @@ class Manager(Base):
         roles = self.mock.state.data.setdefault("roles", {})
         roles["%s %s %s" % (kind, name, instance)] = (role, kind, name, str(1000 + len(roles)), instance, now(), "root")
         self.mock.call("grant", role, kind, name, instance)
+        self.mock.append(action="USER_CREATE", outcome="succeeded", instance=instance, user="root",
+                         Details=json.dumps({"role": role, kind: name}))
 
     @dbus.service.method(NAME + ".Manager", in_signature="sssa{sv}")
     def RevokeRole(self, kind, name, instance, options):
@@ -481,6 +524,37 @@ class Manager(Base):
         if not self.mock.state.data.get("roles", {}).pop("%s %s %s" % (kind, name, instance), None):
             raise CcpError("NoSuchRole", "The %s %s has no role there." % (kind, name))
         self.mock.call("revoke", kind, name, instance)
+        self.mock.append(action="USER_DELETE", outcome="succeeded", instance=instance, user="root")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}t", out_signature="aa{sv}")
+    def QueryAudit(self, filters, limit):
+        if os.path.exists(self.mock.state.path + ".nostore"):
+            raise CcpError("StoreUnavailable", "PostgreSQL is away.")
+        if not 1 <= limit <= 1000:
+            raise CcpError("InvalidArgument", "The limit is 1 to 1000.")
+        for key, value in filters.items():
+            known = {"instance": dbus.String, "user": dbus.String, "action": dbus.String, "outcome": dbus.String,
+                     "oldest-first": dbus.Boolean}
+            if key not in set(known) | {"since", "until", "before", "after"} or \
+                    not isinstance(value, known.get(key, dbus.UInt64)):
+                raise CcpError("InvalidArgument", "There is no filter '%s'." % key)
+        self.mock.call("query", json.loads(json.dumps(filters)), int(limit))
+        rows = [r for r in self.mock.audit
+                if all(r[k.capitalize()] == filters[k] for k in ("instance", "user", "action", "outcome") if k in filters)
+                and filters.get("since", 0) <= r["Time"] < filters.get("until", 1 << 64)
+                and filters.get("after", 0) < int(r["Seq"]) < filters.get("before", 1 << 64)]
+        if not filters.get("oldest-first"):
+            rows.reverse()
+        limit = min(limit, int(os.environ.get("MOCK_AUDIT_PAGE", "1000")))
+        return dbus.Array([marshal_entry(r) for r in rows[:limit]], signature="a{sv}")
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a{sv}")
+    def VerifyAudit(self):
+        n = len(self.mock.audit)
+        fault, seq = os.environ.get("MOCK_FAULT", "none 0").split()
+        return dbus.Dictionary({
+            "Fault": fault, "Seq": "" if fault == "none" else seq, "First": "1" if n else "", "Last": str(n or ""),
+            "Verified": str(n if fault == "none" else int(seq) - 1), "Head": "%064x" % n}, signature="sv")
 
     @dbus.service.method(NAME + ".Manager", out_signature="a(sssssts)")
     def ListRoles(self):

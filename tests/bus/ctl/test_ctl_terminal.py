@@ -18,6 +18,18 @@ class Display(BusTest):
         self.assertIn("\x1b[0;1;32mrunning", t.text)
         self.assertIn("A very long name A very long name A very", self.ctl("list").out)
 
+    def test_the_record_fits_the_terminal(self):
+        self.stop_mock()
+        os.unlink(self.state)
+        self.start_mock(MOCK_AUDIT="30")
+        for columns, heading in ((80, "ERROR"), (110, "ERROR          FROM")):
+            t = self.terminal("audit", columns=columns)
+            self.assertEqual(t.wait(), 0)
+            lines = plain(t.text).splitlines()
+            self.assertTrue(lines[0].endswith(heading), lines[0])
+            self.assertTrue(all(len(line) <= columns for line in lines), lines)
+            self.assertRegex(lines[3], r"^2026-11-20 12:00:03  bob +INSTANCE_DELETE +beta +denied ")
+
     def test_no_color(self):
         self.create("alpha")
         self.env["NO_COLOR"] = "1"
