@@ -83,6 +83,8 @@ int verb_audit_export(Ctl *c, char **args, Error *reterr);
 int verb_role_list(Ctl *c, char **args, Error *reterr);
 int verb_role_grant(Ctl *c, char **args, Error *reterr);
 int verb_role_revoke(Ctl *c, char **args, Error *reterr);
+int verb_secret_list(Ctl *c, char **args, Error *reterr);
+int verb_secret_reveal(Ctl *c, char **args, Error *reterr);
 int verb_settings_show(Ctl *c, char **args, Error *reterr);
 int verb_settings_set(Ctl *c, char **args, Error *reterr);
 int verb_help(Ctl *c, char **args, Error *reterr);

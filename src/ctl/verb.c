@@ -178,6 +178,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 { "port", "Ports" },
                 { "role", "Roles" },
                 { "audit", "Audit" },
+                { "secret", "Secrets" },
                 { "settings", "Settings" },
         };
         uint64_t others = 0;

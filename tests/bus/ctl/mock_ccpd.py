@@ -9,7 +9,7 @@ As ccpd does, it sends signals to those connections only that have subscribed. I
   MOCK_OLD             it knows no subscriptions yet, and broadcasts
   MOCK_DENY            refuses these methods, and reading the properties of these interfaces: "ListPorts,Manager"
                        (so does a file STATE.deny, from then on)
-  MOCK_ASK             asks polkit before it deletes
+  MOCK_ASK             asks polkit before it deletes or reveals
   MOCK_LOAD_MS         knows its jobs after that time only
   MOCK_AUDIT           has that many entries in its record to begin with
   MOCK_AUDIT_PAGE      gives that many of them with one call at most
@@ -17,6 +17,7 @@ As ccpd does, it sends signals to those connections only that have subscribed. I
   MOCK_TWO_BLUEPRINTS  has a second one
 """
 
+import fcntl
 import fnmatch
 import json
 import os
@@ -75,6 +76,9 @@ class State:
         with open(self.path + ".new", "w") as f:
             json.dump(self.data, f)
         os.rename(self.path + ".new", self.path)
+
+
+SECRETS = {"POSTGRES_PASSWORD": b"s3cret of %s", "JWT_SECRET": b"", "TWO_LINES": b"one\ntwo\n", "RAW": b"\xff\x00"}
 
 
 def entry(seq, action="INSTANCE_STOP", outcome="accepted", instance="alpha", user="ann", **more):
@@ -617,6 +621,32 @@ class Instance(Base):
                          async_callbacks=("reply", "fail"))
     def Delete(self, options, reply, fail, sender=None):
         self.mock.authorize(sender, "delete", lambda: self.job("delete", options), reply, fail)
+
+
+    @dbus.service.method(NAME + ".Instance", out_signature="a(sut)")
+    def ListSecrets(self):
+        return [(name, dbus.UInt32(i), dbus.UInt64(1795176000000000)) for i, name in enumerate(SECRETS, 1)]
+
+    @dbus.service.method(NAME + ".Instance", in_signature="sa{sv}", out_signature="h", sender_keyword="sender",
+                         async_callbacks=("reply", "fail"))
+    def RevealSecret(self, name, options, reply, fail, sender=None):
+        self.mock.authorize(sender, "reveal-secret", lambda: self.secret(name, options), reply, fail)
+
+    def secret(self, name, options):
+        if options:
+            raise CcpError("InvalidArgument", "There is no option '%s'." % list(options)[0])
+        if name not in SECRETS and name != "UNSEALED":
+            raise CcpError("NoSuchSecret", "'%s' has no secret '%s'." % (self.slug, name))
+        value = SECRETS.get(name, b"")
+        fd = os.memfd_create("secret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.write(fd, value % self.slug.encode() if b"%" in value else value)
+        if name != "UNSEALED":
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 0xf)
+        self.mock.append(action="SECRET_REVEAL", outcome="succeeded", instance=self.slug, user="root",
+                         Details=json.dumps({"name": name}))
+        handle = dbus.types.UnixFd(fd)
+        os.close(fd)
+        return handle
 
 
 class JobObject(Base):

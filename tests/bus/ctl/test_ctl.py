@@ -564,6 +564,65 @@ class Following(BusTest):
         bus.close()
 
 
+class Secrets(BusTest):
+    def setUp(self):
+        super().setUp()
+        self.create("alpha", "--quiet")
+
+    def reveal(self, name, *args, code=0):
+        p = subprocess.run([CCPCTL, "secret", "reveal", "alpha", name, *args], env=self.env, capture_output=True)
+        self.assertEqual(p.returncode, code, p)
+        return p.stdout if code == 0 else p.stderr.decode()
+
+    def test_list(self):
+        out = self.ctl("secret", "list", "alpha").out
+        self.assertRegex(out, r"^NAME +VERSION +CREATED\nPOSTGRES_PASSWORD +1  Fri 2026-11-20 12:00:00 UTC\n")
+        self.assertIn("4 secrets listed.", out)
+        self.assertNotIn("s3cret", out)
+        self.assertEqual(self.ctl("secret", "list", "alpha", "--json=short").json()[0],
+                         {"name": "POSTGRES_PASSWORD", "version": 1, "created_at": 1795176000000000})
+
+    def test_revealing_writes_the_bytes_and_nothing_else(self):
+        self.assertEqual(self.reveal("POSTGRES_PASSWORD"), b"s3cret of alpha")
+        self.assertEqual(self.reveal("TWO_LINES"), b"one\ntwo\n")
+        self.assertEqual(self.reveal("JWT_SECRET"), b"")
+        self.assertEqual(self.reveal("RAW"), b"\xff\x00")
+        self.assertEqual(self.reveal("POSTGRES_PASSWORD", "--quiet"), b"s3cret of alpha")
+
+    def test_revealing_as_json(self):
+        self.assertEqual(json.loads(self.reveal("TWO_LINES", "--json=short")),
+                         {"instance": "alpha", "name": "TWO_LINES", "value": "one\ntwo\n"})
+        self.assertEqual(json.loads(self.reveal("JWT_SECRET", "--json=pretty"))["value"], "")
+        self.assertIn("Leave --json out", self.reveal("RAW", "--json=short", code=1))
+
+    def test_a_descriptor_that_is_not_sealed_is_not_read(self):
+        self.assertIn("does not understand", self.reveal("UNSEALED", code=1))
+
+    def test_what_is_not_there(self):
+        self.assertIn("no secret 'NOTHING'", self.reveal("NOTHING", code=3))
+        self.ctl("secret", "reveal", "nobody", "X", code=3)
+        self.ctl("secret", "list", "nobody", code=3)
+        self.assertIn("ccpctl secret reveal SLUG NAME", self.ctl("secret", "reveal", "alpha", code=2).err)
+
+    def test_a_full_disk_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([CCPCTL, "secret", "reveal", "alpha", "POSTGRES_PASSWORD"], env=self.env, stdout=full,
+                               stderr=subprocess.PIPE, text=True)
+        self.assertEqual((p.returncode, p.stderr), (1, "Cannot write the secret: No space left on device.\n"))
+
+    def test_over_ssh_it_cannot_be_had(self):
+        self.pretend_ssh()
+        r = self.ctl("-H", "ann@server", "secret", "reveal", "alpha", "JWT_SECRET", code=2)
+        self.assertIn("ssh -t ann@server ccpctl secret reveal alpha JWT_SECRET", r.err)
+        self.assertIn("JWT_SECRET", self.ctl("-H", "server", "secret", "list", "alpha").out)
+
+    def test_who_may_not(self):
+        self.stop_mock()
+        self.start_mock(MOCK_DENY="RevealSecret,ListSecrets")
+        self.assertIn("ccpctl role grant", self.reveal("JWT_SECRET", code=4))
+        self.ctl("secret", "list", "alpha", code=4)
+
+
 class ExitCodes(BusTest):
     def test_no_such_thing_is_3(self):
         self.assertEqual(self.ctl("show", "nobody", code=3).err, "There is no instance 'nobody'.\n")
@@ -871,7 +930,7 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl st"), ["start", "status", "stop"])
         self.assertEqual(self.complete("ccpctl job "), ["cancel", "follow", "list", "retry", "show"])
         self.assertIn("blueprint", self.complete("ccpctl --json=short "))
-        self.assertEqual(self.complete("ccpctl help se"), ["settings"])
+        self.assertEqual(self.complete("ccpctl help se"), ["secret", "settings"])
 
     def test_options_and_their_values(self):
         self.assertEqual(self.complete("ccpctl --no-"), ["--no-legend", "--no-pager", "--no-ask-password", "--no-wait"])
@@ -914,6 +973,13 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl audit --since=y"), ["yesterday"])
         self.assertEqual(self.complete("ccpctl audit --fo"), ["--follow"])
         self.assertNotIn("--follow", self.complete("ccpctl audit verify --"))
+
+    def test_secrets(self):
+        self.create("alpha", "--quiet")
+        self.assertEqual(self.complete("ccpctl secret "), ["list", "reveal"])
+        self.assertEqual(self.complete("ccpctl secret reveal "), ["alpha"])
+        self.assertEqual(self.complete("ccpctl secret reveal alpha POST"), ["POSTGRES_PASSWORD"])
+        self.assertEqual(self.complete("ccpctl secret list alpha "), [])
 
     def test_without_ccpd_nothing_is_offered(self):
         self.stop_mock()

@@ -146,6 +146,19 @@ class Authentication(BusTest):
         self.ctl("delete", "alpha", "--yes", uid=NOBODY, code=4)  # no terminal
         self.assertEqual(self.agents(), [])
 
+    def test_a_secret_has_a_line_of_its_own_on_a_terminal_only(self):
+        self.agree()
+        self.env["PAGER"] = "sed s/s3cret/PAGED/"
+        t = self.terminal("secret", "reveal", "alpha", "POSTGRES_PASSWORD", uid=NOBODY)
+        t.expect("AUTHENTICATING FOR org.changemaker.ccp1.reveal-secret")
+        t.expect("s3cret of alpha\r\n")
+        self.assertEqual(t.wait(), 0)
+        out = os.path.join(self.folder.name, "out")
+        t = self.terminal("secret", "reveal", "alpha", "POSTGRES_PASSWORD", uid=NOBODY, output=out)
+        self.assertEqual(t.wait(), 0)
+        with open(out) as f:
+            self.assertEqual(f.read(), "s3cret of alpha")
+
     def test_output_that_goes_elsewhere_does_not_matter(self):
         self.agree()
         out = os.path.join(self.folder.name, "out")
