@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -47,6 +48,20 @@ void process_result_done(ProcessResult *r) {
         process_output_done(&r->err);
 }
 
+/* Gives up what a program should not inherit, and has it die with its parent. */
+static void child_begin(pid_t parent, int death_signal) {
+        sigset_t none;
+
+        sigemptyset(&none);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        for (int s = 1; s < _NSIG; s++)
+                (void) signal(s, SIG_DFL);
+
+        /* The parent may have died before the request was in force. */
+        if (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || getppid() != parent)
+                _exit(127);
+}
+
 _noreturn_ static void child(
                 char *const *argv, const ProcessOptions *options, pid_t parent, int in, int out, int err) {
         static char *const default_environment[] = {
@@ -55,17 +70,9 @@ _noreturn_ static void child(
                 (char *) "LANG=C.UTF-8",
                 NULL,
         };
-        sigset_t none;
 
         (void) setpgid(0, 0);
-        sigemptyset(&none);
-        (void) sigprocmask(SIG_SETMASK, &none, NULL);
-        for (int s = 1; s < _NSIG; s++)
-                (void) signal(s, SIG_DFL);
-
-        /* The parent may have died before the request was in force. */
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-                _exit(127);
+        child_begin(parent, SIGKILL);
 
         if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0 ||
                         syscall(SYS_close_range, 3U, ~0U, 0U) < 0 || chdir(options->directory ?: "/") < 0)
@@ -325,4 +332,64 @@ int process_run(char *const *argv, const ProcessOptions *options, ProcessResult 
         if (ret)
                 *ret = TAKE_GENERIC(result, (ProcessResult) {});
         return r;
+}
+
+_noreturn_ static void spawned_child(char *const *argv, const SpawnOptions *o, pid_t parent, int error_fd) {
+        const int fds[] = { o->stdin_fd, o->stdout_fd, o->stderr_fd };
+        int error;
+
+        child_begin(parent, SIGTERM);
+
+        for (int i = 0; i < (int) ELEMENTSOF(fds); i++)
+                if (fds[i] >= 0 && dup2(fds[i], i) < 0)
+                        goto fail;
+        if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ||
+                        (o->keep_fd >= 0 && fcntl(o->keep_fd, F_SETFD, 0) < 0))
+                goto fail;
+
+        (void) execvp(argv[0], argv);
+
+fail:
+        error = errno;
+        (void) loop_write(error_fd, &error, sizeof(error));
+        _exit(127);
+}
+
+int process_spawn(char *const *argv, const SpawnOptions *options, pid_t *ret) {
+        _cleanup_close_ int error_fd = -EBADF, child_fd = -EBADF;
+        pid_t parent = getpid(), pid;
+        int error = 0, r;
+        ssize_t n;
+
+        r = make_pipe(&error_fd, &child_fd);
+        if (r < 0)
+                return r;
+        if (fcntl(error_fd, F_SETFL, 0) < 0)
+                return -errno;
+
+        pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                spawned_child(argv, options, parent, child_fd);
+
+        /* The other end closes when the program begins; before that it can only say why it does not. */
+        child_fd = safe_close(child_fd);
+        do
+                n = read(error_fd, &error, sizeof(error));
+        while (n < 0 && errno == EINTR);
+        if (n == sizeof(error)) {
+                process_wait(pid, 0);
+                return -error;
+        }
+
+        *ret = pid;
+        return 0;
+}
+
+void process_wait(pid_t pid, int signal) {
+        if (signal != 0)
+                (void) kill(pid, signal);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
 }

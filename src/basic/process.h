@@ -2,7 +2,8 @@
 #pragma once
 
 /* The one way to run another program: execve with argv, a chosen environment and chosen descriptors; never
- * a shell. */
+ * a shell. process_run() does work and waits for it; process_spawn() is for programs that have a person in
+ * front of them. */
 
 #include <sys/types.h>
 
@@ -41,3 +42,16 @@ void process_result_done(ProcessResult *r);
  * process group, dies with us (PR_SET_PDEATHSIG) and inherits no descriptor but 0 to 2. Returns 0 when it
  * could be run, whatever its exit status; a negative errno otherwise. 'options' may be NULL. */
 int process_run(char *const *argv, const ProcessOptions *options, ProcessResult *ret);
+
+/* What a program that runs beside us does not have from us. -EBADF: it has ours. */
+typedef struct SpawnOptions {
+        int stdin_fd, stdout_fd, stderr_fd;
+        int keep_fd; /* stays open there, with the same number; -EBADF: none */
+} SpawnOptions;
+
+/* Starts argv[0] (looked up in PATH) beside us, with our environment and folder. It stays in our process group
+ * and so may use our terminal, and gets SIGTERM when we are gone. Fails if it cannot be run: -ENOENT where it
+ * is not installed. The caller waits for it. */
+int process_spawn(char *const *argv, const SpawnOptions *options, pid_t *ret);
+/* Waits until it has ended. 'signal' is sent before, unless it is 0. */
+void process_wait(pid_t pid, int signal);

@@ -33,9 +33,16 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_STATE] = { "state", 0, "STATE", "Only those in this state" },
         [OPTION_HEALTH] = { "health", 0, "HEALTH", "Only those of this health" },
         [OPTION_BLUEPRINT] = { "blueprint", 0, "NAME", "Of this blueprint" },
-        [OPTION_INSTANCE] = { "instance", 0, "SLUG", "Only jobs of this instance" },
+        [OPTION_INSTANCE] = { "instance", 0, "SLUG", "Only what is of this instance, or for it" },
         [OPTION_KIND] = { "kind", 0, "KIND", "Only jobs of this kind" },
-        [OPTION_LINES] = { "lines", 'n', "NUMBER", "Show this many, newest first, or all" },
+        [OPTION_LINES] = { "lines", 'n', "NUMBER", "Show this many of the newest, or all" },
+        [OPTION_FOLLOW] = { "follow", 'f', NULL, "Show new entries as they come" },
+        [OPTION_USER] = { "user", 0, "USER", "Only what this user did; or who gets a role" },
+        [OPTION_GROUP] = { "group", 0, "GROUP", "The group that gets a role, or loses it" },
+        [OPTION_ACTION] = { "action", 0, "ACTION", "Only this action" },
+        [OPTION_OUTCOME] = { "outcome", 0, "OUTCOME", "Only what ended like this" },
+        [OPTION_SINCE] = { "since", 0, "TIME", "Only what happened then or later" },
+        [OPTION_UNTIL] = { "until", 0, "TIME", "Only what happened before then" },
         [OPTION_PROPERTY] = { "property", 'p', "NAME", "Only these properties; may be repeated" },
         [OPTION_VALUE] = { "value", 0, NULL, "Only the values, without NAME=" },
         [OPTION_DOMAIN] = { "domain", 0, "DOMAIN", "The domain that the instance serves" },
@@ -150,6 +157,13 @@ static int add_property_names(char ***l, const char *s) {
         }
 }
 
+static int fail_without_value(OptionId id, Error *reterr) {
+        const Option *o = option_table + id;
+
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "--%s needs a value: --%s=%s.", o->name,
+                        o->name, o->argument);
+}
+
 static int take_option(Arguments *a, OptionId id, const char *value, Error *reterr) {
         a->given |= UINT64_C(1) << id;
         a->values[id] = value;
@@ -169,6 +183,10 @@ static int take_option(Arguments *a, OptionId id, const char *value, Error *rete
                 return strv_extend(&a->set_file, value);
         case OPTION_PROPERTY:
                 return add_property_names(&a->properties, value);
+        case OPTION_INSTANCE:
+        case OPTION_USER:
+        case OPTION_GROUP:
+                return isempty(value) ? fail_without_value(id, reterr) : 0;
         case OPTION_JSON:
                 a->json = json_mode_from_string(value);
                 if (a->json < 0)
@@ -225,8 +243,7 @@ static int fail_option(int c, char *argv[], Error *reterr) {
          * before optind. */
         id = optopt != 0 ? option_from_getopt(optopt) : -ENOENT;
         if (c == ':' && id >= 0)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "--%s needs a value: --%s=%s.",
-                                option_table[id].name, option_table[id].name, option_table[id].argument);
+                return fail_without_value((OptionId) id, reterr);
         if (id >= 0)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "--%s takes no value.",
                                 option_table[id].name);

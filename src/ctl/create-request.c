@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "ctl.h"
+#include "polkit-agent.h"
 #include "string-util.h"
 #include "strv.h"
 
@@ -150,6 +151,8 @@ int create_request_plan(Ctl *c, const CreateRequest *q, json_t **ret_plan, Error
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
+        /* It needs what creating needs. */
+        polkit_agent_open(c);
         r = create_request_send(c, q, "PlanInstance", &reply, reterr);
         if (r < 0)
                 return r;

@@ -12,10 +12,19 @@
 /* polkit may have asked somebody for a password, who has to find it first. */
 #define CALL_TIMEOUT (5 * USEC_PER_MINUTE)
 
+#define MATCH_OWNER                                                                     \
+        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus'," \
+        "member='NameOwnerChanged',arg0='" CCP_BUS_NAME "'"
+
 #define BUS_ERROR(name) "org.freedesktop.DBus.Error." name
 #define HINT_STATUS " See 'systemctl status ccpd' and 'journalctl -u ccpd'."
 #define HINT_NOT_RUNNING "ccpd does not run and could not be started." HINT_STATUS
 #define HINT_NO_ANSWER "ccpd did not answer." HINT_STATUS
+
+#define WAY_TO_A_ROLE "ccpctl role grant"
+#define HINT_ROLE                                                                              \
+        "An administrator of ccpd can give you a role that allows it: " WAY_TO_A_ROLE " ROLE " \
+        "--user=NAME."
 
 static const struct {
         const char *name;
@@ -56,11 +65,10 @@ static const struct {
         { BUS_ERROR("Disconnected"), EXIT_AWAY, "The bus closed the connection. Please try again." },
         { BUS_ERROR("NoServer"), EXIT_AWAY, NULL },
         { BUS_ERROR("AccessDenied"), EXIT_NOT_ALLOWED,
-                        "You may not do this: the bus or ccpd refuses it. Ask an administrator of ccpd for "
-                        "a "
-                        "role, or use sudo." },
+                        "You may not do this: the bus or ccpd refuses it. Use sudo, or a role. " HINT_ROLE },
         { BUS_ERROR("InteractiveAuthorizationRequired"), EXIT_NOT_ALLOWED,
-                        "This needs authentication, and there is nobody to ask for it. Use sudo." },
+                        "This needs authentication, and there was nobody to ask. Run it on a terminal, "
+                        "without --no-ask-password and -H. Or do it with a role. " HINT_ROLE },
         { BUS_ERROR("AuthFailed"), EXIT_NOT_ALLOWED, "The authentication failed." },
         { BUS_ERROR("InvalidArgs"), EXIT_USAGE, NULL },
         { BUS_ERROR("UnknownObject"), EXIT_NO_SUCH, "There is no such thing any more." },
@@ -94,6 +102,10 @@ bool error_is_away(const char *name) {
         return exit_code_from_error(name) == EXIT_AWAY && name && startswith(name, BUS_ERROR(""));
 }
 
+bool error_is_refusal(const char *name) {
+        return exit_code_from_error(name) == EXIT_NOT_ALLOWED;
+}
+
 /* What went wrong between us and the bus, where no error came over it. */
 static int error_from_connection(Error *reterr, int r) {
         if (IN_SET(r, -ETIMEDOUT, -ENOTCONN, -ECONNRESET, -EPIPE))
@@ -108,6 +120,17 @@ static int error_from_connection(Error *reterr, int r) {
         return error_set_errnof(reterr, r, "Cannot talk to ccpd: %m");
 }
 
+/* The sentence of an error of ccpd's own. */
+static void take_sentence(Error *reterr, const char *name, const sd_bus_error *e) {
+        const char *sentence = isempty(e->message) ? e->name : e->message;
+
+        /* A refusal is of little use to somebody who does not know whom to turn to. */
+        if (streq(name, CCP_ERROR_NOT_AUTHORIZED) && !strstr(sentence, WAY_TO_A_ROLE))
+                (void) error_setf(reterr, name, "%s " HINT_ROLE, sentence);
+        else
+                (void) error_setf(reterr, name, "%s", sentence);
+}
+
 int error_from_bus(Error *reterr, const sd_bus_error *e, int r) {
         if (!sd_bus_error_is_set(e))
                 return error_from_connection(reterr, r);
@@ -116,8 +139,10 @@ int error_from_bus(Error *reterr, const sd_bus_error *e, int r) {
                 if (!streq(error_table[i].name, e->name))
                         continue;
 
-                (void) error_setf(reterr, error_table[i].name, "%s",
-                                error_table[i].sentence ?: (isempty(e->message) ? e->name : e->message));
+                if (error_table[i].sentence)
+                        (void) error_setf(reterr, error_table[i].name, "%s", error_table[i].sentence);
+                else
+                        take_sentence(reterr, error_table[i].name, e);
                 return r < 0 ? r : -EIO;
         }
 
@@ -129,6 +154,10 @@ int error_from_bus(Error *reterr, const sd_bus_error *e, int r) {
                 }
 
         return error_setf(reterr, CCP_ERROR_INTERNAL, "%s (%s)", strempty(e->message), e->name);
+}
+
+bool ctl_may_ask(const Ctl *c) {
+        return !arguments_have(&c->arguments, OPTION(NO_ASK_PASSWORD) | OPTION(HOST));
 }
 
 int ctl_connect(Ctl *c, Error *reterr) {
@@ -148,8 +177,7 @@ int ctl_connect(Ctl *c, Error *reterr) {
         }
 
         (void) sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT);
-        (void) sd_bus_set_allow_interactive_authorization(
-                        bus, !arguments_have(&c->arguments, OPTION(NO_ASK_PASSWORD)));
+        (void) sd_bus_set_allow_interactive_authorization(bus, ctl_may_ask(c));
         c->bus = bus;
         return 0;
 }
@@ -233,6 +261,38 @@ int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, E
 
         r = json_from_properties(reply, interface, ret);
         return r < 0 ? ctl_bad_reply(reterr, r) : 0;
+}
+
+int ctl_subscribe(Ctl *c, char **ret_peer, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_error_ Error error = {};
+        const char *sender;
+        char *peer = NULL;
+        int r;
+
+        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "Subscribe", &reply, &error, NULL);
+        if (r < 0 && !streq_ptr(error.name, SD_BUS_ERROR_UNKNOWN_METHOD)) {
+                error_move(reterr, &error);
+                return r;
+        }
+
+        sender = reply ? sd_bus_message_get_sender(reply) : NULL;
+        if (sender) {
+                peer = strdup(sender);
+                if (!peer)
+                        return -ENOMEM;
+        }
+
+        *ret_peer = peer;
+        return 0;
+}
+
+bool signal_is_from(sd_bus_message *m, const char *peer) {
+        return !peer || streq_ptr(sd_bus_message_get_sender(m), peer);
+}
+
+int ctl_match_owner(Ctl *c, sd_bus_slot **ret, sd_bus_message_handler_t callback, void *userdata) {
+        return sd_bus_add_match(c->bus, ret, MATCH_OWNER, callback, userdata);
 }
 
 int job_id_from_path(const char *path, char **ret) {

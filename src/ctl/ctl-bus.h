@@ -34,7 +34,13 @@ int error_from_bus(Error *reterr, const sd_bus_error *e, int r);
 
 /* True for errors that say that ccpd itself is not there. */
 bool error_is_away(const char *name);
+/* True for errors that say that the caller may not do or see something. Where that is a part of what is shown,
+ * the rest is shown without it. */
+bool error_is_refusal(const char *name);
 
+/* False if nobody is to be asked for authentication: with --no-ask-password, and on another host, where nobody
+ * sits. */
+bool ctl_may_ask(const Ctl *c);
 /* Connects on first use: to the system bus, or that of --host. */
 int ctl_connect(Ctl *c, Error *reterr);
 
@@ -50,6 +56,15 @@ int ctl_look_up(Ctl *c, const char *method, const char *key, char **ret_path, Er
 
 /* All properties, as an object. */
 int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, Error *reterr);
+
+/* Asks for ccpd's signals: it sends them to those connections only that asked, and knows of none when it was
+ * started anew, so this comes before anything is read that a signal is waited for. ret_peer is the connection
+ * that they come from; NULL for an older ccpd, which sends them to everybody. */
+int ctl_subscribe(Ctl *c, char **ret_peer, Error *reterr);
+/* True if a signal comes from there, and not from somebody who would like us to believe that. */
+bool signal_is_from(sd_bus_message *m, const char *peer);
+/* When another ccpd, or none, has its name. */
+int ctl_match_owner(Ctl *c, sd_bus_slot **ret, sd_bus_message_handler_t callback, void *userdata);
 
 /* Fails with a sentence about a reply that is not what the API says. */
 int ctl_bad_reply(Error *reterr, int r);

@@ -178,6 +178,7 @@ static int create(Ctl *c, const CreateRequest *q, Error *reterr) {
                         return r;
         }
 
+        ctl_begin_job(c);
         r = create_request_send(c, q, "CreateInstance", &reply, reterr);
         if (r < 0)
                 return r;

@@ -36,7 +36,7 @@ static void remove_others(json_t *rows, char *const *patterns) {
                         (void) json_array_remove(rows, i);
 }
 
-/* Gives each row an object of its ports. One call for all of them. */
+/* Gives each row an object of its ports, if they may be seen. One call for all of them. */
 static int add_ports(Ctl *c, json_t *rows, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_json_ json_t *ports = NULL, *by_slug = NULL;
@@ -45,6 +45,10 @@ static int add_ports(Ctl *c, json_t *rows, Error *reterr) {
         int r;
 
         r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "ListPorts", &reply, reterr, NULL);
+        if (r < 0 && error_is_refusal(reterr->name)) {
+                error_done(reterr);
+                return 0;
+        }
         if (r < 0)
                 return r;
         r = json_from_rows(reply, CCP_INTERFACE_MANAGER, "ListPorts", &ports);
@@ -275,6 +279,7 @@ static int run_instance_job(
         if (r < 0)
                 return r;
 
+        ctl_begin_job(c);
         r = ctl_send(c, m, &reply, reterr);
         if (r < 0)
                 return r;

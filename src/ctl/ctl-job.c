@@ -284,6 +284,7 @@ int verb_job_cancel(Ctl *c, char **args, Error *reterr) {
                         return r;
         }
 
+        ctl_begin_job(c);
         r = ctl_call(c, path, CCP_INTERFACE_JOB, "Cancel", NULL, reterr, "a{sv}", 0);
         if (r < 0)
                 return r;
@@ -310,6 +311,7 @@ int verb_job_retry(Ctl *c, char **args, Error *reterr) {
                         return r;
         }
 
+        ctl_begin_job(c);
         r = ctl_call(c, path, CCP_INTERFACE_JOB, "Retry", &reply, reterr, "a{sv}", 0);
         if (r < 0)
                 return r;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
 #include "ctl.h"
@@ -76,27 +77,35 @@ static int list_active_jobs(Ctl *c, json_t **ret, Error *reterr) {
         return 0;
 }
 
-static int print_overview(Ctl *c, const json_t *manager, const json_t *instances, const json_t *jobs) {
+static void print_head(const json_t *manager) {
         const char *store = json_get_text(manager, "store_state"),
                    *engine = json_get_text(manager, "engine_state");
         bool fine = streq(store, "available") && streq(engine, "available");
-        int r;
 
-        ctl_open_pager(c);
         (void) printf("%s%s%s ccpd %s: ", color_on(stdout, fine ? COLOR_GREEN : COLOR_RED), glyph(GLYPH_DOT),
                         color_on(stdout, COLOR_NONE), json_get_text(manager, "version"));
         print_part("store", store);
         print_part(", engine", engine);
         (void) putchar('\n');
         print_counts(manager);
+}
+
+/* What is NULL may not be seen. */
+static int print_overview(Ctl *c, const json_t *manager, const json_t *instances, const json_t *jobs) {
+        int r;
+
+        ctl_open_pager(c);
+        if (manager)
+                print_head(manager);
 
         if (json_array_size(instances) > 0) {
                 (void) putchar('\n');
                 r = ctl_print_table(c, instances, instance_columns, ELEMENTSOF(instance_columns));
                 if (r < 0)
                         return r;
-        } else if (!arguments_have(&c->arguments, OPTION(QUIET) | OPTION(NO_LEGEND)))
-                (void) printf("\nThere are no instances yet. To make one: ccpctl create\n");
+        } else if (instances && !arguments_have(&c->arguments, OPTION(QUIET) | OPTION(NO_LEGEND)))
+                (void) printf(geteuid() == 0 ? "\nThere are no instances yet. To make one: ccpctl create\n"
+                                             : "\nThere are no instances that you may see.\n");
 
         if (json_array_size(jobs) > 0) {
                 (void) putchar('\n');
@@ -105,26 +114,59 @@ static int print_overview(Ctl *c, const json_t *manager, const json_t *instances
         return EXIT_DONE;
 }
 
+static int get_manager(Ctl *c, json_t **ret, Error *reterr) {
+        return ctl_get_all(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, ret, reterr);
+}
+
+static int list_instances(Ctl *c, json_t **ret, Error *reterr) {
+        return ctl_list_rows(c, "ListInstances", NULL, UINT64_MAX, ret, reterr);
+}
+
+static int print_overview_json(Ctl *c, const json_t *manager, json_t *instances, json_t *jobs) {
+        _cleanup_json_ json_t *all = manager ? json_copy((json_t *) manager) : json_object();
+
+        if (!all || (instances && json_object_set(all, "instances", instances) < 0) ||
+                        (jobs && json_object_set(all, "jobs", jobs) < 0))
+                return -ENOMEM;
+
+        return ctl_print_json(c, all);
+}
+
 int verb_overview(Ctl *c, _unused_ char **args, Error *reterr) {
         _cleanup_json_ json_t *manager = NULL, *instances = NULL, *jobs = NULL;
-        int r;
+        _cleanup_error_ Error refusal = {};
+        const struct {
+                int (*get)(Ctl *c, json_t **ret, Error *reterr);
+                json_t **ret;
+        } parts[] = {
+                { get_manager, &manager },
+                { list_instances, &instances },
+                { list_active_jobs, &jobs },
+        };
+        size_t n_refused = 0;
 
-        r = ctl_get_all(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, &manager, reterr);
-        if (r < 0)
-                return r;
-        r = ctl_list_rows(c, "ListInstances", NULL, UINT64_MAX, &instances, reterr);
-        if (r < 0)
-                return r;
-        r = list_active_jobs(c, &jobs, reterr);
-        if (r < 0)
-                return r;
+        /* Who may not see one part sees the others. */
+        FOREACH_ARRAY(p, parts, ELEMENTSOF(parts)) {
+                _cleanup_error_ Error error = {};
+                int r;
 
-        if (ctl_prints_json(c)) {
-                if (json_object_set(manager, "instances", instances) < 0 ||
-                                json_object_set(manager, "jobs", jobs) < 0)
-                        return -ENOMEM;
-                return ctl_print_json(c, manager);
+                r = p->get(c, p->ret, &error);
+                if (r >= 0)
+                        continue;
+                if (!error_is_refusal(error.name)) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+                if (n_refused++ == 0)
+                        error_move(&refusal, &error);
         }
+        if (n_refused == ELEMENTSOF(parts)) {
+                error_move(reterr, &refusal);
+                return -EACCES;
+        }
+
+        if (ctl_prints_json(c))
+                return print_overview_json(c, manager, instances, jobs);
 
         return print_overview(c, manager, instances, jobs);
 }

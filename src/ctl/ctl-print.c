@@ -112,6 +112,17 @@ int ctl_print_table(Ctl *c, const json_t *rows, const ListColumn *columns, size_
         return EXIT_DONE;
 }
 
+/* "1 entry listed.", "2 entries listed." */
+static void print_count(size_t n, const char *what) {
+        const char *y = n != 1 ? endswith(what, "y") : NULL;
+
+        (void) printf("%s%zu %.*s%s listed.\n", n > 0 ? "\n" : "", n,
+                        (int) (y ? (size_t) (y - what) : strlen(what)), what,
+                        n == 1              ? ""
+                                        : y ? "ies"
+                                            : "s");
+}
+
 int ctl_print_list(Ctl *c, const json_t *rows, const ListColumn *columns, size_t n, const char *what) {
         size_t n_rows = json_array_size(rows);
         int r;
@@ -125,8 +136,7 @@ int ctl_print_list(Ctl *c, const json_t *rows, const ListColumn *columns, size_t
                 return r;
 
         if (what && !arguments_have(&c->arguments, OPTION(NO_LEGEND) | OPTION(QUIET)))
-                (void) printf("%s%zu %s%s listed.\n", n_rows > 0 ? "\n" : "", n_rows, what,
-                                n_rows == 1 ? "" : "s");
+                print_count(n_rows, what);
         return EXIT_DONE;
 }
 
@@ -167,6 +177,8 @@ Color color_of_state(const char *state) {
                 { "updating", COLOR_YELLOW },
                 { "provisioning", COLOR_YELLOW },
                 { "cancelled", COLOR_YELLOW },
+                { "denied", COLOR_RED },
+                { "accepted", COLOR_GREY },
                 { "restarting", COLOR_YELLOW },
                 { "stopped", COLOR_GREY },
                 { "unknown", COLOR_GREY },

@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "ctl.h"
+#include "polkit-agent.h"
 #include "string-util.h"
 #include "strv.h"
 
@@ -99,5 +100,6 @@ int verb_settings_set(Ctl *c, char **args, Error *reterr) {
         if (r < 0)
                 return r;
 
+        polkit_agent_open(c);
         return ctl_send(c, m, NULL, reterr);
 }

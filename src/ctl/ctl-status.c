@@ -136,8 +136,10 @@ static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
         int r;
 
         r = ctl_list_rows(c, "ListJobs", filters, 1, &rows, reterr);
-        if (r < 0 && streq_ptr(reterr->name, CCP_ERROR_STORE_UNAVAILABLE)) {
-                /* All the rest is known without the store. */
+        if (r < 0 &&
+                        (streq_ptr(reterr->name, CCP_ERROR_STORE_UNAVAILABLE) ||
+                                        error_is_refusal(reterr->name))) {
+                /* All the rest is known without the store, and without jobs. */
                 error_done(reterr);
                 *ret = NULL;
                 return 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "pager.h"
+#include "polkit-agent.h"
 #include "string-util.h"
 
 static const Verb verbs[] = {
@@ -38,6 +39,22 @@ static const Verb verbs[] = {
         { "blueprint", "render", "TEMPLATE", 1, 1, OPTION(CONTEXT) | OPTION(FORMAT),
                         "Render a template, without ccpd", verb_blueprint_render },
         { "port", "list", NULL, 0, 0, 0, "List the ports that instances have", verb_port_list },
+        { "role", "list", NULL, 0, 0, OPTION(INSTANCE), "List who has which role", verb_role_list },
+        { "role", "grant", "ROLE", 1, 1, OPTION(USER) | OPTION(GROUP) | OPTION(INSTANCE),
+                        "Give a user or group a role", verb_role_grant },
+        { "role", "revoke", NULL, 0, 0, OPTION(USER) | OPTION(GROUP) | OPTION(INSTANCE), "Take a role away",
+                        verb_role_revoke },
+        { "audit", NULL, NULL, 0, 0,
+                        OPTION(INSTANCE) | OPTION(USER) | OPTION(ACTION) | OPTION(OUTCOME) | OPTION(SINCE) |
+                                        OPTION(UNTIL) | OPTION(LINES) | OPTION(FOLLOW),
+                        "Show who did what, newest last", verb_audit },
+        { "audit", "verify", NULL, 0, 0, 0, "Prove that the record is as it was written",
+                        verb_audit_verify },
+        { "audit", "export", NULL, 0, 0, 0, "Write the whole record out, one JSON object a line",
+                        verb_audit_export },
+        { "secret", "list", "SLUG", 1, 1, 0, "List the secrets of an instance", verb_secret_list },
+        { "secret", "reveal", "SLUG NAME", 2, 2, 0, "Write a secret to standard output",
+                        verb_secret_reveal },
         { "settings", "show", NULL, 0, 0, 0, "Show the settings of ccpd", verb_settings_show },
         { "settings", "set", "KEY=VALUE…", 1, ARGUMENTS_ANY, 0, "Change settings of ccpd",
                         verb_settings_set },
@@ -72,11 +89,16 @@ static int run(Ctl *c, int argc, char *argv[], Error *reterr) {
 
 /* A full disk must not look like success. */
 static int flush_output(void) {
-        if (fflush(stdout) == 0 && !ferror(stdout))
-                return EXIT_DONE;
+        if (fflush(stdout) != 0) {
+                (void) fprintf(stderr, "Cannot write the output: %m.\n");
+                return EXIT_FAILED;
+        }
+        if (ferror(stdout)) {
+                (void) fprintf(stderr, "Cannot write all of the output.\n");
+                return EXIT_FAILED;
+        }
 
-        (void) fprintf(stderr, "Cannot write the output: %m.\n");
-        return EXIT_FAILED;
+        return EXIT_DONE;
 }
 
 int main(int argc, char *argv[]) {
@@ -89,6 +111,7 @@ int main(int argc, char *argv[]) {
         r = run(&c, argc, argv, &error);
         code = flush_output();
         pager_close();
+        polkit_agent_close();
         if (r < 0)
                 return ctl_report(&error, r);
 

@@ -9,7 +9,9 @@
 
 #include "alloc-util.h"
 #include "ctl.h"
+#include "fd-util.h"
 #include "job-kind.h"
+#include "polkit-agent.h"
 #include "progress.h"
 #include "string-util.h"
 
@@ -22,6 +24,7 @@
 #define AWAY_MAX (2 * USEC_PER_MINUTE)
 #define LOAD_MAX (30 * USEC_PER_SEC)
 
+#define NOTE_SENT "\nThe job may have been accepted all the same. To see: ccpctl job list\n"
 #define NOTE_AWAY "ccpd has stopped. The job goes on without it; waiting for ccpd to come back."
 
 #define MATCH_CHANGES                                                           \
@@ -30,10 +33,6 @@
 #define MATCH_REMOVED                                                                                       \
         "type='signal',sender='" CCP_BUS_NAME "',path='" CCP_BUS_PATH "',interface='" CCP_INTERFACE_MANAGER \
         "',member='JobRemoved'"
-#define MATCH_OWNER                                                                     \
-        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus'," \
-        "member='NameOwnerChanged',arg0='" CCP_BUS_NAME "'"
-
 struct JobWatch {
         Ctl *ctl;
         sd_event *event;
@@ -41,6 +40,8 @@ struct JobWatch {
         sd_event_source *tick, *retry;
         Progress *progress;
 
+        bool subscribed; /* with the ccpd that has the name now … */
+        char *peer;      /* … and this connection */
         char *path;
         json_t *job;
         usec_t away_since; /* monotonic, 0 while ccpd is there and knows the job */
@@ -64,6 +65,7 @@ JobWatch *job_watch_free(JobWatch *w) {
         sd_event_unref(w->event);
         progress_free(w->progress);
         json_decref(w->job);
+        free(w->peer);
         free(w->path);
         error_done(&w->error);
         return mfree(w);
@@ -101,6 +103,18 @@ static void watch_lost(JobWatch *w) {
         watch_note(w, NOTE_AWAY);
 }
 
+static int watch_subscribe(JobWatch *w, Error *reterr) {
+        int r;
+
+        if (w->subscribed)
+                return 0;
+
+        w->peer = mfree(w->peer);
+        r = ctl_subscribe(w->ctl, &w->peer, reterr);
+        w->subscribed = r >= 0;
+        return r;
+}
+
 static int watch_retry_later(JobWatch *w);
 
 /* Reads the job anew. A ccpd that is gone again is waited for; one that just started may not yet know its
@@ -113,7 +127,9 @@ static void watch_refresh(JobWatch *w) {
         if (w->result < 0)
                 return;
 
-        r = ctl_get_all(w->ctl, w->path, CCP_INTERFACE_JOB, &job, &error);
+        r = watch_subscribe(w, &error);
+        if (r >= 0)
+                r = ctl_get_all(w->ctl, w->path, CCP_INTERFACE_JOB, &job, &error);
         if (r >= 0) {
                 json_decref(w->job);
                 w->job = job;
@@ -187,7 +203,7 @@ static int on_changes(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *
         const char *interface;
         int r;
 
-        if (!w->job || !streq_ptr(sd_bus_message_get_path(m), w->path))
+        if (!w->job || !signal_is_from(m, w->peer) || !streq_ptr(sd_bus_message_get_path(m), w->path))
                 return 0;
 
         r = sd_bus_message_read(m, "s", &interface);
@@ -212,7 +228,7 @@ static int on_removed(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *
         JobWatch *w = userdata;
         int r;
 
-        if (!w->job)
+        if (!w->job || !signal_is_from(m, w->peer))
                 return 0;
 
         r = sd_bus_message_read(m, "sos", &id, &path, &result);
@@ -235,6 +251,11 @@ static int on_owner(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *re
         if (r < 0)
                 return 0;
 
+        /* Our call may have been what started it; then this is only told afterwards. */
+        if (streq_ptr(w->peer, new_owner))
+                return 0;
+
+        w->subscribed = false;
         watch_lost(w);
         w->back_since = isempty(new_owner) ? 0 : now(CLOCK_MONOTONIC);
         if (w->back_since > 0)
@@ -256,9 +277,11 @@ static int watch_set_up(JobWatch *w, Error *reterr) {
         if (r >= 0)
                 r = sd_bus_add_match(bus, &w->removed, MATCH_REMOVED, on_removed, w);
         if (r >= 0)
-                r = sd_bus_add_match(bus, &w->owner, MATCH_OWNER, on_owner, w);
+                r = ctl_match_owner(w->ctl, &w->owner, on_owner, w);
+        if (r < 0)
+                return error_from_bus(reterr, NULL, r);
 
-        return r < 0 ? error_from_bus(reterr, NULL, r) : 0;
+        return watch_subscribe(w, reterr);
 }
 
 int job_watch_new(Ctl *c, JobWatch **ret, Error *reterr) {
@@ -280,6 +303,27 @@ int job_watch_new(Ctl *c, JobWatch **ret, Error *reterr) {
 
         *ret = TAKE_PTR(w);
         return 0;
+}
+
+/* All that happens here may happen in the middle of anything. */
+static void on_signal_during_call(int sig) {
+        (void) loop_write(STDERR_FILENO, NOTE_SENT, STRLEN(NOTE_SENT));
+        (void) raise(sig);
+}
+
+void ctl_begin_job(const Ctl *c) {
+        static const int signals[] = { SIGINT, SIGTERM };
+        const struct sigaction sa = { .sa_handler = on_signal_during_call, .sa_flags = SA_RESETHAND };
+
+        polkit_agent_open(c);
+
+        FOREACH_ARRAY(s, signals, ELEMENTSOF(signals)) {
+                struct sigaction old;
+
+                /* nohup and the like have these ignored. */
+                if (sigaction(*s, NULL, &old) >= 0 && old.sa_handler != SIG_IGN)
+                        (void) sigaction(*s, &sa, NULL);
+        }
 }
 
 static int watch_begin(JobWatch *w, const char *path) {

@@ -12,6 +12,10 @@ JobWatch *job_watch_free(JobWatch *w);
 DEFINE_CLEANUP_FUNC(JobWatch *, job_watch_free);
 #define _cleanup_job_watch_ _cleanup_(job_watch_freep)
 
+/* To be called right before the one call that makes a job, or ends it: sees to it that somebody can be asked
+ * for a password, and that Ctrl-C says from now on that ccpd may have accepted the job already. */
+void ctl_begin_job(const Ctl *c);
+
 /* Subscribes. */
 int job_watch_new(Ctl *c, JobWatch **ret, Error *reterr);
 /* Shows the job until it has ended. ret_job is the properties that it has then. On SIGINT and SIGTERM it

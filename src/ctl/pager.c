@@ -2,16 +2,14 @@
 
 #include "pager.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <systemd/sd-login.h>
 #include <unistd.h>
 
 #include "fd-util.h"
+#include "process.h"
 #include "string-util.h"
 #include "strv.h"
 #include "terminal.h"
@@ -67,30 +65,18 @@ static bool secure_mode(bool *ret_explicit) {
         return sd_pid_get_owner_uid(0, &owner) < 0 || owner != geteuid();
 }
 
-static void _noreturn_ pager_exec(char **words, int fd, bool secure) {
-        sigset_t none;
-
-        (void) sigemptyset(&none);
-        (void) sigprocmask(SIG_SETMASK, &none, NULL);
-        (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
-
-        if (dup2(fd, STDIN_FILENO) < 0)
-                _exit(EXIT_FAILURE);
+/* Nothing that we run but the pager reads these. */
+static void set_environment(bool secure) {
         (void) setenv("LESS", getenv("SYSTEMD_LESS") ?: LESS_OPTIONS, true);
         (void) setenv("LESSCHARSET", getenv("SYSTEMD_LESSCHARSET") ?: "utf-8", true);
         if (secure)
                 (void) setenv("LESSSECURE", "1", true);
         else
                 (void) unsetenv("LESSSECURE");
-
-        (void) execvp(words[0], words);
-
-        /* Not there: show the text all the same. */
-        (void) execlp("cat", "cat", NULL);
-        _exit(EXIT_FAILURE);
 }
 
 void pager_open(void) {
+        _cleanup_close_ int in = -EBADF, out = -EBADF;
         _cleanup_strv_free_ char **words = NULL;
         bool secure, explicit;
         int fds[2];
@@ -104,19 +90,25 @@ void pager_open(void) {
 
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return;
+        in = fds[0];
+        out = fds[1];
 
+        set_environment(secure);
         (void) fflush(stdout);
-        pager_pid = fork();
-        if (pager_pid == 0)
-                pager_exec(words, fds[0], secure);
+        /* Where there is none the text is shown all the same. */
+        if (process_spawn(words,
+                            &(SpawnOptions) {
+                                            .stdin_fd = in,
+                                            .stdout_fd = -EBADF,
+                                            .stderr_fd = -EBADF,
+                                            .keep_fd = -EBADF,
+                            },
+                            &pager_pid) < 0)
+                return;
 
-        (void) close(fds[0]);
-        if (pager_pid > 0) {
-                /* Ctrl-C is the pager's: less ends a search with it. */
-                (void) signal(SIGINT, SIG_IGN);
-                (void) dup2(fds[1], STDOUT_FILENO);
-        }
-        (void) close(fds[1]);
+        /* Ctrl-C is the pager's: less ends a search with it. */
+        (void) signal(SIGINT, SIG_IGN);
+        (void) dup2(out, STDOUT_FILENO);
 }
 
 void pager_close(void) {
@@ -125,7 +117,5 @@ void pager_close(void) {
 
         (void) fclose(stdout);
         (void) close(STDOUT_FILENO);
-        while (waitpid(pager_pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        pager_pid = 0;
+        process_wait(TAKE_GENERIC(pager_pid, 0), 0);
 }

@@ -82,7 +82,8 @@ static void compute_widths(const Table *t, size_t width, bool legend, size_t *wi
         size_t total = (t->n_columns - 1) * COLUMN_GAP;
 
         for (size_t i = 0; i < t->n_columns; i++)
-                widths[i] = legend ? text_columns(t->columns[i].title) : 0;
+                widths[i] = MAX((size_t) t->columns[i].min,
+                                legend ? text_columns(t->columns[i].title) : (size_t) 0);
         for (size_t i = 0; i < t->n_cells; i++) {
                 size_t *w = widths + i % t->n_columns;
 

@@ -9,6 +9,7 @@ typedef struct TableColumn {
         const char *title;
         unsigned weight; /* how willingly it is cut, 0: never */
         bool right;      /* numbers */
+        unsigned min;    /* at least as wide, so that tables below each other are aligned */
 } TableColumn;
 
 typedef struct Table Table;

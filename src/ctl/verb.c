@@ -20,10 +20,10 @@ static size_t words_of(const Verb *v) {
 }
 
 static bool verb_matches(const Verb *v, char *const *words, size_t n) {
-        if (words_of(v) > n || (!v->name && n > 0))
+        if (words_of(v) > n || (!v->name && words_of(v) < n))
                 return false;
         if (v->noun)
-                return streq(v->noun, words[0]) && streq(v->name, words[1]);
+                return streq(v->noun, words[0]) && (!v->name || streq(v->name, words[1]));
 
         return !v->name || streq(v->name, words[0]);
 }
@@ -41,7 +41,7 @@ static int fail_in_noun(const Verb *table, const char *noun, const char *word, E
         _cleanup_free_ char *list = NULL;
 
         for (const Verb *v = table; !is_end(v); v++) {
-                if (!streq_ptr(v->noun, noun))
+                if (!streq_ptr(v->noun, noun) || !v->name)
                         continue;
                 if (word && is_probably_meant(word, v->name))
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
@@ -86,7 +86,8 @@ static int fail_unknown_verb(const Verb *table, char *const *words, Error *reter
 }
 
 static const char *verb_title(const Verb *v, char *buf, size_t size) {
-        (void) snprintf(buf, size, "%s%s%s", strempty(v->noun), v->noun ? " " : "", strempty(v->name));
+        (void) snprintf(buf, size, "%s%s%s", strempty(v->noun), v->noun && v->name ? " " : "",
+                        strempty(v->name));
         return buf;
 }
 #define VERB_TITLE(v) verb_title((v), (char[64]) {}, 64)
@@ -97,7 +98,7 @@ static int check_arguments(const Verb *v, const Arguments *a, size_t n, Error *r
         if (strange != 0)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "'%s' has no option --%s. 'ccpctl %s --help' lists those that it has.",
-                                v->name ? VERB_TITLE(v) : "ccpctl",
+                                words_of(v) > 0 ? VERB_TITLE(v) : "ccpctl",
                                 option_table[__builtin_ctzll(strange)].name, VERB_TITLE(v));
         if (n < v->min || n > v->max)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "Too %s arguments: ccpctl %s %s",
@@ -163,7 +164,7 @@ static void print_verb_line(FILE *f, const Verb *v) {
 static void print_verbs(FILE *f, const Verb *table, const char *noun, const char *title) {
         (void) fprintf(f, "\n%s%s:%s\n", color_on(f, COLOR_BOLD), title, color_on(f, COLOR_NONE));
         for (const Verb *v = table; !is_end(v); v++)
-                if (v->name && streq_ptr(v->noun, noun))
+                if (words_of(v) > 0 && streq_ptr(v->noun, noun))
                         print_verb_line(f, v);
 }
 
@@ -175,6 +176,9 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 { "job", "Jobs" },
                 { "blueprint", "Blueprints" },
                 { "port", "Ports" },
+                { "role", "Roles" },
+                { "audit", "Audit" },
+                { "secret", "Secrets" },
                 { "settings", "Settings" },
         };
         uint64_t others = 0;
@@ -202,7 +206,7 @@ int verb_print_help(const Verb *table, char *const *words, FILE *f, Error *reter
         }
 
         for (const Verb *v = table; !is_end(v); v++) {
-                if (!v->name || !verb_matches(v, words, n))
+                if (words_of(v) == 0 || !verb_matches(v, words, n))
                         continue;
 
                 (void) fprintf(f, "ccpctl %s [OPTION…]%s%s\n\n%s%s.%s\n", VERB_TITLE(v),
@@ -210,6 +214,8 @@ int verb_print_help(const Verb *table, char *const *words, FILE *f, Error *reter
                                 v->help, color_on(f, COLOR_NONE));
                 print_options(f, "Options of this verb", v->options);
                 print_options(f, "Options", options_everywhere());
+                if (!v->name)
+                        print_verbs(f, table, v->noun, "Verbs");
                 return 0;
         }
 

@@ -13,7 +13,7 @@ typedef struct Ctl Ctl;
 
 typedef struct Verb {
         const char *noun;      /* "job" of "job list"; NULL for verbs of instances */
-        const char *name;      /* NULL: run without any word */
+        const char *name;      /* NULL: run without any word, or with the noun alone */
         const char *arguments; /* as --help shows them; NULL: none */
         size_t min, max;       /* how many */
         uint64_t options;      /* besides those that go everywhere */

@@ -34,7 +34,7 @@ def options_in(text):
 
 def check_ccpctl():
     text = help_of()
-    nouns = "job|blueprint|port|settings"
+    nouns = "job|blueprint|port|role|audit|secret|settings"
     verbs = set(re.findall(rf"(?m)^  ((?:(?:{nouns}) )?[a-z]+)\b", text))
     options, letters = options_in(text)
     of_verb = {}
@@ -58,6 +58,11 @@ def check_ccpctl():
     compare("the verb", verbs, "the help", set(table), "the completion")
     for verb in sorted(verbs & set(table)):
         compare(f"of '{verb}' the option", of_verb[verb], "the help", table[verb], "the completion")
+    actions = set(re.findall(r'\[AUDIT_\w+\] = "([A-Z_]+)"', (root / "src/core/audit.c").read_text()))
+    compare("the action", actions, "the record", set(re.findall(r"\b[A-Z]+_[A-Z]+\b", re.search(
+        r"--action\)(.*?);;", completion, re.S).group(1))), "the completion")
+    compare("the action", actions, "the record", set(re.findall(r"\b[A-Z]+_[A-Z]+\b", re.search(
+        r"\n\.It Fl Fl action.*?\n\.It ", page, re.S).group(0))), "the man page")
     everywhere = set(re.findall(r"--([a-z-]+)", re.search(r'everywhere="([^"]*)"', completion).group(1)))
     compare("the option", options - set().union(*of_verb.values()), "the help", everywhere, "the completion")
     valued = {o for o in re.findall(r"--([a-z-]+)=", text)}

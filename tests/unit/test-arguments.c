@@ -85,6 +85,7 @@ START_TEST(numbers_of_lines_are_checked) {
         assert_parse_fails("-n -1", "above 0");
         assert_parse_fails("-n 99999999999999999999", "above 0");
         assert_parse_fails("-n 1x", "above 0");
+        assert_parse_fails("-n", "--lines=NUMBER");
 }
 END_TEST
 
@@ -98,6 +99,15 @@ START_TEST(wrong_options_are_explained) {
         assert_parse_fails("--quiet=yes", "takes no value");
         assert_parse_fails("--json=xml", "'xml'");
         assert_parse_fails("\xff", "not valid UTF-8");
+}
+END_TEST
+
+/* An unset variable of a script must not make a role for one instance one for all of them. */
+START_TEST(names_are_not_empty) {
+        assert_parse_fails("role grant admin --user=ann --instance=", "--instance needs a value");
+        assert_parse_fails("role grant admin --user=", "--user needs a value");
+        assert_parse_fails("role grant admin --group=", "--group needs a value");
+        assert_parse_fails("audit --instance", "--instance=SLUG");
 }
 END_TEST
 
@@ -124,6 +134,8 @@ static const Verb verbs[] = {
         { NULL, "show", "SLUG", 1, 1, 0, "Show", run_nothing },
         { "job", "list", NULL, 0, 0, 0, "List jobs", run_nothing },
         { "job", "show", "ID", 1, 1, 0, "Show a job", run_nothing },
+        { "audit", NULL, NULL, 0, 0, OPTION(USER), "Show the record", run_nothing },
+        { "audit", "verify", NULL, 0, 0, 0, "Verify the record", run_nothing },
         {},
 };
 
@@ -158,6 +170,8 @@ START_TEST(verbs_are_found_by_noun_and_name) {
         assert_finds("job list", "List jobs", 0);
         assert_finds("job show 7", "Show a job", 1);
         assert_finds("--state=x list", "List", 0);
+        assert_finds("audit --user ann", "Show the record", 0);
+        assert_finds("audit verify", "Verify the record", 0);
 }
 END_TEST
 
@@ -173,6 +187,28 @@ START_TEST(wrong_verbs_are_explained) {
         assert_finds_nothing("job show", "ccpctl job show ID");
         assert_finds_nothing("show a --state=x", "'show' has no option --state");
         assert_finds_nothing("--state=x", "no option --state");
+        assert_finds_nothing("audit veryfi", "Did you mean 'audit verify'?");
+        assert_finds_nothing("audit xyzzy", "only: verify.");
+        assert_finds_nothing("audit verify all", "Too many arguments: ccpctl audit verify");
+        assert_finds_nothing("audit verify --user=ann", "'audit verify' has no option --user");
+        assert_finds_nothing("audit --state=x", "'audit' has no option --state");
+}
+END_TEST
+
+START_TEST(a_noun_that_is_a_verb_has_help_of_both) {
+        static const char *const parts[] = { "ccpctl audit [OPTION…]\n", "\nShow the record.\n",
+                "--user=", "  audit verify  " };
+        _cleanup_free_ char *text = NULL;
+        _cleanup_error_ Error e = {};
+        size_t size;
+        FILE *f;
+
+        f = open_memstream(&text, &size);
+        ck_assert_ptr_nonnull(f);
+        ASSERT_OK(verb_print_help(verbs, (char *const[]) { (char *) "audit", NULL }, f, &e));
+        ck_assert_int_eq(fclose(f), 0);
+        FOREACH_ARRAY(part, parts, ELEMENTSOF(parts))
+                ck_assert_msg(strstr(text, *part) != NULL, "'%s' is not in '%s'", *part, text);
 }
 END_TEST
 
@@ -195,5 +231,6 @@ END_TEST
 
 TESTS("arguments", options_and_words_come_in_any_order, some_options_add_up,
                 the_last_of_contradicting_options_counts, numbers_of_lines_are_checked,
-                wrong_options_are_explained, distance_counts_changes, verbs_are_found_by_noun_and_name,
-                wrong_verbs_are_explained, help_names_every_verb_and_option)
+                wrong_options_are_explained, names_are_not_empty, distance_counts_changes,
+                verbs_are_found_by_noun_and_name, wrong_verbs_are_explained,
+                a_noun_that_is_a_verb_has_help_of_both, help_names_every_verb_and_option)

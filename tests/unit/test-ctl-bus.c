@@ -48,6 +48,31 @@ START_TEST(our_errors_keep_their_sentence) {
 }
 END_TEST
 
+START_TEST(refusals_say_how_to_come_to_a_role) {
+        static const char *const names[] = {
+                CCP_ERROR_NOT_AUTHORIZED,
+                SD_BUS_ERROR_ACCESS_DENIED,
+                SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+        };
+        _cleanup_error_ Error told = {};
+        const sd_bus_error complete = SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_NOT_AUTHORIZED,
+                        "No. Have somebody say: ccpctl role grant admin --user=ann.");
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_error_ Error e = {};
+
+                ck_assert_int_lt(error_from_bus(&e, &SD_BUS_ERROR_MAKE_CONST(names[i], "Not you."), -EACCES),
+                                0);
+                ck_assert_ptr_nonnull(strstr(e.message, "ccpctl role grant ROLE"));
+                ck_assert(i > 0 || startswith(e.message, "Not you. "));
+        }
+
+        /* Once is enough. */
+        ck_assert_int_lt(error_from_bus(&told, &complete, -EACCES), 0);
+        ck_assert_str_eq(told.message, complete.message);
+}
+END_TEST
+
 START_TEST(errors_of_the_bus_say_what_to_do) {
         static const char *const names[] = {
                 SD_BUS_ERROR_SERVICE_UNKNOWN,
@@ -98,5 +123,6 @@ START_TEST(job_ids_are_read_from_paths) {
 END_TEST
 
 TESTS("ctl-bus", errors_have_the_exit_codes_that_scripts_rely_on, our_errors_keep_their_sentence,
-                errors_of_the_bus_say_what_to_do, lost_connections_are_told_from_other_failures,
-                unknown_errors_keep_name_and_text, job_ids_are_read_from_paths)
+                refusals_say_how_to_come_to_a_role, errors_of_the_bus_say_what_to_do,
+                lost_connections_are_told_from_other_failures, unknown_errors_keep_name_and_text,
+                job_ids_are_read_from_paths)

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
+#include "fd-util.h"
 #include "process.h"
 #include "string-util.h"
 #include "test.h"
@@ -86,6 +91,68 @@ START_TEST(the_last_output_is_kept) {
 }
 END_TEST
 
+static const SpawnOptions with_ours = {
+        .stdin_fd = -EBADF, .stdout_fd = -EBADF, .stderr_fd = -EBADF, .keep_fd = -EBADF
+};
+
+START_TEST(what_runs_beside_us_stays_in_our_group_until_it_is_ended) {
+        pid_t pid;
+
+        ASSERT_OK(process_spawn(pause_argv, &with_ours, &pid));
+        ck_assert_int_eq(getpgid(pid), getpgrp());
+        process_wait(pid, SIGTERM);
+        ck_assert_int_eq(kill(pid, 0), -1);
+}
+END_TEST
+
+START_TEST(a_program_that_is_not_there_is_not_spawned) {
+        pid_t pid = 0;
+
+        ASSERT_ERROR(process_spawn((char *const[]) { (char *) "/nonexistent", NULL }, &with_ours, &pid),
+                        ENOENT);
+        ASSERT_ERROR(process_spawn((char *const[]) { (char *) "/etc/passwd", NULL }, &with_ours, &pid),
+                        EACCES);
+        ck_assert_int_eq(pid, 0);
+}
+END_TEST
+
+START_TEST(only_the_descriptors_that_are_meant_are_inherited) {
+        _cleanup_close_ int out = -EBADF, in = -EBADF, stays = -EBADF, leaks = -EBADF;
+        SpawnOptions options = with_ours;
+        char buffer[256], stays_path[32], leaks_path[32];
+        int fds[2];
+        ssize_t n;
+        pid_t pid;
+
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        out = fds[0];
+        in = fds[1];
+        stays = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+        leaks = open("/etc/group", O_RDONLY);
+        ck_assert_int_ge(stays, 0);
+        ck_assert_int_ge(leaks, 0);
+
+        options.stdout_fd = in;
+        options.keep_fd = stays;
+        (void) snprintf(stays_path, sizeof(stays_path), "/proc/self/fd/%d", stays);
+        (void) snprintf(leaks_path, sizeof(leaks_path), "/proc/self/fd/%d", leaks);
+        ASSERT_OK(process_spawn((char *const[]) { (char *) "readlink", (char *) "/proc/self/fd/1",
+                                                stays_path, leaks_path, NULL },
+                        &options, &pid));
+        process_wait(pid, 0);
+        in = safe_close(in);
+
+        n = read(out, buffer, sizeof(buffer) - 1);
+        ck_assert_int_gt(n, 0);
+        buffer[n] = 0;
+        ck_assert_ptr_nonnull(startswith(buffer, "pipe:"));
+        ck_assert_ptr_nonnull(endswith(buffer, "\n/etc/passwd\n"));
+        ck_assert_ptr_null(strstr(buffer, "/etc/group"));
+}
+END_TEST
+
 TESTS("process", no_shell_expands_anything, exit_status_and_missing_program_are_told_apart, time_out_ends_it,
                 poll_can_cancel, what_poll_says_is_returned, a_program_that_never_stops_writing_is_ended_too,
-                the_last_output_is_kept)
+                the_last_output_is_kept, what_runs_beside_us_stays_in_our_group_until_it_is_ended,
+                a_program_that_is_not_there_is_not_spawned,
+                only_the_descriptors_that_are_meant_are_inherited)

@@ -133,7 +133,23 @@ START_TEST(colours_do_not_count_as_columns) {
 }
 END_TEST
 
+START_TEST(columns_have_room_for_what_may_come) {
+        static const TableColumn wide[] = { { "A", .min = 4 }, { "B", 1, .min = 20 }, { "C" } };
+        _cleanup_free_ char *s = NULL, *narrow = NULL;
+        _cleanup_table_ Table *t = table_new(wide, ELEMENTSOF(wide));
+
+        ck_assert_ptr_nonnull(t);
+        ASSERT_OK(table_add(t, "longer", COLOR_NONE));
+        ASSERT_OK(table_add(t, "b", COLOR_NONE));
+        ASSERT_OK(table_add(t, "c", COLOR_NONE));
+        ASSERT_OK(table_format(t, 0, false, false, &s));
+        ck_assert_str_eq(s, "longer  b                     c\n");
+        ASSERT_OK(table_format(t, 20, false, false, &narrow));
+        ck_assert_str_eq(narrow, "longer  b          c\n");
+}
+END_TEST
+
 TESTS("table", without_a_limit_every_cell_is_whole, without_a_legend_titles_take_no_room,
                 columns_with_weight_are_cut_to_fit, a_terminal_that_is_too_narrow_gets_the_least,
                 wide_characters_take_two_columns, empty_cells_are_dashes_and_control_characters_are_escaped,
-                colours_do_not_count_as_columns)
+                colours_do_not_count_as_columns, columns_have_room_for_what_may_come)

@@ -19,6 +19,21 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 CCPCTL = os.environ.get("CCPCTL", "ccpctl")
 PATIENCE = 30
+NOBODY = 65534
+
+# Everybody may talk to everybody, as on the system bus: what is refused, ccpd refuses.
+BUS_CONFIG = """<busconfig>
+  <type>custom</type>
+  <listen>unix:tmpdir=/tmp</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+  </policy>
+</busconfig>
+"""
 
 
 class Result:
@@ -32,14 +47,24 @@ class Result:
         return json.loads(self.out)
 
 
-class Terminal:
-    """ccpctl on a pseudo-terminal of its own, which it has for all three streams."""
+def become(uid):
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
 
-    def __init__(self, args, env, rows=40, columns=100):
+
+class Terminal:
+    """ccpctl on a pseudo-terminal of its own, which it has for all three streams, but for 'output'."""
+
+    def __init__(self, args, env, rows=40, columns=100, uid=None, output=None):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
                 fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+                if output:
+                    os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), 1)
+                become(uid)
                 os.execve(CCPCTL, [CCPCTL] + list(args), env)
             finally:
                 os._exit(127)
@@ -87,7 +112,11 @@ class BusTest(unittest.TestCase):
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
-        self.bus = subprocess.Popen(["dbus-daemon", "--session", "--print-address", "--nofork", "--nopidfile"],
+        config = os.path.join(self.folder.name, "bus.conf")
+        with open(config, "w") as f:
+            f.write(BUS_CONFIG)
+        self.bus = subprocess.Popen(["dbus-daemon", "--config-file=" + config, "--print-address", "--nofork",
+                                     "--nopidfile"],
                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.address = self.bus.stdout.readline().strip()
         self.env = {k: v for k, v in os.environ.items()
@@ -105,11 +134,14 @@ class BusTest(unittest.TestCase):
         self.bus.stdout.close()
         self.folder.cleanup()
 
+    def start(self, script, *args, **environment):
+        p = subprocess.Popen([sys.executable, os.path.join(HERE, script), *args], env=dict(self.env, **environment),
+                             stdout=subprocess.PIPE, text=True)
+        self.assertEqual(p.stdout.readline().strip(), "ready")
+        return p
+
     def start_mock(self, **environment):
-        env = dict(self.env, **self.mock_environment, **environment)
-        self.mock = subprocess.Popen([sys.executable, os.path.join(HERE, "mock_ccpd.py"), self.state], env=env,
-                                     stdout=subprocess.PIPE, text=True)
-        self.assertEqual(self.mock.stdout.readline().strip(), "ready")
+        self.mock = self.start("mock_ccpd.py", self.state, **{**self.mock_environment, **environment})
 
     def stop_mock(self):
         if self.mock:
@@ -118,6 +150,15 @@ class BusTest(unittest.TestCase):
             self.mock.stdout.close()
         self.mock = None
 
+    def pretend_ssh(self):
+        """The other host is this one."""
+        folder = os.path.join(self.folder.name, "ssh")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "ssh"), "w") as f:
+            f.write("#!/bin/sh\nexec systemd-stdio-bridge -p '%s'\n" % self.address)
+        os.chmod(os.path.join(folder, "ssh"), 0o755)
+        self.env["PATH"] = folder + ":" + self.env["PATH"]
+
     def saved(self):
         with open(self.state) as f:
             return json.load(f)
@@ -125,10 +166,20 @@ class BusTest(unittest.TestCase):
     def calls(self, what):
         return [c for c in self.saved()["calls"] if c[0] == what]
 
-    def run_ctl(self, *args, input="", env={}):
+    def run_ctl(self, *args, input="", env={}, uid=None):
         p = subprocess.run([CCPCTL, *args], input=input, capture_output=True, text=True, timeout=PATIENCE,
-                           env=dict(self.env, **env), errors="surrogateescape")
+                           env=dict(self.env, **env), errors="surrogateescape", user=uid)
         return Result(p.returncode, p.stdout, p.stderr)
+
+    def popen(self, *args, **kwargs):
+        return subprocess.Popen([CCPCTL, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True, **kwargs)
+
+    def wait_for(self, condition):
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.02)
 
     def ctl(self, *args, code=0, **kwargs):
         r = self.run_ctl(*args, **kwargs)
@@ -148,4 +199,4 @@ def plain(text):
 
 
 __all__ = ["BusTest", "Terminal", "Result", "plain", "signal", "time", "unittest", "os", "json", "subprocess",
-           "CCPCTL"]
+           "CCPCTL", "NOBODY"]

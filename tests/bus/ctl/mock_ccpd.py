@@ -4,8 +4,20 @@
 
 Its state is a JSON file, so that it can be killed and started again. What a job is doing is a function of
 the time since it was queued and of a plan that the slug or the environment chooses.
+
+As ccpd does, it sends signals to those connections only that have subscribed. In the environment:
+  MOCK_OLD             it knows no subscriptions yet, and broadcasts
+  MOCK_DENY            refuses these methods, and reading the properties of these interfaces: "ListPorts,Manager"
+                       (so does a file STATE.deny, from then on)
+  MOCK_ASK             asks polkit before it deletes or reveals
+  MOCK_LOAD_MS         knows its jobs after that time only
+  MOCK_AUDIT           has that many entries in its record to begin with
+  MOCK_AUDIT_PAGE      gives that many of them with one call at most
+  MOCK_FAULT           what it finds wrong with them, "changed 7"
+  MOCK_TWO_BLUEPRINTS  has a second one
 """
 
+import fcntl
 import fnmatch
 import json
 import os
@@ -13,6 +25,7 @@ import sys
 import time
 
 import dbus
+import dbus.lowlevel
 import dbus.mainloop.glib
 import dbus.service
 from gi.repository import GLib
@@ -63,6 +76,36 @@ class State:
         with open(self.path + ".new", "w") as f:
             json.dump(self.data, f)
         os.rename(self.path + ".new", self.path)
+
+
+SECRETS = {"POSTGRES_PASSWORD": b"s3cret of %s", "JWT_SECRET": b"", "TWO_LINES": b"one\ntwo\n", "RAW": b"\xff\x00"}
+
+
+def entry(seq, action="INSTANCE_STOP", outcome="accepted", instance="alpha", user="ann", **more):
+    """An entry of the record; time goes on by a second with each that was there from the beginning."""
+    return dict({
+        "Seq": str(seq), "Time": 1795176000000000 + seq * 1000000, "Action": action, "Outcome": outcome,
+        "Instance": instance, "InstanceId": "0b0e7c5a-0000-4000-8000-000000000001", "UID": 1000, "User": user,
+        "LoginUID": "1000", "PID": 4711, "Process": "ccpctl", "Unit": "session-3.scope", "Session": "3",
+        "RemoteHost": "", "Job": "", "ErrorName": "", "Details": "{}", "Previous": "%064x" % (seq - 1),
+        "Hash": "%064x" % seq}, **more)
+
+
+def beginning(n):
+    """What happens again and again: a stop, done by root for ann, and a delete that bob may not do."""
+    for seq in range(1, n + 1):
+        if seq % 3 == 1:
+            yield entry(seq, Job=str(seq), RemoteHost="192.0.2.7", Details='{"services": ["app"], "n": 1}')
+        elif seq % 3 == 2:
+            yield entry(seq, outcome="succeeded", user="root", UID=0, Job=str(seq - 1))
+        else:
+            yield entry(seq, action="INSTANCE_DELETE", outcome="denied", instance="beta", user="bob", UID=1001,
+                        LoginUID="", ErrorName=NAME + ".Error.NotAuthorized", Details="not JSON")
+
+
+def marshal_entry(row):
+    types = {"Time": dbus.UInt64, "UID": dbus.UInt32, "PID": dbus.UInt32}
+    return dbus.Dictionary({k: types.get(k, dbus.String)(v) for k, v in row.items()}, signature="sv")
 
 
 BLUEPRINTS = {
@@ -174,6 +217,9 @@ class Mock:
         self.bus, self.state = bus, state
         self.jobs, self.instances = {}, {}
         self.known = {}
+        self.subscribers = set()
+        self.audit = state.data.setdefault("audit", list(beginning(int(os.environ.get("MOCK_AUDIT", "0")))))
+        bus.add_message_filter(self.refuse)
         self.manager = Manager(self)
         for name in BLUEPRINTS:
             Blueprint(self, name)
@@ -190,6 +236,62 @@ class Mock:
         for i in self.state.data["jobs"]:
             self.export_job(i)
         return False
+
+    def refuse(self, bus, message):
+        """What polkit would refuse is refused before anything else is looked at."""
+        member, arguments = message.get_member(), message.get_args_list()
+        if member == "GetAll":
+            member = arguments[0].split(".")[-1]
+        denied = os.environ.get("MOCK_DENY", "").split(",")
+        if os.path.exists(self.state.path + ".deny"):
+            with open(self.state.path + ".deny") as f:
+                denied += f.read().split(",")
+        if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL or member not in denied:
+            return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
+        bus.send_message(dbus.lowlevel.ErrorMessage(message, NAME + ".Error.NotAuthorized",
+                                                    "You may not do this (%s)." % member))
+        return dbus.lowlevel.HANDLER_RESULT_HANDLED
+
+    def authorize(self, sender, action, work, reply, fail):
+        """Answers with what work() returns, or with its error, once polkit has agreed."""
+        def finish(result=(True,)):
+            try:
+                if not result[0]:
+                    raise CcpError("NotAuthorized", "polkit said no.")
+                reply(work())
+            except dbus.DBusException as e:
+                fail(e)
+
+        if not os.environ.get("MOCK_ASK"):
+            finish()
+            return
+        subject = ("system-bus-name", dbus.Dictionary({"name": sender}, signature="sv"))
+        self.bus.call_async(
+            "org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority",
+            "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization", "(sa{sv})sa{ss}us",
+            (subject, NAME + "." + action, dbus.Dictionary({}, signature="ss"), dbus.UInt32(1), ""),
+            finish, fail)
+
+    def subscribe(self, sender):
+        if os.environ.get("MOCK_OLD"):
+            raise dbus.DBusException("Unknown method Subscribe.", name="org.freedesktop.DBus.Error.UnknownMethod")
+        self.call("subscribe")
+        self.subscribers.add(sender)
+        self.bus.watch_name_owner(sender, lambda owner: owner or self.subscribers.discard(sender))
+
+    def append(self, **entry_of):
+        seq = len(self.audit) + 1
+        self.audit.append(entry(seq, Time=now(), **entry_of))
+        self.state.save()
+        self.emit(ROOT, NAME + ".Manager", "AuditAppended", "t", dbus.UInt64(seq))
+
+    def emit(self, path, interface, member, signature, *arguments):
+        for destination in [None] if os.environ.get("MOCK_OLD") else self.subscribers:
+            m = dbus.lowlevel.SignalMessage(path, interface, member)
+            m.append(signature=signature, *arguments)
+            if destination:
+                m.set_destination(destination)
+            self.bus.send_message(m)
 
     def call(self, *what):
         self.state.data["calls"].append(what)
@@ -210,7 +312,7 @@ class Mock:
         self.state.save()
         self.export_job(str(n))
         path = ROOT + "/job/%d" % n
-        self.manager.JobNew(str(n), dbus.ObjectPath(path))
+        self.emit(ROOT, NAME + ".Manager", "JobNew", "so", str(n), dbus.ObjectPath(path))
         return dbus.ObjectPath(path)
 
     def tick(self):
@@ -225,12 +327,12 @@ class Mock:
             if last is None and properties["State"] in FINAL and record.get("told"):
                 continue
             changed = {k: v for k, v in properties.items() if last is None or last[k] != v}
-            self.jobs[i].PropertiesChanged(NAME + ".Job", dbus.Dictionary(changed, signature="sv"),
-                                           dbus.Array([], signature="s"))
+            self.emit(ROOT + "/job/" + i, PROPERTIES, "PropertiesChanged", "sa{sv}as", NAME + ".Job", changed, [])
             if properties["State"] in FINAL and not record.get("told"):
                 record["told"] = True
                 self.job_ended(record, properties["State"])
-                self.manager.JobRemoved(i, dbus.ObjectPath(ROOT + "/job/" + i), properties["State"])
+                self.emit(ROOT, NAME + ".Manager", "JobRemoved", "sos", i, dbus.ObjectPath(ROOT + "/job/" + i),
+                          properties["State"])
         return True
 
     def job_ended(self, record, state):
@@ -267,10 +369,6 @@ class Base(dbus.service.Object):
         if interface not in ("", self.interface):
             raise dbus.DBusException("no such interface", name="org.freedesktop.DBus.Error.UnknownInterface")
         return self.get_properties()
-
-    @dbus.service.signal(PROPERTIES, signature="sa{sv}as")
-    def PropertiesChanged(self, interface, changed, invalidated):
-        pass
 
 
 class Manager(Base):
@@ -311,10 +409,17 @@ class Manager(Base):
         if options["domain"] == "refused.example.org":
             raise CcpError("InvalidArgument", "The domain refused.example.org is reserved.")
 
-    @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="oo")
-    def CreateInstance(self, slug, blueprint, options):
-        self.check(slug, blueprint, options)
+    @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="oo",
+                         async_callbacks=("reply", "fail"))
+    def CreateInstance(self, slug, blueprint, options, reply, fail):
+        try:
+            self.check(slug, blueprint, options)
+        except dbus.DBusException as e:
+            fail(e)
+            return
         self.mock.call("create", slug, blueprint, json.loads(json.dumps(options)))
+        if slug == "unanswered":
+            return
         n = len(self.mock.state.data["instances"])
         self.mock.state.data["instances"][slug] = {
             "name": options.get("name", slug), "domain": options["domain"], "blueprint": blueprint,
@@ -323,7 +428,7 @@ class Manager(Base):
             "created": now()}
         self.mock.state.save()
         self.mock.instances[slug] = Instance(self.mock, slug)
-        return dbus.ObjectPath(ROOT + "/instance/" + escape(slug)), self.mock.new_job("create", slug)
+        reply(dbus.ObjectPath(ROOT + "/instance/" + escape(slug)), self.mock.new_job("create", slug))
 
     @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="a{sv}")
     def PlanInstance(self, slug, blueprint, options):
@@ -398,13 +503,70 @@ class Manager(Base):
         self.mock.state.data["settings"].update(json.loads(json.dumps(settings)))
         self.mock.state.save()
 
-    @dbus.service.signal(NAME + ".Manager", signature="so")
-    def JobNew(self, i, path):
-        pass
+    def check_grantee(self, kind, name, instance, options):
+        if options or kind not in ("user", "group"):
+            raise CcpError("InvalidArgument", "That is no way to call this.")
+        if name.startswith("no-such"):
+            raise CcpError("InvalidArgument", "There is no %s '%s'." % (kind, name))
+        if instance and instance not in self.mock.state.data["instances"]:
+            raise CcpError("NoSuchInstance", "There is no instance '%s'." % instance)
 
-    @dbus.service.signal(NAME + ".Manager", signature="sos")
-    def JobRemoved(self, i, path, result):
-        pass
+    @dbus.service.method(NAME + ".Manager", in_signature="ssssa{sv}")
+    def GrantRole(self, role, kind, name, instance, options):
+        self.check_grantee(kind, name, instance, options)
+        if role not in ("admin", "operator", "viewer", "client"):
+            raise CcpError("InvalidArgument", "There is no role '%s'." % role)
+        roles = self.mock.state.data.setdefault("roles", {})
+        roles["%s %s %s" % (kind, name, instance)] = (role, kind, name, str(1000 + len(roles)), instance, now(), "root")
+        self.mock.call("grant", role, kind, name, instance)
+        self.mock.append(action="USER_CREATE", outcome="succeeded", instance=instance, user="root",
+                         Details=json.dumps({"role": role, kind: name}))
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sssa{sv}")
+    def RevokeRole(self, kind, name, instance, options):
+        self.check_grantee(kind, name, instance, options)
+        if not self.mock.state.data.get("roles", {}).pop("%s %s %s" % (kind, name, instance), None):
+            raise CcpError("NoSuchRole", "The %s %s has no role there." % (kind, name))
+        self.mock.call("revoke", kind, name, instance)
+        self.mock.append(action="USER_DELETE", outcome="succeeded", instance=instance, user="root")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}t", out_signature="aa{sv}")
+    def QueryAudit(self, filters, limit):
+        if os.path.exists(self.mock.state.path + ".nostore"):
+            raise CcpError("StoreUnavailable", "PostgreSQL is away.")
+        if not 1 <= limit <= 1000:
+            raise CcpError("InvalidArgument", "The limit is 1 to 1000.")
+        for key, value in filters.items():
+            known = {"instance": dbus.String, "user": dbus.String, "action": dbus.String, "outcome": dbus.String,
+                     "oldest-first": dbus.Boolean}
+            if key not in set(known) | {"since", "until", "before", "after"} or \
+                    not isinstance(value, known.get(key, dbus.UInt64)):
+                raise CcpError("InvalidArgument", "There is no filter '%s'." % key)
+        self.mock.call("query", json.loads(json.dumps(filters)), int(limit))
+        rows = [r for r in self.mock.audit
+                if all(r[k.capitalize()] == filters[k] for k in ("instance", "user", "action", "outcome") if k in filters)
+                and filters.get("since", 0) <= r["Time"] < filters.get("until", 1 << 64)
+                and filters.get("after", 0) < int(r["Seq"]) < filters.get("before", 1 << 64)]
+        if not filters.get("oldest-first"):
+            rows.reverse()
+        limit = min(limit, int(os.environ.get("MOCK_AUDIT_PAGE", "1000")))
+        return dbus.Array([marshal_entry(r) for r in rows[:limit]], signature="a{sv}")
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a{sv}")
+    def VerifyAudit(self):
+        n = len(self.mock.audit)
+        fault, seq = os.environ.get("MOCK_FAULT", "none 0").split()
+        return dbus.Dictionary({
+            "Fault": fault, "Seq": "" if fault == "none" else seq, "First": "1" if n else "", "Last": str(n or ""),
+            "Verified": str(n if fault == "none" else int(seq) - 1), "Head": "%064x" % n}, signature="sv")
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a(sssssts)")
+    def ListRoles(self):
+        return [dbus.Struct(row, signature="sssssts") for row in self.mock.state.data.get("roles", {}).values()]
+
+    @dbus.service.method(NAME + ".Manager", sender_keyword="sender")
+    def Subscribe(self, sender=None):
+        self.mock.subscribe(sender)
 
 
 class Instance(Base):
@@ -455,9 +617,36 @@ class Instance(Base):
         self.mock.call("restart", self.slug, list(services))
         return self.job("restart", options)
 
-    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
-    def Delete(self, options):
-        return self.job("delete", options)
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o", sender_keyword="sender",
+                         async_callbacks=("reply", "fail"))
+    def Delete(self, options, reply, fail, sender=None):
+        self.mock.authorize(sender, "delete", lambda: self.job("delete", options), reply, fail)
+
+
+    @dbus.service.method(NAME + ".Instance", out_signature="a(sut)")
+    def ListSecrets(self):
+        return [(name, dbus.UInt32(i), dbus.UInt64(1795176000000000)) for i, name in enumerate(SECRETS, 1)]
+
+    @dbus.service.method(NAME + ".Instance", in_signature="sa{sv}", out_signature="h", sender_keyword="sender",
+                         async_callbacks=("reply", "fail"))
+    def RevealSecret(self, name, options, reply, fail, sender=None):
+        self.mock.authorize(sender, "reveal-secret", lambda: self.secret(name, options), reply, fail)
+
+    def secret(self, name, options):
+        if options:
+            raise CcpError("InvalidArgument", "There is no option '%s'." % list(options)[0])
+        if name not in SECRETS and name != "UNSEALED":
+            raise CcpError("NoSuchSecret", "'%s' has no secret '%s'." % (self.slug, name))
+        value = SECRETS.get(name, b"")
+        fd = os.memfd_create("secret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.write(fd, value % self.slug.encode() if b"%" in value else value)
+        if name != "UNSEALED":
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 0xf)
+        self.mock.append(action="SECRET_REVEAL", outcome="succeeded", instance=self.slug, user="root",
+                         Details=json.dumps({"name": name}))
+        handle = dbus.types.UnixFd(fd)
+        os.close(fd)
+        return handle
 
 
 class JobObject(Base):

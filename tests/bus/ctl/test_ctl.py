@@ -4,6 +4,8 @@
 
 import re
 
+import dbus.lowlevel
+
 from harness import *
 
 
@@ -33,6 +35,11 @@ class Lists(BusTest):
         self.assertEqual(list(first), ["slug", "name", "domain", "blueprint", "state", "health", "subnet", "path",
                                        "ports"])
         self.assertEqual(first["ports"], {"web": 10003, "db": 15403})
+
+    def test_one_is_not_many(self):
+        self.assertIn("1 instance listed.", self.ctl("list", "alpha").out)
+        self.assertIn("1 job listed.", self.ctl("job", "list", "--instance=beta").out)
+        self.assertIn("0 instances listed.", self.ctl("list", "nothing").out)
 
     def test_list_without_legend_is_for_scripts(self):
         r = self.ctl("list", "--no-legend")
@@ -74,6 +81,7 @@ class Things(BusTest):
         self.assertIn("Name=Älpha Site\n", r.out)
         self.assertIn("Ports=web=10000 db=15400\n", r.out)
         self.assertIn("Parameters=owner=Ann\\nBob\n", r.out)
+        self.assertIn("\nError=\n", r.out)
         self.assertRegex(r.out, r"(?m)^CreatedAt=\w{3} \d{4}-\d\d-\d\d ")
 
     def test_show_as_json(self):
@@ -172,6 +180,447 @@ class Things(BusTest):
         self.create("alpha", "--name=evil\x1b[31m")
         self.assertIn("evil\\x1b[31m", self.ctl("status", "alpha").out)
         self.assertIn("evil\\x1b[31m", self.ctl("list").out)
+
+
+class LittleToSee(BusTest):
+    """Callers whose role does not let them see everything get the rest."""
+
+    def setUp(self):
+        super().setUp()
+        self.create("alpha", "--quiet")
+
+    def refuse(self, *members):
+        self.stop_mock()
+        self.start_mock(MOCK_DENY=",".join(members))
+
+    def test_overview_leaves_out_what_is_refused(self):
+        self.refuse("Manager")
+        out = self.ctl().out
+        self.assertRegex(out, r"(?m)^alpha +running")
+        self.assertNotIn("store", out)
+        self.assertEqual(list(self.ctl("--json=short").json()), ["instances", "jobs"])
+        self.refuse("ListJobs")
+        self.assertIn("1 instance, 1 running", self.ctl().out)
+        self.assertNotIn("jobs", self.ctl("--json=short").json())
+        self.refuse("ListInstances")
+        self.assertIn("1 instance, 1 running", self.ctl().out)
+        self.assertNotIn("There are no instances", self.ctl().out)
+
+    def test_overview_fails_where_nothing_may_be_seen(self):
+        self.refuse("Manager", "ListInstances", "ListJobs")
+        r = self.ctl(code=4)
+        self.assertEqual(r.out, "")
+        self.assertRegex(r.err, r"^You may not do this \(Manager\)\. .*ccpctl role grant ROLE")
+
+    def test_an_empty_list_may_be_due_to_the_role(self):
+        self.ctl("delete", "alpha", "--yes")
+        self.assertIn("To make one: ccpctl create", self.ctl().out)
+        self.assertIn("There are no instances that you may see.", self.ctl(uid=NOBODY).out)
+
+    def test_status_leaves_out_addresses_and_job(self):
+        self.refuse("GetBlueprint", "Blueprint", "ListJobs")
+        out = self.ctl("status", "alpha").out
+        self.assertIn("https://alpha.example.org/", out)
+        self.assertNotIn("http://127.0.0.1", out)
+        self.assertNotIn("Job:", out)
+        self.assertRegex(out, r"(?m)^postgres +service +running")
+
+    def test_list_leaves_out_the_ports(self):
+        self.refuse("ListPorts")
+        self.assertNotIn("ports", self.ctl("list", "--json=short").json()[0])
+        self.ctl("port", "list", code=4)
+
+    def test_what_is_asked_for_alone_is_refused(self):
+        self.refuse("GetSettings", "ListBlueprints", "GetInstance")
+        for args in (("settings", "show"), ("blueprint", "list"), ("show", "alpha"), ("status", "alpha")):
+            self.assertIn("ccpctl role grant", self.ctl(*args, code=4).err)
+
+
+class Roles(BusTest):
+    def setUp(self):
+        super().setUp()
+        self.create("alpha", "--quiet")
+
+    def test_granting_says_to_whom_and_for_what(self):
+        self.assertEqual(self.ctl("role", "grant", "operator", "--user=ann").out,
+                         "The user ann is operator of the fleet now.\n")
+        self.assertEqual(self.ctl("role", "grant", "client", "--group", "west", "--instance", "alpha").out,
+                         "The group west is client of alpha now.\n")
+        self.assertEqual(self.calls("grant"), [["grant", "operator", "user", "ann", ""],
+                                               ["grant", "client", "group", "west", "alpha"]])
+        r = self.ctl("role", "grant", "admin", "--user=bob", "--quiet")
+        self.assertEqual((r.out, r.err), ("", ""))
+
+    def test_list(self):
+        self.ctl("role", "grant", "operator", "--user=ann")
+        self.ctl("role", "grant", "client", "--group=west", "--instance=alpha")
+        out = self.ctl("role", "list").out
+        self.assertRegex(out, r"(?m)^ROLE +KIND +NAME +ID +INSTANCE +GRANTED +BY\noperator +user +ann +1000  \(fleet\) .* root$")
+        self.assertRegex(out, r"(?m)^client +group +west +1001  alpha ")
+        self.assertIn("2 roles listed.", out)
+        self.assertEqual(len(self.ctl("role", "list", "--no-legend").out.splitlines()), 2)
+        rows = self.ctl("role", "list", "--json=short").json()
+        self.assertEqual(list(rows[0]), ["role", "kind", "name", "id", "instance", "granted_at", "granted_by"])
+        self.assertEqual((rows[0]["id"], rows[0]["instance"], rows[1]["instance"]), ("1000", "", "alpha"))
+        self.assertIsInstance(rows[0]["granted_at"], int)
+
+    def test_list_of_one_instance(self):
+        self.create("beta", "--quiet")
+        self.ctl("role", "grant", "operator", "--user=ann")
+        self.ctl("role", "grant", "viewer", "--user=ann", "--instance=alpha")
+        rows = self.ctl("role", "list", "--instance=alpha", "--json=short").json()
+        self.assertEqual([r["role"] for r in rows], ["viewer"])
+        self.assertEqual(self.ctl("role", "list", "--instance=beta", "--json=short").json(), [])
+        self.ctl("role", "list", "--instance=nobody", code=3)
+
+    def test_revoking(self):
+        self.ctl("role", "grant", "operator", "--user=ann")
+        self.assertEqual(self.ctl("role", "revoke", "--user=ann").out,
+                         "The user ann has no role for the fleet any more.\n")
+        self.assertEqual(self.ctl("role", "list", "--json=short").json(), [])
+        self.assertIn("no role there", self.ctl("role", "revoke", "--user=ann", code=3).err)
+        self.ctl("role", "revoke", "--group=west", "--instance=nobody", code=3)
+
+    def test_what_cannot_be_granted(self):
+        for args, hint in ((["grant", "boss", "--user=ann"], "only: admin, operator, viewer, client"),
+                           (["grant", "admin"], "--user=USER or --group=GROUP"),
+                           (["grant", "admin", "--user=ann", "--group=west"], "not to both"),
+                           (["revoke"], "--user=USER or --group=GROUP"),
+                           (["revoke", "--user=ann", "--group=west"], "not to both"),
+                           (["grant", "client", "--user=ann"], "--instance=SLUG"),
+                           (["grant", "admin", "--user=ann", "--instance"], "--instance=SLUG"),
+                           (["grant", "admin", "--user=ann", "--instance="], "--instance=SLUG"),
+                           (["grant", "admin", "--user="], "--user=USER"),
+                           (["grant", "--user=ann"], "ccpctl role grant ROLE"),
+                           (["grant", "admin", "ann"], "Too many"),
+                           (["revoke", "admin", "--user=ann"], "Too many"),
+                           (["grant", "admin", "--user=no-such"], "no user 'no-such'"),
+                           (["list", "--user=ann"], "no option --user")):
+            with self.subTest(args=args):
+                self.assertIn(hint, self.ctl("role", *args, code=2).err)
+        self.assertEqual(self.calls("grant") + self.calls("revoke"), [])
+
+    def test_who_may_not_is_told_whom_to_ask(self):
+        self.stop_mock()
+        self.start_mock(MOCK_DENY="GrantRole,ListRoles")
+        self.assertIn("ccpctl role grant ROLE", self.ctl("role", "grant", "admin", "--user=ann", code=4).err)
+        self.ctl("role", "list", code=4)
+
+
+class Audit(BusTest):
+    mock_environment = {"MOCK_AUDIT": "2500"}
+
+    def seqs(self, *args, **kwargs):
+        return [int(r["seq"]) for r in self.ctl("audit", "--json=short", *args, **kwargs).json()]
+
+    def queries(self):
+        return [c[1:] for c in self.calls("query")]
+
+    def test_the_newest_are_shown_oldest_first(self):
+        self.assertEqual(self.seqs(), list(range(2401, 2501)))
+        self.assertEqual(self.seqs("-n", "3"), [2498, 2499, 2500])
+        out = self.ctl("audit", "-n3").out
+        self.assertRegex(out, r"^TIME +USER +ACTION +INSTANCE +OUTCOME +JOB +ERROR +FROM\n"
+                              r"2026-11-20 12:41:38 +root \(1000\) +INSTANCE_STOP +alpha +succeeded +2497 +- +-\n"
+                              r"2026-11-20 12:41:39 +bob +INSTANCE_DELETE +beta +denied +- +NotAuthorized +-\n"
+                              r"2026-11-20 12:41:40 +ann +INSTANCE_STOP +alpha +accepted +2500 +- +192\.0\.2\.7\n")
+        self.assertIn("\n3 entries listed.\nThere may be older ones: --lines=all.\n", out)
+        self.assertIn("\n1 entry listed.\n", self.ctl("audit", "-n1").out)
+        self.assertEqual(len(self.ctl("audit", "-n3", "--no-legend").out.splitlines()), 3)
+
+    def test_json_has_the_names_of_the_bus_and_the_details_as_an_object(self):
+        rows = self.ctl("audit", "-n2", "--json=pretty").json()
+        self.assertEqual(list(rows[1]), ["seq", "time", "action", "outcome", "instance", "instance_id", "uid", "user",
+                                         "login_uid", "pid", "process", "unit", "session", "remote_host", "job",
+                                         "error_name", "details", "previous", "hash"])
+        self.assertEqual(rows[1]["details"], {"services": ["app"], "n": 1})
+        self.assertEqual(rows[0]["details"], "not JSON")
+        self.assertEqual(rows[1]["time"], 1795178500000000)
+
+    def test_more_than_a_page_is_paged(self):
+        self.assertEqual(self.seqs("-n", "2400"), list(range(101, 2501)))
+        self.assertEqual([q[1] for q in self.queries()], [1000, 1000, 400])
+        self.assertEqual([q[0].get("before") for q in self.queries()], [None, 1501, 501])
+        self.assertEqual(self.seqs("-n", "all"), list(range(1, 2501)))
+
+    def test_pages_that_are_smaller_than_asked_for_are_not_the_end(self):
+        self.stop_mock()
+        self.start_mock(MOCK_AUDIT_PAGE="7")
+        self.assertEqual(self.seqs("-n", "30"), list(range(2471, 2501)))
+
+    def test_filters(self):
+        self.assertEqual(self.seqs("--user=bob", "-n2"), [2496, 2499])
+        self.assertEqual(self.seqs("--instance=alpha", "--outcome=succeeded", "-n1"), [2498])
+        self.assertEqual(self.seqs("--action=INSTANCE_DELETE", "-n1"), [2499])
+        self.assertEqual(self.seqs("--action=instance-delete", "-n1"), [2499])
+        self.assertEqual(self.seqs("--since=2026-11-20 12:41:39"), [2499, 2500])
+        self.assertEqual(self.seqs("--until=2026-11-20 12:00:03"), [1, 2])
+        self.assertEqual(self.seqs("--since", "@1795176003", "--until", "@1795176005"), [3, 4])
+        self.assertEqual(self.ctl("audit", "--user=carol").out, "0 entries listed.\n")
+
+    def test_what_cannot_be_asked_for(self):
+        for args, hint in ((["-n", "0"], "above 0"), (["--lines=many"], "above 0"), (["--instance"], "--instance=SLUG"),
+                           (["--instance="], "--instance=SLUG"), (["--user="], "--user=USER"),
+                           (["--action=INSTANCE_DELTE"], "Did you mean 'INSTANCE_DELETE'?"),
+                           (["--action=dance"], "only: INSTANCE_CREATE, "),
+                           (["--outcome=fine"], "only: accepted, succeeded, failed, cancelled, denied"),
+                           (["--since=soon"], "yesterday, now or -2h, not 'soon'"), (["--since="], "--since takes a time"),
+                           (["--until=2026-02-30"], "--until takes a time"), (["--since=-100y"], "before 1970"),
+                           (["--since=today", "--until=yesterday"], "is not before"),
+                           (["--follow", "--until=now"], "--follow"), (["veryfi"], "Did you mean 'audit verify'?"),
+                           (["verify", "--user=ann"], "no option --user"), (["export", "all"], "Too many"),
+                           (["--group=west"], "no option --group")):
+            with self.subTest(args=args):
+                self.assertIn(hint, self.ctl("audit", *args, code=2).err)
+        self.assertEqual(self.queries(), [])
+
+    def test_export_is_everything_as_json_lines(self):
+        lines = self.ctl("audit", "export").out.splitlines()
+        self.assertEqual([int(json.loads(line)["seq"]) for line in lines], list(range(1, 2501)))
+        self.assertEqual(json.loads(lines[0])["details"], {"services": ["app"], "n": 1})
+        self.assertEqual([q[0].get("after") for q in self.queries()], [None, 1000, 2000, 2500])
+        self.assertTrue(all(q[0]["oldest-first"] for q in self.queries()))
+
+    def test_export_needs_no_more_memory_for_more_entries(self):
+        # Freed memory that the sanitizer keeps is not ours.
+        self.env["ASAN_OPTIONS"] = "quarantine_size_mb=1"
+
+        def peak(n):
+            self.stop_mock()
+            os.unlink(self.state)
+            self.start_mock(MOCK_AUDIT=n)
+            with open(os.devnull, "w") as null:
+                p = subprocess.Popen([CCPCTL, "audit", "export"], env=self.env, stdout=null)
+                _, status, usage = os.wait4(p.pid, 0)
+                p.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(p.returncode, 0)
+            return usage.ru_maxrss
+
+        # Each takes more than 2 KiB.
+        self.assertLess(peak("12000") - peak("2000"), 10000)
+
+    def test_export_ends_when_its_reader_does(self):
+        p = self.popen("audit", "export")
+        p.stdout.readline()
+        p.stdout.close()
+        p.stderr.read()
+        p.stderr.close()
+        self.assertEqual(p.wait(), -signal.SIGPIPE)
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([CCPCTL, "audit", "export"], env=self.env, stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("Cannot write", p.stderr)
+        self.assertLess(len(self.queries()), 4)
+
+    def test_verify(self):
+        self.assertEqual(self.ctl("audit", "verify").out, "2,500 entries verified (1 to 2,500), head %064x\n" % 2500)
+        self.assertEqual(self.ctl("audit", "verify", "--json=short").json(), {
+            "fault": "none", "seq": "", "first": "1", "last": "2500", "verified": "2500", "head": "%064x" % 2500})
+        self.assertEqual(self.ctl("audit", "verify", "--quiet").out, "")
+
+    def test_verify_says_what_is_broken_and_what_to_do(self):
+        for fault, sentence in (("changed", "changed after"), ("removed", "removed there"), ("inserted", "put in"),
+                                ("moved", "not where"), ("melted", "melted")):
+            self.stop_mock()
+            self.start_mock(MOCK_FAULT=fault + " 1234")
+            r = self.ctl("audit", "verify", code=1)
+            self.assertEqual(r.out, "")
+            self.assertIn("The record is broken at entry 1,234: ", r.err)
+            self.assertIn(sentence, r.err.splitlines()[0])
+            self.assertIn("The 1,233 before it are as they were written.", r.err)
+            self.assertIn("journalctl CCP_AUDIT_SEQ=1234\n", r.err)
+            self.assertEqual(self.ctl("audit", "verify", "--json=short", code=1).json()["fault"], fault)
+        self.stop_mock()
+        self.start_mock(MOCK_FAULT="changed 1")
+        self.assertIn("No entry before it could be verified.", self.ctl("audit", "verify", code=1).err)
+
+    def test_who_may_not_see_it(self):
+        self.stop_mock()
+        self.start_mock(MOCK_DENY="QueryAudit,VerifyAudit")
+        for args in ((), ("--follow",), ("verify",), ("export",)):
+            self.ctl("audit", *args, code=4)
+
+
+class EmptyAudit(BusTest):
+    def test_nothing_is_no_failure(self):
+        self.assertEqual(self.ctl("audit").out, "0 entries listed.\n")
+        self.assertEqual(self.ctl("audit", "--json=short").json(), [])
+        self.assertEqual(self.ctl("audit", "export").out, "")
+        self.assertEqual(self.ctl("audit", "verify").out, "There are no entries yet.\n")
+
+
+class Following(BusTest):
+    mock_environment = {"MOCK_AUDIT": "50"}
+
+    def follow(self, *args):
+        p = self.popen("audit", "--follow", *args)
+        self.addCleanup(lambda: (p.kill(), p.communicate()))
+        return p
+
+    def lines(self, p, n):
+        return [p.stdout.readline() for _ in range(n)]
+
+    def grant(self, name):
+        self.ctl("role", "grant", "viewer", "--user=" + name)
+
+    def test_new_entries_come_below_the_last_ones(self):
+        p = self.follow()
+        lines = self.lines(p, 11)
+        self.assertTrue(lines[0].startswith("TIME "))
+        self.assertIn("12:00:41", lines[1])
+        self.grant("ann")
+        self.grant("bob")
+        for line in self.lines(p, 2):
+            self.assertRegex(line, r" root +USER_CREATE +- +succeeded ")
+            self.assertEqual(line.index("USER_CREATE"), lines[0].index("ACTION"))
+
+    def test_json_is_one_object_a_line(self):
+        p = self.follow("--json=short", "-n", "1")
+        self.assertEqual(json.loads(p.stdout.readline())["seq"], "50")
+        self.grant("ann")
+        self.assertEqual(json.loads(p.stdout.readline())["details"], {"role": "viewer", "user": "ann"})
+
+    def test_filters_hold_for_what_comes(self):
+        p = self.follow("--json=short", "-n1", "--action=USER_DELETE")
+        self.grant("ann")
+        self.ctl("role", "revoke", "--user=ann")
+        self.grant("bob")
+        self.ctl("role", "revoke", "--user=bob")
+        self.assertEqual([json.loads(line)["seq"] for line in self.lines(p, 2)], ["52", "54"])
+
+    def test_a_restart_of_ccpd_misses_nothing(self):
+        p = self.follow("--json=short", "-n1")
+        self.assertEqual(json.loads(p.stdout.readline())["seq"], "50")
+        self.stop_mock()
+        self.assertEqual(p.stderr.readline(), "ccpd has stopped; waiting for it to come back.\n")
+        with open(self.state) as f:
+            data = json.load(f)
+        data["audit"].append(dict(data["audit"][-1], Seq="51"))
+        with open(self.state, "w") as f:
+            json.dump(data, f)
+        self.start_mock()
+        self.assertEqual(json.loads(p.stdout.readline())["seq"], "51")
+        self.grant("ann")
+        self.assertEqual(json.loads(p.stdout.readline())["seq"], "52")
+
+    def test_a_store_that_is_away_is_waited_for(self):
+        p = self.follow("--json=short", "-n1")
+        p.stdout.readline()
+        # It is subscribed and has caught up.
+        self.wait_for(lambda: len(self.calls("query")) == 2)
+        open(self.state + ".nostore", "w").close()
+        self.grant("ann")
+        self.assertEqual(p.stderr.readline(), "PostgreSQL is away; waiting for it to come back.\n")
+        os.unlink(self.state + ".nostore")
+        self.assertEqual(json.loads(p.stdout.readline())["seq"], "51")
+
+    def test_ctrl_c_ends_it(self):
+        p = self.follow()
+        self.lines(p, 11)
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(p.wait(), -signal.SIGINT)
+
+    def test_the_bus_going_away_ends_it(self):
+        p = self.follow()
+        self.lines(p, 11)
+        self.bus.kill()
+        self.assertEqual(p.wait(), 5)
+
+    def test_a_role_that_is_lost_ends_it(self):
+        p = self.follow("--json=short", "-n1")
+        p.stdout.readline()
+        with open(self.state + ".deny", "w") as f:
+            f.write("QueryAudit")
+        self.grant("ann")
+        self.assertEqual(p.wait(), 4)
+
+    def test_a_ccpd_that_still_reads_its_records_may_refuse(self):
+        p = self.follow("--json=short", "-n1")
+        p.stdout.readline()
+        self.stop_mock()
+        with open(self.state + ".deny", "w") as f:
+            f.write("Subscribe,QueryAudit")
+        self.start_mock()
+        time.sleep(0.5)
+        self.assertIsNone(p.poll())
+        os.unlink(self.state + ".deny")
+        self.grant("ann")
+        self.assertEqual(json.loads(p.stdout.readline())["seq"], "51")
+
+    def test_signals_of_others_cost_nothing(self):
+        p = self.follow()
+        self.lines(p, 11)
+        self.wait_for(lambda: len(self.calls("query")) == 2)
+        bus = dbus.bus.BusConnection(self.address)
+        for name in bus.list_names():
+            if name.startswith(":") and name != bus.get_unique_name():
+                m = dbus.lowlevel.SignalMessage("/org/changemaker/ccp1", "org.changemaker.ccp1.Manager", "AuditAppended")
+                m.append(dbus.UInt64(99))
+                m.set_destination(name)
+                bus.send_message(m)
+        bus.flush()
+        time.sleep(0.3)
+        self.assertEqual(len(self.calls("query")), 2)
+        bus.close()
+
+
+class Secrets(BusTest):
+    def setUp(self):
+        super().setUp()
+        self.create("alpha", "--quiet")
+
+    def reveal(self, name, *args, code=0):
+        p = subprocess.run([CCPCTL, "secret", "reveal", "alpha", name, *args], env=self.env, capture_output=True)
+        self.assertEqual(p.returncode, code, p)
+        return p.stdout if code == 0 else p.stderr.decode()
+
+    def test_list(self):
+        out = self.ctl("secret", "list", "alpha").out
+        self.assertRegex(out, r"^NAME +VERSION +CREATED\nPOSTGRES_PASSWORD +1  Fri 2026-11-20 12:00:00 UTC\n")
+        self.assertIn("4 secrets listed.", out)
+        self.assertNotIn("s3cret", out)
+        self.assertEqual(self.ctl("secret", "list", "alpha", "--json=short").json()[0],
+                         {"name": "POSTGRES_PASSWORD", "version": 1, "created_at": 1795176000000000})
+
+    def test_revealing_writes_the_bytes_and_nothing_else(self):
+        self.assertEqual(self.reveal("POSTGRES_PASSWORD"), b"s3cret of alpha")
+        self.assertEqual(self.reveal("TWO_LINES"), b"one\ntwo\n")
+        self.assertEqual(self.reveal("JWT_SECRET"), b"")
+        self.assertEqual(self.reveal("RAW"), b"\xff\x00")
+        self.assertEqual(self.reveal("POSTGRES_PASSWORD", "--quiet"), b"s3cret of alpha")
+
+    def test_revealing_as_json(self):
+        self.assertEqual(json.loads(self.reveal("TWO_LINES", "--json=short")),
+                         {"instance": "alpha", "name": "TWO_LINES", "value": "one\ntwo\n"})
+        self.assertEqual(json.loads(self.reveal("JWT_SECRET", "--json=pretty"))["value"], "")
+        self.assertIn("Leave --json out", self.reveal("RAW", "--json=short", code=1))
+
+    def test_a_descriptor_that_is_not_sealed_is_not_read(self):
+        self.assertIn("does not understand", self.reveal("UNSEALED", code=1))
+
+    def test_what_is_not_there(self):
+        self.assertIn("no secret 'NOTHING'", self.reveal("NOTHING", code=3))
+        self.ctl("secret", "reveal", "nobody", "X", code=3)
+        self.ctl("secret", "list", "nobody", code=3)
+        self.assertIn("ccpctl secret reveal SLUG NAME", self.ctl("secret", "reveal", "alpha", code=2).err)
+
+    def test_a_full_disk_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([CCPCTL, "secret", "reveal", "alpha", "POSTGRES_PASSWORD"], env=self.env, stdout=full,
+                               stderr=subprocess.PIPE, text=True)
+        self.assertEqual((p.returncode, p.stderr), (1, "Cannot write the secret: No space left on device.\n"))
+
+    def test_over_ssh_it_cannot_be_had(self):
+        self.pretend_ssh()
+        r = self.ctl("-H", "ann@server", "secret", "reveal", "alpha", "JWT_SECRET", code=2)
+        self.assertIn("ssh -t ann@server ccpctl secret reveal alpha JWT_SECRET", r.err)
+        self.assertIn("JWT_SECRET", self.ctl("-H", "server", "secret", "list", "alpha").out)
+
+    def test_who_may_not(self):
+        self.stop_mock()
+        self.start_mock(MOCK_DENY="RevealSecret,ListSecrets")
+        self.assertIn("ccpctl role grant", self.reveal("JWT_SECRET", code=4))
+        self.ctl("secret", "list", "alpha", code=4)
 
 
 class ExitCodes(BusTest):
@@ -339,8 +788,7 @@ class Jobs(BusTest):
         self.assertEqual(self.ctl("job", "list", "--json=short").json()[0]["id"], "2")
 
     def test_following_a_job_that_is_cancelled_elsewhere_is_6(self):
-        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
         self.assertIn("Job 1", p.stderr.readline())
         self.ctl("job", "cancel", "1", "--no-wait")
         _, err = p.communicate(timeout=20)
@@ -351,8 +799,7 @@ class Jobs(BusTest):
         for delay in ("0", "1500"):
             with self.subTest(delay=delay):
                 slug = "slow-" + delay
-                p = subprocess.Popen([CCPCTL, "create", slug, "--blueprint=web", "--domain=" + slug + ".example.org"],
-                                     env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                p = self.popen("create", slug, "--blueprint=web", "--domain=" + slug + ".example.org")
                 self.assertIn("Job", p.stderr.readline())
                 self.stop_mock()
                 self.assertTrue(any("waiting for ccpd to come back" in line for line in iter(p.stderr.readline, "")))
@@ -363,8 +810,7 @@ class Jobs(BusTest):
                 self.assertIn("was created", out)
 
     def test_interrupting_leaves_the_job_running(self):
-        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
         self.assertIn("Job 1", p.stderr.readline())
         p.send_signal(signal.SIGINT)
         _, err = p.communicate(timeout=20)
@@ -373,13 +819,93 @@ class Jobs(BusTest):
         self.assertIn("ccpctl job cancel 1", err)
         self.ctl("job", "follow", "1")
 
+    def test_interrupting_the_call_says_that_it_may_have_been_accepted(self):
+        for n, (sig, *args) in enumerate(((signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, "--no-wait"))):
+            with self.subTest(args=args, sig=sig):
+                p = self.popen("create", "unanswered", "--blueprint=web", "--domain=a.example.org", *args)
+                self.wait_for(lambda: len(self.calls("create")) > n)
+                p.send_signal(sig)
+                _, err = p.communicate(timeout=20)
+                self.assertEqual(p.returncode, -sig)
+                self.assertIn("The job may have been accepted all the same. To see: ccpctl job list", err)
+
+    def test_ctrl_c_that_is_ignored_stays_ignored(self):
+        p = self.popen("create", "unanswered", "--blueprint=web", "--domain=a.example.org",
+                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        self.wait_for(lambda: self.calls("create"))
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        self.assertIsNone(p.poll())
+        p.kill()
+        p.communicate()
+
+    def test_waiting_subscribes_and_does_so_again_after_a_restart(self):
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        self.assertIn("Job 1", p.stderr.readline())
+        self.assertEqual([c[0] for c in self.saved()["calls"]], ["subscribe", "create"])
+        self.stop_mock()
+        self.start_mock()
+        p.communicate(timeout=20)
+        self.assertEqual([c[0] for c in self.saved()["calls"]], ["subscribe", "create", "subscribe"])
+        self.assertEqual(p.returncode, 0)
+
+    def test_a_signal_of_somebody_else_is_not_believed(self):
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        self.assertIn("Job 1", p.stderr.readline())
+        bus = dbus.bus.BusConnection(self.address)
+        for name in bus.list_names():
+            if name.startswith(":") and name != bus.get_unique_name():
+                m = dbus.lowlevel.SignalMessage("/org/changemaker/ccp1/job/1", "org.freedesktop.DBus.Properties",
+                                                "PropertiesChanged")
+                m.append("org.changemaker.ccp1.Job", {"State": "failed"}, [], signature="sa{sv}as")
+                m.set_destination(name)
+                bus.send_message(m)
+        bus.flush()
+        _, err = p.communicate(timeout=20)
+        self.assertEqual(p.returncode, 0, err)
+        bus.close()
+
     def test_the_bus_going_away_ends_the_waiting(self):
-        p = subprocess.Popen([CCPCTL, "create", "slow-a", "--blueprint=web", "--domain=a.example.org"], env=self.env,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
         self.assertIn("Job 1", p.stderr.readline())
         self.bus.kill()
         p.communicate(timeout=20)
         self.assertEqual(p.returncode, 5)
+
+
+class Asking(BusTest):
+    def flags_of(self, member, *args):
+        """The flags in the header of the call of this method, as it went over the bus."""
+        monitor = subprocess.Popen(["busctl", "--address=" + self.address, "--json=short", "monitor",
+                                    "--match=type='method_call',member='%s'" % member],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("Monitoring", monitor.stderr.readline())
+        self.run_ctl(*args)
+        flags = json.loads(monitor.stdout.readline())["flags"]
+        monitor.terminate()
+        monitor.communicate()
+        return flags
+
+    def test_calls_allow_polkit_to_ask_unless_told_otherwise(self):
+        allow_interactive_authorization = 4
+        self.create("alpha")
+        for args, expected in (((), allow_interactive_authorization), (("--no-ask-password",), 0)):
+            self.assertEqual(self.flags_of("Stop", "stop", "alpha", *args) & allow_interactive_authorization, expected)
+        self.pretend_ssh()
+        self.assertIn("alpha", self.ctl("-H", "ann@server", "list").out)
+        self.assertEqual(self.flags_of("Stop", "-H", "server", "stop", "alpha") & allow_interactive_authorization, 0)
+
+
+class OlderCcpd(BusTest):
+    mock_environment = {"MOCK_OLD": "1"}
+
+    def test_one_without_subscriptions_is_waited_for_all_the_same(self):
+        p = self.popen("create", "slow-a", "--blueprint=web", "--domain=a.example.org")
+        self.assertIn("Job 1", p.stderr.readline())
+        self.stop_mock()
+        self.start_mock()
+        out, _ = p.communicate(timeout=20)
+        self.assertIn("was created", out)
 
 
 class Completion(BusTest):
@@ -404,7 +930,7 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl st"), ["start", "status", "stop"])
         self.assertEqual(self.complete("ccpctl job "), ["cancel", "follow", "list", "retry", "show"])
         self.assertIn("blueprint", self.complete("ccpctl --json=short "))
-        self.assertEqual(self.complete("ccpctl help se"), ["settings"])
+        self.assertEqual(self.complete("ccpctl help se"), ["secret", "settings"])
 
     def test_options_and_their_values(self):
         self.assertEqual(self.complete("ccpctl --no-"), ["--no-legend", "--no-pager", "--no-ask-password", "--no-wait"])
@@ -428,6 +954,32 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl create x --blueprint=web --feature="), ["media", "chat"])
         self.assertEqual(self.complete("ccpctl create x --blueprint web --set smtp_p"), ["smtp_port=", "smtp_password="])
         self.assertEqual(self.complete("ccpctl settings set job"), ["job_concurrency="])
+
+    def test_roles_and_who_may_have_them(self):
+        self.create("alpha", "--quiet")
+        self.assertEqual(self.complete("ccpctl role "), ["grant", "list", "revoke"])
+        self.assertEqual(self.complete("ccpctl role grant "), ["admin", "operator", "viewer", "client"])
+        self.assertEqual(self.complete("ccpctl role grant admin "), [])
+        self.assertIn("nobody", self.complete("ccpctl role grant admin --user=nob"))
+        self.assertIn("root", self.complete("ccpctl role revoke --group roo"))
+        self.assertEqual(self.complete("ccpctl role grant admin --user ann --instance="), ["alpha"])
+
+    def test_the_record_and_its_filters(self):
+        self.assertEqual(self.complete("ccpctl aud"), ["audit"])
+        self.assertEqual(self.complete("ccpctl audit "), ["export", "verify"])
+        self.assertEqual(self.complete("ccpctl audit verify "), [])
+        self.assertEqual(self.complete("ccpctl audit --action=INSTANCE_ST"), ["INSTANCE_START", "INSTANCE_STOP"])
+        self.assertEqual(self.complete("ccpctl audit --outcome de"), ["denied"])
+        self.assertEqual(self.complete("ccpctl audit --since=y"), ["yesterday"])
+        self.assertEqual(self.complete("ccpctl audit --fo"), ["--follow"])
+        self.assertNotIn("--follow", self.complete("ccpctl audit verify --"))
+
+    def test_secrets(self):
+        self.create("alpha", "--quiet")
+        self.assertEqual(self.complete("ccpctl secret "), ["list", "reveal"])
+        self.assertEqual(self.complete("ccpctl secret reveal "), ["alpha"])
+        self.assertEqual(self.complete("ccpctl secret reveal alpha POST"), ["POSTGRES_PASSWORD"])
+        self.assertEqual(self.complete("ccpctl secret list alpha "), [])
 
     def test_without_ccpd_nothing_is_offered(self):
         self.stop_mock()

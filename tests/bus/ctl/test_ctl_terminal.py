@@ -18,6 +18,18 @@ class Display(BusTest):
         self.assertIn("\x1b[0;1;32mrunning", t.text)
         self.assertIn("A very long name A very long name A very", self.ctl("list").out)
 
+    def test_the_record_fits_the_terminal(self):
+        self.stop_mock()
+        os.unlink(self.state)
+        self.start_mock(MOCK_AUDIT="30")
+        for columns, heading in ((80, "ERROR"), (110, "ERROR          FROM")):
+            t = self.terminal("audit", columns=columns)
+            self.assertEqual(t.wait(), 0)
+            lines = plain(t.text).splitlines()
+            self.assertTrue(lines[0].endswith(heading), lines[0])
+            self.assertTrue(all(len(line) <= columns for line in lines), lines)
+            self.assertRegex(lines[3], r"^2026-11-20 12:00:03  bob +INSTANCE_DELETE +beta +denied ")
+
     def test_no_color(self):
         self.create("alpha")
         self.env["NO_COLOR"] = "1"
@@ -76,6 +88,85 @@ class Display(BusTest):
         self.start_mock()
         t.expect("was created and is running")
         self.assertEqual(t.wait(), 0)
+
+
+class Authentication(BusTest):
+    """polkit's own agent for terminals, in front of a mock of polkit."""
+
+    mock_environment = {"MOCK_ASK": "1"}
+
+    def setUp(self):
+        super().setUp()
+        self.create("alpha")
+        self.polkit = self.start("mock_polkit.py", self.folder.name)
+
+    def tearDown(self):
+        self.polkit.kill()
+        self.polkit.wait()
+        self.polkit.stdout.close()
+        super().tearDown()
+
+    def agents(self):
+        try:
+            with open(os.path.join(self.folder.name, "agents")) as f:
+                return [json.loads(line) for line in f]
+        except FileNotFoundError:
+            return []
+
+    def agree(self):
+        open(os.path.join(self.folder.name, "yes"), "w").close()
+
+    def test_the_agent_asks_on_the_terminal_and_ends_with_us(self):
+        t = self.terminal("delete", "alpha", "--yes", uid=NOBODY)
+        t.expect("AUTHENTICATING FOR org.changemaker.ccp1.delete")
+        self.assertEqual(self.agents(), [["registered", t.pid, {"fallback": True}]])
+        self.agree()
+        t.expect("alpha was deleted")
+        self.assertEqual(t.wait(), 0)
+        self.wait_for(lambda: self.agents()[-1] == ["gone"])
+
+    def test_ctrl_c_ends_the_agent_too_and_the_terminal_echoes_again(self):
+        t = self.terminal("delete", "alpha", "--yes", uid=NOBODY)
+        t.expect("AUTHENTICATING FOR org.changemaker.ccp1.delete")
+        t.type("\x03")
+        t.expect("ccpctl job list")
+        self.wait_for(lambda: self.agents()[-1] == ["gone"])
+        self.assertTrue(t.echoes())
+        self.assertEqual(t.wait(), -signal.SIGINT)
+
+    def test_reading_starts_no_agent(self):
+        for args in (("status", "alpha"), ("list",), ("job", "list"), ("settings", "show")):
+            self.assertEqual(self.terminal(*args, uid=NOBODY).wait(), 0)
+        self.assertEqual(self.agents(), [])
+
+    def test_no_agent_is_started_where_nobody_is_to_be_asked(self):
+        self.agree()
+        self.assertEqual(self.terminal("delete", "alpha", "--yes").wait(), 4)  # root
+        self.assertEqual(self.terminal("delete", "alpha", "--yes", "--no-ask-password", uid=NOBODY).wait(), 4)
+        self.ctl("delete", "alpha", "--yes", uid=NOBODY, code=4)  # no terminal
+        self.assertEqual(self.agents(), [])
+
+    def test_a_secret_has_a_line_of_its_own_on_a_terminal_only(self):
+        self.agree()
+        self.env["PAGER"] = "sed s/s3cret/PAGED/"
+        t = self.terminal("secret", "reveal", "alpha", "POSTGRES_PASSWORD", uid=NOBODY)
+        t.expect("AUTHENTICATING FOR org.changemaker.ccp1.reveal-secret")
+        t.expect("s3cret of alpha\r\n")
+        self.assertEqual(t.wait(), 0)
+        out = os.path.join(self.folder.name, "out")
+        t = self.terminal("secret", "reveal", "alpha", "POSTGRES_PASSWORD", uid=NOBODY, output=out)
+        self.assertEqual(t.wait(), 0)
+        with open(out) as f:
+            self.assertEqual(f.read(), "s3cret of alpha")
+
+    def test_output_that_goes_elsewhere_does_not_matter(self):
+        self.agree()
+        out = os.path.join(self.folder.name, "out")
+        t = self.terminal("delete", "alpha", "--yes", uid=NOBODY, output=out)
+        t.expect("AUTHENTICATING FOR")
+        self.assertEqual(t.wait(), 0)
+        with open(out) as f:
+            self.assertRegex(f.read(), r"^alpha was deleted")
 
 
 class Deleting(BusTest):
