@@ -280,7 +280,7 @@ static void prune(Manager *m) {
         if (m->settings->audit_retention_days == 0)
                 return;
 
-        if (store_prune_audit(m->db, m->settings->audit_retention_days * USEC_PER_DAY, &self, on_pruned, m,
+        if (store_prune_audit(m->db, (usec_t) m->settings->audit_retention_days * USEC_PER_DAY, &self, on_pruned, m,
                             NULL, &e) < 0)
                 log_debug("Old entries of the audit record are not removed now: %s", e.message);
 }
