@@ -160,8 +160,9 @@ static void refuse(sd_bus_message *m, const sd_bus_error *e) {
 }
 
 static void refuse_limit(sd_bus_message *m) {
-        refuse(m, &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED,
-                                "Too many calls at once. Wait a moment, then try again."));
+        refuse(m,
+                        &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED,
+                                        "Too many calls at once. Wait a moment, then try again."));
 }
 
 /* Has the whole call dispatched once more: objects are looked up and arguments read anew. */
@@ -443,8 +444,9 @@ static int door(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr
         if (!p) {
                 r = message_fits(m, ARGUMENTS_MAX);
                 if (r <= 0) {
-                        refuse(m, &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED,
-                                                "The arguments are too long."));
+                        refuse(m,
+                                        &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED,
+                                                        "The arguments are too long."));
                         return 1;
                 }
         }

@@ -14,13 +14,13 @@ typedef struct BusAuth BusAuth;
 
 /* What a call is about. */
 typedef struct AuthRequest {
-        const char *action;      /* of polkit; NULL: root alone */
-        const char *verb;        /* "restart" */
-        char instance[64];       /* slug, there or not; "": the fleet */
-        char instance_id[37];    /* UUID; "": none, or there is none such */
-        bool named;              /* the caller said which instance: it may be in an error */
-        Role role;               /* the caller's, for that instance or for the fleet */
-        AuditAction audit;       /* _AUDIT_ACTION_INVALID: nothing is changed */
+        const char *action;   /* of polkit; NULL: root alone */
+        const char *verb;     /* "restart" */
+        char instance[64];    /* slug, there or not; "": the fleet */
+        char instance_id[37]; /* UUID; "": none, or there is none such */
+        bool named;           /* the caller said which instance: it may be in an error */
+        Role role;            /* the caller's, for that instance or for the fleet */
+        AuditAction audit;    /* _AUDIT_ACTION_INVALID: nothing is changed */
 } AuthRequest;
 
 typedef enum AuthScope {
@@ -31,8 +31,8 @@ typedef enum AuthScope {
 typedef struct BusAuthHandlers {
         /* Says what a call is about, or fails (with the error set): then it is refused, whoever calls. It
          * leaves the message as it was. */
-        int (*describe)(sd_bus_message *m, Caller *c, AuthRequest *ret, AuthScope *ret_scope,
-                        void *userdata, sd_bus_error *reterr);
+        int (*describe)(sd_bus_message *m, Caller *c, AuthRequest *ret, AuthScope *ret_scope, void *userdata,
+                        sd_bus_error *reterr);
         /* A change was refused to a caller. */
         void (*denied)(const Caller *c, const AuthRequest *q, const char *error_name, void *userdata);
         /* Somebody called for the first time on his connection. */

@@ -211,7 +211,7 @@ static int on_credentials(sd_bus_message *m, void *userdata, _unused_ sd_bus_err
         l->n_asked--;
 
         r = sd_bus_message_is_method_error(m, NULL) > 0 ? -sd_bus_message_get_errno(m)
-                                                         : read_credentials(m, &subject, &pid);
+                                                        : read_credentials(m, &subject, &pid);
         if (r < 0) {
                 subject_done(&subject);
                 caller_fail(c, r);

@@ -22,8 +22,7 @@ static int append_property(sd_bus *bus, sd_bus_message *m, const BusInterface *i
         r = sd_bus_message_open_container(m, 'v', v->x.property.signature);
         if (r < 0)
                 return r;
-        r = v->x.property.get(
-                        bus, i->path, i->interface, v->x.property.member, m, i->userdata, NULL);
+        r = v->x.property.get(bus, i->path, i->interface, v->x.property.member, m, i->userdata, NULL);
         if (r < 0)
                 return r;
         r = sd_bus_message_close_container(m);
@@ -69,8 +68,7 @@ int bus_send_properties_changed(sd_bus *bus, const char *receiver, const BusInte
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = new_signal(bus, &m, receiver, i->path, "org.freedesktop.DBus.Properties",
-                        "PropertiesChanged");
+        r = new_signal(bus, &m, receiver, i->path, "org.freedesktop.DBus.Properties", "PropertiesChanged");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "s", i->interface);
@@ -89,8 +87,7 @@ int bus_send_interfaces_added(sd_bus *bus, const char *receiver, const char *roo
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = new_signal(bus, &m, receiver, root, "org.freedesktop.DBus.ObjectManager",
-                        "InterfacesAdded");
+        r = new_signal(bus, &m, receiver, root, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "o", i->path);

@@ -17,8 +17,8 @@ typedef struct BusInterface {
 int bus_send_properties_changed(sd_bus *bus, const char *receiver, const BusInterface *i);
 /* InterfacesAdded and InterfacesRemoved of the object manager at 'root'. */
 int bus_send_interfaces_added(sd_bus *bus, const char *receiver, const char *root, const BusInterface *i);
-int bus_send_interfaces_removed(
-                sd_bus *bus, const char *receiver, const char *root, const char *path, const char *interface);
+int bus_send_interfaces_removed(sd_bus *bus, const char *receiver, const char *root, const char *path,
+                const char *interface);
 /* Any other. types NULL: no arguments. */
 int bus_send_signal(sd_bus *bus, const char *receiver, const char *path, const char *interface,
                 const char *member, const char *types, ...);

@@ -163,8 +163,7 @@ static int append_question(sd_bus_message *m, const PolkitCheck *q, const char *
                 const PolkitDetail *details, size_t n_details) {
         int r;
 
-        r = sd_bus_message_append(
-                        m, "(sa{sv})s", "system-bus-name", 1, "name", "s", sender, action);
+        r = sd_bus_message_append(m, "(sa{sv})s", "system-bus-name", 1, "name", "s", sender, action);
         if (r < 0)
                 return r;
 

@@ -231,8 +231,7 @@ int user_lookup_new(sd_event *event, UserLookup **ret) {
         (void) pthread_cond_init(&s->cond, NULL);
         s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         l->shared = s;
-        r = s->event_fd < 0 ? -errno
-                            : sd_event_add_io(event, &l->source, s->event_fd, EPOLLIN, on_done, l);
+        r = s->event_fd < 0 ? -errno : sd_event_add_io(event, &l->source, s->event_fd, EPOLLIN, on_done, l);
         if (r >= 0)
                 r = start_thread(l);
         if (r < 0) {

@@ -43,12 +43,12 @@ DECLARE_STRING_TABLE(audit_outcome, AuditOutcome);
 /* Who did it. What is not known is NULL, 0 or -1. */
 typedef struct AuditActor {
         uint32_t uid;
-        const char *user;       /* the name; the number where there is none */
-        int64_t login_uid;      /* -1: none */
-        uint32_t pid;           /* 0: not known */
-        const char *process;    /* its name */
-        const char *unit;       /* of PID 1 */
-        const char *session;    /* of logind */
+        const char *user;        /* the name; the number where there is none */
+        int64_t login_uid;       /* -1: none */
+        uint32_t pid;            /* 0: not known */
+        const char *process;     /* its name */
+        const char *unit;        /* of PID 1 */
+        const char *session;     /* of logind */
         const char *remote_host; /* where the session comes from */
 } AuditActor;
 

@@ -71,8 +71,8 @@ static const AccessRule rules[] = {
         { CCP_INTERFACE_MANAGER, "PlanInstance", "plan", CCP_ACTION_CREATE, ABOUT_NEW, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "GetInstance", "get", CCP_ACTION_VIEW, ABOUT_SLUG, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "GetJob", "get-job", CCP_ACTION_VIEW, ABOUT_ID, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "GetBlueprint", "get-blueprint", CCP_ACTION_VIEW_CONFIGURATION,
-                        ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "GetBlueprint", "get-blueprint", CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET,
+                        NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "ListInstances", "list", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "ListJobs", "list-jobs", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "ListPorts", "list-ports", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
@@ -196,7 +196,8 @@ static bool is_about_fleet(const AccessRule *rule, const char *path) {
                         !startswith(path, CCP_PATH_JOB "/");
 }
 
-static void describe_by_rule(AuthRequest *q, const Manager *m, const AccessRule *rule, sd_bus_message *message) {
+static void describe_by_rule(
+                AuthRequest *q, const Manager *m, const AccessRule *rule, sd_bus_message *message) {
         const char *path = sd_bus_message_get_path(message), *s = NULL;
 
         q->verb = rule->verb;
@@ -258,7 +259,8 @@ static Role caller_role(const Access *a, Caller *c, const char *instance) {
 
 static int describe(sd_bus_message *message, Caller *c, AuthRequest *q, AuthScope *ret_scope, void *userdata,
                 sd_bus_error *reterr) {
-        const char *interface = sd_bus_message_get_interface(message), *member = sd_bus_message_get_member(message);
+        const char *interface = sd_bus_message_get_interface(message),
+                   *member = sd_bus_message_get_member(message);
         Access *a = userdata;
         const AccessRule *rule;
 
@@ -445,7 +447,10 @@ static void on_denied(const Caller *c, const AuthRequest *q, const char *error_n
 
         left_out = uid_limit_reset_refused(a->denials, c->subject.uid);
         details = json_pack("{s:s, s:s}", "verb", q->verb, "role", strempty(role_to_string(q->role)));
-        if (!details || (left_out > 0 && json_object_set_new(details, "left_out", json_integer(left_out)) < 0)) {
+        if (!details ||
+                        (left_out > 0 &&
+                                        json_object_set_new(details, "left_out", json_integer(left_out)) <
+                                                        0)) {
                 log_oom();
                 return;
         }

@@ -69,8 +69,8 @@ static int append_entry(sd_bus_message *m, const AuditRecord *a) {
         r = append_decimal(m, "Seq", a->seq);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(m, "{sv}{sv}{sv}", "Time", "t", a->time, "UID", "u", a->uid, "PID", "u",
-                        a->pid);
+        r = sd_bus_message_append(
+                        m, "{sv}{sv}{sv}", "Time", "t", a->time, "UID", "u", a->uid, "PID", "u", a->pid);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(s, strings, ELEMENTSOF(strings)) {
@@ -280,8 +280,8 @@ static void prune(Manager *m) {
         if (m->settings->audit_retention_days == 0)
                 return;
 
-        if (store_prune_audit(m->db, (usec_t) m->settings->audit_retention_days * USEC_PER_DAY, &self, on_pruned, m,
-                            NULL, &e) < 0)
+        if (store_prune_audit(m->db, (usec_t) m->settings->audit_retention_days * USEC_PER_DAY, &self,
+                            on_pruned, m, NULL, &e) < 0)
                 log_debug("Old entries of the audit record are not removed now: %s", e.message);
 }
 
@@ -301,8 +301,8 @@ void audit_start_pruning(Manager *m) {
         if (m->prune_source)
                 return;
 
-        r = sd_event_add_time_relative(m->event, &m->prune_source, CLOCK_MONOTONIC, 0, PRUNE_ACCURACY,
-                        on_prune, m);
+        r = sd_event_add_time_relative(
+                        m->event, &m->prune_source, CLOCK_MONOTONIC, 0, PRUNE_ACCURACY, on_prune, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer to remove old entries: %m");
 }

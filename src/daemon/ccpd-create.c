@@ -333,8 +333,8 @@ static void on_instance_created(
 }
 
 /* Makes the plan and hands it to the store. The operation stays the caller's if this fails. */
-static int create_submit(Manager *m, const CreateRequest *q, StoreCreatedCallback callback,
-                Operation *o, bool plan_only, Error *reterr) {
+static int create_submit(Manager *m, const CreateRequest *q, StoreCreatedCallback callback, Operation *o,
+                bool plan_only, Error *reterr) {
         _cleanup_(create_plan_done) CreatePlan p = {};
         StoreCreate create;
         int r;

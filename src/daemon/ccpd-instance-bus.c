@@ -234,8 +234,7 @@ static int check_job_allowed(const Instance *i, JobKind kind, Error *reterr) {
         return 0;
 }
 
-int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation *o,
-                Error *reterr) {
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation *o, Error *reterr) {
         int r;
 
         r = check_job_allowed(i, kind, reterr);

@@ -245,7 +245,8 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
 
-        r = store_cancel_job(j->manager->db, j->record->id, operation_actor(o), on_cancel_recorded, o, NULL, &e);
+        r = store_cancel_job(
+                        j->manager->db, j->record->id, operation_actor(o), on_cancel_recorded, o, NULL, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;

@@ -204,7 +204,8 @@ static void emit_instance(Manager *m, Instance *i) {
 }
 
 /* JobNew, or with the state that it ended in JobRemoved. */
-static void tell_job_signal(Manager *m, const Caller *c, const Job *j, const char *path, const char *result) {
+static void tell_job_signal(
+                Manager *m, const Caller *c, const Job *j, const char *path, const char *result) {
         char id[DECIMAL_ID_MAX];
         int r;
 
@@ -828,8 +829,8 @@ static int manager_connect_bus(Manager *m) {
 }
 
 int manager_start(Manager *m) {
-        static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE, STORE_CHANNEL_ROLE,
-                STORE_CHANNEL_AUDIT, NULL };
+        static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE,
+                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, NULL };
         int r;
 
         r = vault_open(&m->vault, &m->vault_error);

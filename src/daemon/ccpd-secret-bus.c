@@ -159,8 +159,8 @@ static void on_secret_loaded(int r, SecretRecords *secrets, Error *error, void *
         else
                 r = reveal_open(v, secrets->items, &e);
         if (r >= 0) {
-                details = json_pack("{s:s, s:i}", "secret", v->name, "version",
-                                (int) secrets->items[0].version);
+                details = json_pack(
+                                "{s:s, s:i}", "secret", v->name, "version", (int) secrets->items[0].version);
                 r = store_append_audit(operation_manager(v->operation)->db,
                                 &(AuditEntry) {
                                                 .action = AUDIT_SECRET_REVEAL,

@@ -12,8 +12,8 @@
 
 /* The parameters of jobs-select */
 typedef struct StoreJobsQuery {
-        uint64_t id;      /* 0: any */
-        const char *slug; /* NULL: any */
+        uint64_t id;        /* 0: any */
+        const char *slug;   /* NULL: any */
         char *const *among; /* ids of instances; NULL: any */
         JobState state;
         JobKind kind;

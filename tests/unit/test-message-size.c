@@ -30,7 +30,8 @@ START_TEST(the_text_in_containers_counts) {
 
         memset(text, 'x', 1000);
         text[1000] = 0;
-        ck_assert_int_ge(sd_bus_message_append(m, "sa{sv}", "short", 2, "a", "s", text, "b", "as", 1, text), 0);
+        ck_assert_int_ge(sd_bus_message_append(m, "sa{sv}", "short", 2, "a", "s", text, "b", "as", 1, text),
+                        0);
         ck_assert_int_ge(sd_bus_message_seal(m, 1, 0), 0);
 
         ck_assert_int_eq(message_fits(m, 100), 0);
