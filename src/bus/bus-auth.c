@@ -20,10 +20,16 @@
 #define CALL_RATE 100U
 #define CALL_BURST 400U
 
-/* Calls that wait for a decision: of one connection, of one user, and in all. Above, they are refused. */
+/* Calls that wait for a decision: of one connection, of one user, and in all. Above, they are refused. Who has
+ * just come waits for a moment only, and may be root: there is always room for him. */
 #define PENDING_CALLER_MAX 64U
 #define PENDING_UID_MAX 256U
 #define PENDING_MAX 2048U
+#define PENDING_NEW_MAX 4096U
+
+/* What the arguments of those may come to together, but for short ones: others keep theirs in memory. */
+#define PENDING_BYTES_MAX (16U * 1024U * 1024U)
+#define PENDING_BYTES_SHORT 4096U
 
 /* Questions to polkit of one user at a time; further calls wait for their turn. */
 #define QUESTIONS_UID_MAX 8U
@@ -46,6 +52,7 @@ typedef struct Pending {
         BusAuth *auth;
         struct Pending *prev, *next; /* oldest first */
         sd_bus_message *message;     /* NULL: recheck */
+        size_t size;                 /* of its arguments */
         auth_recheck_handler_t recheck;
         Caller *caller;
         PendingState state;
@@ -63,6 +70,7 @@ struct BusAuth {
         UidLimit *limit;
         Pending *first, *last;
         unsigned n_pending;
+        size_t pending_bytes;
         const BusAuthHandlers *handlers;
         void *userdata;
 };
@@ -90,6 +98,7 @@ static void pending_free(Pending *p) {
         else
                 a->last = p->prev;
         a->n_pending--;
+        a->pending_bytes -= p->size;
         p->caller->n_pending--;
 
         (void) polkit_check_cancel(p->check);
@@ -97,10 +106,13 @@ static void pending_free(Pending *p) {
         free(p);
 }
 
-static int pending_new(BusAuth *a, sd_bus_message *m, Caller *c, PendingState state, Pending **ret) {
+static int pending_new(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, PendingState state, Pending **ret) {
         Pending *p;
 
-        if (a->n_pending >= PENDING_MAX || c->n_pending >= PENDING_CALLER_MAX)
+        if (a->n_pending >= (state == PENDING_CALLER ? PENDING_NEW_MAX : PENDING_MAX) ||
+                        c->n_pending >= PENDING_CALLER_MAX)
+                return -ENOBUFS;
+        if (size > PENDING_BYTES_SHORT && a->pending_bytes + size > PENDING_BYTES_MAX)
                 return -ENOBUFS;
 
         p = new0(Pending, 1);
@@ -110,6 +122,7 @@ static int pending_new(BusAuth *a, sd_bus_message *m, Caller *c, PendingState st
                 .auth = a,
                 .prev = a->last,
                 .message = sd_bus_message_ref(m),
+                .size = size,
                 .caller = c,
                 .state = state,
         };
@@ -119,6 +132,7 @@ static int pending_new(BusAuth *a, sd_bus_message *m, Caller *c, PendingState st
                 a->first = p;
         a->last = p;
         a->n_pending++;
+        a->pending_bytes += size;
         c->n_pending++;
 
         *ret = p;
@@ -191,7 +205,7 @@ static bool is_read(const AuthRequest *q) {
 }
 
 static bool verdict_holds(const CallerVerdict *v, const AuthRequest *q, usec_t when) {
-        return v->action && streq(v->action, q->action) && v->role == q->role &&
+        return v->action && streq(v->action, q->action) && streq(v->verb, q->verb) && v->role == q->role &&
                         streq(v->instance, q->instance) && v->until > when;
 }
 
@@ -211,6 +225,7 @@ static void keep_verdict(Caller *c, const AuthRequest *q) {
 
         *v = (CallerVerdict) {
                 .action = q->action,
+                .verb = q->verb,
                 .role = q->role,
                 .until = now(CLOCK_MONOTONIC) + VERDICT_USEC,
         };
@@ -298,7 +313,7 @@ int bus_auth_recheck(BusAuth *a, Caller *c, const AuthRequest *q, auth_recheck_h
                 return 0;
         }
 
-        r = pending_new(a, NULL, c, PENDING_TURN, &p);
+        r = pending_new(a, NULL, 0, c, PENDING_TURN, &p);
         if (r < 0)
                 return r;
         p->request = *q;
@@ -357,13 +372,13 @@ static bool enter_answered(Pending *p, sd_bus_message *m, Caller *c, const AuthR
         return false;
 }
 
-static void park(BusAuth *a, sd_bus_message *m, Caller *c, const AuthRequest *q) {
+static void park(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, const AuthRequest *q) {
         Pending *p = NULL;
         int r;
 
         r = q && count_parked(a, c->subject.uid) >= PENDING_UID_MAX
                         ? -ENOBUFS
-                        : pending_new(a, m, c, q ? PENDING_TURN : PENDING_CALLER, &p);
+                        : pending_new(a, m, size, c, q ? PENDING_TURN : PENDING_CALLER, &p);
         if (r >= 0 && q) {
                 p->request = *q;
                 p->interactive = sd_bus_message_get_allow_interactive_authorization(m) > 0;
@@ -395,7 +410,7 @@ static bool within_limit(BusAuth *a, const Caller *c) {
         return false;
 }
 
-static bool enter(BusAuth *a, sd_bus_message *m, Caller *c, Pending *p) {
+static bool enter(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending *p) {
         _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
         AuthRequest q = { .role = _ROLE_INVALID, .audit = _AUDIT_ACTION_INVALID };
         AuthScope scope = AUTH_ASK;
@@ -423,13 +438,14 @@ static bool enter(BusAuth *a, sd_bus_message *m, Caller *c, Pending *p) {
         if (may_read_again(c, &q))
                 return true;
 
-        park(a, m, c, &q);
+        park(a, m, size, c, &q);
         return false;
 }
 
 static int door(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
         BusAuth *a = userdata;
         const char *sender;
+        size_t size = 0;
         Caller *c;
         Pending *p;
         int r;
@@ -441,14 +457,15 @@ static int door(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr
         p = pending_find(a, m);
         if (!sender || (p && IN_SET(p->state, PENDING_TURN, PENDING_ANSWER)))
                 return 1;
-        if (!p) {
-                r = message_fits(m, ARGUMENTS_MAX);
-                if (r <= 0) {
-                        refuse(m,
-                                        &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED,
-                                                        "The arguments are too long."));
-                        return 1;
-                }
+
+        /* There may be secrets in it, whether it is let in or not. */
+        r = sd_bus_message_sensitive(m);
+        if (r >= 0)
+                r = p ? 0 : message_measure(m, ARGUMENTS_MAX, &size);
+        if (r < 0) {
+                refuse(m, &SD_BUS_ERROR_MAKE_CONST(
+                                          CCP_ERROR_LIMIT_EXCEEDED, "The arguments are too long."));
+                return 1;
         }
 
         r = callers_get(a->callers, sender, &c);
@@ -462,12 +479,13 @@ static int door(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr
         }
         if (r == 0) {
                 if (!p)
-                        park(a, m, c, NULL);
+                        park(a, m, size, c, NULL);
                 return 1;
         }
 
         /* Who calls is known now: from here on it is a call like any other. */
         if (p && p->state == PENDING_CALLER) {
+                size = p->size;
                 pending_free(p);
                 p = NULL;
         }
@@ -476,7 +494,7 @@ static int door(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr
                 return 1;
         }
 
-        return enter(a, m, c, p) ? 0 : 1;
+        return enter(a, m, size, c, p) ? 0 : 1;
 }
 
 /* --- who comes and goes --- */

@@ -15,9 +15,9 @@ typedef struct Callers Callers;
 typedef struct Caller Caller;
 
 /* Verdicts of polkit that a caller may use again for a moment; see bus-auth.c. */
-#define CALLER_VERDICTS_MAX 8U
+#define CALLER_VERDICTS_MAX 16U
 typedef struct CallerVerdict {
-        const char *action;
+        const char *action, *verb;
         char instance[64]; /* slug */
         Role role;
         uint64_t until; /* monotonic µs */

@@ -64,14 +64,17 @@ static int take_values(sd_bus_message *m, size_t *left) {
         return r;
 }
 
-int message_fits(sd_bus_message *m, size_t max) {
+int message_measure(sd_bus_message *m, size_t max, size_t *ret) {
+        size_t left = max;
         int r, q;
 
-        r = take_values(m, &max);
+        r = take_values(m, &left);
         q = sd_bus_message_rewind(m, /* complete= */ true);
-        if (r == -EFBIG)
-                return 0;
         if (r < 0)
                 return r;
-        return q < 0 ? q : 1;
+        if (q < 0)
+                return q;
+
+        *ret = max - left;
+        return 0;
 }

@@ -7,6 +7,6 @@
 
 #include "ccp/macro.h"
 
-/* Returns 1 if the text and the numbers in the body come to at most 'max' bytes, 0 if they come to more;
- * stops there, so that what is too large costs little. The message is rewound. */
-int message_fits(sd_bus_message *m, size_t max);
+/* What the text and the numbers in the body come to, in bytes; -EFBIG if that is more than 'max': it stops
+ * there, so that what is too large costs little. The message is rewound. */
+int message_measure(sd_bus_message *m, size_t max, size_t *ret);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
+
 #include "alloc-util.h"
 #include "message-size.h"
 #include "test.h"
@@ -27,6 +29,7 @@ START_TEST(the_text_in_containers_counts) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = new_message(bus);
         _cleanup_free_ char *text = malloc(1001);
         const char *s;
+        size_t size;
 
         memset(text, 'x', 1000);
         text[1000] = 0;
@@ -34,9 +37,10 @@ START_TEST(the_text_in_containers_counts) {
                         0);
         ck_assert_int_ge(sd_bus_message_seal(m, 1, 0), 0);
 
-        ck_assert_int_eq(message_fits(m, 100), 0);
-        ck_assert_int_eq(message_fits(m, 2000), 0);
-        ck_assert_int_eq(message_fits(m, 2200), 1);
+        ck_assert_int_eq(message_measure(m, 100, &size), -EFBIG);
+        ck_assert_int_eq(message_measure(m, 2000, &size), -EFBIG);
+        ck_assert_int_eq(message_measure(m, 2200, &size), 0);
+        ck_assert_uint_gt(size, 2000);
         /* It is at its start again. */
         ck_assert_int_ge(sd_bus_message_read(m, "s", &s), 0);
         ck_assert_str_eq(s, "short");
@@ -46,23 +50,26 @@ END_TEST
 START_TEST(many_small_values_count_too) {
         _cleanup_(sd_bus_unrefp) sd_bus *bus = new_bus();
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = new_message(bus);
+        size_t size;
 
         ck_assert_int_ge(sd_bus_message_open_container(m, 'a', "y"), 0);
         for (unsigned i = 0; i < 1000; i++)
                 ck_assert_int_ge(sd_bus_message_append(m, "y", 1), 0);
         ck_assert_int_ge(sd_bus_message_close_container(m), 0);
         ck_assert_int_ge(sd_bus_message_seal(m, 1, 0), 0);
-        ck_assert_int_eq(message_fits(m, 1000), 0);
-        ck_assert_int_eq(message_fits(m, 10000), 1);
+        ck_assert_int_eq(message_measure(m, 1000, &size), -EFBIG);
+        ck_assert_int_eq(message_measure(m, 10000, &size), 0);
 }
 END_TEST
 
 START_TEST(nothing_fits_always) {
         _cleanup_(sd_bus_unrefp) sd_bus *bus = new_bus();
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = new_message(bus);
+        size_t size;
 
         ck_assert_int_ge(sd_bus_message_seal(m, 1, 0), 0);
-        ck_assert_int_eq(message_fits(m, 1), 1);
+        ck_assert_int_eq(message_measure(m, 1, &size), 0);
+        ck_assert_uint_eq(size, 0);
 }
 END_TEST
 
