@@ -388,8 +388,11 @@ int process_spawn(char *const *argv, const SpawnOptions *options, pid_t *ret) {
 }
 
 void process_wait(pid_t pid, int signal) {
-        if (signal != 0)
+        if (signal != 0) {
                 (void) kill(pid, signal);
+                /* One that was stopped, for want of the terminal, would not hear it. */
+                (void) kill(pid, SIGCONT);
+        }
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
                 ;
 }

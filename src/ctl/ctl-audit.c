@@ -10,6 +10,8 @@
 #include "ctl.h"
 #include "string-util.h"
 
+/* A record of years has to be read and hashed. */
+#define VERIFY_TIMEOUT (USEC_PER_HOUR)
 #define LINES_DEFAULT 100U
 #define FOLLOW_LINES_DEFAULT 10U
 /* On narrower terminals there are fewer columns. */
@@ -231,6 +233,10 @@ int verb_audit_verify(Ctl *c, _unused_ char **args, Error *reterr) {
         bool fine;
         int r;
 
+        r = ctl_connect(c, reterr);
+        if (r < 0)
+                return r;
+        (void) sd_bus_set_method_call_timeout(c->bus, VERIFY_TIMEOUT);
         r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "VerifyAudit", &reply, reterr, NULL);
         if (r < 0)
                 return r;

@@ -100,6 +100,7 @@ START_TEST(what_runs_beside_us_stays_in_our_group_until_it_is_ended) {
 
         ASSERT_OK(process_spawn(pause_argv, &with_ours, &pid));
         ck_assert_int_eq(getpgid(pid), getpgrp());
+        ck_assert_int_eq(kill(pid, SIGSTOP), 0);
         process_wait(pid, SIGTERM);
         ck_assert_int_eq(kill(pid, 0), -1);
 }
