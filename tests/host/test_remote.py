@@ -5,17 +5,7 @@ import json
 import os
 
 from terminal import Terminal
-
-
-def enable_ssh(server):
-    server.sh('''
-        mkdir -p /run/sshd /root/.ssh
-        ssh-keygen -A >/dev/null
-        ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-        cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
-        systemctl start ssh
-        ssh-keyscan 127.0.0.1 >/root/.ssh/known_hosts 2>/dev/null
-    ''')
+from users import enable_ssh
 
 
 def test_a_host_option_goes_over_ssh(server):

@@ -46,7 +46,12 @@ class Terminal:
         os.write(self.fd, line.encode() + b'\n')
 
     def end(self):
-        """Waits for the end of the command, and returns its status."""
+        """Waits for the end of the command, and returns its status; what it still shows is in `text`."""
+        try:
+            while data := os.read(self.fd, 4096):
+                self.text += data.decode(errors='replace')
+        except OSError:
+            pass
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         os.close(self.fd)
         self.pid = None
