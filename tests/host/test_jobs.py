@@ -451,6 +451,36 @@ def test_an_engine_that_stays_away_ends_the_job_and_is_waited_for_to_undo(server
     assert_undone(server, 'alpha', job, 'failed', 'EngineUnavailable')
 
 
+# --- the source tree ---
+
+
+@pytest.mark.parametrize('spoil, named', [
+    ('chmod 700 /srv/tree', '/srv/tree'),
+    ('chmod 700 /srv/tree/app', '/srv/tree/app'),
+    ('chmod 600 /srv/tree/app/code', '/srv/tree/app/code'),
+    ('chmod 700 /srv/tree && mkdir /srv/tree/app/deep', '/srv/tree'),
+    ('mount -t tmpfs small /srv/tree/app', '/srv/tree/app'),
+])
+def test_a_source_that_cannot_be_read_is_named(server, spoil, named):
+    server.sh('mkdir -p /srv/tree/app && echo x >/srv/tree/app/code && chmod 755 /srv/tree /srv/tree/app && ' + spoil)
+    try:
+        job = create(server, 'alpha', 'everything', '--source', '/srv/tree')
+        message = assert_undone(server, 'alpha', job, 'failed', 'InvalidArgument')
+    finally:
+        server.sh('umount /srv/tree/app 2>/dev/null || true; rm -r /srv/tree')
+    assert f'{named} ' in message.replace('.', ' ') and ('setfacl' in message or 'Unmount' in message), message
+
+
+def test_a_source_is_copied_though_the_blueprint_has_none(server):
+    server.sh('mkdir -p /srv/tree/.git && echo x >/srv/tree/code && echo x >/srv/tree/.git/code && echo x >/srv/tree/.env')
+    try:
+        job = create(server, 'alpha', 'trivial', '--source', '/srv/tree')
+        assert wait_end(server, job)['state'] == 'succeeded'
+        assert server.sh(f'cd {INSTANCES}/alpha/source && find . -type f') == './code'
+    finally:
+        server.sh('rm -r /srv/tree')
+
+
 # --- disk full ---
 
 
