@@ -56,5 +56,8 @@ int policy_check_text(const char *text, size_t size, const PolicyInput *input, P
 int policy_check_links(
                 const json_t *config, const PolicyInput *input, int folder, PolicyViolations *violations);
 
+/* True if a container may write what lies at this absolute path of the host. */
+bool policy_path_is_writable(const json_t *config, const char *path);
+
 /* 0 if the list is empty, else PolicyViolation with the first few sentences. */
 int policy_violations_to_error(const PolicyViolations *violations, Error *reterr);

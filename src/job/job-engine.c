@@ -8,7 +8,7 @@
 #include "alloc-util.h"
 #include "docker-cli.h"
 #include "health-wait.h"
-#include "job-render.h"
+#include "job-revision.h"
 #include "log.h"
 #include "parameters.h"
 #include "process.h"

@@ -586,6 +586,93 @@ def test_a_port_that_somebody_else_took_meanwhile(server):
     assert port in message
 
 
+# --- files of a revision ---
+
+
+def failed(server, job, name):
+    row = wait_end(server, job)
+    assert (row['state'], row['error_name']) == ('failed', f'org.changemaker.ccp1.Error.{name}'), row
+    return row['error_message']
+
+
+def begin(server, verb, slug='alpha'):
+    server.ccpctl(verb, slug, '--no-wait', '--quiet')
+    return query(server, f"SELECT max(id) FROM jobs WHERE slug = '{slug}'")
+
+
+def test_a_file_that_was_changed_is_not_run(server):
+    server.ccpctl('create', 'alpha', '--blueprint', 'everything', '--domain', 'a.example.org', '--quiet')
+    for name in ('docker-compose.yml', 'ccp.override.yml', '.env', '.ccp-blueprint.yaml', 'www/page.txt'):
+        path = f'{INSTANCES}/alpha/revisions/1/{name}'
+        server.sh(f'cp -p {path} /root/kept && echo "# changed" >>{path}')
+        message = failed(server, begin(server, 'restart'), 'WrongState')
+        assert path in message and 'changed' in message
+        assert query(server, "SELECT state FROM instances WHERE slug = 'alpha'") == 'running'
+        server.sh(f'cp -p /root/kept {path}')
+    server.ccpctl('stop', 'alpha', '--quiet')
+    server.sh(f'echo "IMAGE=x" >>{INSTANCES}/alpha/revisions/1/.env')
+    assert '/.env' in failed(server, begin(server, 'start'), 'WrongState')
+    assert server.sh('docker ps -q') == ''
+    assert query(server, "SELECT state FROM instances WHERE slug = 'alpha'") == 'stopped'
+    server.sh(f"sed -i '/^IMAGE=x$/d' {INSTANCES}/alpha/revisions/1/.env")
+    server.ccpctl('start', 'alpha', '--quiet')
+    assert_whole(server, 'alpha')
+
+
+WRITER = {
+    'blueprint.yaml': '''
+name: writer
+title: Writer
+version: "1.0"
+allow: [host-network]
+files:
+  - { template: docker-compose.yml.hbs, target: docker-compose.yml, format: yaml }
+  - { template: note.txt.hbs, target: data/note.txt, format: text }
+services:
+  main: { stage: application, timeout: 30s }
+''',
+    'docker-compose.yml.hbs': '''
+services:
+  main:
+    image: busybox:1.37
+    init: true
+    command: [sleep, infinity]
+    network_mode: host
+    volumes: ["./data:/data"]
+''',
+    'note.txt.hbs': 'rendered\n',
+}
+
+
+@pytest.fixture
+def writer(server):
+    """An instance whose container can write a folder, of a blueprint with an exception from the policy."""
+    for name, content in WRITER.items():
+        server.write(f'/etc/ccpd/templates/writer/{name}', content)
+    server.sh('systemctl reload ccpd')
+    server.ccpctl('create', 'alpha', '--blueprint', 'writer', '--domain', 'a.example.org', '--quiet')
+    return server.sh("docker ps -q --filter label=ccp.instance=alpha")
+
+
+def test_what_a_container_wrote_hinders_no_start(server, writer):
+    server.sh(f'docker exec {writer} sh -c "echo changed >/data/note.txt; echo new >/data/more"')
+    server.ccpctl('restart', 'alpha', '--quiet')
+    server.ccpctl('stop', 'alpha', '--quiet')
+    server.ccpctl('start', 'alpha', '--quiet')
+    assert server.file(f'{INSTANCES}/alpha/current/data/note.txt') == 'changed\n'
+
+
+def test_the_policy_is_asked_again_before_a_start(server, writer):
+    server.ccpctl('stop', 'alpha', '--quiet')
+    server.sh(f'cd {INSTANCES}/alpha/revisions/1 && mv data kept && ln -s /etc data')
+    try:
+        assert 'symbolic link' in failed(server, begin(server, 'start'), 'PolicyViolation')
+        assert server.sh('docker ps -q') == ''
+    finally:
+        server.sh(f'cd {INSTANCES}/alpha/revisions/1 && rm data && mv kept data')
+    server.ccpctl('start', 'alpha', '--quiet')
+
+
 # --- what is not ours ---
 
 

@@ -540,6 +540,21 @@ START_TEST(links_are_not_followed) {
 }
 END_TEST
 
+START_TEST(what_a_container_can_write_is_known) {
+        _cleanup_json_ json_t *config = json_pack("{s:{s:{s:[{s:s, s:s}, {s:s, s:s, s:b}, {s:s, s:s}]}}}",
+                        "services", "a", "volumes", "type", "bind", "source", REV "/data", "type", "bind",
+                        "source", REV "/conf", "read_only", true, "type", "volume", "source", "logs");
+
+        ck_assert_ptr_nonnull(config);
+        ck_assert(policy_path_is_writable(config, REV "/data"));
+        ck_assert(policy_path_is_writable(config, REV "/data/a/b"));
+        ck_assert(!policy_path_is_writable(config, REV "/data2"));
+        ck_assert(!policy_path_is_writable(config, REV "/conf/a"));
+        ck_assert(!policy_path_is_writable(config, REV "/logs"));
+        ck_assert(!policy_path_is_writable(config, REV));
+}
+END_TEST
+
 START_TEST(aliases_do_not_blow_up) {
         static const char text[] = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
                                    "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
@@ -554,4 +569,4 @@ TESTS("policy", an_ordinary_project_passes, what_reaches_the_host_is_refused, ea
                 an_exception_silences_its_rule_only, other_shapes_are_refused,
                 the_number_of_violations_is_limited, files_that_compose_reads_are_seen_in_its_text,
                 files_from_elsewhere_are_refused, files_that_compose_reads_may_not_lie_in_a_writable_folder,
-                links_are_not_followed, aliases_do_not_blow_up)
+                links_are_not_followed, what_a_container_can_write_is_known, aliases_do_not_blow_up)
