@@ -12,7 +12,7 @@
 
 /* What the instance is, and so may use */
 typedef struct PolicyInput {
-        const char *project;      /* "ccp-SLUG" */
+        const char *project;      /* "SLUG_ccp" */
         const char *directory;    /* absolute; of the instance: bind mounts and build contexts lie in it */
         const char *revision;     /* absolute, in a folder beneath it that has all revisions */
         const char *compose;      /* the compose file in the revision's folder */

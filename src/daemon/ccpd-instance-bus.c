@@ -139,8 +139,8 @@ GETTER(get_derived) {
                 if (r < 0)
                         return r;
         } else
-                s = strjoin(streq(property, "Project") ? CCP_PROJECT_PREFIX : CCP_INSTANCES_DIR "/",
-                                i->record->slug);
+                s = streq(property, "Project") ? strjoin(i->record->slug, CCP_PROJECT_SUFFIX)
+                                               : strjoin(CCP_INSTANCES_DIR "/", i->record->slug);
         if (!s)
                 return -ENOMEM;
 
@@ -234,8 +234,8 @@ static int check_job_allowed(const Instance *i, JobKind kind, Error *reterr) {
         return 0;
 }
 
-int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, const AuditActor *actor,
-                Operation *o, Error *reterr) {
+int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, const AuditActor *actor, Operation *o,
+                Error *reterr) {
         int r;
 
         r = check_job_allowed(i, kind, reterr);

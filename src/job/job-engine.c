@@ -683,8 +683,7 @@ int job_engine_down(Job *j, bool volumes, Error *reterr) {
         return j->engine->down(&c, volumes, reterr);
 }
 
-/* Images are named PROJECT-SERVICE. The label tells apart project "a" with service "b-c" and project "a-b"
- * with service "c". */
+/* Images are named PROJECT-SERVICE. */
 static int list_own_images(Job *j, char ***ret, Error *reterr) {
         _cleanup_free_ char *filter = strjoin("label=" COMPOSE_LABEL_PROJECT "=", j->project),
                             *prefix = strjoin(j->project, "-");

@@ -613,7 +613,7 @@ static int get_ready(Job *j) {
         if (job->kind < 0 || job->kind >= _JOB_KIND_MAX)
                 return log_error_errno(EINVAL, "The job is of no kind that this program knows.");
 
-        j->project = strjoin(CCP_PROJECT_PREFIX, job->slug);
+        j->project = strjoin(job->slug, CCP_PROJECT_SUFFIX);
         j->directory = strjoin(j->instances_dir ?: CCP_INSTANCES_DIR, "/", job->slug);
         j->log_fields[0] = strjoin("CCP_JOB=", j->id_text);
         j->log_fields[1] = strjoin("CCP_INSTANCE=", job->slug);

@@ -67,7 +67,7 @@ struct Job {
         char *log_fields[3];
 
         /* What the instance is called on this host */
-        char *project;   /* "ccp-SLUG" */
+        char *project;   /* "SLUG_ccp" */
         char *directory; /* absolute */
         uint32_t revision;
         char *revision_directory; /* absolute, of the revision */

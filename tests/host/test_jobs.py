@@ -177,7 +177,7 @@ def assert_whole(server, slug):
     assert answers(server, slug) == 'It works.\n'
     services = server.sh(f"docker ps --filter label=ccp.instance={slug} --format '{{{{.Label \"ccp.service\"}}}}'")
     assert sorted(services.split()) == ['data', 'extra', 'web']
-    assert server.sh(f'docker exec ccp-{slug}-data-1 cat /data/migrations') == 'done'
+    assert server.sh(f'docker exec {slug}_ccp-data-1 cat /data/migrations') == 'done'
     assert not server.exists(f'{INSTANCES}/{slug}/source/.env')
     assert server.sh(f'ls -A {INSTANCES}/{slug}/revisions') == '1'
     assert query(server, f"SELECT r.state FROM revisions r JOIN instances i ON i.id = r.instance WHERE slug = '{slug}'") == 'active'
@@ -189,8 +189,8 @@ def assert_nothing_left(server, slug):
     assert server.sh(f'docker ps --all --quiet {label}') == ''
     assert server.sh(f'docker network ls --quiet {label}') == ''
     assert server.sh(f'docker volume ls --quiet {label}') == ''
-    assert server.sh(f'docker image ls --quiet --filter label=com.docker.compose.project=ccp-{slug}') == ''
-    assert server.sh(f'docker image ls --quiet "ccp-{slug}-*"') == ''
+    assert server.sh(f'docker image ls --quiet --filter label=com.docker.compose.project={slug}_ccp') == ''
+    assert server.sh(f'docker image ls --quiet "{slug}_ccp-*"') == ''
     assert server.sh(f'ls -A {INSTANCES}') == ''
     for table in ('instances', 'ports', 'subnets', 'secrets', 'revisions'):
         assert query(server, f'SELECT count(*) FROM {table}') == '0', table
@@ -681,16 +681,16 @@ def test_a_project_of_the_same_name_that_is_not_ours_is_left_alone(server):
 services: { main: { image: "busybox:1.37", init: true, command: [sleep, infinity], volumes: ["data:/data"] } }
 volumes: { data: {} }
 ''')
-    server.sh('cd /root/foreign && docker compose -p ccp-alpha up -d')
+    server.sh('cd /root/foreign && docker compose -p alpha_ccp up -d')
     try:
         before = server.sh('docker ps -aq --no-trunc')
         job = create(server, 'alpha', 'trivial')
         message = assert_undone(server, 'alpha', job, 'failed', 'SlugTaken')
-        assert 'ccp-alpha' in message
+        assert 'alpha_ccp' in message
         assert server.sh('docker ps -aq --no-trunc') == before
-        assert server.sh('docker volume ls -q') == 'ccp-alpha_data'
+        assert server.sh('docker volume ls -q') == 'alpha_ccp_data'
     finally:
-        server.sh('cd /root/foreign && docker compose -p ccp-alpha down -v')
+        server.sh('cd /root/foreign && docker compose -p alpha_ccp down -v')
 
 
 def test_a_folder_of_the_same_name_that_is_not_ours_is_left_alone(server):
@@ -713,6 +713,39 @@ def test_instances_of_one_blueprint_do_not_touch_each_other(server):
     assert_whole(server, 'beta')
 
 
+def test_instances_whose_names_meet_do_not_touch_each_other(server):
+    """A project's name and a service's are joined by a dash: the first service of the one would be called like that of the other."""
+    for blueprint, service in (('meet-one', 'b-main'), ('meet-two', 'main')):
+        server.write(f'/etc/ccpd/templates/{blueprint}/blueprint.yaml', f'''
+name: {blueprint}
+title: Meets
+version: "1.0"
+files:
+  - {{ template: docker-compose.yml.hbs, target: docker-compose.yml, format: yaml }}
+source: {{ path: /srv/everything }}
+services:
+  {service}: {{ stage: application, timeout: 30s }}
+''')
+        server.write(f'/etc/ccpd/templates/{blueprint}/docker-compose.yml.hbs', f'''
+services:
+  {service}:
+    build: "{{{{source}}}}"
+    init: true
+    command: [sleep, infinity]
+    volumes: ["{service.replace('-', '_')}:/data"]
+volumes:
+  {service.replace('-', '_')}: {{}}
+''')
+    server.sh('systemctl reload ccpd')
+    jobs = [create(server, 'a', 'meet-one'), create(server, 'a-b', 'meet-two')]
+    assert [wait_end(server, job)['state'] for job in jobs] == ['succeeded'] * 2
+    server.ccpctl('delete', 'a', '--yes', '--quiet')
+    assert server.sh("docker ps --format '{{.Names}}'") == 'a-b_ccp-main-1'
+    assert server.sh('docker volume ls -q') == 'a-b_ccp_main'
+    assert server.sh("docker image ls --format '{{.Repository}}'").split().count('a-b_ccp-main') == 1
+    server.ccpctl('restart', 'a-b', '--quiet')
+
+
 # --- secrets ---
 
 
@@ -731,7 +764,7 @@ def test_a_secret_is_nowhere_to_be_read(server):
     assert len(password) == 32
     for secret in (TOKEN, password):
         # The container itself has it in its environment; it is the only one.
-        assert server.sh(f'docker exec ccp-alpha-web-1 env | grep -c "{secret}"') == '1'
+        assert server.sh(f'docker exec alpha_ccp-web-1 env | grep -c "{secret}"') == '1'
         assert not any(secret in json.dumps(entry) for entry in server.journal(since=cursor))
         assert secret not in query(server, 'SELECT j::text FROM jobs j') + query(server, 'SELECT s::text FROM job_steps s')
         assert secret not in query(server, 'SELECT i::text FROM instances i') + query(server, 'SELECT r::text FROM revisions r')

@@ -336,7 +336,7 @@ START_TEST(what_undoes_a_step_is_recorded_with_all_that_it_needs) {
         undo = store.undo[job_kind_find_step(JOB_CREATE, "folder")];
         ck_assert_str_eq(json_object_get_string(undo, "action"), "remove-folder");
         ck_assert_str_eq(json_object_get_string(undo, "instance"), ID);
-        ck_assert_str_eq(json_object_get_string(undo, "project"), "ccp-alpha");
+        ck_assert_str_eq(json_object_get_string(undo, "project"), "alpha_ccp");
         end();
 }
 END_TEST
