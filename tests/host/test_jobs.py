@@ -440,6 +440,25 @@ def test_an_engine_that_restarts_while_health_is_waited_for(server):
     assert row['state'] == 'succeeded', row
 
 
+def test_an_engine_whose_pid_file_is_elsewhere_is_found_again(server):
+    def state():
+        return server.sh('busctl get-property org.changemaker.ccp1 /org/changemaker/ccp1 org.changemaker.ccp1.Manager EngineState')
+    server.wait(lambda: state() == 's "available"', what='the engine to be watched')
+    server.sh('cp /etc/docker/daemon.json /root/daemon.json 2>/dev/null || echo "{}" >/root/daemon.json; mkdir -p /etc/docker; '
+              "jq '.pidfile = \"/run/elsewhere.pid\"' /root/daemon.json >/etc/docker/daemon.json")
+    try:
+        # The socket stays, it is PID 1's; and the file that went away never comes back.
+        server.sh('systemctl stop docker.service')
+        server.wait(lambda: state() != 's "available"', what='the engine to be missed')
+        time.sleep(2)
+        assert server.sh('systemctl is-active docker.service || true') == 'inactive'
+        server.sh('systemctl start docker.service; test ! -e /run/docker.pid')
+        server.wait(lambda: state() == 's "available"', timeout=60, what='the engine to be found')
+    finally:
+        server.sh('cp /root/daemon.json /etc/docker/daemon.json; systemctl restart docker.service')
+    server.wait(lambda: state() == 's "available"', timeout=60, what='the engine to be found')
+
+
 def test_an_engine_that_stays_away_ends_the_job_and_is_waited_for_to_undo(server):
     job = create_paused(server, 'alpha', 'application')
     server.sh('systemctl stop docker.socket docker.service')
