@@ -86,10 +86,15 @@ struct Job {
         char *detail;
         bool partial;   /* only some of the services are concerned: the instance's state stays */
         bool committed; /* a STEP_COMMIT has begun */
+        bool stopped;   /* asked to end before the job's end, and it did */
         bool deaf;      /* SIGTERM was answered, and this is the answer */
         usec_t deaf_until;
         usec_t store_since, store_asked_at; /* of the present wait for the records */
 };
+
+/* The exit status of a worker that was asked to end (EX_TEMPFAIL); the unit counts it as success. Where PID 1 asked
+ * since the worker ran too long, its result is another one all the same. */
+#define JOB_EXIT_STOPPED 75
 
 /* Returned when the worker ends without the job's end: the machine goes down, or another worker has the job.
  * Nothing more may be touched then. */
@@ -125,5 +130,5 @@ static inline const InstanceRecord *job_instance(const Job *j) {
 /* Claims the job and does it, to its end. 0 if the end is recorded, whatever it is; JOB_LEFT; or a negative
  * errno: logged. */
 int job_run(Job *j);
-/* For the end of the unit: records how the worker died. */
+/* For the end of the unit: records how the worker died, or that it was only asked to end. */
 int job_record_crash(Job *j, const char *result, const char *code, const char *status);

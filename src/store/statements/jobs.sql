@@ -72,6 +72,10 @@ UPDATE jobs SET state = $2, error_name = $3, error_message = $4, finished_at = c
 -- name: job-lock-session
 SELECT pg_try_advisory_lock(1129136244, ($1::bigint % 2147483647)::int);
 
+-- The attempt $2 was none: repeated, it takes back no other.
+-- name: job-uncount-attempt
+UPDATE jobs SET attempt = $2::int - 1 WHERE id = $1 AND attempt = $2::int;
+
 -- Repeated, it does not count the attempt again.
 -- name: job-claim
 UPDATE jobs
