@@ -41,8 +41,7 @@ int open_beneath_mount(int dirfd, const char *path, int flags) {
         return open_resolve(dirfd, path, flags, 0, RESOLVE_NO_XDEV);
 }
 
-/* Opens the folder that holds the last component of path; ret_name points into path. */
-static int open_parent_beneath(int dirfd, const char *path, const char **ret_name) {
+int open_parent_beneath(int dirfd, const char *path, const char **ret_name) {
         const char *slash = strrchr(path, '/');
         _cleanup_free_ char *parent = NULL;
         int fd;

@@ -15,6 +15,9 @@ int open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 /* The same, and no component may lie on another mount (-EXDEV). Nothing is created. */
 int open_beneath_mount(int dirfd, const char *path, int flags);
 
+/* Opens the folder that holds the last component of a path; ret_name points into the path. */
+int open_parent_beneath(int dirfd, const char *path, const char **ret_name);
+
 /* Makes the folders of a relative path beneath dirfd, each with 'mode'. Those that exist stay. */
 int mkdir_parents_beneath(int dirfd, const char *path, mode_t mode);
 /* The same for the path itself; returns a descriptor of the last folder. */

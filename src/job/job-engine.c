@@ -697,7 +697,7 @@ static int list_own_images(Job *j, char ***ret, Error *reterr) {
         if (!filter || !prefix)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
-        r = docker_cli(j, argv, &result, reterr);
+        r = docker_cli(j, argv, -EBADF, &result, reterr);
         if (r < 0)
                 return r;
 
@@ -741,5 +741,5 @@ int job_engine_remove_images(Job *j, Error *reterr) {
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
-        return docker_cli(j, argv, &result, reterr);
+        return docker_cli(j, argv, -EBADF, &result, reterr);
 }

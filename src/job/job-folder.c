@@ -13,6 +13,7 @@
 #include "copy-tree.h"
 #include "fd-util.h"
 #include "fs-util.h"
+#include "job-remove.h"
 #include "path.h"
 #include "string-util.h"
 #include "validate.h"
@@ -20,7 +21,7 @@
 #define FOLDER_MODE 0700
 #define MARKER_SIZE_MAX 256U
 
-static const char *instances_dir(const Job *j) {
+const char *job_instances_dir(const Job *j) {
         return j->instances_dir ?: CCP_INSTANCES_DIR;
 }
 
@@ -28,15 +29,14 @@ static int open_instances(Job *j, Error *reterr) {
         if (j->instances_fd >= 0)
                 return 0;
 
-        j->instances_fd = open(instances_dir(j), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        j->instances_fd = open(job_instances_dir(j), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (j->instances_fd < 0)
-                return error_set_errnof(reterr, errno, "Cannot open %s: %m", instances_dir(j));
+                return error_set_errnof(reterr, errno, "Cannot open %s: %m", job_instances_dir(j));
 
         return 0;
 }
 
-/* The names that a folder has before it is complete, and while it is removed: no slug begins with a dot. */
-static char *temporary_name(const Job *j, const char *what) {
+char *job_temporary_name(const Job *j, const char *what) {
         return strjoin(".", what, ".", j->claim.job->instance);
 }
 
@@ -100,7 +100,7 @@ int job_folder_make(Job *j, Error *reterr) {
         if (fd != -ENOENT)
                 return error_set_errnof(reterr, fd, "Cannot look at %s: %m", j->directory);
 
-        new_name = temporary_name(j, "new");
+        new_name = job_temporary_name(j, "new");
         marker = strjoin(j->claim.job->instance, "\n");
         if (!new_name || !marker)
                 return error_set_errnof(reterr, ENOMEM, "%m");
@@ -143,7 +143,8 @@ int job_folder_open(Job *j, Error *reterr) {
 }
 
 int job_folder_remove(Job *j, Error *reterr) {
-        _cleanup_free_ char *new_name = temporary_name(j, "new"), *old_name = temporary_name(j, "old");
+        _cleanup_free_ char *new_name = job_temporary_name(j, "new"),
+                            *old_name = job_temporary_name(j, "old");
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -155,10 +156,11 @@ int job_folder_remove(Job *j, Error *reterr) {
                 return r;
 
         r = rm_rf_at(j->instances_fd, new_name);
-        if (r >= 0)
-                r = rm_rf_at(j->instances_fd, old_name);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot remove what is left of %s: %m", j->directory);
+        r = job_trash_remove(j, reterr);
+        if (r < 0)
+                return r;
 
         fd = open_own_folder(j);
         if (IN_SET(fd, -ENOENT, -EEXIST))
@@ -169,18 +171,7 @@ int job_folder_remove(Job *j, Error *reterr) {
         if (renameat2(j->instances_fd, j->claim.job->slug, j->instances_fd, old_name, RENAME_NOREPLACE) < 0)
                 return error_set_errnof(reterr, errno, "Cannot rename the folder %s: %m", j->directory);
 
-        r = rm_rf_at(j->instances_fd, old_name);
-        if (r == -EACCES)
-                return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "Cannot remove %s/%s: a container has left files in it that belong to "
-                                "another "
-                                "user. Remove that folder as root, then try again.",
-                                instances_dir(j), old_name);
-        if (r < 0)
-                return error_set_errnof(
-                                reterr, r, "Cannot remove the folder %s/%s: %m", instances_dir(j), old_name);
-
-        return 0;
+        return job_trash_remove(j, reterr);
 }
 
 static int source_poll(double fraction, void *userdata) {
@@ -257,7 +248,7 @@ static int check_source(const Job *j, const char *path, int fd, Error *reterr) {
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "The source tree %s lies in a folder with an odd name.", path);
         if (path_is_beneath(CCP_STATE_DIR, real) || path_is_beneath(real, CCP_STATE_DIR) ||
-                        path_is_beneath(instances_dir(j), real))
+                        path_is_beneath(job_instances_dir(j), real))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "The source tree %s lies in, or holds, what ccpd keeps for its instances.",
                                 path);
@@ -367,9 +358,8 @@ int job_source_remove(Job *j, const char *target, Error *reterr) {
         fd = open_own_folder(j);
         if (IN_SET(fd, -ENOENT, -EEXIST))
                 return 0;
-        r = fd < 0 ? fd : rm_rf_beneath(fd, target);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot remove %s/%s: %m", j->directory, target);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open the folder %s: %m", j->directory);
 
-        return 0;
+        return job_tree_remove(j, fd, j->directory, target, reterr);
 }

@@ -15,6 +15,7 @@
 #include "fs-util.h"
 #include "job-folder.h"
 #include "job-policy.h"
+#include "job-remove.h"
 #include "job-render.h"
 #include "json-util.h"
 #include "string-util.h"
@@ -278,13 +279,17 @@ int job_revision_remove(Job *j, uint32_t revision, Error *reterr) {
         revisions = open_beneath(folder, JOB_REVISIONS_FOLDER, O_RDONLY | O_DIRECTORY, 0);
         if (revisions == -ENOENT)
                 return 0;
-        r = revisions;
+        if (revisions < 0)
+                return error_set_errnof(reterr, revisions, "Cannot open %s/" JOB_REVISIONS_FOLDER ": %m",
+                                j->directory);
+
+        r = job_tree_remove(j, revisions, j->directory, temporary, reterr);
         if (r >= 0)
-                r = rm_rf_at(revisions, temporary);
-        if (r >= 0)
-                r = rm_rf_at(revisions, name);
-        if (r >= 0)
-                r = rm_rf_at(folder, JOB_CURRENT_LINK);
+                r = job_tree_remove(j, revisions, j->directory, name, reterr);
+        if (r < 0)
+                return r;
+
+        r = rm_rf_at(folder, JOB_CURRENT_LINK);
         if (r >= 0)
                 r = rm_rf_at(folder, JOB_CURRENT_LINK_NEW);
         if (r < 0)

@@ -681,6 +681,46 @@ def test_what_a_container_wrote_hinders_no_start(server, writer):
     assert server.file(f'{INSTANCES}/alpha/current/data/note.txt') == 'changed\n'
 
 
+LEAVE = ('mkdir -p /data/locked/deep /data/open; mkdir -m 1777 /data/sticky; touch /data/locked/deep/f /data/sticky/f /data/open/f; '
+         'ln -s /etc/passwd /data/locked/link; chmod 700 /data/locked; d=/data/open; i=0; '
+         'while [ $i -lt 600 ]; do mkdir $d/d; cd $d/d; d=.; i=$((i + 1)); done')
+
+
+def test_what_a_container_left_is_removed(server, writer):
+    images, containers = server.sh('docker image ls --all --quiet'), server.sh('docker ps --all --quiet')
+    server.sh(f"docker exec {writer} sh -c '{LEAVE}'")
+    server.ccpctl('delete', 'alpha', '--yes', '--quiet')
+    assert_nothing_left(server, 'alpha')
+    assert server.sh('docker image ls --all --quiet') == images
+    assert server.sh('docker ps --all --quiet') == containers.replace(writer, '').strip()
+    assert server.sh('grep -c ^root: /etc/passwd') == '1'
+
+
+def test_what_a_container_left_is_removed_from_a_create_that_fails(server):
+    for name, content in WRITER.items():
+        content = content.replace('name: writer', 'name: leaver').replace('timeout: 30s', 'timeout: 5s')
+        content = content.replace('[sleep, infinity]', json.dumps(['sh', '-c', LEAVE.replace('$', '$$') + '; exit 7']))
+        server.write(f'/etc/ccpd/templates/leaver/{name}', content)
+    server.sh('systemctl reload ccpd')
+    job = create(server, 'alpha', 'leaver')
+    assert_undone(server, 'alpha', job, 'failed', 'Unhealthy')
+
+
+def test_what_a_container_left_waits_for_the_engine(server, writer):
+    server.sh(f"docker exec {writer} sh -c '{LEAVE}'")
+    pause_at(server, 'folder')
+    server.ccpctl('delete', 'alpha', '--yes', '--no-wait', '--quiet')
+    job = query(server, 'SELECT max(id) FROM jobs')
+    wait_paused(server, job)
+    unpause(server)
+    server.sh('systemctl stop docker.socket docker.service')
+    resume(server, job)
+    server.wait(lambda: 'engine' in status_text(server, job), what='the worker to say what it waits for')
+    server.sh('systemctl start docker.socket docker.service')
+    assert wait_end(server, job)['state'] == 'succeeded'
+    assert_nothing_left(server, 'alpha')
+
+
 def test_the_policy_is_asked_again_before_a_start(server, writer):
     server.ccpctl('stop', 'alpha', '--quiet')
     server.sh(f'cd {INSTANCES}/alpha/revisions/1 && mv data kept && ln -s /etc data')
