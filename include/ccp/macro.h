@@ -18,6 +18,8 @@
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
 #define STRLEN(x) (sizeof("" x "") - 1U)
+#define STRINGIFY_REAL(x) #x
+#define STRINGIFY(x) STRINGIFY_REAL(x)
 
 /* Names that nested uses of a macro don't share. */
 #define CONCATENATE_REAL(a, b) a##b

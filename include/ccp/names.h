@@ -78,6 +78,7 @@
 #define CCP_LABEL_REVISION "ccp.revision"
 #define CCP_LABEL_SERVICE "ccp.service"
 
-/* The compose project of an instance is this and its slug: never the bare slug, which a project that is not
- * ours may already bear. */
-#define CCP_PROJECT_PREFIX "ccp-"
+/* The compose project of an instance is its slug and this: never the bare slug, which a project that is not
+ * ours may already bear. No slug has an underscore, so the slug ends where the first one is: what compose calls
+ * after its project, by PROJECT-SERVICE or PROJECT_NAME, is not what it calls so for any other instance. */
+#define CCP_PROJECT_SUFFIX "_ccp"

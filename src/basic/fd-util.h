@@ -3,6 +3,7 @@
 
 /* File descriptors: closing, and reading what they hold. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -22,6 +23,12 @@ static inline void fclosep(FILE **f) {
                 (void) fclose(*f);
 }
 #define _cleanup_fclose_ _cleanup_(fclosep)
+
+static inline void closedirp(DIR **d) {
+        if (*d)
+                (void) closedir(*d);
+}
+#define _cleanup_closedir_ _cleanup_(closedirp)
 
 /* Writes all of it. 0 or a negative errno. */
 int loop_write(int fd, const void *data, size_t size);

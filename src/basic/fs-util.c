@@ -2,7 +2,6 @@
 
 #include "fs-util.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,11 +18,11 @@
 /* Deeper trees than this are refused instead of recursed into (CVE-2021-3997 was such a recursion). */
 #define RM_RF_DEPTH_MAX 512U
 
-int open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
+static int open_resolve(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) {
         struct open_how how = {
                 .flags = (uint64_t) (flags | O_CLOEXEC),
                 .mode = flags & O_CREAT ? mode : 0,
-                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+                .resolve = resolve | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
         };
         long fd;
 
@@ -34,8 +33,15 @@ int open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
         return fd < 0 ? -errno : (int) fd;
 }
 
-/* Opens the folder that holds the last component of path; ret_name points into path. */
-static int open_parent_beneath(int dirfd, const char *path, const char **ret_name) {
+int open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
+        return open_resolve(dirfd, path, flags, mode, 0);
+}
+
+int open_beneath_mount(int dirfd, const char *path, int flags) {
+        return open_resolve(dirfd, path, flags, 0, RESOLVE_NO_XDEV);
+}
+
+int open_parent_beneath(int dirfd, const char *path, const char **ret_name) {
         const char *slash = strrchr(path, '/');
         _cleanup_free_ char *parent = NULL;
         int fd;
@@ -206,13 +212,8 @@ static int rm_rf_one(int dirfd, const char *name, dev_t device, unsigned depth) 
         return 0;
 }
 
-static void closedirp(DIR **d) {
-        if (*d)
-                (void) closedir(*d);
-}
-
 static int rm_rf_children(int fd, dev_t device, unsigned depth) {
-        _cleanup_(closedirp) DIR *d = NULL;
+        _cleanup_closedir_ DIR *d = NULL;
         int copy, ret = 0;
 
         copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -255,4 +256,15 @@ int rm_rf_at(int dirfd, const char *name) {
                 return -errno;
 
         return rm_rf_one(dirfd, name, st.st_dev, 0);
+}
+
+int rm_rf_beneath(int dirfd, const char *path) {
+        _cleanup_close_ int parent = -EBADF;
+        const char *name;
+
+        parent = open_parent_beneath(dirfd, path, &name);
+        if (parent < 0)
+                return parent == -ENOENT ? 0 : parent;
+
+        return rm_rf_at(parent, name);
 }

@@ -12,6 +12,12 @@
  * negative errno: -EXDEV or -ELOOP for an attempt to leave. */
 int open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 
+/* The same, and no component may lie on another mount (-EXDEV). Nothing is created. */
+int open_beneath_mount(int dirfd, const char *path, int flags);
+
+/* Opens the folder that holds the last component of a path; ret_name points into the path. */
+int open_parent_beneath(int dirfd, const char *path, const char **ret_name);
+
 /* Makes the folders of a relative path beneath dirfd, each with 'mode'. Those that exist stay. */
 int mkdir_parents_beneath(int dirfd, const char *path, mode_t mode);
 /* The same for the path itself; returns a descriptor of the last folder. */
@@ -27,3 +33,5 @@ int write_file_beneath(int dirfd, const char *path, const void *data, size_t siz
 /* Removes a name in dirfd, with all that is in it if it is a folder. Never follows a link and never crosses
  * into another mount (-EXDEV). What is not there is no error. */
 int rm_rf_at(int dirfd, const char *name);
+/* The same for a path. */
+int rm_rf_beneath(int dirfd, const char *path);

@@ -298,9 +298,7 @@ static int set_defaults(Blueprint *b) {
                 if (r < 0)
                         return r;
         }
-        if (!b->source.path)
-                return 0;
-
+        /* Whoever creates an instance may give it a tree, whether or not the blueprint names one. */
         if (!b->source.target) {
                 r = free_and_strdup(&b->source.target, SOURCE_TARGET_DEFAULT);
                 if (r < 0)

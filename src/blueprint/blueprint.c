@@ -2,7 +2,6 @@
 
 #include "blueprint.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 
@@ -222,11 +221,6 @@ static void entry_list_done(EntryList *list) {
         blueprint_entries_free(list->entries, list->n);
 }
 
-static void closedirp(DIR **d) {
-        if (*d)
-                (void) closedir(*d);
-}
-
 /* Loads one folder into the list, unless a folder of that name was there before. */
 static int entry_list_add(EntryList *list, const char *directory, const char *name, bool local) {
         BlueprintEntry *e;
@@ -253,7 +247,7 @@ static int entry_list_add(EntryList *list, const char *directory, const char *na
 }
 
 static int entry_list_add_directory(EntryList *list, const char *directory, bool local) {
-        _cleanup_(closedirp) DIR *d = NULL;
+        _cleanup_closedir_ DIR *d = NULL;
         int r;
 
         d = opendir(directory);

@@ -52,7 +52,7 @@ int context_make(const ContextInput *input, json_t **ret) {
         if (r < 0)
                 return r;
 
-        project = strjoin(CCP_PROJECT_PREFIX, input->slug);
+        project = strjoin(input->slug, CCP_PROJECT_SUFFIX);
         if (!project)
                 return -ENOMEM;
 

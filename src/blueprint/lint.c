@@ -137,7 +137,7 @@ static int make_features(const Blueprint *b, FeatureChoice choice, json_t **ret)
 
 static int check_compose_text(Lint *l, const char *text, size_t size) {
         static const PolicyInput input = {
-                .project = CCP_PROJECT_PREFIX "sample",
+                .project = "sample" CCP_PROJECT_SUFFIX,
                 .directory = CCP_INSTANCES_DIR "/sample",
                 .revision = CCP_INSTANCES_DIR "/sample/revisions/1",
                 .bind_address = "127.0.0.1",

@@ -61,7 +61,7 @@ static int make_logging(const OverrideInput *input, const char *service, json_t 
         _cleanup_free_ char *tag = NULL;
         json_t *logging;
 
-        tag = strjoin(CCP_PROJECT_PREFIX, input->slug, "/", service);
+        tag = strjoin("ccp-", input->slug, "/", service);
         if (!tag)
                 return -ENOMEM;
 

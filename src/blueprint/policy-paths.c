@@ -211,6 +211,22 @@ int check_writable_folders(PolicyCheck *c) {
         return 0;
 }
 
+bool policy_path_is_writable(const json_t *config, const char *path) {
+        const char *name;
+        json_t *service, *mount;
+        size_t i;
+
+        json_object_foreach(json_object_get(config, "services"), name, service)
+                json_array_foreach(json_object_get(service, "volumes"), i, mount)
+                        if (streq_ptr(json_object_get_string(mount, "type"), "bind") &&
+                                        !json_is_true(json_object_get(mount, "read_only")) &&
+                                        path_is_beneath(strempty(json_object_get_string(mount, "source")),
+                                                        path))
+                                return true;
+
+        return false;
+}
+
 static int check_links(PolicyCheck *c, int folder, const HostPath *p) {
         const char *rest = p->path + strlen(c->input->directory);
         _cleanup_close_ int fd = -EBADF;

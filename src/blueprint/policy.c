@@ -292,8 +292,8 @@ int check_file_path(PolicyCheck *c, const KeyRule *rule, const json_t *value) {
         return MIN(r, 0);
 }
 
-/* The name of a network or volume must begin with the project's, as compose would name it. Underscores do not
- * occur in slugs, so that no other project's name begins so. */
+/* The name of a network or volume must begin with the project's, as compose would name it. No other project's
+ * name begins so. */
 static int check_object_name(PolicyCheck *c, const KeyRule *rule, const json_t *value) {
         const char *rest = json_is_string(value) ? startswith(json_string_value(value), c->input->project)
                                                  : NULL;

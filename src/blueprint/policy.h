@@ -12,7 +12,7 @@
 
 /* What the instance is, and so may use */
 typedef struct PolicyInput {
-        const char *project;      /* "ccp-SLUG" */
+        const char *project;      /* "SLUG_ccp" */
         const char *directory;    /* absolute; of the instance: bind mounts and build contexts lie in it */
         const char *revision;     /* absolute, in a folder beneath it that has all revisions */
         const char *compose;      /* the compose file in the revision's folder */
@@ -55,6 +55,9 @@ int policy_check_text(const char *text, size_t size, const PolicyInput *input, P
  * folder of the instance. What is not there may stay away. To be done once all files are in their places. */
 int policy_check_links(
                 const json_t *config, const PolicyInput *input, int folder, PolicyViolations *violations);
+
+/* True if a container may write what lies at this absolute path of the host. */
+bool policy_path_is_writable(const json_t *config, const char *path);
 
 /* 0 if the list is empty, else PolicyViolation with the first few sentences. */
 int policy_violations_to_error(const PolicyViolations *violations, Error *reterr);

@@ -139,8 +139,8 @@ GETTER(get_derived) {
                 if (r < 0)
                         return r;
         } else
-                s = strjoin(streq(property, "Project") ? CCP_PROJECT_PREFIX : CCP_INSTANCES_DIR "/",
-                                i->record->slug);
+                s = streq(property, "Project") ? strjoin(i->record->slug, CCP_PROJECT_SUFFIX)
+                                               : strjoin(CCP_INSTANCES_DIR "/", i->record->slug);
         if (!s)
                 return -ENOMEM;
 

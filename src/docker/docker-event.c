@@ -101,26 +101,60 @@ void json_splitter_done(JsonSplitter *s) {
         *s = (JsonSplitter) {};
 }
 
-/* Takes one byte; returns 1 when it ends an object. */
-static int json_splitter_step(JsonSplitter *s, char c) {
-        if (s->depth == 0 && c != '{')
-                return isspace((unsigned char) c) ? 0 : -EBADMSG;
-        if (s->size >= DOCKER_EVENT_MAX)
-                return -EFBIG;
+static int json_splitter_keep(JsonSplitter *s, char c, bool inside_text) {
+        if (s->too_large || (inside_text && s->text_too_long))
+                return 0;
+        if (inside_text && s->size - s->text_begin >= DOCKER_TEXT_MAX) {
+                s->text_too_long = true;
+                s->size = s->text_begin;
+                return 0;
+        }
+        if (s->size >= DOCKER_ITEM_MAX) {
+                s->too_large = true;
+                return 0;
+        }
+
         if (!GREEDY_REALLOC(s->data, s->allocated, s->size + 1))
                 return -ENOMEM;
         s->data[s->size++] = c;
+        return 0;
+}
 
-        if (s->in_string) {
-                if (s->escaped)
-                        s->escaped = false;
-                else if (c == '\\')
-                        s->escaped = true;
-                else if (c == '"')
-                        s->in_string = false;
-        } else if (c == '"')
-                s->in_string = true;
-        else if (IN_SET(c, '{', '['))
+static int json_splitter_between(JsonSplitter *s, char c) {
+        if (isspace((unsigned char) c))
+                return 0;
+        if (!s->list || s->ended || (c == '[') == s->begun)
+                return -EBADMSG;
+
+        if (c == '[')
+                s->begun = true;
+        else if (c == ']')
+                s->ended = true;
+        else if (c != ',')
+                return -EBADMSG;
+        return 0;
+}
+
+/* Takes one byte; returns 1 when it ends an object. */
+static int json_splitter_step(JsonSplitter *s, char c) {
+        bool ends_text = s->in_text && !s->escaped && c == '"';
+        int r;
+
+        if (s->depth == 0 && (c != '{' || (s->list && (!s->begun || s->ended))))
+                return json_splitter_between(s, c);
+
+        r = json_splitter_keep(s, c, s->in_text && !ends_text);
+        if (r < 0)
+                return r;
+
+        if (ends_text)
+                s->in_text = s->text_too_long = false;
+        else if (s->in_text)
+                s->escaped = !s->escaped && c == '\\';
+        else if (c == '"') {
+                s->in_text = true;
+                s->text_begin = s->size;
+        } else if (IN_SET(c, '{', '['))
                 s->depth++;
         else if (IN_SET(c, '}', ']'))
                 return --s->depth == 0;
@@ -139,8 +173,9 @@ int json_splitter_feed(JsonSplitter *s, const char *data, size_t size, json_spli
                 if (r == 0)
                         continue;
 
-                r = handler(s->data, s->size, userdata);
+                r = handler(s->too_large ? NULL : s->data, s->too_large ? 0 : s->size, userdata);
                 s->size = 0;
+                s->too_large = false;
                 if (r < 0)
                         return r;
         }

@@ -5,8 +5,10 @@
 
 #include "docker.h"
 
-/* One event is far smaller; labels make most of it. */
-#define DOCKER_EVENT_MAX (256U * 1024U)
+/* Labels make most of what the Engine tells of a container, and anybody can write them into an image: a text that
+ * is longer than the first is taken for empty, what is then still larger than the second is left out. */
+#define DOCKER_TEXT_MAX (64U * 1024U)
+#define DOCKER_ITEM_MAX (4U * 1024U * 1024U)
 
 typedef enum DockerEventType {
         DOCKER_EVENT_OTHER, /* says nothing about a container's state */
@@ -41,19 +43,22 @@ void docker_event_done(DockerEvent *e);
 /* -EBADMSG if it is no event. */
 int docker_event_parse(const char *data, size_t size, DockerEvent *ret);
 
-/* Cuts a stream into its top-level JSON objects, whatever lies between them being blank. Initialize with
- * {}. */
+/* Cuts a stream into its JSON objects as they come. Initialize with {}, or with .list where they are those of one
+ * array. */
 typedef struct JsonSplitter {
+        bool list;
+        bool begun, ended; /* of the array */
+
         char *data;
-        size_t size, allocated;
+        size_t size, allocated, text_begin;
         unsigned depth;
-        bool in_string, escaped;
+        bool in_text, escaped, text_too_long, too_large;
 } JsonSplitter;
 
 typedef int (*json_splitter_handler_t)(const char *data, size_t size, void *userdata);
 
-/* Hands over each complete object; a negative return of the handler ends and is returned. -EBADMSG for
- * anything between objects, -EFBIG for one above DOCKER_EVENT_MAX. */
+/* Hands over each complete object, as NULL where it is too large; a negative return of the handler ends and is
+ * returned. -EBADMSG for anything else between objects than blanks, or what an array has there. */
 int json_splitter_feed(JsonSplitter *s, const char *data, size_t size, json_splitter_handler_t handler,
                 void *userdata);
 void json_splitter_done(JsonSplitter *s);

@@ -21,6 +21,11 @@ static int on_event(const char *data, size_t size, void *userdata) {
         DockerEvents *e = userdata;
         int r;
 
+        if (!data) {
+                e->happened = true;
+                return 0;
+        }
+
         r = docker_event_parse(data, size, &event);
         if (r < 0)
                 return r;

@@ -180,7 +180,7 @@ static int object_read_names(DockerObject *o, const char *id, const char *name, 
         return object_read_labels(o, labels);
 }
 
-static int object_from_summary(DockerKind kind, const json_t *json, usec_t realtime, DockerObject *ret) {
+int docker_object_from_summary(DockerKind kind, const json_t *json, usec_t realtime, DockerObject *ret) {
         _cleanup_docker_object_ DockerObject o = { .kind = kind, .exit_code = -1 };
         const char *name = json_object_get_string(json, "Name");
         const char *id = kind == DOCKER_VOLUME ? name : json_object_get_string(json, "Id");
@@ -288,7 +288,7 @@ int docker_objects_from_json(DockerKind kind, const json_t *json, usec_t realtim
                 return -ENOMEM;
 
         json_array_foreach(array, i, item) {
-                r = object_from_summary(kind, item, realtime, l.items + l.n);
+                r = docker_object_from_summary(kind, item, realtime, l.items + l.n);
                 if (r < 0)
                         return r;
                 l.n++;

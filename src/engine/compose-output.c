@@ -16,7 +16,7 @@ void compose_progress_done(ComposeProgress *p) {
         *p = (ComposeProgress) {};
 }
 
-/* The kinds of things that a line is about: " Container ccp-x-db-1  Started", while a pull has
+/* The kinds of things that a line is about: " Container x_ccp-db-1  Started", while a pull has
  * " SERVICE Pulled". */
 static const char *const kinds[] = { "Container ", "Network ", "Volume ", "Image " };
 

@@ -18,7 +18,7 @@
 typedef struct EngineContext {
         Docker *docker;
         DockerOwner owner;        /* slug and uuid */
-        const char *project;      /* "ccp-SLUG" */
+        const char *project;      /* "SLUG_ccp" */
         const char *directory;    /* absolute; of the revision's files */
         const char *compose_file; /* in it; NULL: ENGINE_COMPOSE_FILE */
         unsigned revision;

@@ -28,7 +28,9 @@ static int show_help(void) {
                "     --pause-at=STEP   On the job's first attempt, stop (SIGSTOP) after STEP was recorded "
                "as\n"
                "                       running and before it acts; undo-STEP for its undoing. For tests\n\n"
-               "Exit status: 0 the end of the job is recorded, or the job was left to be resumed; 1 else.\n"
+               "Exit status: 0 the end of the job is recorded, or another worker has the job; 75 the worker "
+               "was\n"
+               "asked to end, and left the job to be resumed; 1 else.\n"
                "See ccpd(8).\n");
         return 0;
 }
@@ -101,7 +103,8 @@ static int run(uint64_t id) {
         json_set_alloc_funcs(malloc, free_wiped);
         (void) umask(0077);
 
-        return job_run(&job);
+        r = job_run(&job);
+        return r == JOB_LEFT && job.stopped ? JOB_EXIT_STOPPED : r;
 }
 
 static int finish(uint64_t id) {
@@ -137,5 +140,5 @@ int main(int argc, char *argv[]) {
                 r = -EINVAL;
         }
 
-        return r < 0 && r != JOB_LEFT ? EXIT_FAILURE : EXIT_SUCCESS;
+        return r < 0 && r != JOB_LEFT ? EXIT_FAILURE : MAX(r, EXIT_SUCCESS);
 }

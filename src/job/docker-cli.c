@@ -38,7 +38,7 @@ static int report(Job *j, char *const *argv, const ProcessResult *result, Error 
                         result->status, printable);
 }
 
-int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr) {
+int docker_cli(Job *j, char *const *argv, int stdin_fd, ProcessResult *ret, Error *reterr) {
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_strv_free_ char **full = NULL;
         int r;
@@ -54,7 +54,7 @@ int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr) {
 
         r = process_run(full,
                         &(ProcessOptions) {
-                                        .stdin_fd = -EBADF,
+                                        .stdin_fd = stdin_fd,
                                         .stdout_limit = OUTPUT_MAX,
                                         .stdout_all = true,
                                         .poll = job_poll,

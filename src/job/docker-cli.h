@@ -6,6 +6,6 @@
 #include "job.h"
 #include "process.h"
 
-/* Runs "docker ARGV…" against the job's engine. EngineUnavailable, or EngineFailed with its last words, where
- * it does not end with 0. */
-int docker_cli(Job *j, char *const *argv, ProcessResult *ret, Error *reterr);
+/* Runs "docker ARGV…" against the job's engine; stdin_fd -EBADF: none. EngineUnavailable, or EngineFailed with
+ * its last words, where it does not end with 0. */
+int docker_cli(Job *j, char *const *argv, int stdin_fd, ProcessResult *ret, Error *reterr);

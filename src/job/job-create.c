@@ -2,9 +2,12 @@
 
 /* Creating an instance: what ccpd recorded gets its folder, files, images and containers. */
 
+#include <inttypes.h>
+
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-render.h"
+#include "job-revision.h"
 #include "job-undo.h"
 #include "json-util.h"
 #include "string-util.h"
@@ -42,7 +45,7 @@ static int prepare(Job *j, Error *reterr) {
 }
 
 static int run_application(Job *j, Error *reterr) {
-        RevisionRecord record = { .number = j->revision, .state = REVISION_RENDERED };
+        _cleanup_(revision_record_freep) RevisionRecord *record = NULL;
         _cleanup_json_ json_t *images = NULL;
         int r;
 
@@ -55,8 +58,17 @@ static int run_application(Job *j, Error *reterr) {
         if (r < 0)
                 return r;
 
-        record.images = images;
-        r = revision_put(j->db, job_instance(j)->id, &record, reterr);
+        /* With the record of the files, which is replaced too. */
+        r = revision_get(j->db, job_instance(j)->id, j->revision, &record, reterr);
+        if (r < 0)
+                return r;
+        if (!record)
+                return error_setf(reterr, CCP_ERROR_INTERNAL, "The revision %" PRIu32 " has no record.",
+                                j->revision);
+
+        json_decref(record->images);
+        record->images = TAKE_PTR(images);
+        r = revision_put(j->db, job_instance(j)->id, record, reterr);
         if (r < 0)
                 return r;
 

@@ -22,7 +22,8 @@ static int run_record(Job *j _unused_, Error *reterr _unused_) {
 
 static const StepOps steps[] = {
         { "containers", run_containers, NULL, STEP_ENGINE | STEP_COMMIT },
-        { "folder", job_folder_remove, NULL, STEP_COMMIT },
+        /* What containers left, the engine removes. */
+        { "folder", job_folder_remove, NULL, STEP_ENGINE | STEP_COMMIT },
         { "record", run_record, NULL, STEP_COMMIT },
 };
 

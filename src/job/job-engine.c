@@ -8,7 +8,7 @@
 #include "alloc-util.h"
 #include "docker-cli.h"
 #include "health-wait.h"
-#include "job-render.h"
+#include "job-revision.h"
 #include "log.h"
 #include "parameters.h"
 #include "process.h"
@@ -683,8 +683,7 @@ int job_engine_down(Job *j, bool volumes, Error *reterr) {
         return j->engine->down(&c, volumes, reterr);
 }
 
-/* Images are named PROJECT-SERVICE. The label tells apart project "a" with service "b-c" and project "a-b"
- * with service "c". */
+/* Images are named PROJECT-SERVICE. */
 static int list_own_images(Job *j, char ***ret, Error *reterr) {
         _cleanup_free_ char *filter = strjoin("label=" COMPOSE_LABEL_PROJECT "=", j->project),
                             *prefix = strjoin(j->project, "-");
@@ -698,7 +697,7 @@ static int list_own_images(Job *j, char ***ret, Error *reterr) {
         if (!filter || !prefix)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
-        r = docker_cli(j, argv, &result, reterr);
+        r = docker_cli(j, argv, -EBADF, &result, reterr);
         if (r < 0)
                 return r;
 
@@ -742,5 +741,5 @@ int job_engine_remove_images(Job *j, Error *reterr) {
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
-        return docker_cli(j, argv, &result, reterr);
+        return docker_cli(j, argv, -EBADF, &result, reterr);
 }

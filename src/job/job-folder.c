@@ -10,22 +10,18 @@
 #include <unistd.h>
 
 #include "alloc-util.h"
+#include "copy-tree.h"
 #include "fd-util.h"
 #include "fs-util.h"
+#include "job-remove.h"
 #include "path.h"
-#include "process.h"
 #include "string-util.h"
 #include "validate.h"
 
 #define FOLDER_MODE 0700
 #define MARKER_SIZE_MAX 256U
-/* rsync(1): "Partial transfer due to vanished source files": somebody works in the tree, which is fine. */
-#define RSYNC_VANISHED 24
-#define RSYNC_ERROR_LINES 3U
-/* Without a file, or with one in doubt, for so long, rsync gives up. */
-#define RSYNC_TIMEOUT "--timeout=300"
 
-static const char *instances_dir(const Job *j) {
+const char *job_instances_dir(const Job *j) {
         return j->instances_dir ?: CCP_INSTANCES_DIR;
 }
 
@@ -33,15 +29,14 @@ static int open_instances(Job *j, Error *reterr) {
         if (j->instances_fd >= 0)
                 return 0;
 
-        j->instances_fd = open(instances_dir(j), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        j->instances_fd = open(job_instances_dir(j), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (j->instances_fd < 0)
-                return error_set_errnof(reterr, errno, "Cannot open %s: %m", instances_dir(j));
+                return error_set_errnof(reterr, errno, "Cannot open %s: %m", job_instances_dir(j));
 
         return 0;
 }
 
-/* The names that a folder has before it is complete, and while it is removed: no slug begins with a dot. */
-static char *temporary_name(const Job *j, const char *what) {
+char *job_temporary_name(const Job *j, const char *what) {
         return strjoin(".", what, ".", j->claim.job->instance);
 }
 
@@ -105,7 +100,7 @@ int job_folder_make(Job *j, Error *reterr) {
         if (fd != -ENOENT)
                 return error_set_errnof(reterr, fd, "Cannot look at %s: %m", j->directory);
 
-        new_name = temporary_name(j, "new");
+        new_name = job_temporary_name(j, "new");
         marker = strjoin(j->claim.job->instance, "\n");
         if (!new_name || !marker)
                 return error_set_errnof(reterr, ENOMEM, "%m");
@@ -148,7 +143,8 @@ int job_folder_open(Job *j, Error *reterr) {
 }
 
 int job_folder_remove(Job *j, Error *reterr) {
-        _cleanup_free_ char *new_name = temporary_name(j, "new"), *old_name = temporary_name(j, "old");
+        _cleanup_free_ char *new_name = job_temporary_name(j, "new"),
+                            *old_name = job_temporary_name(j, "old");
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -160,10 +156,11 @@ int job_folder_remove(Job *j, Error *reterr) {
                 return r;
 
         r = rm_rf_at(j->instances_fd, new_name);
-        if (r >= 0)
-                r = rm_rf_at(j->instances_fd, old_name);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot remove what is left of %s: %m", j->directory);
+        r = job_trash_remove(j, reterr);
+        if (r < 0)
+                return r;
 
         fd = open_own_folder(j);
         if (IN_SET(fd, -ENOENT, -EEXIST))
@@ -174,130 +171,64 @@ int job_folder_remove(Job *j, Error *reterr) {
         if (renameat2(j->instances_fd, j->claim.job->slug, j->instances_fd, old_name, RENAME_NOREPLACE) < 0)
                 return error_set_errnof(reterr, errno, "Cannot rename the folder %s: %m", j->directory);
 
-        r = rm_rf_at(j->instances_fd, old_name);
-        if (r == -EACCES)
-                return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "Cannot remove %s/%s: a container has left files in it that belong to "
-                                "another "
-                                "user. Remove that folder as root, then try again.",
-                                instances_dir(j), old_name);
-        if (r < 0)
-                return error_set_errnof(
-                                reterr, r, "Cannot remove the folder %s/%s: %m", instances_dir(j), old_name);
-
-        return 0;
+        return job_trash_remove(j, reterr);
 }
 
-/* How much of the tree rsync has copied: "  1,234,567  42%  1.23MB/s …" */
-static void rsync_line(const char *line, void *userdata) {
+static int source_poll(double fraction, void *userdata) {
         Job *j = userdata;
-        const char *percent = strchr(line, '%'), *digits = percent;
 
-        while (digits && digits > line && digits[-1] >= '0' && digits[-1] <= '9')
-                digits--;
-        if (digits && digits < percent)
-                job_tell(j, (double) strtoul(digits, NULL, 10) / 100, "Copying the source tree (%.*s%%)",
-                                (int) (percent - digits), digits);
+        if (fraction < 0)
+                job_tell(j, 0, "Looking at the source tree");
+        else
+                job_tell(j, fraction, "Copying the source tree (%u%%)", (unsigned) (fraction * 100));
+        return job_checkpoint(j);
 }
 
-/* The messages among rsync's lines, which are mostly its progress. */
-static char *rsync_errors(const char *text) {
-        StringBuilder b = {};
-        unsigned n = 0;
-        char *ret;
-
-        for (const char *line = text; *line && n < RSYNC_ERROR_LINES;) {
-                size_t size = strcspn(line, "\r\n");
-
-                if (startswith(line, "rsync")) {
-                        string_builder_append(&b, n++ > 0 ? "; " : "");
-                        string_builder_append_n(&b, line, MIN(size, (size_t) 300));
-                }
-                line += size;
-                line += strspn(line, "\r\n");
-        }
-
-        return string_builder_finish(&b, &ret, NULL) >= 0 ? ret : NULL;
+/* 'what' is the tree, or something in it. */
+static int refuse_unreadable(const char *path, const char *what, Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                        "The source tree %s cannot be copied: the user ccpd may not read %s. Let it, for "
+                        "example with 'setfacl -R -m u:ccpd:rX', or leave it out by the blueprint's "
+                        "source.exclude.",
+                        path, what);
 }
 
-static int report_rsync(const Job *j, const char *source, const ProcessResult *result, Error *reterr) {
-        _cleanup_free_ char *errors = rsync_errors(strempty(result->err.data)), *printable = NULL;
+/* 'where' is a path in the tree, NULL if the failure is none of the tree. */
+static int report_copy(const Job *j, const char *path, const char *where, int error, Error *reterr) {
+        _cleanup_free_ char *full = NULL, *printable = NULL;
+        struct statvfs s = {};
 
-        if (strstr(strempty(result->err.data), "No space left on device") ||
-                        strstr(strempty(result->err.data), "Disk quota exceeded")) {
-                struct statvfs s = {};
-
+        if (IN_SET(-error, ENOSPC, EDQUOT)) {
                 (void) fstatvfs(j->instances_fd, &s);
                 return error_setf(reterr, CCP_ERROR_NO_SPACE,
                                 "There is no room in %s for the source tree %s: %llu MiB are free.",
-                                j->directory, source,
+                                j->directory, path,
                                 (unsigned long long) s.f_bavail * s.f_frsize / (1024U * 1024U));
         }
 
-        if (text_make_printable(strempty(errors), strlen(strempty(errors)), &printable) < 0)
-                printable = NULL;
-        return error_setf(reterr, CCP_ERROR_INTERNAL,
-                        "Cannot copy the source tree %s: rsync ended with %i: %s", source, result->status,
-                        strempty(printable));
-}
+        full = isempty(where) ? strdup(path) : strjoin(path, "/", where);
+        if (!full || text_make_printable(full, strlen(full), &printable) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
 
-/* 'source' is what the open folder is called. */
-static int run_rsync(Job *j, const char *source, int fd, const char *target, char *const *exclude,
-                Error *reterr) {
-        _cleanup_process_result_ ProcessResult result = {};
-        _cleanup_strv_free_ char **argv = NULL;
-        /* rsync shall tell its progress where we read lines: by --stderr=all. */
-        static const char *const fixed[] = {
-                "rsync",
-                "--archive",
-                "--no-owner",
-                "--no-group",
-                "--no-devices",
-                "--no-specials",
-                "--chmod=u+rwX,ug-s",
-                "--safe-links",
-                "--delete",
-                "--delete-excluded",
-                "--info=progress2",
-                "--no-human-readable",
-                "--no-inc-recursive",
-                "--stderr=all",
-                RSYNC_TIMEOUT,
-                NULL,
-        };
-        int r = 0;
+        if (where && error == -EACCES)
+                return refuse_unreadable(path, printable, reterr);
+        if (where && error == -EXDEV)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The source tree %s cannot be copied: another file system is mounted on %s. "
+                                "Unmount it, or leave it out by the blueprint's source.exclude.",
+                                path, printable);
+        if (where && error == -ELOOP)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The source tree %s cannot be copied: more than %u folders lie in each "
+                                "other at %s.",
+                                path, COPY_TREE_DEPTH_MAX, printable);
+        if (where && error == -ESTALE)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The source tree %s cannot be copied: %s is replaced again and again. Try "
+                                "again when nobody works in it.",
+                                path, printable);
 
-        STRV_FOREACH(s, (char *const *) fixed)
-                if (r >= 0)
-                        r = strv_extend(&argv, *s);
-        STRV_FOREACH(s, exclude)
-                if (r >= 0)
-                        r = strv_extendf(&argv, "--exclude=%s", *s);
-        if (r >= 0)
-                r = strv_extend(&argv, "--");
-        if (r >= 0)
-                r = strv_extendf(&argv, "/proc/%i/fd/%i/", (int) getpid(), fd);
-        if (r >= 0)
-                r = strv_extendf(&argv, "%s/", target);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
-
-        r = process_run(argv,
-                        &(ProcessOptions) {
-                                        .stdin_fd = -EBADF,
-                                        .line = rsync_line,
-                                        .poll = job_poll,
-                                        .userdata = j,
-                        },
-                        &result);
-        if (r == -ECANCELED)
-                return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot run rsync: %m");
-        if (!IN_SET(result.status, 0, RSYNC_VANISHED))
-                return report_rsync(j, source, &result, reterr);
-
-        return 0;
+        return error_set_errnof(reterr, error, "Cannot copy the source tree %s, at %s: %m", path, printable);
 }
 
 /* A source tree is somebody's own: neither relative, nor in what ccpd keeps for others, nor where the system
@@ -317,7 +248,7 @@ static int check_source(const Job *j, const char *path, int fd, Error *reterr) {
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "The source tree %s lies in a folder with an odd name.", path);
         if (path_is_beneath(CCP_STATE_DIR, real) || path_is_beneath(real, CCP_STATE_DIR) ||
-                        path_is_beneath(instances_dir(j), real))
+                        path_is_beneath(job_instances_dir(j), real))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "The source tree %s lies in, or holds, what ccpd keeps for its instances.",
                                 path);
@@ -355,7 +286,7 @@ int job_source_copy(Job *j, Error *reterr) {
         const char *path = instance->source ?: j->blueprint->source.path;
         const char *target = j->blueprint->source.target ?: "source";
         _cleanup_close_ int folder = -EBADF, fd = -EBADF, source = -EBADF;
-        _cleanup_free_ char *absolute = NULL;
+        _cleanup_free_ char *where = NULL;
         struct stat st;
         int r;
 
@@ -374,10 +305,10 @@ int job_source_copy(Job *j, Error *reterr) {
                 if (errno == ENOENT && streq_ptr(path, j->blueprint->source.path) &&
                                 !j->blueprint->source.required)
                         return 1;
+                if (errno == EACCES)
+                        return refuse_unreadable(path, "it, or a folder above it", reterr);
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s %s.", path,
-                                errno == ENOENT                   ? "does not exist"
-                                                : errno == EACCES ? "is not readable for the user ccpd"
-                                                                  : "can't be looked at");
+                                errno == ENOENT ? "does not exist" : "can't be looked at");
         }
         if (!S_ISDIR(st.st_mode))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s is no folder.",
@@ -394,13 +325,26 @@ int job_source_copy(Job *j, Error *reterr) {
         if (folder < 0)
                 return folder;
 
-        fd = mkdir_open_beneath(folder, target, 0755);
-        absolute = strjoin(j->directory, "/", target);
-        if (fd < 0 || !absolute)
-                return error_set_errnof(reterr, fd < 0 ? fd : -ENOMEM, "Cannot make %s/%s: %m", j->directory,
-                                target);
+        /* What an earlier attempt has copied may be older than what is there now. */
+        r = rm_rf_beneath(folder, target);
+        if (r >= 0)
+                r = fd = mkdir_open_beneath(folder, target, 0755);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Cannot make %s/%s: %m", j->directory, target);
 
-        return run_rsync(j, path, source, absolute, j->blueprint->source.exclude, reterr);
+        r = copy_tree(source, fd,
+                        &(CopyTreeOptions) {
+                                        .exclude = j->blueprint->source.exclude,
+                                        .poll = source_poll,
+                                        .userdata = j,
+                        },
+                        &where);
+        if (r == -ECANCELED)
+                return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+        if (r < 0)
+                return report_copy(j, path, where, r, reterr);
+
+        return 0;
 }
 
 int job_source_remove(Job *j, const char *target, Error *reterr) {
@@ -414,9 +358,8 @@ int job_source_remove(Job *j, const char *target, Error *reterr) {
         fd = open_own_folder(j);
         if (IN_SET(fd, -ENOENT, -EEXIST))
                 return 0;
-        r = fd < 0 ? fd : rm_rf_at(fd, target);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot remove %s/%s: %m", j->directory, target);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open the folder %s: %m", j->directory);
 
-        return 0;
+        return job_tree_remove(j, fd, j->directory, target, reterr);
 }

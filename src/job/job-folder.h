@@ -9,6 +9,12 @@
 /* In the folder: holds the instance's id. A folder without it, or with another id, is not ours. */
 #define JOB_MARKER_FILE ".ccp"
 
+/* The folder that holds those of all instances. */
+const char *job_instances_dir(const Job *j);
+/* The names that the instance's folder has there before it is complete ("new"), and while it is removed ("old"): no
+ * slug begins with a dot. */
+char *job_temporary_name(const Job *j, const char *what);
+
 /* Makes the folder, 0700. SlugTaken if there is one that is not this instance's. */
 int job_folder_make(Job *j, Error *reterr);
 /* A descriptor of the folder; Internal if it is not there or not this instance's. */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,8 @@
 #include "fs-util.h"
 #include "job-engine.h"
 #include "job-folder.h"
+#include "job-policy.h"
+#include "job-revision.h"
 #include "log.h"
 #include "override.h"
 #include "parameters.h"
@@ -22,13 +23,9 @@
 #include "string-util.h"
 #include "template.h"
 
-#define REVISIONS_FOLDER "revisions"
-#define CURRENT_LINK "current"
-#define CURRENT_LINK_NEW ".current.new"
 /* Of folders in a revision: containers that run as other users look into them through mounts. The
  * instance's own folder, above, is closed. */
 #define FOLDER_MODE 0755
-#define HASH_TEXT_MAX (2 * crypto_hash_sha256_BYTES + 1)
 
 int job_blueprint_load(Job *j, Error *reterr) {
         const InstanceRecord *i = job_instance(j);
@@ -42,81 +39,6 @@ int job_blueprint_load(Job *j, Error *reterr) {
                 log_notice("The blueprint %s has become version %s since the instance was recorded with %s.",
                                 i->blueprint, j->blueprint->version, i->blueprint_version);
         return 0;
-}
-
-/* The blueprint that the revision was made from. */
-static int load_blueprint_copy(Job *j, Error *reterr) {
-        _cleanup_free_ char *path = NULL, *text = NULL, *name = NULL;
-        _cleanup_close_ int folder = -EBADF;
-        size_t size;
-        int r;
-
-        folder = job_folder_open(j, reterr);
-        if (folder < 0)
-                return folder;
-
-        if (asprintf(&name, REVISIONS_FOLDER "/%" PRIu32 "/" JOB_BLUEPRINT_COPY, j->revision) < 0) {
-                name = NULL;
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        }
-        path = strjoin(j->directory, "/", name);
-        if (!path)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-
-        r = read_file_beneath(folder, name, BLUEPRINT_FILE_SIZE_MAX, &text, &size);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot read %s: %m", path);
-
-        return blueprint_parse(path, text, size, &j->blueprint, NULL, reterr);
-}
-
-int job_revision_set(Job *j, uint32_t revision) {
-        free(j->revision_directory);
-        if (asprintf(&j->revision_directory, "%s/" REVISIONS_FOLDER "/%" PRIu32, j->directory, revision) <
-                        0) {
-                j->revision_directory = NULL;
-                return -ENOMEM;
-        }
-
-        j->revision = revision;
-        return 0;
-}
-
-int job_active_revision_find(Job *j, Error *reterr) {
-        uint32_t revision = job_instance(j)->revision;
-        int r;
-
-        if (j->blueprint)
-                return 0;
-
-        if (revision == 0)
-                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "The instance '%s' has no revision that could run.", job_instance(j)->slug);
-
-        r = job_revision_set(j, revision);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
-
-        r = load_blueprint_copy(j, reterr);
-        if (r < 0)
-                return r;
-
-        r = strv_extend(&j->profiles, "*");
-        if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
-
-        return 0;
-}
-
-int job_active_revision_load(Job *j, Error *reterr) {
-        int r;
-
-        r = job_active_revision_find(j, reterr);
-        if (r < 0 || j->values)
-                return r;
-
-        j->profiles = strv_free(j->profiles);
-        return job_values_build(j, reterr);
 }
 
 /* Files that are in memory until all of them could be made. */
@@ -192,12 +114,11 @@ static int render_files(Job *j, RenderedFiles *ret, Error *reterr) {
         return 0;
 }
 
-/* Writes a file and reads it back. files, if not NULL, gets its hash and mode. */
+/* Writes a file and reads it back. 'files' gets what is recorded of it. */
 static int put_file(Job *j, int dirfd, const char *target, const void *data, size_t size, mode_t mode,
                 json_t *files, Error *reterr) {
-        unsigned char hash[crypto_hash_sha256_BYTES], back_hash[crypto_hash_sha256_BYTES];
+        _cleanup_json_ json_t *made = NULL, *read = NULL;
         _cleanup_free_ char *back = NULL;
-        char text[HASH_TEXT_MAX];
         size_t back_size = 0;
         mode_t mask;
         int r;
@@ -214,20 +135,18 @@ static int put_file(Job *j, int dirfd, const char *target, const void *data, siz
                 return error_set_errnof(reterr, r, "Cannot write %s of revision %" PRIu32 " in %s: %m",
                                 target, j->revision, j->directory);
 
-        crypto_hash_sha256(hash, data, size);
-        crypto_hash_sha256(back_hash, (const unsigned char *) back, back_size);
+        r = job_revision_describe(data, size, mode, &made);
+        if (r >= 0)
+                r = job_revision_describe(back, back_size, mode, &read);
         explicit_bzero(back, back_size);
-        if (sodium_memcmp(hash, back_hash, sizeof(hash)) != 0)
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        if (!job_revision_same(made, read))
                 return error_setf(reterr, CCP_ERROR_INTERNAL,
                                 "The file %s in %s does not read back as it was written.", target,
                                 j->directory);
 
-        if (!files)
-                return 0;
-
-        sodium_bin2hex(text, sizeof(text), hash, sizeof(hash));
-        if (json_object_set_new(files, target, json_pack("{s:s, s:i}", "sha256", text, "mode", (int) mode)) <
-                        0)
+        if (json_object_set(files, target, made) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         return 0;
@@ -288,7 +207,16 @@ static int put_all(Job *j, int dirfd, const RenderedFiles *rendered, json_t *fil
         if (r < 0)
                 return r;
 
-        return put_file(j, dirfd, JOB_BLUEPRINT_COPY, copy, size, 0644, NULL, reterr);
+        r = put_file(j, dirfd, JOB_BLUEPRINT_COPY, copy, size, 0644, files, reterr);
+        if (r < 0)
+                return r;
+        /* Its exceptions from the policy hold for later starts too. */
+        if (b->local &&
+                        json_object_set_new(json_object_get(files, JOB_BLUEPRINT_COPY), "local",
+                                        json_true()) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        return 0;
 }
 
 static const Rendered *find_compose_text(const Job *j, const RenderedFiles *rendered) {
@@ -297,72 +225,6 @@ static const Rendered *find_compose_text(const Job *j, const RenderedFiles *rend
                         return rendered->items + i;
 
         return NULL;
-}
-
-static int resolve(Job *j, const char *directory, EngineConfigFlags flags, char *const *profiles,
-                json_t **ret, Error *reterr) {
-        EngineContext c = job_engine_context(j);
-
-        c.directory = directory;
-        c.profiles = profiles;
-        return j->engine->config(&c, flags, ret, reterr);
-}
-
-/* The policy, first of what compose would read, then of what it made of it. The result is that resolved
- * file. */
-static int check_policy(Job *j, int folder, const char *directory, const Rendered *text, json_t **ret,
-                Error *reterr) {
-        static char *const all_profiles[] = { (char *) "*", NULL };
-        const InstanceRecord *i = job_instance(j);
-        _cleanup_policy_violations_ PolicyViolations violations = {};
-        _cleanup_free_ uint16_t *ports = new0(uint16_t, i->n_ports);
-        _cleanup_strv_free_ char **files = NULL;
-        _cleanup_json_ json_t *config = NULL;
-        PolicyInput input = {
-                .project = j->project,
-                .directory = j->directory,
-                .revision = directory,
-                .compose = j->blueprint->compose,
-                .bind_address = i->bind_address,
-                .ports = ports,
-                .n_ports = i->n_ports,
-                .subnet = i->has_subnet ? &i->subnet : NULL,
-                .allowed = blueprint_exceptions(j->blueprint),
-        };
-        int r;
-
-        if (!ports)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        for (size_t k = 0; k < i->n_ports; k++)
-                ports[k] = i->ports[k].number;
-
-        if (!text)
-                return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID, "The blueprint renders no '%s'.",
-                                j->blueprint->compose);
-
-        r = policy_check_text(text->text, text->size, &input, &violations, &files);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot check the policy: %m");
-        r = policy_violations_to_error(&violations, reterr);
-        if (r < 0)
-                return r;
-        input.files = files;
-
-        r = resolve(j, directory, ENGINE_CONFIG_BARE, all_profiles, &config, reterr);
-        if (r < 0)
-                return r;
-
-        r = policy_check(config, &input, &violations);
-        if (r >= 0)
-                r = policy_check_links(config, &input, folder, &violations);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot check the policy: %m");
-        r = policy_violations_to_error(&violations, reterr);
-        if (r < 0)
-                return r;
-
-        *ret = TAKE_PTR(config);
-        return 0;
 }
 
 static int put_override(Job *j, int dirfd, const json_t *config, json_t *files, Error *reterr) {
@@ -386,6 +248,31 @@ static int put_override(Job *j, int dirfd, const json_t *config, json_t *files, 
         return put_file(j, dirfd, BLUEPRINT_OVERRIDE_FILE, text, strlen(text), 0644, files, reterr);
 }
 
+/* What containers may change is not compared later. */
+static int mark_writable(const json_t *config, const char *directory, json_t *files, Error *reterr) {
+        const char *target;
+        json_t *file;
+
+        json_object_foreach(files, target, file) {
+                _cleanup_free_ char *path = strjoin(directory, "/", target);
+
+                if (!path ||
+                                (policy_path_is_writable(config, path) &&
+                                                json_object_set_new(file, "writable", json_true()) < 0))
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+        }
+
+        return 0;
+}
+
+static int resolve(Job *j, const char *directory, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+
+        c.directory = directory;
+        json_decref(TAKE_PTR(j->config));
+        return j->engine->config(&c, 0, &j->config, reterr);
+}
+
 /* Every service that the blueprint counts on must be there. */
 static int check_services(Job *j, Error *reterr) {
         const json_t *features = json_object_get(j->values, "features");
@@ -401,10 +288,10 @@ static int check_services(Job *j, Error *reterr) {
 }
 
 static int switch_current(int folder, const char *target) {
-        if (unlinkat(folder, CURRENT_LINK_NEW, 0) < 0 && errno != ENOENT)
+        if (unlinkat(folder, JOB_CURRENT_LINK_NEW, 0) < 0 && errno != ENOENT)
                 return -errno;
-        if (symlinkat(target, folder, CURRENT_LINK_NEW) < 0 ||
-                        renameat(folder, CURRENT_LINK_NEW, folder, CURRENT_LINK) < 0)
+        if (symlinkat(target, folder, JOB_CURRENT_LINK_NEW) < 0 ||
+                        renameat(folder, JOB_CURRENT_LINK_NEW, folder, JOB_CURRENT_LINK) < 0)
                 return -errno;
 
         return fsync(folder) < 0 ? -errno : 0;
@@ -414,7 +301,7 @@ static int switch_current(int folder, const char *target) {
 static int publish(Job *j, int folder, int revisions, const char *temporary, const char *name, json_t *files,
                 Error *reterr) {
         const RevisionRecord record = { .number = j->revision, .state = REVISION_RENDERED, .files = files };
-        _cleanup_free_ char *link = strjoin(REVISIONS_FOLDER "/", name);
+        _cleanup_free_ char *link = strjoin(JOB_REVISIONS_FOLDER "/", name);
         int r;
 
         if (!link)
@@ -439,12 +326,13 @@ int job_render(Job *j, Error *reterr) {
         _cleanup_free_ char *name = NULL, *temporary = NULL, *directory = NULL;
         _cleanup_close_ int folder = -EBADF, revisions = -EBADF, fd = -EBADF;
         _cleanup_json_ json_t *files = json_object(), *bare = NULL;
+        const Rendered *compose;
         int r;
 
         if (asprintf(&name, "%" PRIu32, j->revision) < 0)
                 name = NULL;
         temporary = name ? strjoin(name, ".tmp") : NULL;
-        directory = temporary ? strjoin(j->directory, "/" REVISIONS_FOLDER "/", temporary) : NULL;
+        directory = temporary ? strjoin(j->directory, "/" JOB_REVISIONS_FOLDER "/", temporary) : NULL;
         if (!directory || !files)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
@@ -456,7 +344,7 @@ int job_render(Job *j, Error *reterr) {
         r = folder = job_folder_open(j, reterr);
         if (r < 0)
                 return r;
-        r = revisions = mkdir_open_beneath(folder, REVISIONS_FOLDER, FOLDER_MODE);
+        r = revisions = mkdir_open_beneath(folder, JOB_REVISIONS_FOLDER, FOLDER_MODE);
         if (r >= 0)
                 r = rm_rf_at(revisions, temporary);
         if (r >= 0)
@@ -466,16 +354,20 @@ int job_render(Job *j, Error *reterr) {
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot make the folder %s: %m", directory);
 
+        compose = find_compose_text(j, &rendered);
+        if (!compose)
+                return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID, "The blueprint renders no '%s'.",
+                                j->blueprint->compose);
+
         r = put_all(j, fd, &rendered, files, reterr);
         if (r >= 0)
-                r = check_policy(j, folder, directory, find_compose_text(j, &rendered), &bare, reterr);
+                r = job_policy_check(j, folder, directory, compose->text, compose->size, &bare, reterr);
         if (r >= 0)
                 r = put_override(j, fd, bare, files, reterr);
-        if (r < 0)
-                return r;
-
-        json_decref(TAKE_PTR(j->config));
-        r = resolve(j, directory, 0, j->profiles, &j->config, reterr);
+        if (r >= 0)
+                r = mark_writable(bare, directory, files, reterr);
+        if (r >= 0)
+                r = resolve(j, directory, reterr);
         if (r >= 0)
                 r = check_services(j, reterr);
         if (r < 0)
@@ -496,7 +388,7 @@ int job_static_copy(Job *j, Error *reterr) {
         if (j->blueprint->n_statics == 0)
                 return 1;
 
-        if (!files || asprintf(&name, REVISIONS_FOLDER "/%" PRIu32, j->revision) < 0) {
+        if (!files || asprintf(&name, JOB_REVISIONS_FOLDER "/%" PRIu32, j->revision) < 0) {
                 name = NULL;
                 return error_set_errnof(reterr, ENOMEM, "%m");
         }
@@ -517,53 +409,13 @@ int job_static_copy(Job *j, Error *reterr) {
         json_object_foreach(files, target, file) {
                 const json_t *was = record ? json_object_get(record->files, target) : NULL;
 
-                if (!was || !json_equal(was, file))
+                if (!was || !job_revision_same(was, file))
                         return error_setf(reterr, CCP_ERROR_INTERNAL,
                                         "The blueprint's file %s changed while the instance was created. "
                                         "Try "
                                         "again.",
                                         target);
         }
-
-        return 0;
-}
-
-int job_revision_remove(Job *j, uint32_t revision, Error *reterr) {
-        _cleanup_free_ char *name = NULL, *temporary = NULL;
-        _cleanup_close_ int folder = -EBADF, revisions = -EBADF;
-        _cleanup_error_ Error error = {};
-        int r;
-
-        if (asprintf(&name, "%" PRIu32, revision) < 0)
-                name = NULL;
-        temporary = name ? strjoin(name, ".tmp") : NULL;
-        if (!temporary)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-
-        r = revision_remove(j->db, j->claim.job->instance, revision, reterr);
-        if (r < 0)
-                return r;
-
-        /* Where there is no folder of ours, there is no file of ours. */
-        folder = job_folder_open(j, &error);
-        if (folder < 0)
-                return 0;
-
-        revisions = open_beneath(folder, REVISIONS_FOLDER, O_RDONLY | O_DIRECTORY, 0);
-        if (revisions == -ENOENT)
-                return 0;
-        r = revisions;
-        if (r >= 0)
-                r = rm_rf_at(revisions, temporary);
-        if (r >= 0)
-                r = rm_rf_at(revisions, name);
-        if (r >= 0)
-                r = rm_rf_at(folder, CURRENT_LINK);
-        if (r >= 0)
-                r = rm_rf_at(folder, CURRENT_LINK_NEW);
-        if (r < 0)
-                return error_set_errnof(
-                                reterr, r, "Cannot remove revision %s of %s: %m", name, j->directory);
 
         return 0;
 }

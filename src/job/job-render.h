@@ -6,19 +6,8 @@
 
 #include "job.h"
 
-/* The blueprint's own text, kept with the revision: what later starts of it go by. */
-#define JOB_BLUEPRINT_COPY BLUEPRINT_COPY_FILE
-
 /* The blueprint as it is installed. */
 int job_blueprint_load(Job *j, Error *reterr);
-/* Makes the instance's active revision the job's: its number, its blueprint, all compose profiles. WrongState
- * if there is none. */
-int job_active_revision_find(Job *j, Error *reterr);
-/* The same with the secrets opened, and the profiles that are on: what making containers needs. */
-int job_active_revision_load(Job *j, Error *reterr);
-
-/* Takes the revision's number into use. */
-int job_revision_set(Job *j, uint32_t revision);
 
 /* Opens the secrets and builds the template context: j->values, j->redact, j->profiles. */
 int job_values_build(Job *j, Error *reterr);
@@ -27,6 +16,3 @@ int job_values_build(Job *j, Error *reterr);
 int job_render(Job *j, Error *reterr);
 /* Copies the static files to where they are not yet, and reads all of them back. */
 int job_static_copy(Job *j, Error *reterr);
-
-/* Removes a revision: files and record. */
-int job_revision_remove(Job *j, uint32_t revision, Error *reterr);

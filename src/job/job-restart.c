@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "job-engine.h"
-#include "job-render.h"
+#include "job-revision.h"
 
 /* The services that the request named; NULL: all. */
 static int read_services(Job *j, char ***ret, Error *reterr) {

@@ -4,7 +4,7 @@
  * of the active revision. */
 
 #include "job-engine.h"
-#include "job-render.h"
+#include "job-revision.h"
 
 static const StepOps steps[] = {
         { "infrastructure", job_engine_run_infrastructure, "stop-containers",

@@ -3,7 +3,7 @@
 /* Stopping an instance: its containers stay, and end with their own signal and grace period. */
 
 #include "job-engine.h"
-#include "job-render.h"
+#include "job-revision.h"
 
 static const StepOps steps[] = {
         { "containers", job_engine_stop, "start-containers",

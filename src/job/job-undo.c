@@ -4,7 +4,7 @@
 
 #include "job-engine.h"
 #include "job-folder.h"
-#include "job-render.h"
+#include "job-revision.h"
 #include "json-util.h"
 #include "string-util.h"
 

@@ -82,7 +82,7 @@ static int inspect(Job *j, const DockerObjects *containers, json_t **ret, Error 
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
-        r = docker_cli(j, argv, &result, reterr);
+        r = docker_cli(j, argv, -EBADF, &result, reterr);
         if (r < 0)
                 return r;
 

@@ -193,6 +193,7 @@ static int job_judge(Job *j, int r, bool forward, Error *error) {
         j->deaf_until = 0;
         if (k < 0 || !cancelled) {
                 log_info("Asked to end: leaving the job as it is, to be resumed.");
+                j->stopped = true;
                 return JOB_LEFT;
         }
 
@@ -627,7 +628,7 @@ static int get_ready(Job *j) {
         if (job->kind < 0 || job->kind >= _JOB_KIND_MAX)
                 return log_error_errno(EINVAL, "The job is of no kind that this program knows.");
 
-        j->project = strjoin(CCP_PROJECT_PREFIX, job->slug);
+        j->project = strjoin(job->slug, CCP_PROJECT_SUFFIX);
         j->directory = strjoin(j->instances_dir ?: CCP_INSTANCES_DIR, "/", job->slug);
         j->log_fields[0] = strjoin("CCP_JOB=", j->id_text);
         j->log_fields[1] = strjoin("CCP_INSTANCE=", job->slug);
@@ -702,6 +703,21 @@ int job_run(Job *j) {
         return r;
 }
 
+/* The machine goes down, which is no fault of the job's. */
+static int record_left(Job *j, const DbSyncOptions *options) {
+        _cleanup_error_ Error error = {};
+        int r;
+
+        r = db_sync_open(options, &j->db, &error);
+        if (r >= 0)
+                r = job_mark_left(j->db, j->id, &error);
+        if (r < 0)
+                return log_full(LOG_WARNING, r, "Could not record that the worker was asked to end: %s",
+                                strempty(error.message));
+
+        return 0;
+}
+
 int job_record_crash(Job *j, const char *result, const char *code, const char *status) {
         const DbSyncOptions options = { .conninfo = j->conninfo, .patience = CRASH_PATIENCE_USEC };
         _cleanup_error_ Error error = {};
@@ -709,9 +725,11 @@ int job_record_crash(Job *j, const char *result, const char *code, const char *s
         unsigned attempt;
         int r;
 
-        /* It ended by itself and in order: at the job's end, or leaving the job to a later attempt. */
+        /* It ended in order: at the job's end, or leaving the job to a later attempt. */
         if (streq_ptr(result, "success"))
-                return 0;
+                return streq_ptr(code, "exited") && streq_ptr(status, STRINGIFY(JOB_EXIT_STOPPED))
+                                ? record_left(j, &options)
+                                : 0;
 
         if (asprintf(&message, "the worker ended with %s (%s %s)", strempty(result), strempty(code),
                             strempty(status)) < 0) {

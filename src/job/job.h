@@ -3,7 +3,7 @@
 
 /* The frame of a worker: it claims one job, runs its steps, and undoes them when one fails or the job is
  * cancelled. The kinds of jobs are tables of steps, one file each; what the steps have in common is in
- * job-folder.h, job-render.h and job-engine.h.
+ * job-folder.h, job-render.h, job-revision.h and job-engine.h.
  *
  * Each step is recorded as running, with what undoes it, before it acts. So a worker that is killed finds at
  * its next start how far it was. A step begins by making its own ground clean: it may be run again at any
@@ -67,7 +67,7 @@ struct Job {
         char *log_fields[3];
 
         /* What the instance is called on this host */
-        char *project;   /* "ccp-SLUG" */
+        char *project;   /* "SLUG_ccp" */
         char *directory; /* absolute */
         uint32_t revision;
         char *revision_directory; /* absolute, of the revision */
@@ -86,10 +86,15 @@ struct Job {
         char *detail;
         bool partial;   /* only some of the services are concerned: the instance's state stays */
         bool committed; /* a STEP_COMMIT has begun */
+        bool stopped;   /* asked to end before the job's end, and it did */
         bool deaf;      /* SIGTERM was answered, and this is the answer */
         usec_t deaf_until;
         usec_t store_since, store_asked_at; /* of the present wait for the records */
 };
+
+/* The exit status of a worker that was asked to end (EX_TEMPFAIL); the unit counts it as success. Where PID 1 asked
+ * since the worker ran too long, its result is another one all the same. */
+#define JOB_EXIT_STOPPED 75
 
 /* Returned when the worker ends without the job's end: the machine goes down, or another worker has the job.
  * Nothing more may be touched then. */
@@ -125,5 +130,5 @@ static inline const InstanceRecord *job_instance(const Job *j) {
 /* Claims the job and does it, to its end. 0 if the end is recorded, whatever it is; JOB_LEFT; or a negative
  * errno: logged. */
 int job_run(Job *j);
-/* For the end of the unit: records how the worker died. */
+/* For the end of the unit: records how the worker died, or that it was only asked to end. */
 int job_record_crash(Job *j, const char *result, const char *code, const char *status);

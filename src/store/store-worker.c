@@ -403,6 +403,61 @@ int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret
         return 1;
 }
 
+/* --- a worker that was asked to end --- */
+
+typedef struct LeftOp {
+        uint64_t id;
+        uint32_t attempt; /* the one that is taken back; the same when it is repeated */
+        StoreJobLock lock;
+} LeftOp;
+
+static int left_bind_id(DbParams *params, void *userdata) {
+        LeftOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        return 0;
+}
+
+static int left_result_lock(const PGresult *result, void *userdata, Error *reterr) {
+        LeftOp *op = userdata;
+        int r;
+
+        r = store_read_job_lock(result, op->id, &op->lock, reterr);
+        if (r < 0)
+                return r;
+
+        if (op->attempt == 0)
+                op->attempt = op->lock.attempt;
+        return 0;
+}
+
+static int left_bind_attempt(DbParams *params, void *userdata) {
+        LeftOp *op = userdata;
+
+        if (job_state_is_final(op->lock.state) || op->attempt == 0)
+                return DB_STEP_SKIP;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_int64(params, op->attempt);
+        return 0;
+}
+
+static const DbStep left_steps[] = {
+        { sql_job_lock, left_bind_id, left_result_lock },
+        { sql_job_uncount_attempt, left_bind_attempt },
+};
+static const DbTransaction left_transaction = {
+        .what = "record that the worker left the job",
+        .steps = left_steps,
+        .n_steps = ELEMENTSOF(left_steps),
+};
+
+int job_mark_left(DbSync *db, uint64_t id, Error *reterr) {
+        LeftOp op = { .id = id };
+
+        return db_sync_run(db, &left_transaction, &op, reterr);
+}
+
 /* --- instances --- */
 
 int instance_set_state(DbSync *db, const char *id, InstanceState state, Error *reterr) {

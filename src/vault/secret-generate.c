@@ -9,7 +9,9 @@
 #include "string-util.h"
 
 #define DIGITS "0123456789"
-#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define LETTERS UPPER LOWER
 
 static const char *const letters[_SECRET_ALPHABET_MAX] = {
         [SECRET_ALPHANUMERIC] = LETTERS DIGITS,
@@ -20,6 +22,11 @@ static const char *const letters[_SECRET_ALPHABET_MAX] = {
 
 const char *secret_alphabet_letters(SecretAlphabet alphabet) {
         return alphabet >= 0 && alphabet < _SECRET_ALPHABET_MAX ? letters[alphabet] : NULL;
+}
+
+/* What passwords are often asked to have. */
+static bool has_each_kind(const char *s) {
+        return s[strcspn(s, UPPER)] && s[strcspn(s, LOWER)] && s[strcspn(s, DIGITS)];
 }
 
 int secret_generate(SecretAlphabet alphabet, size_t length, char **ret) {
@@ -36,11 +43,14 @@ int secret_generate(SecretAlphabet alphabet, size_t length, char **ret) {
         if (!s)
                 return -ENOMEM;
 
-        /* randombytes_uniform() has no bias, whatever the size of the alphabet. */
         n = (uint32_t) strlen(from);
-        for (size_t i = 0; i < length; i++)
-                s[i] = from[randombytes_uniform(n)];
         s[length] = 0;
+        /* Anew as a whole: so all that have each kind stay equally likely. */
+        do
+                /* randombytes_uniform() has no bias, whatever the size of the alphabet. */
+                for (size_t i = 0; i < length; i++)
+                        s[i] = from[randombytes_uniform(n)];
+        while (alphabet == SECRET_ALPHANUMERIC && !has_each_kind(s));
 
         *ret = s;
         return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Random secrets of a given length over an alphabet, every letter equally likely. */
+/* Random secrets of a given length over an alphabet, every letter equally likely. Alphanumeric ones have a
+ * digit, a capital and a small letter at least. */
 
 #include "secret-alphabet.h"
 

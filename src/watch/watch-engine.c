@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/inotify.h>
+#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -13,8 +14,6 @@
 #include "log.h"
 #include "strv.h"
 
-/* 1000 instances of 20 containers fill about that much. */
-#define LIST_MAX (64U * 1024U * 1024U)
 #define LIST_TIMEOUT_USEC USEC_PER_MINUTE
 #define RETRY_MIN_USEC (250 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC (30 * USEC_PER_SEC)
@@ -27,6 +26,7 @@
 /* New containers are looked at together. */
 #define DETAILS_DELAY_USEC (100 * USEC_PER_MSEC)
 #define PID_FILE "docker.pid"
+#define ENGINE_UNIT_PATH "/org/freedesktop/systemd1/unit/docker_2eservice"
 /* Events that may come while the list is made. */
 #define EARLY_EVENTS_MAX 65536U
 
@@ -40,9 +40,15 @@ typedef enum EngineState {
 
 /* One request with the handle that it runs on. */
 typedef struct Request {
+        WatchEngine *engine;
         CURL *easy;
         DockerTransfer transfer;
         bool running;
+
+        JsonSplitter splitter;
+        /* Of a list: what came so far. The text of it, of any length, is nowhere as a whole. */
+        DockerObjects list;
+        size_t n_list_allocated;
 } Request;
 
 struct WatchEngine {
@@ -58,7 +64,6 @@ struct WatchEngine {
         Request details; /* a list of new containers */
 
         EngineState state;
-        JsonSplitter splitter;
         /* What happened while the list was made; whether that has it already nobody can tell. */
         DockerEvent *early;
         size_t n_early, n_early_allocated;
@@ -68,10 +73,12 @@ struct WatchEngine {
         sd_event_source *details_timer;
 
         sd_event_source *retry_timer, *inotify;
+        sd_bus *bus;        /* to PID 1, once it had to be asked */
+        sd_bus_slot *asked; /* whether the Engine's unit runs */
         usec_t retry;
         usec_t watched_since;
         bool has_pid_file; /* this Engine is known to keep one */
-        bool lost;         /* said so already */
+        bool lost, large;  /* said so already */
 };
 
 static void engine_lost(WatchEngine *e, const char *why);
@@ -83,6 +90,9 @@ static void request_stop(WatchEngine *e, Request *q) {
         q->running = false;
         docker_transfer_done(&q->transfer);
         q->transfer = (DockerTransfer) {};
+        json_splitter_done(&q->splitter);
+        docker_objects_done(&q->list);
+        q->n_list_allocated = 0;
 }
 
 /* Takes the path without the version, where one is settled on. */
@@ -95,7 +105,7 @@ static int request_start(
         if (!versioned)
                 return -ENOMEM;
 
-        r = docker_transfer_prepare(&q->transfer, q->easy, e->socket, "GET", versioned, timeout, LIST_MAX);
+        r = docker_transfer_prepare(&q->transfer, q->easy, e->socket, "GET", versioned, timeout, 0);
         if (r >= 0)
                 r = curl_event_add(e->curl, q->easy, done, e);
         if (r < 0)
@@ -105,20 +115,63 @@ static int request_start(
         return 0;
 }
 
-/* What the list that just came from the Engine says; on failure the error is ready to be logged. */
-static int request_read_list(Request *q, CURLcode code, DockerObjects *ret, Error *reterr) {
+static void tell_large(WatchEngine *e, const char *what) {
+        log_full(e->large ? LOG_DEBUG : LOG_WARNING, 0,
+                        "%s that the Docker Engine sent is larger than %u MiB and was left out. A container "
+                        "has too many labels: look for it with docker ps, and remove it.",
+                        what, DOCKER_ITEM_MAX >> 20);
+        e->large = true;
+}
+
+static int on_list_item(const char *data, size_t size, void *userdata) {
         _cleanup_json_ json_t *json = NULL;
+        Request *q = userdata;
         int r;
 
-        r = docker_transfer_finish(&q->transfer, code, &json, reterr);
+        if (!data) {
+                tell_large(q->engine, "An entry of the list of containers");
+                return 0;
+        }
+
+        json = docker_json_load(data, size);
+        if (!json)
+                return -EBADMSG;
+        if (!GREEDY_REALLOC(q->list.items, q->n_list_allocated, q->list.n + 1))
+                return -ENOMEM;
+        r = docker_object_from_summary(
+                        DOCKER_CONTAINER, json, now(CLOCK_REALTIME), q->list.items + q->list.n);
         if (r < 0)
                 return r;
 
-        /* The text may be large and is not needed any more. */
-        string_builder_done(&q->transfer.body);
-        r = docker_objects_from_json(DOCKER_CONTAINER, json, now(CLOCK_REALTIME), ret);
+        q->list.n++;
+        return 0;
+}
+
+static int on_list(const char *data, size_t size, void *userdata) {
+        Request *q = userdata;
+
+        return json_splitter_feed(&q->splitter, data, size, on_list_item, q);
+}
+
+static int request_start_list(WatchEngine *e, Request *q, const char *path, curl_event_done_t done) {
+        q->splitter.list = true;
+        q->transfer.stream = on_list;
+        q->transfer.stream_userdata = q;
+        return request_start(e, q, path, LIST_TIMEOUT_USEC, done);
+}
+
+/* What the list that just came from the Engine says; on failure the error is ready to be logged. */
+static int request_read_list(Request *q, CURLcode code, DockerObjects *ret, Error *reterr) {
+        int r;
+
+        r = docker_transfer_finish(&q->transfer, code, NULL, reterr);
         if (r < 0)
-                return error_set_errnof(reterr, r, "The Docker Engine's list can't be read: %m");
+                return r;
+        if (!q->splitter.ended)
+                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                "The Docker Engine answered with something that is no list.");
+
+        *ret = TAKE_GENERIC(q->list, (DockerObjects) {});
         return 0;
 }
 
@@ -148,7 +201,7 @@ static int on_details_timer(_unused_ sd_event_source *source, _unused_ uint64_t 
         r = docker_list_path(DOCKER_CONTAINER, "id", e->details_wanted, &path);
         e->details_wanted = strv_free(e->details_wanted);
         if (r >= 0)
-                r = request_start(e, &e->details, path, LIST_TIMEOUT_USEC, on_details_done);
+                r = request_start_list(e, &e->details, path, on_details_done);
         if (r < 0)
                 log_debug_errno(r, "Cannot ask for new containers, ignoring: %m");
         return 0;
@@ -179,6 +232,11 @@ static int on_event(const char *data, size_t size, void *userdata) {
         WatchEngine *e = userdata;
         int r;
 
+        if (!data) {
+                tell_large(e, "An event");
+                return 0;
+        }
+
         r = docker_event_parse(data, size, &event);
         if (r < 0)
                 return r;
@@ -197,7 +255,7 @@ static int on_stream(const char *data, size_t size, void *userdata) {
         WatchEngine *e = userdata;
         int r;
 
-        r = json_splitter_feed(&e->splitter, data, size, on_event, e);
+        r = json_splitter_feed(&e->stream.splitter, data, size, on_event, e);
         watch_notify_flush(e->notify);
         return r;
 }
@@ -285,7 +343,7 @@ static int on_list_defer(_unused_ sd_event_source *source, void *userdata) {
         e->state = ENGINE_LISTED;
         r = docker_list_path(DOCKER_CONTAINER, "label", labels, &path);
         if (r >= 0)
-                r = request_start(e, &e->call, path, LIST_TIMEOUT_USEC, on_list_done);
+                r = request_start_list(e, &e->call, path, on_list_done);
         if (r < 0)
                 engine_lost(e, "Out of memory.");
         return 0;
@@ -322,6 +380,7 @@ static void retry_in(WatchEngine *e, usec_t delay) {
 }
 
 static void stop_waiting(WatchEngine *e) {
+        e->asked = sd_bus_slot_unref(e->asked);
         e->inotify = sd_event_source_disable_unref(e->inotify);
         (void) sd_event_source_set_enabled(e->retry_timer, SD_EVENT_OFF);
 }
@@ -330,7 +389,6 @@ static void stop_requests(WatchEngine *e) {
         request_stop(e, &e->call);
         request_stop(e, &e->stream);
         request_stop(e, &e->details);
-        json_splitter_done(&e->splitter);
         clear_early(e);
         e->details_wanted = strv_free(e->details_wanted);
         (void) sd_event_source_set_enabled(e->details_timer, SD_EVENT_OFF);
@@ -343,6 +401,7 @@ void watch_engine_start(WatchEngine *e) {
         stop_waiting(e);
         stop_requests(e);
         e->state = ENGINE_PINGED;
+        e->large = false;
         /* The stream itself has no time-out, so this one is for all until the list is there. */
         retry_in(e, CONNECT_TIMEOUT_USEC);
         if (request_start(e, &e->call, "/_ping", DOCKER_TIMEOUT_USEC, on_ping_done) < 0)
@@ -351,21 +410,62 @@ void watch_engine_start(WatchEngine *e) {
 
 /* Under systemd, the socket stays when the Engine is stopped, and to connect to it would start the Engine
  * again behind the back of whoever stopped it. An Engine that kept a pid file and has none now is
- * stopped. */
-static bool engine_is_stopped(const WatchEngine *e) {
+ * stopped, unless PID 1 knows better. */
+static bool engine_seems_stopped(const WatchEngine *e) {
         return e->has_pid_file && access(e->pid_file, F_OK) < 0;
+}
+
+static int on_unit_state(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
+        WatchEngine *e = userdata;
+        const char *state = NULL;
+        int enabled = SD_EVENT_OFF;
+
+        e->asked = sd_bus_slot_unref(e->asked);
+        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "v", "s", &state) >= 0 &&
+                        streq(state, "active"))
+                watch_engine_start(e);
+        else if (sd_event_source_get_enabled(e->retry_timer, &enabled) >= 0 && enabled == SD_EVENT_OFF)
+                engine_wait(e);
+        return 0;
+}
+
+/* The pid file may also have been removed, or be elsewhere since the Engine was configured anew. */
+static int ask_unit(WatchEngine *e) {
+        int r;
+
+        if (e->bus && sd_bus_is_open(e->bus) <= 0)
+                e->bus = sd_bus_close_unref(e->bus);
+        if (!e->bus) {
+                r = sd_bus_open_system(&e->bus);
+                if (r >= 0)
+                        r = sd_bus_attach_event(e->bus, e->event, SD_EVENT_PRIORITY_NORMAL);
+                if (r < 0) {
+                        e->bus = sd_bus_close_unref(e->bus);
+                        return r;
+                }
+        }
+
+        e->asked = sd_bus_slot_unref(e->asked);
+        return sd_bus_call_method_async(e->bus, &e->asked, "org.freedesktop.systemd1", ENGINE_UNIT_PATH,
+                        "org.freedesktop.DBus.Properties", "Get", on_unit_state, e, "ss",
+                        "org.freedesktop.systemd1.Unit", "ActiveState");
 }
 
 static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
         WatchEngine *e = userdata;
+        int r;
 
         if (e->state != ENGINE_AWAY)
                 engine_lost(e, "The Docker Engine did not answer in time.");
-        else if (!engine_is_stopped(e))
+        else if (!engine_seems_stopped(e))
                 watch_engine_start(e);
-        else if (!e->inotify)
-                /* Nobody will tell that it was started. */
-                engine_wait(e);
+        else {
+                r = ask_unit(e);
+                if (r < 0) {
+                        log_debug_errno(r, "Cannot ask whether docker.service runs, ignoring: %m");
+                        engine_wait(e);
+                }
+        }
         return 0;
 }
 
@@ -420,6 +520,8 @@ WatchEngine *watch_engine_free(WatchEngine *e) {
         sd_event_source_disable_unref(e->details_timer);
         sd_event_source_disable_unref(e->retry_timer);
         sd_event_source_disable_unref(e->inotify);
+        sd_bus_slot_unref(e->asked);
+        sd_bus_close_unref(e->bus);
         sd_event_unref(e->event);
         free(e->socket);
         free(e->directory);
@@ -480,11 +582,12 @@ int watch_engine_new(sd_event *event, const char *socket, WatchTable *table, Wat
         if (r < 0)
                 return r;
 
-        e->call.easy = curl_easy_init();
-        e->stream.easy = curl_easy_init();
-        e->details.easy = curl_easy_init();
-        if (!e->call.easy || !e->stream.easy || !e->details.easy)
-                return -ENOMEM;
+        FOREACH_ARRAY(q, ((Request *[]) { &e->call, &e->stream, &e->details }), 3) {
+                (*q)->engine = e;
+                (*q)->easy = curl_easy_init();
+                if (!(*q)->easy)
+                        return -ENOMEM;
+        }
 
         *ret = TAKE_PTR(e);
         return 0;

@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static const PolicyInput input = {
-                .project = "ccp-demo",
+                .project = "demo_ccp",
                 .directory = DIR,
                 .revision = DIR "/revisions/1",
                 .compose = "docker-compose.yml",

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static const uint16_t ports[] = { 20000, 20001, 20002, 20003 };
         static const ResourceLimits limits = { .memory = 1 << 29, .cpus = 1500, .pids = 100 };
         static const PolicyInput input = {
-                .project = "ccp-demo",
+                .project = "demo_ccp",
                 .directory = DIR,
                 .revision = DIR "/revisions/1",
                 .compose = "docker-compose.yml",

@@ -230,7 +230,7 @@ def test_containers_bear_labels_slice_and_logging(server, changemaker):
             'instance': SLUG, 'id': changemaker['id'], 'revision': '1', 'service': service}
         assert host['CgroupParent'] == r'ccp-north\x2dshore.slice'
         assert host['LogConfig']['Type'] == 'journald'
-        assert not host['Privileged'] and not host['CapAdd'] and host['NetworkMode'] == f'ccp-{SLUG}_default'
+        assert not host['Privileged'] and not host['CapAdd'] and host['NetworkMode'] == f'{SLUG}_ccp_default'
         assert r'/ccp.slice/ccp-north\x2dshore.slice/' in server.file(f'/proc/{container["State"]["Pid"]}/cgroup')
     for kind, count in (('volume', 3), ('network', 1)):
         assert len(server.sh(f'docker {kind} ls --quiet --filter label=ccp.instance={SLUG}').split()) == count
@@ -244,7 +244,7 @@ def test_logs_are_in_the_journal_by_instance_and_service(server, changemaker):
 
 
 def test_the_network_has_the_allocated_subnet(server, changemaker):
-    network = json.loads(server.sh(f'docker network inspect ccp-{SLUG}_default'))[0]
+    network = json.loads(server.sh(f'docker network inspect {SLUG}_ccp_default'))[0]
     assert [pool['Subnet'] for pool in network['IPAM']['Config']] == [changemaker['subnet']]
     assert changemaker['subnet'].endswith('/26')
 
@@ -261,7 +261,7 @@ def test_two_instances_share_nothing(server, changemaker, other):
     assert state(server, other)['users'] == ['admin@south.example.org']
     assert fetch(server, other, f'api.{DOMAIN}', '/api/health')[0] == 404
     # One tenant's container cannot reach into the other's network.
-    address = containers(server, OTHER)['v2-postgres']['NetworkSettings']['Networks'][f'ccp-{OTHER}_default']['IPAddress']
+    address = containers(server, OTHER)['v2-postgres']['NetworkSettings']['Networks'][f'{OTHER}_ccp_default']['IPAddress']
     api = containers(server, SLUG)['api']['Id']
     assert server.run(['docker', 'exec', api, 'python3', '-c',
                        f'import socket; socket.create_connection(("{address}", 5432), 3)'], check=False).returncode != 0
@@ -300,11 +300,11 @@ def test_stopping_and_starting_keeps_the_data(server, changemaker):
 
 def test_deleting_takes_what_is_ours_and_nothing_else(server, changemaker, other):
     foreign = 'services: {web: {image: "busybox:1.37", command: [sleep, infinity], init: true, volumes: ["data:/data"]}}\nvolumes: {data: {}}\n'
-    for project in (SLUG, f'ccp-{SLUG}-2', 'ccp-north'):
+    for project in (SLUG, f'{SLUG}-2_ccp', 'north_ccp'):
         server.run(['docker', 'compose', '-p', project, '-f', '-', 'up', '-d'], input=foreign)
     # Of our project by its name alone.
-    server.run(['docker', 'volume', 'create', f'ccp-{SLUG}_mine'])
-    server.run(['docker', 'tag', 'busybox:1.37', f'ccp-{SLUG}-mine:latest'])
+    server.run(['docker', 'volume', 'create', f'{SLUG}_ccp_mine'])
+    server.run(['docker', 'tag', 'busybox:1.37', f'{SLUG}_ccp-mine:latest'])
 
     server.ccpctl('delete', SLUG, '--yes', timeout=180)
 
@@ -312,13 +312,13 @@ def test_deleting_takes_what_is_ours_and_nothing_else(server, changemaker, other
     assert containers(server, SLUG) == {} and not server.exists(FOLDER)
     for kind in ('volume', 'network'):
         assert server.sh(f'docker {kind} ls --quiet --filter label=ccp.instance={SLUG}') == ''
-    for project in (SLUG, f'ccp-{SLUG}-2', 'ccp-north'):
+    for project in (SLUG, f'{SLUG}-2_ccp', 'north_ccp'):
         assert server.sh(f'docker ps --quiet --filter label=com.docker.compose.project={project} --filter status=running')
         assert server.exists(f'/var/lib/docker/volumes/{project}_data')
-    assert server.exists(f'/var/lib/docker/volumes/ccp-{SLUG}_mine')
+    assert server.exists(f'/var/lib/docker/volumes/{SLUG}_ccp_mine')
     images = server.sh("docker images --format '{{.Repository}}'").split()
-    assert f'ccp-{SLUG}-mine' in images and f'ccp-{OTHER}-api' in images
-    assert not {f'ccp-{SLUG}-api', f'ccp-{SLUG}-media-api', f'ccp-{SLUG}-admin'} & set(images)
+    assert f'{SLUG}_ccp-mine' in images and f'{OTHER}_ccp-api' in images
+    assert not {f'{SLUG}_ccp-api', f'{SLUG}_ccp-media-api', f'{SLUG}_ccp-admin'} & set(images)
     assert server.exists(f'{SOURCE}/api/Dockerfile')
     assert server.json('show', OTHER)['health'] == 'healthy'
     assert state(server, other)['users'] == ['admin@south.example.org']

@@ -139,7 +139,7 @@ def test_subnets_that_are_routed_on_this_host_are_skipped(server):
     try:
         server.ccpctl('create', 'alpha', '--blueprint', 'four-ports', '--domain', 'a.example.org', '--quiet')
         assert server.json('show', 'alpha')['subnet'] == '10.201.0.192/26'
-        assert server.sh('docker network inspect ccp-alpha_default --format "{{(index .IPAM.Config 0).Subnet}}"') == '10.201.0.192/26'
+        assert server.sh('docker network inspect alpha_ccp_default --format "{{(index .IPAM.Config 0).Subnet}}"') == '10.201.0.192/26'
         result = server.ccpctl('create', 'beta', '--blueprint', 'four-ports', '--domain', 'b.example.org', check=False)
         assert result.returncode == 1 and '10.201.0.0/24' in result.stderr
         assert query(server, 'SELECT count(*) FROM instances') == '1'
@@ -322,10 +322,10 @@ def test_a_watcher_that_is_killed_knows_all_again(server, alpha):
     path = f'{ROOT}/instance/alpha'
     pid = main_pid(server, 'ccp-watch')
     # What happens while nobody watches is not missed.
-    server.sh(f'systemctl kill -s STOP ccp-watch; docker kill ccp-alpha-main-1 >&2; kill -KILL {pid}')
+    server.sh(f'systemctl kill -s STOP ccp-watch; docker kill alpha_ccp-main-1 >&2; kill -KILL {pid}')
     server.wait(lambda: get(server, path, 'Instance', 'Health') == 'unhealthy', what='the news of the death')
     assert main_pid(server, 'ccp-watch') not in ('0', pid)
-    server.sh('docker start ccp-alpha-main-1 >&2')
+    server.sh('docker start alpha_ccp-main-1 >&2')
     server.wait(lambda: get(server, path, 'Instance', 'Health') == 'healthy', what='the health')
     assert get(server, ROOT, 'Manager', 'EngineState') == 'available'
 
@@ -333,7 +333,7 @@ def test_a_watcher_that_is_killed_knows_all_again(server, alpha):
 def test_the_death_of_a_container_is_on_the_bus_at_once(server, alpha):
     path = f'{ROOT}/instance/alpha'
     with Monitor(server) as monitor:
-        began = server.sh('date +%s.%N; docker kill ccp-alpha-main-1 >&2')
+        began = server.sh('date +%s.%N; docker kill alpha_ccp-main-1 >&2')
         server.wait(lambda: get(server, path, 'Instance', 'Health') == 'unhealthy', what='the health on the bus')
     event = server.sh(f'docker events --since {began} --until $(date +%s.%N) --filter event=die --format "{{{{.TimeNano}}}}"')
     announced = next(when for when, value in monitor.changes(path, 'Health') if value == 'unhealthy')
@@ -343,7 +343,7 @@ def test_the_death_of_a_container_is_on_the_bus_at_once(server, alpha):
     print(f'{delay} µs from the Engine\'s event to the bus')
     assert delay < 1_000_000
     assert get(server, ROOT, 'Manager', 'NUnhealthy') == 1 and server.json('list', '--health', 'unhealthy')[0]['slug'] == 'alpha'
-    server.sh('docker start ccp-alpha-main-1 >&2')
+    server.sh('docker start alpha_ccp-main-1 >&2')
     server.wait(lambda: get(server, path, 'Instance', 'Health') == 'healthy', what='the health')
 
 

@@ -78,7 +78,7 @@ def test_its_container_bears_what_ccpd_puts_on_it(server, hello):
     container = containers(server, SLUG)['web']
     labels = container['Config']['Labels']
     assert (labels['ccp.instance'], labels['ccp.id'], labels['ccp.revision'], labels['ccp.service']) == (SLUG, hello['id'], '1', 'web')
-    assert labels['com.docker.compose.project'] == f'ccp-{SLUG}'
+    assert labels['com.docker.compose.project'] == f'{SLUG}_ccp'
     assert container['HostConfig']['CgroupParent'] == r'ccp-north\x2dshore.slice' == hello['slice']
     assert container['HostConfig']['LogConfig']['Type'] == 'journald'
     assert [binding['HostIp'] for bindings in container['HostConfig']['PortBindings'].values() for binding in bindings] == ['127.0.0.1']
@@ -139,7 +139,7 @@ def test_deleting_leaves_nothing(server, hello):
     assert containers(server, SLUG) == {}
     for kind in ('volume', 'network'):
         assert server.sh(f'docker {kind} ls --quiet --filter label=ccp.instance={SLUG}') == ''
-        assert server.sh(f'docker {kind} ls --quiet --filter label=com.docker.compose.project=ccp-{SLUG}') == ''
+        assert server.sh(f'docker {kind} ls --quiet --filter label=com.docker.compose.project={SLUG}_ccp') == ''
     assert not server.exists(FOLDER)
     assert get(server, hello['ports']['web']).returncode != 0
     assert server.json('port', 'list') == []

@@ -275,7 +275,7 @@ def test_a_job_that_fails_is_another_status_than_a_call_that_fails(server):
 
 def environment(server, slug='alpha'):
     """What the process in the container has, not what was asked for."""
-    output = server.run(['docker', 'exec', f'ccp-{slug}-main-1', 'cat', '/proc/1/environ'], text=False).stdout
+    output = server.run(['docker', 'exec', f'{slug}_ccp-main-1', 'cat', '/proc/1/environ'], text=False).stdout
     return dict(entry.split('=', 1) for entry in output.decode().split('\0') if entry)
 
 
@@ -287,7 +287,7 @@ def assert_arrived(server, line, text):
         assert seen[f'LINE_{name}'] == line, name
     assert seen['LINE_AROUND'] == f'<{line}>'
     assert containers(server, 'alpha')['main']['Config']['Labels']['org.example.value'] == line
-    files = server.run(['docker', 'exec', 'ccp-alpha-main-1', 'cat', '/files/value.json']).stdout
+    files = server.run(['docker', 'exec', 'alpha_ccp-main-1', 'cat', '/files/value.json']).stdout
     assert json.loads(files) == {'text': text, 'line': line}
     assert server.file(f'{INSTANCES}/alpha/current/files/value.txt') == f'{line}\n'
     parameters = server.json('show', 'alpha')['parameters']

@@ -93,9 +93,9 @@ def test_records_that_are_away_refuse_changes_and_nothing_else(server, hello):
         assert 'postgresql' in unavailable(server, *argv).lower()
     assert serves(server, hello)
     # A container that dies is seen without records too.
-    server.sh('docker stop --time 0 ccp-hello-web-1 >&2')
+    server.sh('docker stop --time 0 hello_ccp-web-1 >&2')
     server.wait(lambda: server.json('show', 'hello')['health'] == 'unhealthy', what='the news of the death')
-    server.sh('docker start ccp-hello-web-1 >&2')
+    server.sh('docker start hello_ccp-web-1 >&2')
 
     server.sh('systemctl start postgresql')
     server.wait(lambda: get(server, ROOT, 'Manager', 'StoreState') == 'available', what='the reconnection')

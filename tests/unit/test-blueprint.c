@@ -129,6 +129,9 @@ START_TEST(the_smallest_blueprint_has_defaults) {
         ck_assert_str_eq(b->compose, "docker-compose.yml");
         ck_assert(b->upgrade.backup);
         ck_assert_ptr_null(b->source.path);
+        /* Of a tree that comes with the request. */
+        ck_assert_str_eq(b->source.target, "source");
+        ck_assert_uint_eq(strv_length(b->source.exclude), 3);
         ck_assert_uint_eq(b->limits.memory, 0);
 }
 END_TEST

@@ -14,16 +14,16 @@ START_TEST(progress_counts_the_containers_that_are_there) {
                 int r;
                 double fraction;
         } table[] = {
-                { " Network ccp-x_default  Creating", 1, -1 },
-                { " Network ccp-x_default  Created", 1, -1 },
-                { " Volume \"ccp-x_data\"  Created", 1, -1 },
-                { " Container ccp-x-db-1  Creating", 1, -1 },
-                { " Container ccp-x-db-1  Started", 1, 0.25 },
-                { " Container ccp-x-db-1  Healthy", 1, 0.25 },
-                { " Container ccp-x-web-1  Started", 1, 0.5 },
-                { " Container ccp-x-a-1  Running", 1, 0.75 },
-                { " Container ccp-x-b-1  Stopped", 1, 1 },
-                { " Container ccp-x-more-1  Started", 1, 1 },
+                { " Network x_ccp_default  Creating", 1, -1 },
+                { " Network x_ccp_default  Created", 1, -1 },
+                { " Volume \"x_ccp_data\"  Created", 1, -1 },
+                { " Container x_ccp-db-1  Creating", 1, -1 },
+                { " Container x_ccp-db-1  Started", 1, 0.25 },
+                { " Container x_ccp-db-1  Healthy", 1, 0.25 },
+                { " Container x_ccp-web-1  Started", 1, 0.5 },
+                { " Container x_ccp-a-1  Running", 1, 0.75 },
+                { " Container x_ccp-b-1  Stopped", 1, 1 },
+                { " Container x_ccp-more-1  Started", 1, 1 },
                 { "Error response from daemon: no", 0, 1 },
                 { "", 0, 1 },
                 { " x", 0, 1 },
@@ -73,7 +73,7 @@ START_TEST(failures_have_a_meaning) {
                 unsigned port;
         } table[] = {
                 { "Error response from daemon: driver failed programming external connectivity on endpoint "
-                  "ccp-t1-web-1 "
+                  "t1_ccp-web-1 "
                   "(d8c1): Bind for 127.0.0.1:10000 failed: port is already allocated\n",
                                 CCP_ERROR_ENGINE_FAILED, EADDRINUSE, 10000 },
                 { "noise 1:2\nError response from daemon: driver failed programming external connectivity "
@@ -113,8 +113,8 @@ START_TEST(a_dependency_that_failed_is_named) {
                         &a));
         ck_assert_str_eq(a.service, "migrate");
         ASSERT_OK(compose_failure_read(
-                        "dependency failed to start: container ccp-x-db-1 is unhealthy\n", &b));
-        ck_assert_str_eq(b.container, "ccp-x-db-1");
+                        "dependency failed to start: container x_ccp-db-1 is unhealthy\n", &b));
+        ck_assert_str_eq(b.container, "x_ccp-db-1");
         ck_assert_ptr_null(b.service);
 }
 END_TEST
@@ -124,7 +124,7 @@ START_TEST(only_lines_that_say_something_are_kept) {
 
         ASSERT_OK(compose_failure_read(
                         "time=\"2026-01-01T00:00:00Z\" level=warning msg=\"version is obsolete\"\n"
-                        " Container ccp-x-db-1  Creating\n"
+                        " Container x_ccp-db-1  Creating\n"
                         "#5 [built 2/2] RUN false\n"
                         "------\n"
                         " > [built 2/2] RUN false:\n"

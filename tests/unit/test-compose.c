@@ -21,7 +21,7 @@
         "compose."                                                                                     \
         "project\":\"ccp-demo\",\"com.docker.compose.service\":"
 #define CONTAINER(service, state, status)                                                      \
-        "{\"Id\":\"c-" service "\",\"Names\":[\"/ccp-demo-" service "-1\"],\"State\":\"" state \
+        "{\"Id\":\"c-" service "\",\"Names\":[\"/demo_ccp-" service "-1\"],\"State\":\"" state \
         "\",\"Status\":\"" status "\"," OURS "\"" service "\"}}"
 #define FOREIGN_CONTAINER               \
         "{\"Id\":\"f1\",\"Names\":[\"/" \
@@ -76,7 +76,7 @@ static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n, const c
         f->context = (EngineContext) {
                 .docker = f->docker,
                 .owner = { "demo", "u1" },
-                .project = "ccp-demo",
+                .project = "demo_ccp",
                 .directory = f->directory,
                 .revision = 1,
                 .redact = secrets,
@@ -129,7 +129,7 @@ START_TEST(compose_gets_exact_arguments_and_a_clean_environment) {
 
         calls = fixture_read(&f, "calls");
         ck_assert_int_gt(asprintf(&expected,
-                                         "compose --progress plain --ansi never -p ccp-demo "
+                                         "compose --progress plain --ansi never -p demo_ccp "
                                          "--project-directory %s --env-file %s/.env "
                                          "-f %s/docker-compose.yml -f %s/ccp.override.yml "
                                          "--profile a --profile b "
@@ -188,9 +188,9 @@ START_TEST(a_foreign_project_is_refused_by_name) {
                                 .answer = FAKE_OK("[" CONTAINER("web", "running",
                                                 "Up 2 seconds") "," FOREIGN_CONTAINER "]") },
                 { .request = "GET /networks?",
-                                .answer = FAKE_OK("[{\"Id\":\"n1\",\"Name\":\"xccp-demo_default\"}]") },
+                                .answer = FAKE_OK("[{\"Id\":\"n1\",\"Name\":\"xdemo_ccp_default\"}]") },
                 { .request = "GET /volumes?",
-                                .answer = FAKE_OK("{\"Volumes\":[{\"Name\":\"ccp-demo_data\"}]}") },
+                                .answer = FAKE_OK("{\"Volumes\":[{\"Name\":\"demo_ccp_data\"}]}") },
         };
         _cleanup_error_ Error error = {};
         _cleanup_free_ char *calls = NULL;
@@ -199,7 +199,7 @@ START_TEST(a_foreign_project_is_refused_by_name) {
         fixture_start(&f, routes, ELEMENTSOF(routes), "");
         ASSERT_ERROR(engine()->up(&f.context, web, NULL, &error), EEXIST);
         ck_assert_str_eq(error.name, CCP_ERROR_SLUG_TAKEN);
-        ck_assert_ptr_nonnull(strstr(error.message, "container old-db, volume ccp-demo_data."));
+        ck_assert_ptr_nonnull(strstr(error.message, "container old-db, volume demo_ccp_data."));
         calls = fixture_read(&f, "calls");
         ck_assert_str_eq(calls, "");
 }
@@ -250,11 +250,11 @@ START_TEST(a_failure_shows_no_secret) {
         _cleanup_fixture_ Fixture f = {};
 
         fixture_start(&f, routes, ELEMENTSOF(routes),
-                        "echo ' Container ccp-demo-web-1  hunter22' >&2; echo 'bad value hunter22' >&2; "
+                        "echo ' Container demo_ccp-web-1  hunter22' >&2; echo 'bad value hunter22' >&2; "
                         "exit 1\n");
         ASSERT_ERROR(engine()->up(&f.context, web, NULL, &error), EPROTO);
         ck_assert_str_eq(error.message, "docker compose up failed (1): bad value ********");
-        ck_assert_str_eq(f.messages.data, "Container ccp-demo-web-1  ********|");
+        ck_assert_str_eq(f.messages.data, "Container demo_ccp-web-1  ********|");
 }
 END_TEST
 
@@ -396,7 +396,7 @@ START_TEST(a_build_must_leave_its_image) {
         static const FakeRoute routes[] = { FAKE_PING };
         static const FakeRoute built[] = {
                 FAKE_PING,
-                { .request = "GET /images/ccp-demo-own/json", .answer = FAKE_OK("{\"Id\":\"sha256:1\"}") },
+                { .request = "GET /images/demo_ccp-own/json", .answer = FAKE_OK("{\"Id\":\"sha256:1\"}") },
         };
         _cleanup_fixture_ Fixture f = {}, g = {};
         _cleanup_error_ Error error = {};
@@ -404,7 +404,7 @@ START_TEST(a_build_must_leave_its_image) {
 
         fixture_start(&f, routes, ELEMENTSOF(routes), PULL_SCRIPT);
         ck_assert_int_lt(engine()->build(&f.context, &n, &error), 0);
-        ck_assert_ptr_nonnull(strstr(error.message, "ccp-demo-own of service own"));
+        ck_assert_ptr_nonnull(strstr(error.message, "demo_ccp-own of service own"));
 
         fixture_start(&g, built, ELEMENTSOF(built), PULL_SCRIPT);
         ASSERT_OK(engine()->build(&g.context, &n, NULL));
@@ -420,11 +420,11 @@ START_TEST(removal_needs_no_files_and_proves_that_nothing_is_left) {
                                 .answer = FAKE_OK("[" CONTAINER("web", "running", "Up 1 second") "]") },
                 { .request = "GET /containers/json", .answer = FAKE_OK("[]"), .from = 1 },
                 { .request = "GET /networks?",
-                                .answer = FAKE_OK("[{\"Id\":\"n1\",\"Name\":\"ccp-demo_default\"," OURS
+                                .answer = FAKE_OK("[{\"Id\":\"n1\",\"Name\":\"demo_ccp_default\"," OURS
                                                   "\"\"}}]") },
                 { .request = "GET /networks?", .answer = FAKE_OK("[]"), .from = 1 },
                 { .request = "GET /volumes?",
-                                .answer = FAKE_OK("{\"Volumes\":[{\"Name\":\"ccp-demo_data\"," OURS
+                                .answer = FAKE_OK("{\"Volumes\":[{\"Name\":\"demo_ccp_data\"," OURS
                                                   "\"\"}}]}") },
                 { .request = "GET /volumes?", .answer = FAKE_OK("{\"Volumes\":null}"), .from = 1 },
                 { .request = "GET /containers/c-web/json",
@@ -432,10 +432,10 @@ START_TEST(removal_needs_no_files_and_proves_that_nothing_is_left) {
                                                   "x\",\"State\":{\"Status\":\"running\"},\"Config\":{" OURS
                                                   "\"web\"}}}") },
                 { .request = "GET /networks/n1",
-                                .answer = FAKE_OK("{\"Id\":\"n1\",\"Name\":\"ccp-demo_default\"," OURS
+                                .answer = FAKE_OK("{\"Id\":\"n1\",\"Name\":\"demo_ccp_default\"," OURS
                                                   "\"\"}}") },
-                { .request = "GET /volumes/ccp-demo_data",
-                                .answer = FAKE_OK("{\"Name\":\"ccp-demo_data\"," OURS "\"\"}}") },
+                { .request = "GET /volumes/demo_ccp_data",
+                                .answer = FAKE_OK("{\"Name\":\"demo_ccp_data\"," OURS "\"\"}}") },
                 { .request = "DELETE /", .answer = FAKE_STATUS("204 No Content", "") },
         };
         _cleanup_free_ char *calls = NULL, *requests = NULL;
@@ -450,7 +450,7 @@ START_TEST(removal_needs_no_files_and_proves_that_nothing_is_left) {
         requests = fake_engine_requests(&f.engine);
         ck_assert_ptr_nonnull(strstr(requests, "DELETE /v1.45/containers/c-web?force=1&v=1 "));
         ck_assert_ptr_nonnull(strstr(requests, "DELETE /v1.45/networks/n1 "));
-        ck_assert_ptr_nonnull(strstr(requests, "DELETE /v1.45/volumes/ccp-demo_data "));
+        ck_assert_ptr_nonnull(strstr(requests, "DELETE /v1.45/volumes/demo_ccp_data "));
 }
 END_TEST
 
@@ -459,10 +459,10 @@ START_TEST(what_does_not_go_is_named) {
                 FAKE_PING,
                 NONE,
                 { .request = "GET /volumes?",
-                                .answer = FAKE_OK("{\"Volumes\":[{\"Name\":\"ccp-demo_data\"," OURS
+                                .answer = FAKE_OK("{\"Volumes\":[{\"Name\":\"demo_ccp_data\"," OURS
                                                   "\"\"}}]}") },
-                { .request = "GET /volumes/ccp-demo_data",
-                                .answer = FAKE_OK("{\"Name\":\"ccp-demo_data\"," OURS "\"\"}}") },
+                { .request = "GET /volumes/demo_ccp_data",
+                                .answer = FAKE_OK("{\"Name\":\"demo_ccp_data\"," OURS "\"\"}}") },
                 { .request = "DELETE /",
                                 .answer = FAKE_STATUS(
                                                 "409 Conflict", "{\"message\":\"volume is in use\"}") },
@@ -472,7 +472,7 @@ START_TEST(what_does_not_go_is_named) {
 
         fixture_start(&f, routes, ELEMENTSOF(routes), "");
         ck_assert_int_lt(engine()->down(&f.context, true, &error), 0);
-        ck_assert_ptr_nonnull(strstr(error.message, "volume ccp-demo_data. "));
+        ck_assert_ptr_nonnull(strstr(error.message, "volume demo_ccp_data. "));
         ck_assert_ptr_nonnull(strstr(error.message, "volume is in use"));
 }
 END_TEST

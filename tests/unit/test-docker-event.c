@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
+
 #include "alloc-util.h"
 #include "docker-event.h"
 #include "docker-transfer.h"
@@ -132,7 +134,7 @@ static int collect(const char *data, size_t size, void *userdata) {
         StringBuilder *b = userdata;
 
         string_builder_append(b, "<");
-        string_builder_append_n(b, data, size);
+        string_builder_append_n(b, strempty(data), size);
         string_builder_append(b, ">");
         return 0;
 }
@@ -152,18 +154,80 @@ START_TEST(a_stream_is_cut_into_objects) {
 }
 END_TEST
 
-START_TEST(nonsense_and_giants_end_the_stream) {
-        _cleanup_string_builder_ StringBuilder b = {}, big = {};
-        JsonSplitter s = {}, t = {};
+START_TEST(nonsense_ends_the_stream) {
+        _cleanup_string_builder_ StringBuilder b = {};
+        JsonSplitter s = {};
 
         ASSERT_ERROR(json_splitter_feed(&s, "[1]", 3, collect, &b), EBADMSG);
         json_splitter_done(&s);
+}
+END_TEST
 
-        string_builder_append(&big, "{\"a\":\"");
-        for (size_t i = 0; i <= DOCKER_EVENT_MAX; i++)
-                string_builder_append(&big, "x");
-        ASSERT_ERROR(json_splitter_feed(&t, big.data, big.size, collect, &b), EFBIG);
-        json_splitter_done(&t);
+static void append_many(StringBuilder *b, const char *s, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                string_builder_append(b, s);
+}
+
+/* Anybody can write them into an image. */
+START_TEST(long_texts_are_emptied_and_giants_left_out) {
+        static const char *const pieces[] = { "x", "\\\\", "\\\"", "\\u0000", "{[", "\xC3\xA9" };
+
+        FOREACH_ARRAY(piece, pieces, ELEMENTSOF(pieces)) {
+                _cleanup_string_builder_ StringBuilder b = {}, text = {};
+                JsonSplitter s = {};
+
+                string_builder_append(&text, "{\"a\":\"1\",\"");
+                append_many(&text, *piece, DOCKER_TEXT_MAX);
+                string_builder_append(&text, "y\":\"");
+                append_many(&text, *piece, DOCKER_ITEM_MAX);
+                string_builder_append(&text, "z\",\"b\":\"2\"}\n{\"c\":\"3\"}");
+                ASSERT_OK(json_splitter_feed(&s, text.data, text.size, collect, &b));
+                ck_assert_str_eq(b.data, "<{\"a\":\"1\",\"\":\"\",\"b\":\"2\"}><{\"c\":\"3\"}>");
+                json_splitter_done(&s);
+        }
+
+        for (unsigned list = 0; list < 2; list++) {
+                _cleanup_string_builder_ StringBuilder b = {}, text = {};
+                JsonSplitter s = { .list = list };
+
+                string_builder_append(&text, list ? "[{\"a\":\"1\"}" : "{\"a\":\"1\"}");
+                string_builder_append(&text, list ? ",{" : "{");
+                append_many(&text, "\"label\":\"{\",", DOCKER_ITEM_MAX / 8);
+                string_builder_append(&text, list ? "},{\"b\":\"2\"}]" : "}{\"b\":\"2\"}");
+                ASSERT_OK(json_splitter_feed(&s, text.data, text.size, collect, &b));
+                ck_assert_str_eq(b.data, "<{\"a\":\"1\"}><><{\"b\":\"2\"}>");
+                json_splitter_done(&s);
+        }
+}
+END_TEST
+
+START_TEST(a_list_is_cut_into_its_items) {
+        static const struct {
+                const char *text;
+                int r;
+                bool ended;
+                const char *items;
+        } table[] = {
+                { "[]", 0, true, "" },
+                { " [ {\"a\":[1]} ,\n{} ] ", 0, true, "<{\"a\":[1]}><{}>" },
+                { "[{},", 0, false, "<{}>" },
+                { "", 0, false, "" },
+                { "{}", -EBADMSG, false, "" },
+                { "[7]", -EBADMSG, false, "" },
+                { "[[{}]]", -EBADMSG, false, "" },
+                { "[{}]{}", -EBADMSG, true, "<{}>" },
+                { "null", -EBADMSG, false, "" },
+        };
+
+        FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
+                _cleanup_string_builder_ StringBuilder b = {};
+                JsonSplitter s = { .list = true };
+
+                ck_assert_int_eq(json_splitter_feed(&s, i->text, strlen(i->text), collect, &b), i->r);
+                ck_assert_msg(s.ended == i->ended, "%s", i->text);
+                ck_assert_str_eq(strempty(b.data), i->items);
+                json_splitter_done(&s);
+        }
 }
 END_TEST
 
@@ -182,5 +246,6 @@ END_TEST
 TESTS("docker-event", an_end_has_its_exit_code, a_nul_in_a_label_does_not_hide_the_event,
                 nul_is_replaced_and_nothing_else, health_is_in_the_action,
                 what_does_not_concern_containers_is_other, what_is_no_event_is_refused,
-                a_stream_is_cut_into_objects, nonsense_and_giants_end_the_stream,
+                a_stream_is_cut_into_objects, nonsense_ends_the_stream,
+                long_texts_are_emptied_and_giants_left_out, a_list_is_cut_into_its_items,
                 only_events_that_matter_are_asked_for)

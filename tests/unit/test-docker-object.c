@@ -73,12 +73,12 @@ START_TEST(the_status_of_a_list_tells_health_exit_code_and_time) {
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
                 _cleanup_docker_objects_ DockerObjects l = {};
                 _cleanup_json_ json_t *json = json_pack("[{s:s, s:[s], s:s, s:s, s:I, s:{s:s}}]", "Id", "c1",
-                                "Names", "/ccp-demo-web-1", "State", i->state, "Status", i->status,
+                                "Names", "/demo_ccp-web-1", "State", i->state, "Status", i->status,
                                 "Created", (json_int_t) 1699900000, "Labels", "ccp.id", "u1");
 
                 ASSERT_OK(docker_objects_from_json(DOCKER_CONTAINER, json, NOW, &l));
                 ck_assert_uint_eq(l.n, 1);
-                ck_assert_str_eq(l.items[0].name, "ccp-demo-web-1");
+                ck_assert_str_eq(l.items[0].name, "demo_ccp-web-1");
                 ck_assert_str_eq(l.items[0].uuid, "u1");
                 ck_assert_int_eq(l.items[0].health, i->health);
                 ck_assert_int_eq(l.items[0].exit_code, i->exit_code);

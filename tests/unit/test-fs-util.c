@@ -65,6 +65,35 @@ START_TEST(nothing_leads_out) {
 }
 END_TEST
 
+START_TEST(another_mount_can_be_refused) {
+        _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), proc = -EBADF, tmp = -EBADF;
+
+        proc = open_beneath(root, "proc/self/task", O_RDONLY | O_DIRECTORY, 0);
+        ck_assert_int_lt(proc, 0); /* by a link */
+        proc = open_beneath(root, "proc", O_RDONLY | O_DIRECTORY, 0);
+        ASSERT_OK(proc);
+        ASSERT_ERROR(open_beneath_mount(root, "proc", O_RDONLY | O_DIRECTORY), EXDEV);
+        tmp = open_beneath_mount(proc, "sys", O_RDONLY | O_DIRECTORY);
+        ASSERT_OK(tmp);
+}
+END_TEST
+
+START_TEST(paths_are_removed) {
+        char path[32];
+        _cleanup_close_ int dir = open_scratch(path);
+
+        ASSERT_OK(mkdir_parents_beneath(dir, "a/b/c/d", 0700));
+        ck_assert_int_eq(symlinkat("a", dir, "link"), 0);
+        ASSERT_OK(rm_rf_beneath(dir, "a/b/c"));
+        ck_assert_int_lt(faccessat(dir, "a/b/c", F_OK, 0), 0);
+        ck_assert_int_eq(faccessat(dir, "a/b", F_OK, 0), 0);
+        ASSERT_OK(rm_rf_beneath(dir, "not/there"));
+        ck_assert_int_lt(rm_rf_beneath(dir, "link/b"), 0);
+        ck_assert_int_lt(rm_rf_beneath(dir, "a/.."), 0);
+        remove_scratch(path);
+}
+END_TEST
+
 START_TEST(large_and_odd_files_are_refused) {
         char path[32];
         _cleanup_close_ int dir = open_scratch(path);
@@ -81,4 +110,5 @@ START_TEST(large_and_odd_files_are_refused) {
 }
 END_TEST
 
-TESTS("fs-util", files_are_written_whole_with_their_mode, nothing_leads_out, large_and_odd_files_are_refused)
+TESTS("fs-util", files_are_written_whole_with_their_mode, nothing_leads_out, another_mount_can_be_refused,
+                paths_are_removed, large_and_odd_files_are_refused)

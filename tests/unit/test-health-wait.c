@@ -55,7 +55,7 @@ static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n) {
         f->context = (EngineContext) {
                 .docker = f->docker,
                 .owner = { "demo", "u1" },
-                .project = "ccp-demo",
+                .project = "demo_ccp",
                 .directory = "/",
                 .revision = 1,
                 .redact = secrets,

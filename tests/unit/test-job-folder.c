@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "alloc-util.h"
@@ -255,6 +258,47 @@ START_TEST(a_source_tree_is_not_of_the_system) {
 }
 END_TEST
 
+/* Its owner may swap a folder of it for a link while it is copied. */
+START_TEST(a_source_tree_that_changes_while_it_is_copied_leads_nowhere_else) {
+        _cleanup_free_ char *source = NULL, *elsewhere = NULL;
+        pid_t owner;
+
+        begin();
+        put("tree/one", "x", 0644);
+        put("tree/sub/file", "x", 0644);
+        put("elsewhere/secret", "x", 0644);
+        source = strjoin(top, "/tree");
+        elsewhere = strjoin(top, "/elsewhere");
+        ASSERT_OK(symlinkat(elsewhere, top_fd, "tree/.link"));
+
+        owner = fork();
+        ASSERT_OK(owner);
+        if (owner == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;)
+                        (void) renameat2(top_fd, "tree/sub", top_fd, "tree/.link", RENAME_EXCHANGE);
+        }
+
+        for (unsigned n = 0; n < 200; n++) {
+                _cleanup_error_ Error error = {};
+                _cleanup_job_ Job j;
+
+                set_up(&j, ID);
+                j.claim.instance->source = strdup(source);
+                ASSERT_OK(job_folder_make(&j, NULL));
+                j.instances_dir = "/nonexistent";
+                (void) job_source_copy(&j, &error);
+                ck_assert(!exists("alpha/source/sub/secret"));
+                ck_assert(!exists("alpha/source/.link/secret"));
+                ASSERT_OK(job_source_remove(&j, "source", NULL));
+        }
+
+        ASSERT_OK(kill(owner, SIGKILL));
+        ck_assert_int_eq(waitpid(owner, NULL, 0), owner);
+        end();
+}
+END_TEST
+
 START_TEST(a_source_tree_may_not_be_copied_over_what_ccpd_keeps) {
         begin();
         {
@@ -277,4 +321,5 @@ TESTS("job-folder", a_folder_is_closed_and_bears_the_mark_and_can_be_made_twice,
                 a_link_in_its_place_is_not_followed, what_earlier_attempts_left_is_removed,
                 a_source_tree_is_copied_without_what_is_excluded_or_leads_out,
                 a_source_tree_that_is_missing_counts_only_if_somebody_asked_for_it,
+                a_source_tree_that_changes_while_it_is_copied_leads_nowhere_else,
                 a_source_tree_is_not_of_the_system, a_source_tree_may_not_be_copied_over_what_ccpd_keeps)

@@ -188,6 +188,11 @@ int job_mark_crashed(DbSync *db _unused_, uint64_t id _unused_, const char *mess
         return 1;
 }
 
+int job_mark_left(DbSync *db _unused_, uint64_t id _unused_, Error *reterr _unused_) {
+        store.attempt--;
+        return 0;
+}
+
 int instance_set_state(DbSync *db _unused_, const char *id _unused_, InstanceState state _unused_,
                 Error *reterr _unused_) {
         return 0;
@@ -352,7 +357,7 @@ START_TEST(what_undoes_a_step_is_recorded_with_all_that_it_needs) {
         undo = store.undo[job_kind_find_step(JOB_CREATE, "folder")];
         ck_assert_str_eq(json_object_get_string(undo, "action"), "remove-folder");
         ck_assert_str_eq(json_object_get_string(undo, "instance"), ID);
-        ck_assert_str_eq(json_object_get_string(undo, "project"), "ccp-alpha");
+        ck_assert_str_eq(json_object_get_string(undo, "project"), "alpha_ccp");
         end();
 }
 END_TEST
@@ -440,6 +445,35 @@ START_TEST(a_signal_without_a_cancel_leaves_the_job_as_it_is) {
         ck_assert_int_eq(store.state, JOB_RUNNING);
         ck_assert_int_eq(store.steps[job_kind_find_step(JOB_CREATE, "source")], STEP_RUNNING);
         end();
+}
+END_TEST
+
+/* What PID 1 does when the machine goes down, as often as it does. */
+START_TEST(to_be_asked_to_end_is_no_attempt) {
+        for (unsigned asked_by_pid1 = 0; asked_by_pid1 < 2; asked_by_pid1++) {
+                begin(JOB_CREATE);
+                for (unsigned i = 0; i <= JOB_ATTEMPTS_MAX; i++) {
+                        _cleanup_job_ Job j, finish;
+
+                        signal_at = "source";
+                        job_init(&j, 5);
+                        j.instances_dir = top;
+                        j.ops = &create_ops;
+                        if (job_run(&j) != JOB_LEFT) {
+                                ck_assert(!asked_by_pid1);
+                                break;
+                        }
+                        ck_assert(j.stopped);
+
+                        /* A worker that runs for too long is asked to end too. */
+                        job_init(&finish, 5);
+                        ASSERT_OK(job_record_crash(&finish, asked_by_pid1 ? "success" : "timeout", "exited",
+                                        STRINGIFY(JOB_EXIT_STOPPED)));
+                }
+                ck_assert_int_eq(store.state, asked_by_pid1 ? JOB_RUNNING : JOB_FAILED);
+                ck_assert_uint_eq(store.attempt, asked_by_pid1 ? 0 : JOB_ATTEMPTS_MAX + 1);
+                end();
+        }
 }
 END_TEST
 
@@ -572,7 +606,6 @@ START_TEST(a_worker_that_died_is_recorded_but_not_one_that_ended_in_order) {
 }
 END_TEST
 
-/* The last two: the signal stays noticed. */
 START_TEST(a_job_that_somebody_else_ended_is_left_as_it_is) {
         begin(JOB_CREATE);
         end_at = "source";
@@ -600,6 +633,7 @@ START_TEST(another_schema_is_waited_for) {
 }
 END_TEST
 
+/* The last three: the signal stays noticed. */
 TESTS("job", another_schema_is_waited_for, each_step_is_recorded_as_running_before_it_acts_and_done_after,
                 what_undoes_a_step_is_recorded_with_all_that_it_needs,
                 an_attempt_goes_on_at_the_first_step_that_is_not_done,
@@ -613,5 +647,5 @@ TESTS("job", another_schema_is_waited_for, each_step_is_recorded_as_running_befo
                 a_worker_that_died_is_recorded_but_not_one_that_ended_in_order,
                 a_cancel_during_the_last_step_is_noticed_at_its_end,
                 a_signal_with_a_cancel_turns_the_job_back_and_is_not_heard_again,
-                a_signal_without_a_cancel_leaves_the_job_as_it_is,
+                a_signal_without_a_cancel_leaves_the_job_as_it_is, to_be_asked_to_end_is_no_attempt,
                 a_job_that_somebody_else_ended_is_left_as_it_is)

@@ -236,7 +236,7 @@ START_TEST(the_context_has_all_that_templates_see) {
         FOREACH_ARRAY(k, keys, ELEMENTSOF(keys))
                 ck_assert_msg(json_object_get(c, *k) != NULL, "%s", *k);
 
-        ck_assert_str_eq(json_object_get_string(c, "project"), "ccp-sample");
+        ck_assert_str_eq(json_object_get_string(c, "project"), "sample_ccp");
         ck_assert_str_eq(json_object_get_string(c, "gateway"), "10.200.0.1");
         ck_assert_str_eq(json_object_get_string(c, "profiles_csv"), "events,common");
         ck_assert_str_eq(json_object_get_string(c, "source"), "");

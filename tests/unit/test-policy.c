@@ -21,7 +21,7 @@ static const uint16_t ports[] = { 10000, 14000 };
 static const Subnet subnet = { 0x0AC80040, 26 };
 
 static const PolicyInput input = {
-        .project = "ccp-demo",
+        .project = "demo_ccp",
         .directory = DIR,
         .revision = REV,
         .compose = "docker-compose.yml",
@@ -33,14 +33,14 @@ static const PolicyInput input = {
 
 /* What compose 2.26 prints for an ordinary project */
 static const char good[] =
-                "{'name': 'ccp-demo',"
-                " 'configs': {'c1': {'name': 'ccp-demo_c1', 'content': 'x'},"
-                "             'c2': {'name': 'ccp-demo_c2', 'file': '" REV "/c2'}},"
-                " 'secrets': {'s1': {'name': 'ccp-demo_s1', 'environment': 'X'}},"
-                " 'networks': {'back': {'name': 'ccp-demo_back', 'ipam': {}, 'internal': true},"
-                "              'default': {'name': 'ccp-demo_default', 'driver': 'bridge',"
+                "{'name': 'demo_ccp',"
+                " 'configs': {'c1': {'name': 'demo_ccp_c1', 'content': 'x'},"
+                "             'c2': {'name': 'demo_ccp_c2', 'file': '" REV "/c2'}},"
+                " 'secrets': {'s1': {'name': 'demo_ccp_s1', 'environment': 'X'}},"
+                " 'networks': {'back': {'name': 'demo_ccp_back', 'ipam': {}, 'internal': true},"
+                "              'default': {'name': 'demo_ccp_default', 'driver': 'bridge',"
                 "                          'ipam': {'config': [{'subnet': '10.200.0.64/27'}]}}},"
-                " 'volumes': {'data': {'name': 'ccp-demo_data'}, 'logs': {'name': 'ccp-demo_logs', "
+                " 'volumes': {'data': {'name': 'demo_ccp_data'}, 'logs': {'name': 'demo_ccp_logs', "
                 "'driver': 'local'}},"
                 " 'x-common': {'restart': 'always'},"
                 " 'services': {"
@@ -55,7 +55,7 @@ static const char good[] =
                 "               {'type': 'volume', 'target': '/anonymous', 'volume': {}},"
                 "               {'type': 'tmpfs', 'target': '/t', 'tmpfs': {'size': '1000'}}]},"
                 "  'web': {'profiles': ['media'], 'command': ['a'], 'entrypoint': null, 'image': "
-                "'ccp-demo-web:1',"
+                "'demo_ccp-web:1',"
                 "   'build': {'context': '" DIR
                 "/source/web', 'dockerfile': 'docker/Dockerfile', 'args': {'A': 'b'}},"
                 "   'depends_on': {'db': {'condition': 'service_healthy', 'required': true}},"
@@ -296,8 +296,9 @@ static const struct {
         { "{'build': {'context': '" DIR "/s', 'tags': ['postgres:16']}}", NULL, "unknown-key", NULL },
         { "{'build': {'context': '" DIR "/s'}, 'image': 'postgres:16'}", NULL, "build-outside",
                         "services.web.image" },
-        { "{'build': {'context': '" DIR "/s'}, 'image': 'ccp-demo2-api'}", NULL, "build-outside", NULL },
-        { "{'build': {'context': '" DIR "/s'}, 'image': 'example.org/ccp-demo-api'}", NULL, "build-outside",
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'demo2_ccp-api'}", NULL, "build-outside", NULL },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'demo-two_ccp-api'}", NULL, "build-outside", NULL },
+        { "{'build': {'context': '" DIR "/s'}, 'image': 'example.org/demo_ccp-api'}", NULL, "build-outside",
                         NULL },
         { "{'build': '/etc'}", NULL, "unknown-key", NULL },
 
@@ -307,8 +308,8 @@ static const struct {
         { NULL, "{'services': {'web': 1}}", "unknown-key", "services.web" },
         { NULL, "{'services': {'../x': {}}}", "unknown-key", NULL },
         { NULL, "{'networks': {'e': {'name': 'e', 'external': true}}}", "external-network", NULL },
-        { NULL, "{'networks': {'e': {'name': 'ccp-demo2_e'}}}", "external-network", "networks.e.name" },
-        { NULL, "{'networks': {'e': {'name': 'ccp-demo'}}}", "external-network", NULL },
+        { NULL, "{'networks': {'e': {'name': 'demo2_ccp_e'}}}", "external-network", "networks.e.name" },
+        { NULL, "{'networks': {'e': {'name': 'demo_ccp'}}}", "external-network", NULL },
         { NULL, "{'networks': {'e': {'driver': 'macvlan', 'driver_opts': {'parent': 'eth0'}}}}",
                         "host-network", NULL },
         { NULL, "{'networks': {'e': {'driver': 'host'}}}", "host-network", NULL },
@@ -540,6 +541,21 @@ START_TEST(links_are_not_followed) {
 }
 END_TEST
 
+START_TEST(what_a_container_can_write_is_known) {
+        _cleanup_json_ json_t *config = json_pack("{s:{s:{s:[{s:s, s:s}, {s:s, s:s, s:b}, {s:s, s:s}]}}}",
+                        "services", "a", "volumes", "type", "bind", "source", REV "/data", "type", "bind",
+                        "source", REV "/conf", "read_only", true, "type", "volume", "source", "logs");
+
+        ck_assert_ptr_nonnull(config);
+        ck_assert(policy_path_is_writable(config, REV "/data"));
+        ck_assert(policy_path_is_writable(config, REV "/data/a/b"));
+        ck_assert(!policy_path_is_writable(config, REV "/data2"));
+        ck_assert(!policy_path_is_writable(config, REV "/conf/a"));
+        ck_assert(!policy_path_is_writable(config, REV "/logs"));
+        ck_assert(!policy_path_is_writable(config, REV));
+}
+END_TEST
+
 START_TEST(aliases_do_not_blow_up) {
         static const char text[] = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
                                    "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
@@ -554,4 +570,4 @@ TESTS("policy", an_ordinary_project_passes, what_reaches_the_host_is_refused, ea
                 an_exception_silences_its_rule_only, other_shapes_are_refused,
                 the_number_of_violations_is_limited, files_that_compose_reads_are_seen_in_its_text,
                 files_from_elsewhere_are_refused, files_that_compose_reads_may_not_lie_in_a_writable_folder,
-                links_are_not_followed, aliases_do_not_blow_up)
+                links_are_not_followed, what_a_container_can_write_is_known, aliases_do_not_blow_up)

@@ -70,6 +70,19 @@ START_TEST(every_letter_is_about_equally_frequent) {
 }
 END_TEST
 
+START_TEST(alphanumeric_secrets_have_each_kind) {
+        for (unsigned i = 0; i < 1000; i++) {
+                _cleanup_erase_ char *s = NULL;
+                unsigned kinds = 0;
+
+                ASSERT_OK(secret_generate(SECRET_ALPHANUMERIC, SECRET_LENGTH_MIN, &s));
+                for (const char *p = s; *p; p++)
+                        kinds |= *p <= '9' ? 1U : *p <= 'Z' ? 2U : 4U;
+                ck_assert_msg(kinds == 7, "%s", s);
+        }
+}
+END_TEST
+
 START_TEST(no_two_secrets_are_alike) {
         _cleanup_erase_ char *a = NULL, *b = NULL;
 
@@ -81,4 +94,5 @@ END_TEST
 
 TESTS("secret-generate", secrets_have_their_length_and_letters,
                 lengths_and_alphabets_out_of_bounds_are_refused, alphabets_have_the_names_of_blueprints,
-                every_letter_is_about_equally_frequent, no_two_secrets_are_alike)
+                every_letter_is_about_equally_frequent, alphanumeric_secrets_have_each_kind,
+                no_two_secrets_are_alike)

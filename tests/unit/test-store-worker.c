@@ -161,6 +161,31 @@ START_TEST(undoing_keeps_the_reason) {
 }
 END_TEST
 
+START_TEST(an_attempt_that_was_none_is_not_counted) {
+        _cleanup_(scene_close) Scene s;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_job_claim_ JobClaim claim = {}, again = {};
+        StoreFinish finish;
+
+        scene_open(&s);
+        /* None yet. */
+        ASSERT_OK(job_mark_left(s.worker, s.job, NULL));
+        ASSERT_OK(job_claim(s.worker, s.job, &claim, NULL));
+        ck_assert_uint_eq(claim.job->attempt, 1);
+        ASSERT_OK(job_mark_left(s.worker, s.job, NULL));
+        ASSERT_OK(job_claim(s.worker, s.job, &again, NULL));
+        ck_assert_uint_eq(again.job->attempt, 1);
+        ck_assert_uint_gt(again.job->started_at, 0);
+
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED, .end = STORE_END_STATE };
+        ASSERT_OK(job_finish(s.worker, &finish, NULL));
+        ASSERT_OK(job_mark_left(s.worker, s.job, NULL));
+        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        ck_assert_uint_eq(o.job->attempt, 1);
+        ASSERT_ERROR(job_mark_left(s.worker, 4711, NULL), ENOENT);
+}
+END_TEST
+
 START_TEST(a_failed_create_releases_everything) {
         _cleanup_(scene_close) Scene s;
         _cleanup_test_outcome_ TestOutcome o = {};
@@ -413,7 +438,7 @@ END_TEST
 
 TESTS("store-worker", a_claim_gives_all_that_the_work_needs, attempts_are_counted,
                 what_can_not_be_claimed_is_told, steps_are_recorded, undoing_keeps_the_reason,
-                a_failed_create_releases_everything, a_crash_is_noted, the_instance_is_marked,
+                a_failed_create_releases_everything, an_attempt_that_was_none_is_not_counted, a_crash_is_noted, the_instance_is_marked,
                 revisions_follow_each_other, a_job_at_its_end_takes_no_step,
                 nobody_else_ends_what_a_worker_works_on, the_end_is_on_record_once,
                 an_end_that_was_committed_unheard_is_told_once, a_job_without_an_end_on_record_does_not_end,

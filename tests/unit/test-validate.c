@@ -5,6 +5,7 @@
 #include "alloc-util.h"
 #include "slice.h"
 #include "string-util.h"
+#include "strv.h"
 #include "test.h"
 #include "validate.h"
 
@@ -181,7 +182,28 @@ START_TEST(slices_escape_the_dash) {
 }
 END_TEST
 
+START_TEST(no_two_instances_have_things_of_one_name) {
+        static const char *const slugs[] = { "a", "a-b", "a--b", "a-b-c", "ccp", "a-ccp" },
+                                 *const names[] = { "c", "b-c", "b_c", "b-c-d", "ccp", "ccp-c", "ccp_c",
+                                         "b_ccp", "b_ccp-c" },
+                                 *const separators[] = { "-", "_" };
+        _cleanup_strv_free_ char **all = NULL;
+
+        FOREACH_ARRAY(slug, slugs, ELEMENTSOF(slugs))
+                FOREACH_ARRAY(name, names, ELEMENTSOF(names))
+                        FOREACH_ARRAY(separator, separators, ELEMENTSOF(separators)) {
+                                _cleanup_free_ char *s =
+                                                strjoin(*slug, CCP_PROJECT_SUFFIX, *separator, *name);
+
+                                ck_assert(slug_is_valid(*slug));
+                                ck_assert_msg(!strv_contains(all, s), "%s", s);
+                                ASSERT_OK(strv_extend(&all, s));
+                        }
+}
+END_TEST
+
 TESTS("validate", slugs_keep_to_the_rule, slugs_are_made_from_names, names_without_letters_make_no_slug,
                 domains_are_lower_cased, domains_keep_to_the_rule, domains_have_at_most_253_characters,
                 display_names_are_one_line_of_text, names_of_keys_keep_to_their_rules,
-                quoted_text_is_safe_and_short, slices_escape_the_dash)
+                quoted_text_is_safe_and_short, slices_escape_the_dash,
+                no_two_instances_have_things_of_one_name)

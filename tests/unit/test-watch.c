@@ -225,6 +225,68 @@ START_TEST(ccpd_gets_the_list_whenever_it_comes) {
 }
 END_TEST
 
+/* Anybody can write labels into an image. */
+START_TEST(labels_of_one_container_take_nothing_away) {
+        _cleanup_string_builder_ StringBuilder list = {}, events = {};
+        FakeRoute routes[] = {
+                FAKE_PING,
+                { .request = "GET /containers/json" },
+                { .request = "GET /events", .hang = true },
+        };
+        _cleanup_fixture_ Fixture f = {};
+        char label[1024];
+
+        memset(label, 'x', sizeof(label));
+        string_builder_append(&list, FAKE_OK("[" ITEM("c1", "running", "Up 3 seconds")));
+        /* One long label, and more of them than fit. */
+        for (unsigned n = 1024; n <= 17 * 1024; n += 16 * 1024) {
+                string_builder_append(&list,
+                                ",{\"Id\":\"c2\",\"Names\":[\"/x\"],\"State\":\"running\","
+                                "\"Status\":\"\",\"Labels\":{" LABELS);
+                string_builder_append(&events, events.size > 0 ? "" : FAKE_OK(""));
+                string_builder_append(&events,
+                                "{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"c2\","
+                                "\"Attributes\":{" LABELS);
+                for (unsigned i = 0; i < n; i++) {
+                        const char *before = i == 0 || n > 1024 ? ",\"big\":\"" : "";
+                        const char *after = i + 1 == n || n > 1024 ? "\"" : "";
+
+                        string_builder_append(&list, before);
+                        string_builder_append_n(&list, label, sizeof(label));
+                        string_builder_append(&list, after);
+                        string_builder_append(&events, before);
+                        string_builder_append_n(&events, label, sizeof(label));
+                        string_builder_append(&events, after);
+                }
+                string_builder_append(&list, "}}");
+                string_builder_append(&events, "}},\"timeNano\":1}\n");
+        }
+        string_builder_append(&list, "," ITEM("c3", "running", "Up 3 seconds") "]");
+        string_builder_append(&events, EVENT("c1", "die", ",\"exitCode\":\"7\""));
+        ck_assert(!list.failed && !events.failed);
+        routes[1].answer = list.data;
+        routes[2].answer = events.data;
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        expect(&f, "ENGINE=available");
+        expect(&f, "LIST=begin");
+        {
+                bool c1 = false, c2 = false, c3 = false;
+
+                while (!c1 || !c2 || !c3) {
+                        _cleanup_free_ char *text = receive(&f);
+
+                        c1 = c1 || strstr(text, "CONTAINER=c1 STATE=exited");
+                        c2 = c2 || strstr(text, "CONTAINER=c2 STATE=exited");
+                        c3 = c3 || strstr(text, "CONTAINER=c3 STATE=running");
+                        ck_assert(!strstr(text, "unavailable"));
+                }
+        }
+}
+END_TEST
+
 START_TEST(a_full_queue_loses_nothing) {
         _cleanup_string_builder_ StringBuilder b = {};
         FakeRoute routes[] = {
@@ -259,4 +321,5 @@ END_TEST
 
 TESTS("watch", a_list_and_then_events, a_new_container_is_looked_at_for_its_healthcheck,
                 it_comes_back_with_a_new_list, an_engine_that_talks_nonsense_is_unavailable,
-                ccpd_gets_the_list_whenever_it_comes, a_full_queue_loses_nothing)
+                ccpd_gets_the_list_whenever_it_comes, labels_of_one_container_take_nothing_away,
+                a_full_queue_loses_nothing)

@@ -77,6 +77,10 @@ SELECT pg_try_advisory_lock(1129136244, ($1::bigint % 2147483647)::int);
 -- name: job-lock-worker
 SELECT pg_try_advisory_xact_lock(1129136244, ($1::bigint % 2147483647)::int);
 
+-- The attempt $2 was none: repeated, it takes back no other.
+-- name: job-uncount-attempt
+UPDATE jobs SET attempt = $2::int - 1 WHERE id = $1 AND attempt = $2::int;
+
 -- Repeated, it does not count the attempt again.
 -- name: job-claim
 UPDATE jobs

@@ -588,7 +588,7 @@ class Instance(Base):
             "Subnet": i["subnet"], "BindAddress": "127.0.0.1",
             "Features": dbus.Array(i["features"], signature="s"),
             "Parameters": dbus.Dictionary({"owner": "Ann\nBob"}, signature="ss"), "Revision": dbus.UInt64(1),
-            "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": "ccp-" + self.slug,
+            "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": self.slug + "_ccp",
             "Slice": "ccp-%s.slice" % self.slug, "Job": dbus.ObjectPath("/"),
             "Error": dbus.Struct(("", ""), signature="ss"), "CreatedAt": dbus.UInt64(i["created"]),
             "Services": dbus.Array([dbus.Struct((s, "service", "running" if running else "exited",

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "job-revision.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "fd-util.h"
+#include "fs-util.h"
+#include "job-folder.h"
+#include "job-policy.h"
+#include "job-remove.h"
+#include "job-render.h"
+#include "json-util.h"
+#include "string-util.h"
+
+#define HASH_TEXT_MAX (2 * crypto_hash_sha256_BYTES + 1)
+
+int job_revision_set(Job *j, uint32_t revision) {
+        free(j->revision_directory);
+        if (asprintf(&j->revision_directory, "%s/" JOB_REVISIONS_FOLDER "/%" PRIu32, j->directory,
+                            revision) < 0) {
+                j->revision_directory = NULL;
+                return -ENOMEM;
+        }
+
+        j->revision = revision;
+        return 0;
+}
+
+/* The folder of the job's revision. */
+static int open_revision(Job *j, Error *reterr) {
+        char name[STRLEN(JOB_REVISIONS_FOLDER "/4294967295") + 1];
+        _cleanup_close_ int folder = -EBADF;
+        int fd;
+
+        folder = job_folder_open(j, reterr);
+        if (folder < 0)
+                return folder;
+
+        (void) snprintf(name, sizeof(name), JOB_REVISIONS_FOLDER "/%" PRIu32, j->revision);
+        fd = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open %s: %m", j->revision_directory);
+
+        return fd;
+}
+
+static int set_active(Job *j, Error *reterr) {
+        uint32_t revision = job_instance(j)->revision;
+        int r;
+
+        if (revision == 0)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "The instance '%s' has no revision that could run.", job_instance(j)->slug);
+
+        r = job_revision_set(j, revision);
+        return r < 0 ? error_set_errnof(reterr, r, "%m") : 0;
+}
+
+/* The blueprint that the revision was made from. */
+static int load_blueprint_copy(Job *j, Error *reterr) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        size_t size;
+        int r;
+
+        fd = open_revision(j, reterr);
+        if (fd < 0)
+                return fd;
+
+        path = strjoin(j->revision_directory, "/" JOB_BLUEPRINT_COPY);
+        if (!path)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = read_file_beneath(fd, JOB_BLUEPRINT_COPY, BLUEPRINT_FILE_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Cannot read %s: %m", path);
+
+        return blueprint_parse(path, text, size, &j->blueprint, NULL, reterr);
+}
+
+int job_active_revision_find(Job *j, Error *reterr) {
+        int r;
+
+        if (j->blueprint)
+                return 0;
+
+        r = set_active(j, reterr);
+        if (r >= 0)
+                r = load_blueprint_copy(j, reterr);
+        if (r < 0)
+                return r;
+
+        r = strv_extend(&j->profiles, "*");
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+
+        return 0;
+}
+
+int job_revision_describe(const void *data, size_t size, mode_t mode, json_t **ret) {
+        unsigned char hash[crypto_hash_sha256_BYTES];
+        char text[HASH_TEXT_MAX];
+        json_t *o;
+
+        crypto_hash_sha256(hash, data, size);
+        sodium_bin2hex(text, sizeof(text), hash, sizeof(hash));
+        o = json_pack("{s:s, s:i}", "sha256", text, "mode", (int) mode);
+        if (!o)
+                return -ENOMEM;
+
+        *ret = o;
+        return 0;
+}
+
+bool job_revision_same(const json_t *a, const json_t *b) {
+        const char *hash = json_object_get_string(a, "sha256");
+
+        return hash && streq_ptr(hash, json_object_get_string(b, "sha256")) &&
+                        json_equal(json_object_get(a, "mode"), json_object_get(b, "mode"));
+}
+
+static int refuse_file(const Job *j, const char *target, const char *what, Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "The file %s/%s %s since it was rendered, so nothing is run from it. Put it back as "
+                        "it was, or delete the instance '%s' and create it again.",
+                        j->revision_directory, target, what, j->claim.job->slug);
+}
+
+static int verify_file(const Job *j, int dirfd, const char *target, const json_t *was, Error *reterr) {
+        _cleanup_free_ char *data = NULL;
+        _cleanup_json_ json_t *is = NULL;
+        size_t size = 0;
+        int r;
+
+        r = read_file_beneath(dirfd, target, BLUEPRINT_STATIC_SIZE_MAX, &data, &size);
+        if (IN_SET(r, -ENOENT, -ENOTDIR))
+                return refuse_file(j, target, "has vanished", reterr);
+        if (IN_SET(r, -ELOOP, -EISDIR, -EBADFD, -EFBIG))
+                return refuse_file(j, target, "was replaced", reterr);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Cannot read %s/%s: %m", j->revision_directory, target);
+
+        r = job_revision_describe(
+                        data, size, (mode_t) json_integer_value(json_object_get(was, "mode")), &is);
+        explicit_bzero(data, size);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+
+        return job_revision_same(is, was) ? 0 : refuse_file(j, target, "was changed", reterr);
+}
+
+int job_revision_verify(Job *j, json_t *files, Error *reterr) {
+        /* Without these, nothing else counts. */
+        static const char *const needed[] = { JOB_BLUEPRINT_COPY, BLUEPRINT_OVERRIDE_FILE };
+        _cleanup_close_ int fd = -EBADF;
+        const char *target;
+        json_t *was;
+        int r;
+
+        fd = open_revision(j, reterr);
+        if (fd < 0)
+                return fd;
+
+        FOREACH_ARRAY(name, needed, ELEMENTSOF(needed))
+                if (!json_object_get(files, *name))
+                        return error_setf(reterr, CCP_ERROR_INTERNAL,
+                                        "There is no record of what the file %s/%s was.",
+                                        j->revision_directory, *name);
+
+        json_object_foreach(files, target, was) {
+                if (json_is_true(json_object_get(was, "writable")))
+                        continue;
+
+                r = verify_file(j, fd, target, was, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        /* Compose would take this one, whoever put it there. */
+        if (!json_object_get(files, ENGINE_ENV_FILE) &&
+                        faccessat(fd, ENGINE_ENV_FILE, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
+                return refuse_file(j, ENGINE_ENV_FILE, "was added", reterr);
+
+        return 0;
+}
+
+static int verify_active(Job *j, bool *ret_local, Error *reterr) {
+        _cleanup_(revision_record_freep) RevisionRecord *record = NULL;
+        int r;
+
+        r = revision_get(j->db, job_instance(j)->id, j->revision, &record, reterr);
+        if (r < 0)
+                return r;
+
+        r = job_revision_verify(j, record ? record->files : NULL, reterr);
+        if (r < 0)
+                return r;
+
+        *ret_local = json_is_true(
+                        json_object_get(json_object_get(record->files, JOB_BLUEPRINT_COPY), "local"));
+        return 0;
+}
+
+/* The files are as they were, but the policy may have become stricter, and so may compose, and folders that
+ * containers can write may hold links now. */
+static int judge_active(Job *j, Error *reterr) {
+        _cleanup_close_ int folder = -EBADF, fd = -EBADF;
+        _cleanup_json_ json_t *config = NULL;
+        _cleanup_erase_ char *text = NULL;
+        size_t size;
+        int r;
+
+        folder = job_folder_open(j, reterr);
+        if (folder < 0)
+                return folder;
+        fd = open_revision(j, reterr);
+        if (fd < 0)
+                return fd;
+
+        r = read_file_beneath(fd, j->blueprint->compose, BLUEPRINT_STATIC_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Cannot read %s/%s: %m", j->revision_directory,
+                                j->blueprint->compose);
+
+        return job_policy_check(j, folder, j->revision_directory, text, size, &config, reterr);
+}
+
+int job_active_revision_load(Job *j, Error *reterr) {
+        bool local;
+        int r;
+
+        r = set_active(j, reterr);
+        if (r >= 0)
+                r = verify_active(j, &local, reterr);
+        if (r >= 0)
+                r = job_active_revision_find(j, reterr);
+        if (r < 0)
+                return r;
+
+        j->blueprint->local = local;
+        if (!j->values)
+                j->profiles = strv_free(j->profiles);
+        r = job_values_build(j, reterr);
+        if (r < 0)
+                return r;
+
+        return judge_active(j, reterr);
+}
+
+int job_revision_remove(Job *j, uint32_t revision, Error *reterr) {
+        _cleanup_free_ char *name = NULL, *temporary = NULL;
+        _cleanup_close_ int folder = -EBADF, revisions = -EBADF;
+        _cleanup_error_ Error error = {};
+        int r;
+
+        if (asprintf(&name, "%" PRIu32, revision) < 0)
+                name = NULL;
+        temporary = name ? strjoin(name, ".tmp") : NULL;
+        if (!temporary)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = revision_remove(j->db, j->claim.job->instance, revision, reterr);
+        if (r < 0)
+                return r;
+
+        /* Where there is no folder of ours, there is no file of ours. */
+        folder = job_folder_open(j, &error);
+        if (folder < 0)
+                return 0;
+
+        revisions = open_beneath(folder, JOB_REVISIONS_FOLDER, O_RDONLY | O_DIRECTORY, 0);
+        if (revisions == -ENOENT)
+                return 0;
+        if (revisions < 0)
+                return error_set_errnof(reterr, revisions, "Cannot open %s/" JOB_REVISIONS_FOLDER ": %m",
+                                j->directory);
+
+        r = job_tree_remove(j, revisions, j->directory, temporary, reterr);
+        if (r >= 0)
+                r = job_tree_remove(j, revisions, j->directory, name, reterr);
+        if (r < 0)
+                return r;
+
+        r = rm_rf_at(folder, JOB_CURRENT_LINK);
+        if (r >= 0)
+                r = rm_rf_at(folder, JOB_CURRENT_LINK_NEW);
+        if (r < 0)
+                return error_set_errnof(
+                                reterr, r, "Cannot remove revision %s of %s: %m", name, j->directory);
+
+        return 0;
+}
