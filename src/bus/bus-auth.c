@@ -327,8 +327,9 @@ int bus_auth_recheck(BusAuth *a, Caller *c, const AuthRequest *q, auth_recheck_h
 
 /* --- the door --- */
 
+/* The instance as the caller named it, if that was a name at all. */
 static const char *about(const AuthRequest *q) {
-        return q->named && !isempty(q->instance) ? q->instance : "ccpd";
+        return isempty(q->instance) ? "?" : q->instance;
 }
 
 /* Says no. The sentence depends on nothing but what the caller said himself. */
@@ -336,8 +337,9 @@ static void deny(BusAuth *a, sd_bus_message *m, Caller *c, const AuthRequest *q,
                 const char *why) {
         _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
 
-        (void) sd_bus_error_setf(&e, name, "You may not do this (%s, %s). %s", q->verb, about(q), why);
-        log_debug("Denied %s (%s) to %s: %s", q->verb, about(q), c->user, name);
+        (void) sd_bus_error_setf(&e, name, "You may not %s%s%s%s. %s", q->phrase, q->named ? " '" : "",
+                        q->named ? about(q) : "", q->named ? "'" : "", why);
+        log_debug("Denied %s (%s) to %s: %s", q->verb, q->instance, c->user, name);
         refuse(m, &e);
         if (q->audit >= 0)
                 a->handlers->denied(c, q, name, a->userdata);
@@ -347,7 +349,8 @@ static const struct {
         const char *name, *why;
 } denials[] = {
         [POLKIT_DENIED] = { CCP_ERROR_NOT_AUTHORIZED,
-                        "An administrator of ccpd can give you a role: ccpctl role grant" },
+                        "Use sudo, or have an administrator of ccpd give you a role: ccpctl role "
+                        "grant" },
         [POLKIT_CHALLENGE] = { SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
                         "It needs a password, and there was nobody to ask for it." },
         [POLKIT_AWAY] = { CCP_ERROR_NOT_AUTHORIZED,
@@ -427,8 +430,10 @@ static bool enter(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending
                 return false;
         }
 
-        if (c->subject.uid == 0 || scope == AUTH_OPEN)
+        if (c->subject.uid == 0 || scope == AUTH_OPEN) {
+                log_debug("Let in %s of %s.", q.verb ?: "a ping", c->user);
                 return true;
+        }
         if (p)
                 return enter_answered(p, m, c, &q);
         if (!q.action) {

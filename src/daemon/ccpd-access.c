@@ -56,8 +56,8 @@ typedef enum About {
 
 typedef struct AccessRule {
         const char *interface, *member; /* member NULL: all */
-        const char *verb;
-        const char *action; /* NULL: that of the path, or of the job's kind */
+        const char *verb, *phrase; /* for polkit; for a person, who may not … this instance */
+        const char *action;        /* NULL: that of the path, or of the job's kind */
         About about;
         AuditAction audit;
 } AccessRule;
@@ -66,51 +66,51 @@ typedef struct AccessRule {
 #define DBUS(name) "org.freedesktop.DBus." name
 
 static const AccessRule rules[] = {
-        { CCP_INTERFACE_MANAGER, "CreateInstance", "create", CCP_ACTION_CREATE, ABOUT_NEW,
+        { CCP_INTERFACE_MANAGER, "CreateInstance", "create", "create", CCP_ACTION_CREATE, ABOUT_NEW,
                         AUDIT_INSTANCE_CREATE },
-        { CCP_INTERFACE_MANAGER, "PlanInstance", "plan", CCP_ACTION_CREATE, ABOUT_NEW, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "GetInstance", "get", CCP_ACTION_VIEW, ABOUT_SLUG, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "GetJob", "get-job", CCP_ACTION_VIEW, ABOUT_ID, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "GetBlueprint", "get-blueprint", CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET,
+        { CCP_INTERFACE_MANAGER, "PlanInstance", "plan", "plan", CCP_ACTION_CREATE, ABOUT_NEW, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "GetInstance", "get", "look at", CCP_ACTION_VIEW, ABOUT_SLUG, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "GetJob", "get-job", "look at jobs", CCP_ACTION_VIEW, ABOUT_ID, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "GetBlueprint", "get-blueprint", "look at blueprints", CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET,
                         NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "ListInstances", "list", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "ListJobs", "list-jobs", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "ListPorts", "list-ports", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "Subscribe", "subscribe", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "Unsubscribe", "unsubscribe", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "ListBlueprints", "list-blueprints", CCP_ACTION_VIEW_CONFIGURATION,
+        { CCP_INTERFACE_MANAGER, "ListInstances", "list", "look at the fleet", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "ListJobs", "list-jobs", "look at jobs", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "ListPorts", "list-ports", "look at ports", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "Subscribe", "subscribe", "be told of changes", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "Unsubscribe", "unsubscribe", "be told of changes", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "ListBlueprints", "list-blueprints", "look at blueprints", CCP_ACTION_VIEW_CONFIGURATION,
                         ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "GetSettings", "get-settings", CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET,
+        { CCP_INTERFACE_MANAGER, "GetSettings", "get-settings", "look at the settings", CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET,
                         NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "SetSettings", "set-settings", CCP_ACTION_MANAGE_SETTINGS, ABOUT_FLEET,
+        { CCP_INTERFACE_MANAGER, "SetSettings", "set-settings", "change settings", CCP_ACTION_MANAGE_SETTINGS, ABOUT_FLEET,
                         AUDIT_SETTINGS_UPDATE },
-        { CCP_INTERFACE_MANAGER, "Reload", "reload", CCP_ACTION_MANAGE_SETTINGS, ABOUT_FLEET,
+        { CCP_INTERFACE_MANAGER, "Reload", "reload", "have the blueprints read again", CCP_ACTION_MANAGE_SETTINGS, ABOUT_FLEET,
                         AUDIT_BLUEPRINTS_RELOAD },
-        { CCP_INTERFACE_MANAGER, "GrantRole", "grant-role", CCP_ACTION_MANAGE_ROLES, ABOUT_FLEET,
+        { CCP_INTERFACE_MANAGER, "GrantRole", "grant-role", "grant roles", CCP_ACTION_MANAGE_ROLES, ABOUT_FLEET,
                         AUDIT_USER_CREATE },
-        { CCP_INTERFACE_MANAGER, "RevokeRole", "revoke-role", CCP_ACTION_MANAGE_ROLES, ABOUT_FLEET,
+        { CCP_INTERFACE_MANAGER, "RevokeRole", "revoke-role", "revoke roles", CCP_ACTION_MANAGE_ROLES, ABOUT_FLEET,
                         AUDIT_USER_DELETE },
-        { CCP_INTERFACE_MANAGER, "ListRoles", "list-roles", CCP_ACTION_MANAGE_ROLES, ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "QueryAudit", "query-audit", CCP_ACTION_VIEW_AUDIT, ABOUT_FLEET, NO_AUDIT },
-        { CCP_INTERFACE_MANAGER, "VerifyAudit", "verify-audit", CCP_ACTION_VIEW_AUDIT, ABOUT_FLEET,
+        { CCP_INTERFACE_MANAGER, "ListRoles", "list-roles", "look at roles", CCP_ACTION_MANAGE_ROLES, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "QueryAudit", "query-audit", "look at the audit record", CCP_ACTION_VIEW_AUDIT, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "VerifyAudit", "verify-audit", "verify the audit record", CCP_ACTION_VIEW_AUDIT, ABOUT_FLEET,
                         NO_AUDIT },
 
-        { CCP_INTERFACE_INSTANCE, "Start", "start", CCP_ACTION_OPERATE, ABOUT_PATH, AUDIT_INSTANCE_START },
-        { CCP_INTERFACE_INSTANCE, "Stop", "stop", CCP_ACTION_OPERATE, ABOUT_PATH, AUDIT_INSTANCE_STOP },
-        { CCP_INTERFACE_INSTANCE, "Restart", "restart", CCP_ACTION_OPERATE, ABOUT_PATH,
+        { CCP_INTERFACE_INSTANCE, "Start", "start", "start", CCP_ACTION_OPERATE, ABOUT_PATH, AUDIT_INSTANCE_START },
+        { CCP_INTERFACE_INSTANCE, "Stop", "stop", "stop", CCP_ACTION_OPERATE, ABOUT_PATH, AUDIT_INSTANCE_STOP },
+        { CCP_INTERFACE_INSTANCE, "Restart", "restart", "restart", CCP_ACTION_OPERATE, ABOUT_PATH,
                         AUDIT_INSTANCE_RESTART },
-        { CCP_INTERFACE_INSTANCE, "Delete", "delete", CCP_ACTION_DELETE, ABOUT_PATH, AUDIT_INSTANCE_DELETE },
-        { CCP_INTERFACE_INSTANCE, "ListSecrets", "list-secrets", CCP_ACTION_REVEAL_SECRET, ABOUT_PATH,
+        { CCP_INTERFACE_INSTANCE, "Delete", "delete", "delete", CCP_ACTION_DELETE, ABOUT_PATH, AUDIT_INSTANCE_DELETE },
+        { CCP_INTERFACE_INSTANCE, "ListSecrets", "list-secrets", "look at the secrets of", CCP_ACTION_REVEAL_SECRET, ABOUT_PATH,
                         NO_AUDIT },
-        { CCP_INTERFACE_INSTANCE, "RevealSecret", "reveal-secret", CCP_ACTION_REVEAL_SECRET, ABOUT_PATH,
+        { CCP_INTERFACE_INSTANCE, "RevealSecret", "reveal-secret", "reveal a secret of", CCP_ACTION_REVEAL_SECRET, ABOUT_PATH,
                         AUDIT_SECRET_REVEAL },
 
-        { CCP_INTERFACE_JOB, "Cancel", "cancel", CCP_ACTION_OPERATE, ABOUT_PATH, AUDIT_JOB_CANCEL },
-        { CCP_INTERFACE_JOB, "Retry", "retry", NULL, ABOUT_PATH, NO_AUDIT },
+        { CCP_INTERFACE_JOB, "Cancel", "cancel", "cancel this job", CCP_ACTION_OPERATE, ABOUT_PATH, AUDIT_JOB_CANCEL },
+        { CCP_INTERFACE_JOB, "Retry", "retry", "retry this job", NULL, ABOUT_PATH, NO_AUDIT },
 
-        { DBUS("Properties"), NULL, "get-properties", NULL, ABOUT_PATH, NO_AUDIT },
-        { DBUS("Introspectable"), NULL, "introspect", NULL, ABOUT_PATH, NO_AUDIT },
-        { DBUS("ObjectManager"), NULL, "list", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
+        { DBUS("Properties"), NULL, "get-properties", "look at", NULL, ABOUT_PATH, NO_AUDIT },
+        { DBUS("Introspectable"), NULL, "introspect", "look at", NULL, ABOUT_PATH, NO_AUDIT },
+        { DBUS("ObjectManager"), NULL, "list", "look at the fleet", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
 };
 
 /* Who may read the objects below a path; NULL: root alone. */
@@ -184,8 +184,11 @@ static void describe_path(AuthRequest *q, const Manager *m, const AccessRule *ru
                 about_slug(q, m, slug);
         else if ((id = startswith(path, CCP_PATH_JOB "/")))
                 about_job(q, rule, job_find_by_text(m, id));
-        if (!q->action)
+        if (!q->action) {
                 q->action = action_of_path(path);
+                if (!q->named)
+                        q->phrase = "look at this";
+        }
 }
 
 /* True if a role for the fleet is what counts; else one for the instance, whether there is one or not. */
@@ -201,6 +204,7 @@ static void describe_by_rule(
         const char *path = sd_bus_message_get_path(message), *s = NULL;
 
         q->verb = rule->verb;
+        q->phrase = rule->phrase;
         q->action = rule->action;
         q->audit = rule->audit;
 

@@ -95,6 +95,10 @@ class Monitor:
         self.thread.start()
         # It does not say when it has become a monitor.
         self.server.wait(lambda: self.mark() and self.marks, what='the monitor')
+        # Signals go to subscribers only: this is one, and what it gets is looked at.
+        self.follower = self.server.start(['ccpctl', 'audit', '--follow'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.subscriber = self.server.wait(lambda: next(
+            (m['sender'] for m in list(self.messages) if m.get('member') == 'Subscribe'), None), what='the subscriber')
         self.messages.clear()
         return self
 
@@ -105,6 +109,8 @@ class Monitor:
             self.mark()
             self.server.wait(lambda: self.marks > before, what='the last message')
         finally:
+            self.follower.kill()
+            self.follower.wait()
             self.process.kill()
             self.thread.join()
             self.process.wait()
@@ -121,7 +127,8 @@ class Monitor:
                 self.messages.append(message)
 
     def signals(self, member, path=None):
-        return [m for m in self.messages if m['type'] == 'signal' and m['member'] == member and path in (None, m['path'])]
+        return [m for m in self.messages if m['type'] == 'signal' and m['member'] == member and path in (None, m['path'])
+                and m.get('destination') == self.subscriber]
 
     def changes(self, path, name):
         """The values of a property, in turn, each with the time that it was announced at (µs)."""
