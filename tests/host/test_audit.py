@@ -10,7 +10,7 @@ import pytest
 
 import manual
 from fleet import get, main_pid, put_blueprints, query, wait_job
-from instances import settled
+from instances import containers, settled
 from state import state
 from users import NAME, ROOT, BusError, Caller, add_user, by_ssh, enable_ssh, grant, instance_path, revoke
 
@@ -113,8 +113,8 @@ def last_job(server, slug):
 
 def test_an_entry_says_who_did_it_from_where(server, record, hello):
     uid = server.sh('id -u alice')
-    session = by_ssh(server, 'alice', 'sh', '-euc', 'ccpctl restart edmonton --quiet; ccpctl list --quiet; loginctl show-session self -P Id'
-                     ).stdout.strip()
+    script = 'ccpctl restart edmonton --quiet; ccpctl list >/dev/null; loginctl show-session self -P Id'
+    session = by_ssh(server, 'alice', 'sh', '-euc', script).stdout.strip()
     job = last_job(server, 'edmonton')
     accepted, succeeded = record.of_job(job)
     expected = {'Action': 'INSTANCE_RESTART', 'Outcome': 'accepted', 'Instance': 'edmonton', 'InstanceId': hello['id'], 'UID': int(uid),
@@ -148,6 +148,12 @@ def create(server, slug, blueprint='hello', *options, check=True):
     return server.ccpctl('create', slug, '--blueprint', blueprint, '--domain', f'{slug}.example.org', '--quiet', *options, check=check)
 
 
+def begin_slow(server):
+    """A create that takes ten minutes, with its first container."""
+    create(server, 'slow', 'slow', '--set', 'seconds=600', '--no-wait')
+    server.wait(lambda: 'data' in containers(server, 'slow'), what='the first container')
+
+
 @pytest.fixture(scope='module')
 def history(server, root, hello):
     """Jobs that ended in each way, and a refusal: what is on record of them, oldest first."""
@@ -158,7 +164,7 @@ def history(server, root, hello):
     server.ccpctl('delete', 'calgary', '--yes', '--quiet')
     create(server, 'sick', 'never-healthy', check=False)
     server.ccpctl('job', 'retry', last_job(server, 'sick'), '--quiet', check=False)
-    create(server, 'slow', 'slow', '--set', 'seconds=600', '--no-wait')
+    begin_slow(server)
     server.ccpctl('job', 'cancel', last_job(server, 'slow'), '--quiet', check=False)
     wait_job(server, 'slow')
     with Caller(server, 'vera') as vera:
@@ -299,12 +305,8 @@ class Changes:
         for slug in ('resting', 'doomed'):
             create(server, slug, 'trivial')
         server.ccpctl('stop', 'resting', '--quiet')
-        if server.ccpctl('show', 'slow', check=False).returncode != 0:
-            create(server, 'slow', 'slow', '--set', 'seconds=600', '--no-wait')
-        create(server, 'sick', 'never-healthy', check=False)
+        begin_slow(server)
         running, failed = last_job(server, 'slow'), last_job(server, 'sick')
-        server.wait(lambda: query(server, f"SELECT state FROM job_steps WHERE job = {running} AND name = 'infrastructure'") == 'running',
-                    what='the slow job')
         domain = {'domain': ['s', 'hamilton.example.org']}
         self.calls = {
             'INSTANCE_CREATE': (ROOT, 'Manager', 'CreateInstance', 'ssa{sv}', 'hamilton', 'hello', domain),
@@ -342,13 +344,10 @@ class Changes:
         return f'{ROOT}/blueprint/unread' in objects
 
 
-@pytest.fixture
-def changes(server, record):
-    changes = Changes(server)
-    yield changes
-    server.sh('rm -rf /etc/ccpd/templates/unread')
-    for slug in ('resting', 'doomed'):
-        server.ccpctl('delete', slug, '--yes', '--quiet', check=False)
+@pytest.fixture(scope='module')
+def changes(server, history):
+    """For several tests: after each they are still to be made."""
+    return Changes(server)
 
 
 def test_without_postgresql_nothing_is_changed(server, root, record, changes):
@@ -550,8 +549,9 @@ def test_the_record_can_be_searched_and_exported(server, record, history):
 
 def test_no_secret_gets_into_it(server, root, record):
     since = server.cursor()
-    create(server, 'secretive', 'with-token', '--set', f'token={TOKEN}')
-    create(server, 'edmonton', 'with-token', '--set', f'token={TOKEN}', check=False)
+    server.write('/root/token', TOKEN, mode='0600')
+    create(server, 'secretive', 'with-token', '--set-file', 'token=/root/token')
+    assert create(server, 'edmonton', 'with-token', '--set-file', 'token=/root/token', check=False).returncode == 1
     revealed = root.instance('edmonton', 'RevealSecret', 'sa{sv}', SECRET, {})['content']
     server.ccpctl('delete', 'secretive', '--yes', '--quiet')
     kept = psql(server, 'SELECT * FROM ccpd_audit.entries').stdout + json.dumps(server.journal(since=since))
