@@ -198,9 +198,9 @@ static void print_broken(const json_t *v) {
                 const char *fault, *sentence;
         } faults[] = {
                 { "changed", "it was changed after it had been written" },
-                { "removed", "entries were removed there" },
-                { "inserted", "it was put in afterwards" },
-                { "moved", "it is not where it was written" },
+                { "removed", "it is not there any more" },
+                { "inserted", "it was put in behind the end of the record" },
+                { "moved", "it does not follow the one before it" },
         };
         const char *fault = json_get_text(v, "fault"), *seq = json_get_text(v, "seq"), *sentence = NULL;
         const char *n = json_get_text(v, "verified");

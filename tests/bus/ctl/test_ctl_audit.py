@@ -119,8 +119,8 @@ class Audit(BusTest):
         self.assertEqual(self.ctl("audit", "verify", "--quiet").out, "")
 
     def test_verify_says_what_is_broken_and_what_to_do(self):
-        for fault, sentence in (("changed", "changed after"), ("removed", "removed there"), ("inserted", "put in"),
-                                ("moved", "not where"), ("melted", "melted")):
+        for fault, sentence in (("changed", "changed after"), ("removed", "not there any more"), ("inserted", "put in"),
+                                ("moved", "does not follow"), ("melted", "melted")):
             self.stop_mock()
             self.start_mock(MOCK_FAULT=fault + " 1234")
             r = self.ctl("audit", "verify", code=1)
