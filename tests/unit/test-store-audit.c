@@ -828,26 +828,27 @@ START_TEST(without_the_record_nothing_goes) {
 END_TEST
 
 START_TEST(the_files_can_be_run_again) {
+        _cleanup_free_ char *sql = test_postgres_setup_sql("roles.sql"), *superuser = NULL;
         _cleanup_test_db_ TestDb t;
 
         test_db_open(&t, NULL);
         append(&t, 2);
-        FOREACH_ARRAY(name, ((const char *[]) { "privileges.sql", "0001-audit.sql" }), 2) {
-                _cleanup_free_ char *sql = test_postgres_setup_sql(*name);
-
-                test_postgres_tamper(t.conninfo, sql);
-        }
+        test_postgres_set_up(t.conninfo);
         append(&t, 1);
         assert_verdict(&t, AUDIT_FAULT_NONE, 0);
 
+        /* Privileges that got lost, or that were too many, are as they should be again. */
+        test_postgres_tamper(t.conninfo,
+                        "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ccpd_audit FROM ccpd; REVOKE ALL ON SCHEMA "
+                        "ccpd_audit FROM ccpd; GRANT ALL ON ccpd_audit.entries TO ccpd");
+        test_postgres_set_up(t.conninfo);
+        append(&t, 1);
+        ASSERT_SQLSTATE(t.conninfo, "DELETE FROM ccpd_audit.entries", "42501");
+
         /* What somebody else made under our name is not taken for ours. */
         test_postgres_tamper(t.conninfo, "ALTER SCHEMA ccpd_audit OWNER TO ccpd");
-        {
-                _cleanup_free_ char *sql = test_postgres_setup_sql("privileges.sql"),
-                                    *superuser = test_postgres_superuser(t.conninfo);
-
-                ASSERT_SQLSTATE(superuser, sql, "P0001");
-        }
+        superuser = test_postgres_superuser(t.conninfo);
+        ASSERT_SQLSTATE(superuser, sql, "P0001");
 }
 END_TEST
 

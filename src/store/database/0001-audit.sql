@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: LGPL-2.1-or-later
 
 -- The record of what happened. It belongs to a role that nobody can log in as; the role ccpd may read it, append to
--- it, and remove what is older than 30 days, by the functions below and by nothing else.
+-- it, and remove what is older than 30 days, by the functions below and by nothing else (privileges.sql).
 --
 -- ccp-setup runs each file of this folder that ccpd_audit.versions does not have yet, by number, as the superuser.
 -- A file that was released is never edited. Workers of the version before run on through an upgrade, so a later file
@@ -252,13 +252,6 @@ BEGIN
         UPDATE ccpd_audit.checkpoint SET seq = last_removed, hash = last_hash;
 END
 $$;
-
-REVOKE ALL ON ALL TABLES IN SCHEMA ccpd_audit FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ccpd_audit FROM PUBLIC;
-GRANT USAGE ON SCHEMA ccpd_audit TO ccpd;
-GRANT SELECT ON ALL TABLES IN SCHEMA ccpd_audit TO ccpd;
-GRANT EXECUTE ON FUNCTION ccpd_audit.append, ccpd_audit.finish, ccpd_audit.prune, ccpd_audit.netstring,
-        ccpd_audit.entry_hash, ccpd_audit.seq_before, ccpd_audit.seq_behind TO ccpd;
 
 INSERT INTO ccpd_audit.versions (version) VALUES (1) ON CONFLICT DO NOTHING;
 RESET ROLE;
