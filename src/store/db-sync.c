@@ -153,7 +153,7 @@ static int run_once(DbSync *db, TransactionRun *run) {
         usec_t timeout = run->transaction->timeout ?: DB_TIMEOUT;
 
         for (;;) {
-                PGresult *answer;
+                PGresult *answer = NULL;
                 int r;
 
                 r = transaction_run_send(run, db->conn);

@@ -16,6 +16,8 @@
 /* Bytes kept of a text that comes from outside: the name of a process, or of an instance that there may not
  * be. What is longer than an index takes must not keep a denial off the record. */
 #define TEXT_MAX 256U
+/* No entry is of a later time, and the database can add to it. */
+#define TIME_MAX ((usec_t) INT64_MAX / 2)
 /* How many entries are checked at a time, before others get their turn. */
 #define VERIFY_PAGE 1000U
 
@@ -405,8 +407,8 @@ static void query_params(DbParams *p, const StoreAuditFilter *f) {
         add_number(p, uid, by_uid);
         db_params_add_copy(p, f->action);
         db_params_add_copy(p, f->outcome);
-        add_number(p, (int64_t) MIN(f->since, (usec_t) INT64_MAX), f->since > 0);
-        add_number(p, (int64_t) MIN(f->until, (usec_t) INT64_MAX), f->until > 0);
+        add_number(p, (int64_t) MIN(f->since, TIME_MAX), f->since > 0);
+        add_number(p, (int64_t) f->until, f->until > 0 && f->until < TIME_MAX);
         add_number(p, (int64_t) MIN(f->before, (uint64_t) INT64_MAX), f->before > 0);
         add_number(p, (int64_t) MIN(f->after, (uint64_t) INT64_MAX), f->after > 0);
         db_params_add_int64(p, (int64_t) MIN(f->limit ?: STORE_LIST_MAX, (uint64_t) STORE_LIST_MAX));

@@ -200,6 +200,8 @@ def test_purge_deletes_only_what_was_asked_for(installed):
     assert not installed.exists(KEY) and not installed.exists('/var/lib/ccpd')
     assert installed.run(['psql', '-XAtqc', "SELECT count(*) FROM pg_database WHERE datname = 'ccpd'"],
                          user='postgres').stdout.strip() == '0'
+    assert installed.run(['psql', '-XAtqc', "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'ccpd%'"],
+                         user='postgres').stdout.strip() == '0'
 
 
 def test_install_without_postgresql_says_what_to_do(debs):

@@ -46,19 +46,21 @@ static void append_many(TestDb *t, unsigned n) {
 
 /* What only somebody with all rights and all knowledge could do: makes the first entries older, and the chain
  * whole again. */
-static void make_older(TestDb *t, unsigned n, unsigned days) {
+static void make_older(TestDb *t, unsigned n, int days) {
         _cleanup_free_ char *sql = NULL;
 
         ck_assert_int_ge(asprintf(&sql,
                                          "DO $$ DECLARE e ccpd_audit.entries; p bytea; BEGIN "
                                          "SELECT hash INTO p FROM ccpd_audit.checkpoint;"
                                          "FOR e IN SELECT * FROM ccpd_audit.entries ORDER BY seq LOOP "
-                                         "IF e.seq <= %u THEN e.time := e.time - %u * 86400000000; END IF;"
+                                         "IF e.seq <= %u THEN e.time := e.time - (%d) * 86400000000; END IF;"
                                          "e.previous := p; p := ccpd_audit.entry_hash(e);"
                                          "UPDATE ccpd_audit.entries SET time = e.time, previous = "
                                          "e.previous, "
                                          "hash = p WHERE seq = e.seq; END LOOP;"
-                                         "UPDATE ccpd_audit.head SET hash = p; END $$",
+                                         "UPDATE ccpd_audit.head SET hash = p, latest = (SELECT max(time) "
+                                         "FROM "
+                                         "ccpd_audit.entries); END $$",
                                          n, days),
                         0);
         test_postgres_tamper(t->conninfo, sql);
@@ -826,26 +828,27 @@ START_TEST(without_the_record_nothing_goes) {
 END_TEST
 
 START_TEST(the_files_can_be_run_again) {
+        _cleanup_free_ char *sql = test_postgres_setup_sql("roles.sql"), *superuser = NULL;
         _cleanup_test_db_ TestDb t;
 
         test_db_open(&t, NULL);
         append(&t, 2);
-        FOREACH_ARRAY(name, ((const char *[]) { "privileges.sql", "0001-audit.sql" }), 2) {
-                _cleanup_free_ char *sql = test_postgres_setup_sql(*name);
-
-                test_postgres_tamper(t.conninfo, sql);
-        }
+        test_postgres_set_up(t.conninfo);
         append(&t, 1);
         assert_verdict(&t, AUDIT_FAULT_NONE, 0);
 
+        /* Privileges that got lost, or that were too many, are as they should be again. */
+        test_postgres_tamper(t.conninfo,
+                        "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ccpd_audit FROM ccpd; REVOKE ALL ON SCHEMA "
+                        "ccpd_audit FROM ccpd; GRANT ALL ON ccpd_audit.entries TO ccpd");
+        test_postgres_set_up(t.conninfo);
+        append(&t, 1);
+        ASSERT_SQLSTATE(t.conninfo, "DELETE FROM ccpd_audit.entries", "42501");
+
         /* What somebody else made under our name is not taken for ours. */
         test_postgres_tamper(t.conninfo, "ALTER SCHEMA ccpd_audit OWNER TO ccpd");
-        {
-                _cleanup_free_ char *sql = test_postgres_setup_sql("privileges.sql"),
-                                    *superuser = test_postgres_superuser(t.conninfo);
-
-                ASSERT_SQLSTATE(superuser, sql, "P0001");
-        }
+        superuser = test_postgres_superuser(t.conninfo);
+        ASSERT_SQLSTATE(superuser, sql, "P0001");
 }
 END_TEST
 
@@ -910,6 +913,37 @@ START_TEST(entries_are_found_by_each_filter) {
 }
 END_TEST
 
+START_TEST(times_are_found_although_the_clock_was_set_back) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        usec_t begin = now(CLOCK_REALTIME), third, day = USEC_PER_DAY;
+
+        /* 1 and 2 are of tomorrow, 3 to 5 of today, 6 is of the day after tomorrow, 7 of today. */
+        test_db_open(&t, NULL);
+        append(&t, 2);
+        make_older(&t, 2, -1);
+        append(&t, 3);
+        TEST_STORE(&t, &o, store_query_audit, test_on_entries,
+                        &(StoreAuditFilter) { .before = 4, .limit = 1 });
+        third = o.entries.items[0]->time;
+        test_postgres_tamper(t.conninfo, "UPDATE ccpd_audit.head SET latest = latest + 86400000000");
+        append(&t, 1);
+        test_postgres_tamper(t.conninfo,
+                        "UPDATE ccpd_audit.entries SET time = time + 2 * 86400000000 WHERE seq = 6");
+        append(&t, 1);
+
+        ASSERT_FOUND("7 6 5 4 3 2 1", .since = begin);
+        ASSERT_FOUND("", .until = begin);
+        ASSERT_FOUND("6 2 1", .since = begin + day / 2);
+        ASSERT_FOUND("7 5 4 3", .until = begin + day / 2);
+        ASSERT_FOUND("2 1", .since = begin + day / 2, .until = begin + 3 * day / 2);
+        ASSERT_FOUND("6", .since = begin + 3 * day / 2);
+        ASSERT_FOUND("1 2 6", .since = begin + day / 2, .oldest_first = true);
+        ASSERT_FOUND("3", .since = third, .until = third + 1);
+        ASSERT_FOUND("7 5 4 3", .user = "alice", .until = begin + day / 2);
+}
+END_TEST
+
 START_TEST(each_way_to_ask_has_its_index) {
         static const struct {
                 const char *args, *index;
@@ -965,9 +999,10 @@ START_TEST(each_way_to_ask_has_its_index) {
                                                  sql_audit_select, c->args),
                                 0);
                 plan = test_postgres_query(t.conninfo, sql);
-                ck_assert_msg(strstr(plan, c->index) && !strstr(plan, "Seq Scan"), "%s: %s", c->args, plan);
+                ck_assert_msg(strstr(plan, c->index) && !strstr(plan, "Seq Scan"), "%s: %.4000s", c->args,
+                                plan);
                 if (!c->sorts)
-                        ck_assert_msg(!strstr(plan, "Sort"), "%s: %s", c->args, plan);
+                        ck_assert_msg(!strstr(plan, "Sort"), "%s: %.4000s", c->args, plan);
         }
 }
 END_TEST
@@ -982,4 +1017,5 @@ TESTS("store-audit", an_entry_is_read_as_it_was_appended, no_text_keeps_an_entry
                 what_the_role_puts_in_the_way_is_not_used, the_database_refuses_what_is_no_entry,
                 a_job_ends_once_on_record, each_change_is_on_record, what_is_not_on_record_is_not_done,
                 without_the_record_nothing_goes, the_files_can_be_run_again,
-                entries_are_found_by_each_filter, each_way_to_ask_has_its_index)
+                entries_are_found_by_each_filter, times_are_found_although_the_clock_was_set_back,
+                each_way_to_ask_has_its_index)

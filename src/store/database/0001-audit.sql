@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: LGPL-2.1-or-later
 
 -- The record of what happened. It belongs to a role that nobody can log in as; the role ccpd may read it, append to
--- it, and remove what is older than 30 days, by the functions below and by nothing else.
+-- it, and remove what is older than 30 days, by the functions below and by nothing else (privileges.sql).
 --
 -- ccp-setup runs each file of this folder that ccpd_audit.versions does not have yet, by number, as the superuser.
 -- A file that was released is never edited. Workers of the version before run on through an upgrade, so a later file
@@ -23,6 +23,9 @@
 -- 'head' has number and hash of the last entry, and is locked by whoever appends, up to the end of the transaction:
 -- so everything else is done before that. 'checkpoint' has those of the last entry that was pruned, with which the
 -- rest begins; 0 and 32 zero bytes as long as there is none.
+--
+-- 'latest' and 'setback' in 'head' are the highest time so far, and by how much an entry's time was behind that at
+-- most, because the clock had been set back: who looks for a time knows by them between which numbers to look.
 
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -72,7 +75,9 @@ CREATE INDEX IF NOT EXISTS entries_by_time ON ccpd_audit.entries (time, seq);
 CREATE TABLE IF NOT EXISTS ccpd_audit.head (
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
         seq bigint NOT NULL CHECK (seq >= 0),
-        hash bytea NOT NULL CHECK (octet_length(hash) = 32)
+        hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+        latest bigint NOT NULL DEFAULT 0,
+        setback bigint NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS ccpd_audit.checkpoint (
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -109,6 +114,15 @@ CREATE OR REPLACE FUNCTION ccpd_audit.entry_hash(e ccpd_audit.entries) RETURNS b
                 || ccpd_audit.netstring(e.error_name)
                 || ccpd_audit.netstring(e.details), 'UTF8'));
 
+-- Between which numbers entries of a time are: up to the first all are from before it, and from the second on none is.
+CREATE OR REPLACE FUNCTION ccpd_audit.seq_before(usec bigint) RETURNS bigint LANGUAGE sql STABLE
+        RETURN coalesce((SELECT e.seq FROM ccpd_audit.entries e
+                WHERE e.time < usec - (SELECT setback FROM ccpd_audit.head) ORDER BY e.time DESC LIMIT 1), 0);
+CREATE OR REPLACE FUNCTION ccpd_audit.seq_behind(usec bigint) RETURNS bigint LANGUAGE sql STABLE
+        RETURN coalesce((SELECT e.seq FROM ccpd_audit.entries e
+                WHERE e.time >= usec + (SELECT setback FROM ccpd_audit.head) ORDER BY e.time LIMIT 1),
+                9223372036854775807);
+
 -- Gives the entry number, time and its place in the chain, and tells whoever listens. Not for the role ccpd.
 CREATE OR REPLACE FUNCTION ccpd_audit.link(e ccpd_audit.entries) RETURNS ccpd_audit.entries
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ccpd_audit, pg_temp AS $$
@@ -121,7 +135,8 @@ BEGIN
         e.previous := h.hash;
         e.hash := ccpd_audit.entry_hash(e);
         INSERT INTO ccpd_audit.entries VALUES (e.*);
-        UPDATE ccpd_audit.head SET seq = e.seq, hash = e.hash;
+        UPDATE ccpd_audit.head SET seq = e.seq, hash = e.hash, latest = greatest(h.latest, e.time),
+                setback = greatest(h.setback, h.latest - e.time);
         PERFORM pg_notify('ccpd_audit', e.seq::text);
         RETURN e;
 END
@@ -237,13 +252,6 @@ BEGIN
         UPDATE ccpd_audit.checkpoint SET seq = last_removed, hash = last_hash;
 END
 $$;
-
-REVOKE ALL ON ALL TABLES IN SCHEMA ccpd_audit FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ccpd_audit FROM PUBLIC;
-GRANT USAGE ON SCHEMA ccpd_audit TO ccpd;
-GRANT SELECT ON ALL TABLES IN SCHEMA ccpd_audit TO ccpd;
-GRANT EXECUTE ON FUNCTION ccpd_audit.append, ccpd_audit.finish, ccpd_audit.prune, ccpd_audit.netstring,
-        ccpd_audit.entry_hash TO ccpd;
 
 INSERT INTO ccpd_audit.versions (version) VALUES (1) ON CONFLICT DO NOTHING;
 RESET ROLE;

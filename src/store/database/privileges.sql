@@ -1,11 +1,7 @@
 -- SPDX-License-Identifier: LGPL-2.1-or-later
 
--- What the role ccpd may do in its database. ccp-setup runs this as PostgreSQL's superuser in the database, at each
--- installation and upgrade and before the numbered files. It changes nothing where all is as it should be.
---
--- The role ccpd was the owner of the database up to version 0.1.0. An owner may drop it, and anything in it, so it
--- belongs to the superuser now. Nothing here may rely on the search path: the role ccpd may put functions and
--- operators of its own into the schema public.
+-- What the role ccpd may do in its database; see roles.sql. A database that was restored without its privileges has
+-- them again after this.
 
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -14,26 +10,20 @@ SELECT pg_advisory_xact_lock(4849664381402114);
 
 DO $$
 BEGIN
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ccpd_audit') THEN
-                CREATE ROLE ccpd_audit NOLOGIN;
-        END IF;
-
-        -- As owner of the database the role ccpd could have made one of its own.
-        IF EXISTS (SELECT FROM pg_namespace
-                        WHERE nspname = 'ccpd_audit' AND pg_get_userbyid(nspowner) <> 'ccpd_audit') THEN
-                RAISE EXCEPTION 'The schema ccpd_audit does not belong to the role ccpd_audit: somebody else made it. '
-                        'Look into it, rename it, and run ccp-setup --database again.';
-        END IF;
-
-        IF EXISTS (SELECT FROM pg_database
-                        WHERE datname = current_database() AND pg_get_userbyid(datdba) = 'ccpd') THEN
-                EXECUTE format('ALTER DATABASE %I OWNER TO CURRENT_USER', current_database());
-        END IF;
         -- Other users of this machine have no business in there.
         EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, ccpd', current_database());
         EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO ccpd', current_database());
-        GRANT USAGE, CREATE ON SCHEMA public TO ccpd;
 END
 $$;
+
+GRANT USAGE, CREATE ON SCHEMA public TO ccpd;
+
+REVOKE ALL ON SCHEMA ccpd_audit FROM PUBLIC, ccpd;
+REVOKE ALL ON ALL TABLES IN SCHEMA ccpd_audit FROM PUBLIC, ccpd;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ccpd_audit FROM PUBLIC, ccpd;
+GRANT USAGE ON SCHEMA ccpd_audit TO ccpd;
+GRANT SELECT ON ALL TABLES IN SCHEMA ccpd_audit TO ccpd;
+GRANT EXECUTE ON FUNCTION ccpd_audit.append, ccpd_audit.finish, ccpd_audit.prune, ccpd_audit.netstring,
+        ccpd_audit.entry_hash, ccpd_audit.seq_before, ccpd_audit.seq_behind TO ccpd;
 
 COMMIT;

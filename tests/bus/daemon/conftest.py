@@ -106,8 +106,8 @@ class Postgres:
     def reset(self):
         """An empty database, as after an installation."""
         self.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS ccpd_audit CASCADE")
-        for path in [self.SETUP / "privileges.sql", *sorted(self.SETUP.glob("[0-9]*.sql"))]:
-            self.psql("-f", str(path))
+        for path in ["roles.sql", *sorted(self.SETUP.glob("[0-9]*.sql")), "privileges.sql"]:
+            self.psql("-f", str(self.SETUP / path))
 
 
 class Daemon:

@@ -161,17 +161,23 @@ char *test_postgres_setup_sql(const char *name) {
         return text;
 }
 
-/* What ccp-setup does; other databases are copies of this one. */
+void test_postgres_set_up(const char *conninfo) {
+        static const char *const names[] = { "roles.sql", "0001-audit.sql", "privileges.sql" };
+
+        FOREACH_ARRAY(name, names, ELEMENTSOF(names)) {
+                _cleanup_free_ char *sql = test_postgres_setup_sql(*name);
+
+                test_postgres_tamper(conninfo, sql);
+        }
+}
+
+/* Other databases are copies of this one. */
 static void make_template(void) {
         _cleanup_free_ char *maintenance = conninfo_of("postgres"), *template = conninfo_of(TEMPLATE);
 
         test_postgres_tamper(maintenance, "CREATE ROLE ccpd LOGIN");
         test_postgres_tamper(maintenance, "CREATE DATABASE " TEMPLATE);
-        FOREACH_ARRAY(name, ((const char *[]) { "privileges.sql", "0001-audit.sql" }), 2) {
-                _cleanup_free_ char *sql = test_postgres_setup_sql(*name);
-
-                test_postgres_tamper(template, sql);
-        }
+        test_postgres_set_up(template);
 }
 
 void test_postgres_start(void) {

@@ -18,6 +18,8 @@ void test_postgres_restart(void);
 char *test_postgres_new_database(void);
 /* The same conninfo as the superuser. */
 char *test_postgres_superuser(const char *conninfo);
+/* Runs what ccp-setup runs as the superuser. */
+void test_postgres_set_up(const char *conninfo);
 /* The text of a file in src/store/database. */
 char *test_postgres_setup_sql(const char *name);
 /* Runs SQL over a connection of its own. Returns the first column of the first row ("" for none), to be
