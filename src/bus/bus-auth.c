@@ -413,6 +413,23 @@ static bool within_limit(BusAuth *a, const Caller *c) {
         return false;
 }
 
+/* Whether polkit, or being root, lets a call in. If not it is answered, or parked. */
+static bool is_allowed(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending *p, const AuthRequest *q) {
+        if (c->subject.uid == 0)
+                return true;
+        if (p)
+                return enter_answered(p, m, c, q);
+        if (!q->action) {
+                deny(a, m, c, q, CCP_ERROR_NOT_AUTHORIZED, "Only root may.");
+                return false;
+        }
+        if (may_read_again(c, q))
+                return true;
+
+        park(a, m, size, c, q);
+        return false;
+}
+
 static bool enter(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending *p) {
         _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
         AuthRequest q = { .role = _ROLE_INVALID, .audit = _AUDIT_ACTION_INVALID };
@@ -420,30 +437,22 @@ static bool enter(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending
         int r;
 
         r = a->handlers->describe(m, c, &q, &scope, a->userdata, &e);
-        if (r < 0) {
-                if (p)
-                        pending_free(p);
-                if (sd_bus_error_is_set(&e))
-                        refuse(m, &e);
-                else
-                        (void) sd_bus_reply_method_errno(m, r, NULL);
-                return false;
-        }
-
-        if (c->subject.uid == 0 || scope == AUTH_OPEN) {
-                log_debug("Let in %s of %s.", q.verb ?: "a ping", c->user);
+        if (r >= 0 && scope == AUTH_OPEN)
                 return true;
-        }
-        if (p)
-                return enter_answered(p, m, c, &q);
-        if (!q.action) {
-                deny(a, m, c, &q, CCP_ERROR_NOT_AUTHORIZED, "Only root may.");
-                return false;
-        }
-        if (may_read_again(c, &q))
+        if (r >= 0) {
+                if (!is_allowed(a, m, size, c, p, &q))
+                        return false;
+                log_debug("Let in %s (%s) of %s.", q.verb, q.instance, c->user);
+                r = q.audit >= 0 ? a->handlers->admit(c, &q, a->userdata, &e) : 0;
+        } else if (p)
+                pending_free(p);
+        if (r >= 0)
                 return true;
 
-        park(a, m, size, c, &q);
+        if (sd_bus_error_is_set(&e))
+                refuse(m, &e);
+        else
+                (void) sd_bus_reply_method_errno(m, r, NULL);
         return false;
 }
 

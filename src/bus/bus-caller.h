@@ -46,6 +46,7 @@ struct Caller {
         uint64_t grants_generation;
 
         bool subscribed;    /* to signals */
+        uint64_t told;      /* digest of what he was told of the whole */
         unsigned n_pending; /* calls that wait for a decision */
         CallerVerdict verdicts[CALLER_VERDICTS_MAX];
         unsigned next_verdict;

@@ -110,7 +110,7 @@ static const AccessRule rules[] = {
 
         { DBUS("Properties"), NULL, "get-properties", "look at", NULL, ABOUT_PATH, NO_AUDIT },
         { DBUS("Introspectable"), NULL, "introspect", "look at", NULL, ABOUT_PATH, NO_AUDIT },
-        { DBUS("ObjectManager"), NULL, "list", "look at the fleet", CCP_ACTION_VIEW, ABOUT_FLEET, NO_AUDIT },
+        { DBUS("ObjectManager"), NULL, "list", "look at", NULL, ABOUT_PATH, NO_AUDIT },
 };
 
 /* Who may read the objects below a path; NULL: root alone. */
@@ -346,6 +346,7 @@ int method_subscribe(sd_bus_message *message, void *userdata, _unused_ sd_bus_er
         if (!c)
                 return -ENXIO;
         c->subscribed = true;
+        c->told = manager_digest(userdata);
         return sd_bus_reply_method_return(message, NULL);
 }
 
@@ -428,6 +429,11 @@ void access_set_roles(Manager *m, RoleRecords *roles) {
         a->generation++;
         if (before)
                 tell_views(m, before);
+
+        /* Who may see nothing any more is not to be told that something happened. */
+        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
+                if (caller_role(a, c, NULL) < ROLE_CLIENT)
+                        c->subscribed = false;
 }
 
 const RoleRecords *access_roles(const Access *a) {
@@ -470,6 +476,26 @@ static void on_denied(const Caller *c, const AuthRequest *q, const char *error_n
                                         .details = details,
                         },
                         NULL, NULL, NULL, &e);
+}
+
+/* Before anything of a change is looked at: where it cannot be put on record it does not happen. */
+static int on_admit(const Caller *c, const AuthRequest *q, void *userdata, sd_bus_error *reterr) {
+        const Access *a = userdata;
+        _cleanup_error_ Error e = {};
+
+        if (manager_check_store(a->manager, &e) >= 0)
+                return 0;
+
+        audit_entry_log_lost(
+                        &(AuditEntry) {
+                                        .action = q->audit,
+                                        .outcome = AUDIT_ACCEPTED,
+                                        .actor = &c->actor,
+                                        .instance = isempty(q->instance) ? NULL : q->instance,
+                                        .instance_id = isempty(q->instance_id) ? NULL : q->instance_id,
+                        },
+                        &e);
+        return bus_error_move(reterr, &e);
 }
 
 static void seen_session_free(Access *a, SeenSession *s) {
@@ -522,6 +548,7 @@ int access_new(Manager *m, Access **ret) {
         static const BusAuthHandlers handlers = {
                 .describe = describe,
                 .denied = on_denied,
+                .admit = on_admit,
                 .arrived = on_arrived,
                 .changed = on_rules_changed,
         };

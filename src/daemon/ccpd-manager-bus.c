@@ -32,13 +32,14 @@ static int get_version(_unused_ sd_bus *bus, _unused_ const char *path, _unused_
         return sd_bus_message_append(reply, "s", CCP_VERSION);
 }
 
+static const char *store_state(const Manager *m) {
+        return m->loaded && db_is_available(m->db) ? "available" : "unavailable";
+}
+
 static int get_store_state(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
                 _unused_ const char *property, sd_bus_message *reply, void *userdata,
                 _unused_ sd_bus_error *reterr) {
-        const Manager *m = userdata;
-
-        return sd_bus_message_append(
-                        reply, "s", m->loaded && db_is_available(m->db) ? "available" : "unavailable");
+        return sd_bus_message_append(reply, "s", store_state(userdata));
 }
 
 static int get_engine_state(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
@@ -63,35 +64,59 @@ static const struct {
         { "NUnhealthy", _INSTANCE_STATE_INVALID, HEALTH_UNHEALTHY },
 };
 
+/* How many of them the viewer sees. */
+static uint32_t count_instances(const Manager *m, Caller *viewer, InstanceState state, Health health) {
+        uint32_t n = 0;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                n += (state < 0 || i->record->state == state) && (health < 0 || i->health == health) &&
+                                access_sees_instance(m, viewer, i);
+        return n;
+}
+
+static uint32_t count_jobs(const Manager *m, Caller *viewer) {
+        uint32_t n = 0;
+
+        for (const Job *j = m->jobs; j; j = j->hh.next)
+                n += !job_state_is_final(j->record->state) && access_sees_job(m, viewer, j);
+        return n;
+}
+
 static int get_counter(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
                 const char *property, sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
         const Manager *m = userdata;
-        Caller *viewer = access_viewer(m);
-        uint32_t n = 0;
 
-        FOREACH_ARRAY(c, counters, ELEMENTSOF(counters)) {
-                if (!streq(c->property, property))
-                        continue;
-                for (const Instance *i = m->instances; i; i = i->hh.next)
-                        n += (c->state < 0 || i->record->state == c->state) &&
-                                        (c->health < 0 || i->health == c->health) &&
-                                        access_sees_instance(m, viewer, i);
-        }
-
-        return sd_bus_message_append(reply, "u", n);
+        FOREACH_ARRAY(c, counters, ELEMENTSOF(counters))
+                if (streq(c->property, property))
+                        return sd_bus_message_append(reply, "u",
+                                        count_instances(m, access_viewer(m), c->state, c->health));
+        return -ENXIO;
 }
 
 static int get_n_jobs(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
                 _unused_ const char *property, sd_bus_message *reply, void *userdata,
                 _unused_ sd_bus_error *reterr) {
         const Manager *m = userdata;
+
+        return sd_bus_message_append(reply, "u", count_jobs(m, access_viewer(m)));
+}
+
+/* FNV-1a */
+static uint64_t digest_add(uint64_t digest, uint64_t value) {
+        for (unsigned i = 0; i < sizeof(value); i++)
+                digest = (digest ^ ((value >> (8 * i)) & 0xff)) * UINT64_C(0x100000001b3);
+        return digest;
+}
+
+uint64_t manager_digest(const Manager *m) {
+        uint64_t digest = UINT64_C(0xcbf29ce484222325);
         Caller *viewer = access_viewer(m);
-        uint32_t n = 0;
 
-        for (const Job *j = m->jobs; j; j = j->hh.next)
-                n += !job_state_is_final(j->record->state) && access_sees_job(m, viewer, j);
-
-        return sd_bus_message_append(reply, "u", n);
+        digest = digest_add(digest, streq(store_state(m), "available"));
+        digest = digest_add(digest, (uint64_t) m->engine_state);
+        FOREACH_ARRAY(c, counters, ELEMENTSOF(counters))
+                digest = digest_add(digest, count_instances(m, viewer, c->state, c->health));
+        return digest_add(digest, count_jobs(m, viewer));
 }
 
 /* --- looking up --- */

@@ -162,6 +162,21 @@ static void tell_object(Manager *m, Caller *c, const BusInterface *o, bool is_ne
         note_sent(r, c, o->path);
 }
 
+/* Only what changed for him: else he would learn that something happened to what he may not see. */
+static void tell_manager(Manager *m, Caller *c) {
+        uint64_t digest;
+
+        m->receiver = c;
+        digest = manager_digest(m);
+        m->receiver = NULL;
+        if (digest == c->told)
+                return;
+
+        c->told = digest;
+        tell_object(m, c, &(BusInterface) { CCP_BUS_PATH, CCP_INTERFACE_MANAGER, manager_vtable, m },
+                        /* is_new= */ false);
+}
+
 static void tell_removed(Manager *m, Caller *c, const char *path, const char *interface) {
         note_sent(bus_send_interfaces_removed(m->bus, c->name, CCP_BUS_PATH, path, interface), c, path);
 }
@@ -285,10 +300,7 @@ void manager_emit_changes(Manager *m) {
         if (m->changed) {
                 m->changed = false;
                 for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
-                        tell_object(m, c,
-                                        &(BusInterface) { CCP_BUS_PATH, CCP_INTERFACE_MANAGER,
-                                                        manager_vtable, m },
-                                        /* is_new= */ false);
+                        tell_manager(m, c);
         }
 }
 
