@@ -8,8 +8,11 @@
 #include "strv.h"
 
 /* What was asked to go may take a moment; what does not go does not. */
-#define ROUNDS_MAX 6U
+#define ROUNDS_MAX 8U
 #define PAUSE_USEC (200 * USEC_PER_MSEC)
+/* A `compose up` that was killed may have left the Engine at work on its last request, whose result appears
+ * after we looked (seen within 150 ms): nothing is there if nothing was there this often in a row. */
+#define QUIET_ROUNDS 3U
 #define NAMES_MAX 10U
 
 /* Names for a sentence: "container a, network b and 3 more". */
@@ -109,6 +112,7 @@ int compose_removal(const EngineContext *c, bool volumes, Error *reterr) {
         _cleanup_strv_free_ char **anonymous = NULL;
         _cleanup_error_ Error last = {};
         _cleanup_free_ char *names = NULL;
+        unsigned quiet = 0;
         int r;
 
         for (unsigned round = 1;; round++) {
@@ -120,14 +124,15 @@ int compose_removal(const EngineContext *c, bool volumes, Error *reterr) {
                         error_move(reterr, &error);
                         return r;
                 }
-                if (seen.n == 0)
+                quiet = seen.n == 0 ? quiet + 1 : 0;
+                if (quiet >= QUIET_ROUNDS)
                         return remove_anonymous(c, anonymous, reterr);
                 if (error_is_set(&error)) {
                         error_done(&last);
                         error_move(&last, &error);
                 }
-                if (round < ROUNDS_MAX) {
-                        r = round > 1 ? removal_pause(c, reterr) : 0;
+                if (round < ROUNDS_MAX || seen.n == 0) {
+                        r = removal_pause(c, reterr);
                         if (r < 0)
                                 return r;
                         continue;
