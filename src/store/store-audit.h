@@ -67,7 +67,8 @@ typedef struct StoreAuditFilter {
 } StoreAuditFilter;
 
 typedef void (*StoreAuditsCallback)(int r, AuditRecords *records, Error *error, void *userdata);
-/* Newest first, but for oldest_first. */
+/* Newest first, but for oldest_first. The array is freed by audit_records_done() after the callback, but for what
+ * was taken out. */
 int store_query_audit(Db *db, const StoreAuditFilter *filter, StoreAuditsCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 
