@@ -114,7 +114,7 @@ make_packages() {
 }
 
 deb() {
-    [[ $# -eq 0 ]] || usage "deb takes no arguments"
+    takes_nothing deb "$@"
     local folder
     folder=$(packages)
     rm -rf "$TOP/dist"
@@ -158,6 +158,7 @@ shell_files() {
 }
 
 format() {
+    takes_nothing format "$@"
     local files
     mapfile -t files < <(c_files)
     [[ ${#files[@]} -gt 0 ]] || die "there are no C files to format"
@@ -166,6 +167,7 @@ format() {
 
 # lint: formatting, shell scripts, man pages, XML; clang-tidy where the checkout configures it.
 lint() {
+    takes_nothing lint "$@"
     local files failed=0
     mapfile -t files < <(c_files)
     in_build_root clang-format --dry-run -Werror "${files[@]}" || failed=1
@@ -185,6 +187,8 @@ lint() {
 
 fuzz() {
     local seconds=${1:-30}
+    # 0, and what is no number, would be for ever to the fuzzers.
+    [[ $# -le 1 && $seconds =~ ^[1-9][0-9]*$ ]] || usage "fuzz takes a number of seconds, not '$*'"
     compile fuzz || die "the fuzzers do not compile" "The compiler's messages above say where."
     # Each fuzzer starts from the corpus in the checkout and what it learned before; what it finds stays in /build/fuzz/findings.
     # shellcheck disable=SC2016 # the shell in the root expands it

@@ -23,8 +23,23 @@ usage() {
     exit 2
 }
 
+# needs_value OPTION [VALUE]…: the command line goes on after the option.
+needs_value() {
+    [[ $# -ge 2 ]] || usage "$1 needs a value"
+}
+
+# takes_nothing COMMAND [ARGUMENT]…: an argument that would be ignored is a mistake.
+takes_nothing() {
+    [[ $# -eq 1 ]] || usage "$1 takes no arguments, not '$2'"
+}
+
+# takes_one COMMAND [NAME]…
+takes_one() {
+    [[ $# -le 2 ]] || usage "$1 takes one name, not '$3' too"
+}
+
 need_root() {
-    [[ $EUID -eq 0 ]] || die "this needs root: it mounts file systems and boots servers" "Run it with sudo, or as root."
+    [[ $EUID -eq 0 ]] || die "this needs root: ./dev mounts file systems, boots servers and installs packages" "Run it with sudo, or as root."
 }
 
 # need COMMAND PACKAGE …: installs the packages whose commands (or files) are missing.

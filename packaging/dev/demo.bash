@@ -6,7 +6,7 @@ DEMO_SERVER=demo
 DEMO_INSTANCE=hello-demo
 
 demo() {
-    [[ $# -eq 0 ]] || usage "demo takes no arguments"
+    takes_nothing demo "$@"
     local began=$SECONDS port
     need_for_hosts
     up "$DEMO_SERVER" false busybox -

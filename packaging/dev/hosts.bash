@@ -270,8 +270,8 @@ host_up() {
     while [[ $# -gt 0 ]]; do
         case $1 in
         --bare) bare=true ;;
-        --images) images=${2:?} && shift ;;
-        --until-eof) eof=${2:?} && shift ;;
+        --images) needs_value "$@" && images=$2 && shift ;;
+        --until-eof) needs_value "$@" && eof=$2 && shift ;;
         -*) usage "host up has no option $1" ;;
         *) [[ -z $name ]] || usage "host up takes one name" && name=$1 ;;
         esac
@@ -305,6 +305,7 @@ up() {
 }
 
 host_down() {
+    takes_one "host down" "$@"
     local name=${1:-default}
     check_name "$name"
     need_root
@@ -315,9 +316,11 @@ host_down() {
 }
 
 host_reset() {
+    takes_one "host reset" "$@"
     local name=${1:-default} options=(false '')
     check_name "$name"
     need_for_hosts
+    [[ -e $RUN/$name || -e $CACHE/hosts/$name ]] || die "there is no server '$name'" "./dev host up $name boots one; ./dev host list shows those that are up."
     [[ ! -e $RUN/$name/options ]] || mapfile -t options <"$RUN/$name/options"
     up "$name" "${options[0]}" "${options[1]}" -
     say "The server '$name' is fresh."
@@ -327,8 +330,10 @@ host_reset() {
 host_reboot() {
     local hard=false
     [[ ${1:-} != --hard ]] || { hard=true && shift; }
+    takes_one "host reboot" "$@"
     local name=${1:-default} pid
     check_name "$name"
+    need_root
     pid=$(need_leader "$name")
     if $hard; then
         touch "$RUN/$name/again"
@@ -341,6 +346,8 @@ host_reboot() {
 }
 
 host_list() {
+    takes_nothing "host list" "$@"
+    need_root
     local folder name pid
     for folder in "$RUN"/*/; do
         name=$(basename "$folder")
@@ -356,8 +363,8 @@ host_exec() {
     local name=default user=root
     while [[ $# -gt 0 ]]; do
         case $1 in
-        -u) user=${2:?} && shift ;;
-        -n) name=${2:?} && shift ;;
+        -u) needs_value "$@" && user=$2 && shift ;;
+        -n) needs_value "$@" && name=$2 && shift ;;
         --) shift && break ;;
         -*) usage "host exec has no option $1" ;;
         *) break ;;
@@ -367,12 +374,16 @@ host_exec() {
     [[ $# -gt 0 ]] || usage "host exec needs a command: ./dev host exec [-u USER] [-n NAME] -- COMMAND…"
     check_name "$name"
     need_root
+    leader "$name" >/dev/null ||
+        die "no server '$name' is up" "./dev host up $name boots it; ./dev host list shows those that are up, -n NAME chooses one."
     inside "$name" "$user" "$@"
 }
 
 host_shell() {
+    takes_one "host shell" "$@"
     local name=${1:-default}
     check_name "$name"
+    need_root
     inside "$name" root script --quiet --command 'cd; exec bash -l' /dev/null
 }
 
@@ -383,6 +394,7 @@ host_logs() {
         shift
     fi
     check_name "$name"
+    need_root
     if leader "$name" >/dev/null; then
         inside "$name" root journalctl --no-pager "$@"
     elif [[ -e $RUN/$name/console ]]; then

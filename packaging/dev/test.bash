@@ -8,7 +8,7 @@ run_tests() {
     local expression='' suites=()
     while [[ $# -gt 0 ]]; do
         case $1 in
-        -k) expression=${2:?-k needs an expression} && shift ;;
+        -k) needs_value "$@" && expression=$2 && shift ;;
         -k*) expression=${1#-k} ;;
         unit | bus | fuzz | host | lint) suites+=("$1") ;;
         *) usage "test knows the suites unit, bus, fuzz, host and lint, not '$1'" ;;

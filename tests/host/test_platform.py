@@ -162,10 +162,14 @@ def test_a_killed_build_leaves_nothing():
 
 
 def test_wrong_usage_says_what_to_do():
-    for args in (['nonsense'], ['host', 'nonsense'], ['host', 'up', '--nonsense'], ['host', 'up', 'Bad_Name'], ['test', 'nonsense']):
+    for args in (['nonsense'], ['host', 'nonsense'], ['host', 'up', '--nonsense'], ['host', 'up', 'Bad_Name'], ['test', 'nonsense'],
+                 ['host', 'up', '--images'], ['host', 'exec', '-n'], ['test', '-k'], ['host', 'down', 'one', 'two'],
+                 ['host', 'list', 'one'], ['lint', 'x'], ['fuzz', 'x'], ['fuzz', '0'], ['install', 'x'], ['demo', 'x']):
         result = dev(*args, check=False)
         assert result.returncode == 2, args
-        assert './dev --help' in result.stderr
+        assert result.stderr.startswith('dev: ') and './dev --help' in result.stderr, args
+    for args in (['host', 'up', '--help'], ['install', '--help'], ['host', '-h']):
+        assert dev(*args).stdout.startswith('./dev COMMAND'), args
     result = dev('host', 'exec', '-n', 'no-such-server', '--', 'true', check=False)
     assert result.returncode == 1 and './dev host up' in result.stderr
 
