@@ -106,7 +106,7 @@ make_packages() {
     run_quietly "$CACHE/debs/build.log" in_root --bind "$new:/build" --bind "$CACHE/ccache:/ccache" --chdir "/build/$source" \
         "$(root build)" env CCACHE_DIR=/ccache DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$JOBS" sh -euc '
             dpkg-buildpackage -us -uc
-            mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return 1
+            mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return
     mv -T "$new/out" "$folder"
     rm -rf "$new"
     prune "$CACHE/debs"

@@ -12,6 +12,9 @@ say() {
 
 # die THING-AND-CAUSE [NEXT-STEP]: an error names the thing and the cause, and what to do about it.
 die() {
+    local status=$?
+    # Who pressed Ctrl-C knows why.
+    [[ $status -ne 130 ]] || exit 130
     printf 'dev: %s\n' "$1" >&2
     [[ $# -lt 2 ]] || printf '     %s\n' "$2" >&2
     exit 1
@@ -76,15 +79,13 @@ need_for_roots() {
         unshare util-linux mount mount ip iproute2 git git
 }
 
-# run_quietly LOG COMMAND…: the output goes to a file; on failure its end is shown.
+# run_quietly LOG COMMAND…: the output goes to a file; on failure its end is shown, but not after Ctrl-C, which is status 130.
 run_quietly() {
-    local log=$1
+    local log=$1 status=0
     shift
-    if ! "$@" >"$log" 2>&1; then
-        tail -n 40 "$log" >&2
-        say "The whole output is in $log."
-        return 1
-    fi
+    (trap 'exit 130' INT && "$@") >"$log" 2>&1 || status=$?
+    [[ $status -eq 0 || $status -eq 130 ]] || { tail -n 40 "$log" && say "The whole output is in $log."; } >&2
+    return "$status"
 }
 
 # tree_hash PATHSPEC…: the content of the checkout as one hash: what git tracks or would track.

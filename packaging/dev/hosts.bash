@@ -46,7 +46,7 @@ need_leader() {
     leader "$1" || die "no server '$1' is up" "./dev host up $1 boots it; ./dev host list shows those that are up."
 }
 
-# inside NAME USER DIR COMMAND…: replaces this process by the command in the server. It dies with its caller.
+# inside NAME USER COMMAND…: runs the command in the server, then ends this process with its status. It dies with its caller.
 inside() {
     local name=$1 user=$2 pid hierarchy group
     shift 2
@@ -63,8 +63,18 @@ inside() {
         cd "$home" 2>/dev/null || cd /
         exec env HOME="$home" USER="$0" LOGNAME="$0" \
             setpriv --reuid "$0" --regid "$(id -g "$0")" --init-groups --pdeathsig KILL -- "$@"' "$user")
-    exec nsenter --target "$pid" --all -- env -i HOME=/root USER=root LOGNAME=root SHELL=/bin/bash LANG=C.UTF-8 \
-        TERM="${TERM:-dumb}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${as[@]}" "$@"
+    # Ctrl-C on a terminal is for the command alone: it may have a last word. nsenter would not wait for it.
+    local status=0 interrupted=false
+    trap 'interrupted=true' INT
+    (
+        trap '' INT
+        exec setpriv --pdeathsig KILL -- nsenter --target "$pid" --all -- env -i --default-signal=INT HOME=/root USER=root \
+            LOGNAME=root SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+            PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${as[@]}" "$@"
+    ) || status=$?
+    # A command that the signal ended is a 1 to nsenter, which ignores it.
+    ! $interrupted || [[ $status -ne 1 ]] || status=130
+    exit "$status"
 }
 
 # boot NAME LAYERS DOCKER EOF-FD: boots a server on a fresh disk. Called with the server's lock held.

@@ -79,7 +79,7 @@ make_root() {
     else
         say "Making the base root, Debian $SUITE (once) …"
     fi
-    run_quietly "$CACHE/roots/$kind.log" "make_$kind" "$new" || return 1
+    run_quietly "$CACHE/roots/$kind.log" "make_$kind" "$new" || return
     mv -T "$new" "$path"
     prune "$CACHE/roots"
     say "The $kind root took $((SECONDS - began)) s."
