@@ -131,14 +131,28 @@ run_lintian() {
         lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --info --no-tag-display-limit /debs/*.changes'
 }
 
+# What instances live on: the packages of Docker and PostgreSQL that ccpd may have brought.
+LIFELINES=(docker.io docker-ce containerd containerd.io docker-cli docker-compose docker-compose-plugin postgresql)
+
 install_here() {
-    need_for_roots
+    takes_nothing install "$@"
+    need_root
     [[ $(</proc/1/comm) == systemd ]] ||
         die "this machine was not booted with systemd, so ccpd cannot run on it" "./dev demo tries it on a throw-away server."
-    local folder
+    local folder codename package kept=()
+    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    [[ $codename == "$SUITE" ]] ||
+        die "the packages are for Debian 13 ($SUITE), and this machine runs ${codename:-something else}" \
+            "./dev demo tries them on a throw-away server."
+    need_for_roots
     folder=$(packages)
-    apt-get install --reinstall -y "$folder"/*.deb
-    say "Installed. systemctl status ccpd shows the service, ccpctl talks to it."
+    apt-get install --reinstall -y "$folder"/*.deb || die "apt-get could not install the packages of $folder" "Its messages above say why."
+    # Else `apt autoremove` after a removal of ccpd would take Docker away from instances that run on.
+    for package in "${LIFELINES[@]}"; do
+        ! dpkg-query --show --showformat='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || kept+=("$package")
+    done
+    [[ ${#kept[@]} -eq 0 ]] || apt-mark manual "${kept[@]}" >/dev/null
+    say "Installed. systemctl status ccpd shows the service, sudo ccpctl talks to it."
 }
 
 c_files() {
