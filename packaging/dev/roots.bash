@@ -53,6 +53,8 @@ root() {
     path=$(root_path "$kind")
     if [[ ! -d $path ]]; then
         need_for_roots
+        # Here, not where it is copied: if it fails, one message says so.
+        [[ $kind == base ]] || root base >/dev/null
         mkdir -p "$CACHE/roots"
         (
             exec 9>"$CACHE/roots/$kind.lock"
@@ -73,7 +75,7 @@ make_root() {
     local new=$CACHE/roots/.new.$kind-$$
     if [[ $kind != base ]]; then
         local base
-        base=$(root base)
+        base=$(root base) || return
         say "Making the $kind root (once per recipe) …"
         cp -a --reflink=auto "$base" "$new"
     else
