@@ -106,7 +106,7 @@ make_packages() {
     run_quietly "$CACHE/debs/build.log" in_root --bind "$new:/build" --bind "$CACHE/ccache:/ccache" --chdir "/build/$source" \
         "$(root build)" env CCACHE_DIR=/ccache DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$JOBS" sh -euc '
             dpkg-buildpackage -us -uc
-            mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return 1
+            mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return
     mv -T "$new/out" "$folder"
     rm -rf "$new"
     prune "$CACHE/debs"
@@ -114,7 +114,7 @@ make_packages() {
 }
 
 deb() {
-    [[ $# -eq 0 ]] || usage "deb takes no arguments"
+    takes_nothing deb "$@"
     local folder
     folder=$(packages)
     rm -rf "$TOP/dist"
@@ -131,14 +131,28 @@ run_lintian() {
         lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --info --no-tag-display-limit /debs/*.changes'
 }
 
+# What instances live on: the packages of Docker and PostgreSQL that ccpd may have brought.
+LIFELINES=(docker.io docker-ce containerd containerd.io docker-cli docker-compose docker-compose-plugin postgresql)
+
 install_here() {
-    need_for_roots
+    takes_nothing install "$@"
+    need_root
     [[ $(</proc/1/comm) == systemd ]] ||
         die "this machine was not booted with systemd, so ccpd cannot run on it" "./dev demo tries it on a throw-away server."
-    local folder
+    local folder codename package kept=()
+    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    [[ $codename == "$SUITE" ]] ||
+        die "the packages are for Debian 13 ($SUITE), and this machine runs ${codename:-something else}" \
+            "./dev demo tries them on a throw-away server."
+    need_for_roots
     folder=$(packages)
-    apt-get install --reinstall -y "$folder"/*.deb
-    say "Installed. systemctl status ccpd shows the service, ccpctl talks to it."
+    apt-get install --reinstall -y "$folder"/*.deb || die "apt-get could not install the packages of $folder" "Its messages above say why."
+    # Else `apt autoremove` after a removal of ccpd would take Docker away from instances that run on.
+    for package in "${LIFELINES[@]}"; do
+        ! dpkg-query --show --showformat='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || kept+=("$package")
+    done
+    [[ ${#kept[@]} -eq 0 ]] || apt-mark manual "${kept[@]}" >/dev/null
+    say "Installed. systemctl status ccpd shows the service, sudo ccpctl talks to it."
 }
 
 c_files() {
@@ -158,6 +172,7 @@ shell_files() {
 }
 
 format() {
+    takes_nothing format "$@"
     local files
     mapfile -t files < <(c_files)
     [[ ${#files[@]} -gt 0 ]] || die "there are no C files to format"
@@ -166,6 +181,7 @@ format() {
 
 # lint: formatting, shell scripts, man pages, XML; clang-tidy where the checkout configures it.
 lint() {
+    takes_nothing lint "$@"
     local files failed=0
     mapfile -t files < <(c_files)
     in_build_root clang-format --dry-run -Werror "${files[@]}" || failed=1
@@ -185,6 +201,8 @@ lint() {
 
 fuzz() {
     local seconds=${1:-30}
+    # 0, and what is no number, would be for ever to the fuzzers.
+    [[ $# -le 1 && $seconds =~ ^[1-9][0-9]*$ ]] || usage "fuzz takes a number of seconds, not '$*'"
     compile fuzz || die "the fuzzers do not compile" "The compiler's messages above say where."
     # Each fuzzer starts from the corpus in the checkout and what it learned before; what it finds stays in /build/fuzz/findings.
     # shellcheck disable=SC2016 # the shell in the root expands it

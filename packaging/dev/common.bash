@@ -12,6 +12,9 @@ say() {
 
 # die THING-AND-CAUSE [NEXT-STEP]: an error names the thing and the cause, and what to do about it.
 die() {
+    local status=$?
+    # Who pressed Ctrl-C knows why.
+    [[ $status -ne 130 ]] || exit 130
     printf 'dev: %s\n' "$1" >&2
     [[ $# -lt 2 ]] || printf '     %s\n' "$2" >&2
     exit 1
@@ -23,8 +26,23 @@ usage() {
     exit 2
 }
 
+# needs_value OPTION [VALUE]…: the command line goes on after the option.
+needs_value() {
+    [[ $# -ge 2 ]] || usage "$1 needs a value"
+}
+
+# takes_nothing COMMAND [ARGUMENT]…: an argument that would be ignored is a mistake.
+takes_nothing() {
+    [[ $# -eq 1 ]] || usage "$1 takes no arguments, not '$2'"
+}
+
+# takes_one COMMAND [NAME]…
+takes_one() {
+    [[ $# -le 2 ]] || usage "$1 takes one name, not '$3' too"
+}
+
 need_root() {
-    [[ $EUID -eq 0 ]] || die "this needs root: it mounts file systems and boots servers" "Run it with sudo, or as root."
+    [[ $EUID -eq 0 ]] || die "this needs root: ./dev mounts file systems, boots servers and installs packages" "Run it with sudo, or as root."
 }
 
 # need COMMAND PACKAGE …: installs the packages whose commands (or files) are missing.
@@ -61,15 +79,13 @@ need_for_roots() {
         unshare util-linux mount mount ip iproute2 git git
 }
 
-# run_quietly LOG COMMAND…: the output goes to a file; on failure its end is shown.
+# run_quietly LOG COMMAND…: the output goes to a file; on failure its end is shown, but not after Ctrl-C, which is status 130.
 run_quietly() {
-    local log=$1
+    local log=$1 status=0
     shift
-    if ! "$@" >"$log" 2>&1; then
-        tail -n 40 "$log" >&2
-        say "The whole output is in $log."
-        return 1
-    fi
+    (trap 'exit 130' INT && "$@") >"$log" 2>&1 || status=$?
+    [[ $status -eq 0 || $status -eq 130 ]] || { tail -n 40 "$log" && say "The whole output is in $log."; } >&2
+    return "$status"
 }
 
 # tree_hash PATHSPEC…: the content of the checkout as one hash: what git tracks or would track.

@@ -6,9 +6,10 @@ DEMO_SERVER=demo
 DEMO_INSTANCE=hello-demo
 
 demo() {
-    [[ $# -eq 0 ]] || usage "demo takes no arguments"
+    takes_nothing demo "$@"
     local began=$SECONDS port
     need_for_hosts
+    ! alive "$DEMO_SERVER" >/dev/null || say "The server '$DEMO_SERVER' is up already; it is begun afresh, without what was in it."
     up "$DEMO_SERVER" false busybox -
     say "A fresh server '$DEMO_SERVER' is up, with ccpd installed (${SECONDS} s)."
 
@@ -21,7 +22,7 @@ demo() {
         "$DEMO_INSTANCE") </dev/null) ||
         die "the instance has no port" "./dev host exec -n $DEMO_SERVER -- ccpctl show $DEMO_INSTANCE shows what it has."
     demo_step curl --fail --silent --show-error --retry 5 --retry-connrefused "http://127.0.0.1:$port/" ||
-        die "the instance does not answer on port $port" "./dev host exec -n $DEMO_SERVER -- ccpctl logs $DEMO_INSTANCE shows its output."
+        die "the instance does not answer on port $port" "./dev host logs $DEMO_SERVER CCP_INSTANCE=$DEMO_INSTANCE shows what it logged."
 
     cat <<END
 

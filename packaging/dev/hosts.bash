@@ -46,7 +46,7 @@ need_leader() {
     leader "$1" || die "no server '$1' is up" "./dev host up $1 boots it; ./dev host list shows those that are up."
 }
 
-# inside NAME USER DIR COMMAND…: replaces this process by the command in the server. It dies with its caller.
+# inside NAME USER COMMAND…: runs the command in the server, then ends this process with its status. It dies with its caller.
 inside() {
     local name=$1 user=$2 pid hierarchy group
     shift 2
@@ -63,8 +63,18 @@ inside() {
         cd "$home" 2>/dev/null || cd /
         exec env HOME="$home" USER="$0" LOGNAME="$0" \
             setpriv --reuid "$0" --regid "$(id -g "$0")" --init-groups --pdeathsig KILL -- "$@"' "$user")
-    exec nsenter --target "$pid" --all -- env -i HOME=/root USER=root LOGNAME=root SHELL=/bin/bash LANG=C.UTF-8 \
-        TERM="${TERM:-dumb}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${as[@]}" "$@"
+    # Ctrl-C on a terminal is for the command alone: it may have a last word. nsenter would not wait for it.
+    local status=0 interrupted=false
+    trap 'interrupted=true' INT
+    (
+        trap '' INT
+        exec setpriv --pdeathsig KILL -- nsenter --target "$pid" --all -- env -i --default-signal=INT HOME=/root USER=root \
+            LOGNAME=root SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+            PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${as[@]}" "$@"
+    ) || status=$?
+    # A command that the signal ended is a 1 to nsenter, which ignores it.
+    ! $interrupted || [[ $status -ne 1 ]] || status=130
+    exit "$status"
 }
 
 # boot NAME LAYERS DOCKER EOF-FD: boots a server on a fresh disk. Called with the server's lock held.
@@ -270,8 +280,8 @@ host_up() {
     while [[ $# -gt 0 ]]; do
         case $1 in
         --bare) bare=true ;;
-        --images) images=${2:?} && shift ;;
-        --until-eof) eof=${2:?} && shift ;;
+        --images) needs_value "$@" && images=$2 && shift ;;
+        --until-eof) needs_value "$@" && eof=$2 && shift ;;
         -*) usage "host up has no option $1" ;;
         *) [[ -z $name ]] || usage "host up takes one name" && name=$1 ;;
         esac
@@ -305,6 +315,7 @@ up() {
 }
 
 host_down() {
+    takes_one "host down" "$@"
     local name=${1:-default}
     check_name "$name"
     need_root
@@ -315,9 +326,11 @@ host_down() {
 }
 
 host_reset() {
+    takes_one "host reset" "$@"
     local name=${1:-default} options=(false '')
     check_name "$name"
     need_for_hosts
+    [[ -e $RUN/$name || -e $CACHE/hosts/$name ]] || die "there is no server '$name'" "./dev host up $name boots one; ./dev host list shows those that are up."
     [[ ! -e $RUN/$name/options ]] || mapfile -t options <"$RUN/$name/options"
     up "$name" "${options[0]}" "${options[1]}" -
     say "The server '$name' is fresh."
@@ -327,8 +340,10 @@ host_reset() {
 host_reboot() {
     local hard=false
     [[ ${1:-} != --hard ]] || { hard=true && shift; }
+    takes_one "host reboot" "$@"
     local name=${1:-default} pid
     check_name "$name"
+    need_root
     pid=$(need_leader "$name")
     if $hard; then
         touch "$RUN/$name/again"
@@ -341,6 +356,8 @@ host_reboot() {
 }
 
 host_list() {
+    takes_nothing "host list" "$@"
+    need_root
     local folder name pid
     for folder in "$RUN"/*/; do
         name=$(basename "$folder")
@@ -356,8 +373,8 @@ host_exec() {
     local name=default user=root
     while [[ $# -gt 0 ]]; do
         case $1 in
-        -u) user=${2:?} && shift ;;
-        -n) name=${2:?} && shift ;;
+        -u) needs_value "$@" && user=$2 && shift ;;
+        -n) needs_value "$@" && name=$2 && shift ;;
         --) shift && break ;;
         -*) usage "host exec has no option $1" ;;
         *) break ;;
@@ -367,12 +384,16 @@ host_exec() {
     [[ $# -gt 0 ]] || usage "host exec needs a command: ./dev host exec [-u USER] [-n NAME] -- COMMAND…"
     check_name "$name"
     need_root
+    leader "$name" >/dev/null ||
+        die "no server '$name' is up" "./dev host up $name boots it; ./dev host list shows those that are up, -n NAME chooses one."
     inside "$name" "$user" "$@"
 }
 
 host_shell() {
+    takes_one "host shell" "$@"
     local name=${1:-default}
     check_name "$name"
+    need_root
     inside "$name" root script --quiet --command 'cd; exec bash -l' /dev/null
 }
 
@@ -383,6 +404,7 @@ host_logs() {
         shift
     fi
     check_name "$name"
+    need_root
     if leader "$name" >/dev/null; then
         inside "$name" root journalctl --no-pager "$@"
     elif [[ -e $RUN/$name/console ]]; then

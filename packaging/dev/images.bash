@@ -48,10 +48,10 @@ make_images() {
     rm -rf "$new"
     mkdir "$new"
     if [[ $set == busybox ]]; then
-        run_quietly "$CACHE/images/$set.log" make_busybox_image "$new" || return 1
+        run_quietly "$CACHE/images/$set.log" make_busybox_image "$new" || return
     else
         run_quietly "$CACHE/images/$set.log" in_root --net --bind "$TOP:/src" --bind "$new:/out" --chdir /src/tests/images \
-            "$(root build)" ./build /out "$set" || return 1
+            "$(root build)" ./build /out "$set" || return
     fi
     compgen -G "$new/*.tags" >/dev/null || { say "tests/images/build left no NAME.tags for '$set'." && return 1; }
     mv -T "$new" "$folder"

@@ -53,6 +53,8 @@ root() {
     path=$(root_path "$kind")
     if [[ ! -d $path ]]; then
         need_for_roots
+        # Here, not where it is copied: if it fails, one message says so.
+        [[ $kind == base ]] || root base >/dev/null
         mkdir -p "$CACHE/roots"
         (
             exec 9>"$CACHE/roots/$kind.lock"
@@ -73,13 +75,13 @@ make_root() {
     local new=$CACHE/roots/.new.$kind-$$
     if [[ $kind != base ]]; then
         local base
-        base=$(root base)
+        base=$(root base) || return
         say "Making the $kind root (once per recipe) …"
         cp -a --reflink=auto "$base" "$new"
     else
         say "Making the base root, Debian $SUITE (once) …"
     fi
-    run_quietly "$CACHE/roots/$kind.log" "make_$kind" "$new" || return 1
+    run_quietly "$CACHE/roots/$kind.log" "make_$kind" "$new" || return
     mv -T "$new" "$path"
     prune "$CACHE/roots"
     say "The $kind root took $((SECONDS - began)) s."

@@ -8,7 +8,7 @@ run_tests() {
     local expression='' suites=()
     while [[ $# -gt 0 ]]; do
         case $1 in
-        -k) expression=${2:?-k needs an expression} && shift ;;
+        -k) needs_value "$@" && expression=$2 && shift ;;
         -k*) expression=${1#-k} ;;
         unit | bus | fuzz | host | lint) suites+=("$1") ;;
         *) usage "test knows the suites unit, bus, fuzz, host and lint, not '$1'" ;;
@@ -30,6 +30,11 @@ run_tests() {
         "test_$suite" "$expression" || true
         printf '%s %s\n' "$suite" "$((SECONDS - began))" >>"$TALLY/times"
     done
+    # That what is built for the tests was built is no result of a test that was asked for.
+    local none
+    none=$(find "$TALLY" -name '*.none' | wc -l)
+    [[ -z $expression || $none -lt ${#suites[@]} ]] ||
+        record "${suites[0]}" "there is a test that '$expression' chooses" fail
     python3 "$TOP/tests/host/lib/tally.py" "$TALLY" "${suites[@]}"
 }
 

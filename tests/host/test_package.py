@@ -170,7 +170,11 @@ def test_remove_and_purge_keep_what_belongs_to_tenants(installed, debs):
     installed.sh('echo data >/var/lib/ccpd/instances/kept')
     installed.run(['psql', '-qc', 'CREATE TABLE kept AS SELECT 1', 'ccpd'], user='ccpd')
     before = kept(installed)
-    installed.run([*APT, 'remove', 'ccpd'])
+    # As on a server where apt brought them for ccpd.
+    installed.sh('apt-mark auto docker.io postgresql')
+    result = installed.run([*APT, 'remove', 'ccpd'])
+    assert 'apt-mark manual docker.io postgresql' in result.stderr + result.stdout
+    installed.sh('apt-mark manual docker.io postgresql')
     assert not installed.exists('/usr/lib/ccpd/ccpd')
     assert installed.run(['systemctl', 'is-active', 'ccpd.service'], check=False).returncode != 0
     assert installed.sh('docker inspect -f "{{.State.Running}}" tenant') == 'true'

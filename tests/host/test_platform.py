@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What all other host tests stand on: the servers themselves, and that ./dev leaves nothing behind."""
 
+import contextlib
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import sys
@@ -162,12 +164,41 @@ def test_a_killed_build_leaves_nothing():
 
 
 def test_wrong_usage_says_what_to_do():
-    for args in (['nonsense'], ['host', 'nonsense'], ['host', 'up', '--nonsense'], ['host', 'up', 'Bad_Name'], ['test', 'nonsense']):
+    for args in (['nonsense'], ['host', 'nonsense'], ['host', 'up', '--nonsense'], ['host', 'up', 'Bad_Name'], ['test', 'nonsense'],
+                 ['host', 'up', '--images'], ['host', 'exec', '-n'], ['test', '-k'], ['host', 'down', 'one', 'two'],
+                 ['host', 'list', 'one'], ['lint', 'x'], ['fuzz', 'x'], ['fuzz', '0'], ['install', 'x'], ['demo', 'x']):
         result = dev(*args, check=False)
         assert result.returncode == 2, args
-        assert './dev --help' in result.stderr
+        assert result.stderr.startswith('dev: ') and './dev --help' in result.stderr, args
+    for args in (['host', 'up', '--help'], ['install', '--help'], ['host', '-h']):
+        assert dev(*args).stdout.startswith('./dev COMMAND'), args
     result = dev('host', 'exec', '-n', 'no-such-server', '--', 'true', check=False)
     assert result.returncode == 1 and './dev host up' in result.stderr
+    # Nothing is booted for a slip of the pen.
+    result = dev('host', 'reset', 'no-such-server', check=False)
+    assert result.returncode == 1 and './dev host up' in result.stderr
+    assert 'no-such-server' not in dev('host', 'list').stdout
+
+
+def test_ctrl_c_reaches_the_command_and_waits_for_it(server):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(lib.DEV, [lib.DEV, 'host', 'exec', '-n', server.name, '--', 'sh', '-c',
+                           'trap "sleep 0.3; echo farewell; exit 3" INT; echo ready; while :; do sleep 0.1; done'])
+    output = b''
+    try:
+        while b'ready' not in output:
+            output += os.read(terminal, 1024)
+        os.write(terminal, b'\x03')
+        # A terminal whose other side is closed ends in an error.
+        with contextlib.suppress(OSError):
+            while True:
+                output += os.read(terminal, 1024)
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(pid, 0)
+    assert b'farewell' in output
+    assert os.waitstatus_to_exitcode(status) == 3
 
 
 def test_the_servers_class_ends_what_did_not_boot(monkeypatch):
