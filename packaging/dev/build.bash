@@ -179,7 +179,7 @@ format() {
     in_build_root clang-format -i "${files[@]}"
 }
 
-# lint: formatting, shell scripts, man pages, XML; clang-tidy where the checkout configures it.
+# lint: formatting, shell scripts, man pages, XML; clang-tidy as .clang-tidy says.
 lint() {
     takes_nothing lint "$@"
     local files failed=0
@@ -194,7 +194,12 @@ lint() {
     if [[ -e $TOP/.clang-tidy ]]; then
         configure clang
         # shellcheck disable=SC2016 # the shell in the root expands it
-        in_build_root sh -euc 'meson compile -C /build/clang && run-clang-tidy -quiet -p /build/clang "^/src/src/"' || failed=1
+        in_build_root sh -euc '
+            meson compile -C /build/clang >/build/clang.compile 2>&1 || { tail -n 40 /build/clang.compile >&2; exit 1; }
+            run-clang-tidy -quiet -p /build/clang "^/src/src/" >/build/clang.tidy 2>&1 || {
+                grep -vE "^\[ *[0-9]+/|^[0-9]+ warnings? |^Running clang-tidy" /build/clang.tidy >&2
+                exit 1
+            }' || failed=1
     fi
     [[ $failed -eq 0 ]] || die "the checks above found something" "./dev format formats the C files; the rest is by hand."
 }

@@ -362,7 +362,7 @@ static int copy_children(Copy *c, int source, int target, unsigned depth) {
                 if (streq(de->d_name, ".") || streq(de->d_name, ".."))
                         continue;
 
-                r = copy_entry(c, dirfd(d), target, de->d_name, depth);
+                r = copy_entry(c, source, target, de->d_name, depth);
                 if (r != 0)
                         return r;
         }

@@ -52,7 +52,8 @@ void log_open(void) {
         struct stat st;
 
         /* systemd.exec(5): "device:inode" of the journal's socket, to be compared with standard error. */
-        if (stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) >= 0)
+        if (stream && sscanf(stream, "%20llu:%20llu", &device, &inode) == 2 &&
+                        fstat(STDERR_FILENO, &st) >= 0)
                 journal_is_stderr = st.st_dev == device && st.st_ino == inode;
 
         if (level && log_level_from_string(level) >= 0)

@@ -136,7 +136,7 @@ int blueprint_load(const char *folder, bool local, Blueprint **ret, Error *reter
         _cleanup_blueprint_ Blueprint *b = NULL;
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *path = NULL, *text = NULL, *name = NULL;
-        size_t size;
+        size_t size = 0;
         int r;
 
         path = strjoin(folder, "/", BLUEPRINT_FILE);
@@ -300,7 +300,7 @@ int blueprint_list(char *const *directories, BlueprintEntry **ret, size_t *ret_n
 int blueprint_read_text(const Blueprint *b, const char *name, char **ret, size_t *ret_size, Error *reterr) {
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *text = NULL;
-        size_t size;
+        size_t size = 0;
         int r;
 
         fd = open(b->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -327,6 +327,7 @@ int blueprint_read_text(const Blueprint *b, const char *name, char **ret, size_t
                                         reterr, r, "The file %s/%s can't be read: %m.", b->folder, name);
         }
 
+        assert(text);
         if (memchr(text, 0, size) || !utf8_is_valid(text, size))
                 return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID, "The file %s/%s is no UTF-8 text.",
                                 b->folder, name);

@@ -362,7 +362,7 @@ static int list_problems(const char *folder, const Error *error, char ***ret, Er
         _cleanup_strv_free_ char **problems = NULL;
         _cleanup_free_ char *text = NULL, *path = NULL;
         _cleanup_close_ int fd = -EBADF;
-        size_t size;
+        size_t size = 0;
         int r;
 
         path = strjoin(folder, "/", BLUEPRINT_FILE);

@@ -325,7 +325,7 @@ static int make_labelled(const json_t *objects, const OverrideInput *input, json
 static int make_networks(const json_t *config, const OverrideInput *input, json_t **ret, Error *reterr) {
         const json_t *networks = json_object_get(config, "networks");
         _cleanup_json_ json_t *result = NULL;
-        NetworkPlan plan;
+        NetworkPlan plan = {};
         int r;
 
         r = make_labelled(networks, input, &result);

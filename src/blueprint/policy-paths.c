@@ -135,8 +135,8 @@ static bool is_reserved(const PolicyInput *input, const char *path) {
         return false;
 }
 
-/* True if who can write at this path can change what compose and ccpd read, now or from an older revision. */
-static int holds_compose_file(const PolicyInput *input, const char *path) {
+/* True if who can write at this place can change what compose and ccpd read, now or from an older revision. */
+static int holds_compose_file(const PolicyInput *input, const char *place) {
         const char *const files[] = { input->compose, BLUEPRINT_OVERRIDE_FILE, BLUEPRINT_COPY_FILE, ".env" };
         const char *slash = strrchr(input->revision, '/');
         _cleanup_free_ char *revisions = NULL;
@@ -147,7 +147,7 @@ static int holds_compose_file(const PolicyInput *input, const char *path) {
                 file = strjoin(input->revision, "/", *name);
                 if (!file)
                         return -ENOMEM;
-                if (path_is_beneath(path, file))
+                if (path_is_beneath(place, file))
                         return 1;
         }
 
@@ -155,7 +155,7 @@ static int holds_compose_file(const PolicyInput *input, const char *path) {
         if (!revisions)
                 return -ENOMEM;
 
-        return path_is_beneath(revisions, path) && !path_is_beneath(input->revision, path);
+        return path_is_beneath(revisions, place) && !path_is_beneath(input->revision, place);
 }
 
 static int check_writable(PolicyCheck *c, const HostPaths *paths, const HostPath *writable) {

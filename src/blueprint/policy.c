@@ -197,8 +197,8 @@ static const char *const refusals[_POLICY_RULE_MAX] = {
         [POLICY_DEVICES] = "Devices of the host are not given to instances.",
         [POLICY_DOCKER_SOCKET] = "Who reaches the engine's socket owns the host.",
         [POLICY_CONTAINER_NAME] =
-                        "Names of containers are chosen by compose, so that instances don't collide; "
-                        "remove this.",
+                        ("Names of containers are chosen by compose, so that instances don't collide; "
+                         "remove this."),
         [POLICY_CGROUP_PARENT] = "The slice of the containers is chosen by ccpd; remove this.",
         [POLICY_RUNTIME] = "Another container runtime is not allowed.",
         [POLICY_SYSCTLS] = "Kernel settings are not changed for instances.",

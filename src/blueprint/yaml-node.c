@@ -112,6 +112,8 @@ static int append_child(Reader *reader, YamlNode *parent, size_t *n_allocated, c
         YamlNode *child;
         int r;
 
+        assert(parent);
+
         if (parent->n_children >= YAML_CHILDREN_MAX)
                 return fail_at(reader, &event->start_mark, "The list has too many entries.");
         if (!GREEDY_REALLOC(parent->children, *n_allocated, parent->n_children + 1))
@@ -223,6 +225,7 @@ static int parse_node(Reader *reader, const yaml_event_t *event, unsigned depth,
                 if (r < 0)
                         return r;
 
+                assert(node);
                 node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
                 r = copy_scalar(reader, event, &node->text);
                 break;
@@ -324,6 +327,8 @@ int yaml_node_parse(const char *name, const char *text, size_t size, YamlNode **
 }
 
 const YamlNode *yaml_node_get(const YamlNode *mapping, const char *key) {
+        assert(mapping);
+
         FOREACH_ARRAY(child, mapping->children, mapping->n_children)
                 if (streq((*child)->key, key))
                         return *child;

@@ -170,7 +170,7 @@ static char *camel_case(const char *key) {
         for (const char *p = key; *p; p++) {
                 if (*p != '_')
                         string_builder_append_n(&b,
-                                        &(char) { up && *p >= 'a' && *p <= 'z' ? (char) (*p - 0x20) : *p },
+                                        &(char) { (char) (up && *p >= 'a' && *p <= 'z' ? *p - 0x20 : *p) },
                                         1);
                 up = *p == '_';
         }

@@ -198,7 +198,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
 }
 
 int verb_print_help(const Verb *table, char *const *words, FILE *f, Error *reterr) {
-        size_t n = strv_length((char *const *) words);
+        size_t n = strv_length(words);
 
         if (n == 0) {
                 print_whole_help(table, f);

@@ -578,7 +578,7 @@ static void on_store_notification(
                 return;
 
         if (streq(channel, STORE_CHANNEL_JOB)) {
-                if (sscanf(payload, "%" SCNu64, &id) == 1 && id > 0)
+                if (sscanf(payload, "%20" SCNu64, &id) == 1 && id > 0)
                         manager_reload_job(m, id);
         } else if (streq(channel, STORE_CHANNEL_AUDIT)) {
                 if (sscanf(payload, "%" SCNu64, &id) == 1)

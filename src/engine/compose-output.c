@@ -220,7 +220,7 @@ static int failure_read_text(const char *text, char **ret) {
 
         n = strv_length(lines);
         first = n > COMPOSE_FAILURE_LINES_MAX ? n - COMPOSE_FAILURE_LINES_MAX : 0;
-        for (size_t i = first; i < n && b.size < COMPOSE_FAILURE_TEXT_MAX; i++) {
+        for (size_t i = first; lines && i < n && b.size < COMPOSE_FAILURE_TEXT_MAX; i++) {
                 string_builder_append(&b, i > first ? "; " : "");
                 string_builder_append_n(&b, lines[i], strnlen(lines[i], COMPOSE_FAILURE_TEXT_MAX));
         }

@@ -79,7 +79,7 @@ static int build_parameters(const Job *j, const json_t *secrets, json_t **ret, E
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         FOREACH_ARRAY(p, j->blueprint->parameters, j->blueprint->n_parameters) {
-                json_t *value;
+                json_t *value = NULL;
 
                 r = parameter_value(j, p, secrets, &value, reterr);
                 if (r < 0)

@@ -101,6 +101,7 @@ static DbSlot *slot_unref_one(DbSlot *slot) {
 static void slot_end(DbSlot *slot) {
         Db *db = slot->db;
 
+        assert(db);
         DL_DELETE(db->queue, slot);
         db->n_queue--;
         slot->db = NULL;
@@ -124,6 +125,7 @@ DbSlot *db_slot_unref(DbSlot *slot) {
 static void slot_complete(DbSlot *slot) {
         Db *db = slot->db;
 
+        assert(db);
         slot->begun = true; /* so that the callback may unref its own slot */
         if (slot->callback) {
                 db->in_callback = true;

@@ -10,14 +10,14 @@
 #include "store-role.h"
 
 /* instances-select */
-int instance_record_read(const PGresult *result, int row, InstanceRecord **ret, Error *reterr);
+int instance_record_read(const PGresult *result, int number, InstanceRecord **ret, Error *reterr);
 int instance_records_read(const PGresult *result, InstanceRecords *ret, Error *reterr);
 /* jobs-select */
-int job_record_read(const PGresult *result, int row, JobRecord **ret, Error *reterr);
+int job_record_read(const PGresult *result, int number, JobRecord **ret, Error *reterr);
 int job_records_read(const PGresult *result, JobRecords *ret, Error *reterr);
 /* secrets-newest */
 int secret_records_read(const PGresult *result, SecretRecords *ret, Error *reterr);
 /* roles-select; *ret is replaced */
 int role_records_read(const PGresult *result, RoleRecords **ret, Error *reterr);
 /* revision-get */
-int revision_record_read(const PGresult *result, int row, RevisionRecord **ret, Error *reterr);
+int revision_record_read(const PGresult *result, int number, RevisionRecord **ret, Error *reterr);

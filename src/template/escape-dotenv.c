@@ -82,6 +82,8 @@ static void scan_char(Position *p, char c) {
                 if (c == '\n')
                         p->state = DOTENV_LINE;
                 break;
+        default:
+                break;
         }
 }
 

@@ -104,6 +104,8 @@ static void scan_char(Position *p, char c) {
                 if (c == '\n')
                         p->state = NGINX_START;
                 break;
+        default:
+                break;
         }
 }
 

@@ -176,7 +176,7 @@ static bool scan_key_end(Position *p, char c) {
 static void scan_dash(Position *p, char c) {
         if (c == '\n' || is_blank(c)) {
                 /* "---" at the beginning of a line starts a document. */
-                p->parent_column = p->flags == 3 && p->node_column == 0 ? -1 : p->node_column;
+                p->parent_column = (int16_t) (p->flags == 3 && p->node_column == 0 ? -1 : p->node_column);
                 p->state = YAML_NODE;
                 blank(p);
                 scan_line_or_node(p, c);

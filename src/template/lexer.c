@@ -58,7 +58,7 @@ static bool is_digit(char c) {
 
 /* The byte at p + i; 0 beyond the end. The lexer refuses a source with NUL bytes, so 0 is the end. */
 static char at(const Lexer *l, const char *p, size_t i) {
-        return (size_t) (l->end - p) > i ? p[i] : 0;
+        return (char) ((size_t) (l->end - p) > i ? p[i] : 0);
 }
 
 static bool looking_at(const Lexer *l, const char *p, const char *s) {

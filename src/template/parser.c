@@ -91,7 +91,7 @@ static int copy_text(Parser *p, const Token *t, Segment *ret) {
                 return -ENOMEM;
 
         for (size_t i = 0; i < t->size; i++) {
-                char q = i + 1 < t->size ? t->text[i + 1] : 0;
+                char q = (char) (i + 1 < t->size ? t->text[i + 1] : 0);
 
                 if (t->escapes && t->text[i] == '\\' &&
                                 (t->type == TOKEN_STRING ? q && q == t->text[-1] : q == ']' || q == '\\'))

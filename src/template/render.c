@@ -250,7 +250,7 @@ static int compare_pairs(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
-static int object_pairs(Renderer *r, json_t *object, Pair **ret) {
+static int object_pairs(Renderer *r, json_t *object, Pair **ret, size_t *ret_n) {
         size_t n_indexes = 0, k = 0;
         unsigned long index;
         Pair *pairs;
@@ -274,15 +274,16 @@ static int object_pairs(Renderer *r, json_t *object, Pair **ret) {
                 qsort(pairs, n_indexes, sizeof(Pair), compare_pairs);
 
         *ret = pairs;
+        *ret_n = k;
         return 0;
 }
 
 static int each_object(Renderer *r, Node *node, const json_t *object, Iteration *i) {
-        size_t n = json_object_size(object);
-        Pair *pairs;
+        Pair *pairs = NULL;
+        size_t n = 0;
         int q;
 
-        q = object_pairs(r, (json_t *) object, &pairs);
+        q = object_pairs(r, (json_t *) object, &pairs, &n);
         if (q < 0)
                 return q;
         for (size_t k = 0; k < n; k++) {
@@ -352,6 +353,7 @@ static int render_block(Renderer *r, Node *node) {
         q = evaluate_arguments(r, &node->call, node->location, few, &call.args);
         if (q < 0)
                 return q;
+        assert(node->call.helper);
         return node->call.helper->block(r, node, &call);
 }
 

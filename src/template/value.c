@@ -156,7 +156,7 @@ size_t number_to_text(char buf[static NUMBER_TEXT_MAX], double d) {
                         buf[k++] = '0';
         }
         for (size_t i = 0; i < n || (int) i <= exponent; i++) {
-                buf[k++] = i < n ? digits[i] : '0';
+                buf[k++] = (char) (i < n ? digits[i] : '0');
                 if ((int) i == exponent && i + 1 < n)
                         buf[k++] = '.';
         }

@@ -266,7 +266,7 @@ int verify_dotenv(const Template *t, const Trace *trace, const char *actual, siz
                                 t->name, e.message ?: "");
         if (r >= 0 && a_n != m_n)
                 r = shape_differs(t, reterr);
-        for (size_t i = 0; i < a_n && r >= 0; i++)
+        for (size_t i = 0; i < MIN(a_n, m_n) && r >= 0; i++)
                 r = verify_entry(t, trace, seen, &a[i], &m[i], reterr);
         if (r >= 0)
                 r = verify_seen(t, trace, seen, reterr);

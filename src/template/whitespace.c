@@ -114,7 +114,10 @@ static void strip_program(Program *p, bool root, bool ignore_standalone);
 
 /* The bodies in the order in which they are written: {{^a}} has the inverse first. */
 static Program *first_body(const Node *n) {
-        return n->inverted ? n->inverse : n->program;
+        Program *p = n->inverted ? n->inverse : n->program;
+
+        assert(p);
+        return p;
 }
 
 /* The one behind the first {{else}}, or NULL. */
@@ -128,8 +131,10 @@ static Program *else_body(const Node *n) {
 static Program *last_body(const Node *n) {
         Program *p = (n->inverted ? n->program : n->inverse) ?: first_body(n);
 
-        while (p->chained)
+        while (p->chained) {
                 p = p->nodes[0]->inverse ?: p->nodes[0]->program;
+                assert(p);
+        }
         return p;
 }
 
@@ -203,7 +208,7 @@ static void strip_around(Program *p, size_t i, bool root, bool ignore_standalone
                 return;
 
         strip_start(after, false);
-        if (strip_end(before, false) && n->type == NODE_PARTIAL) {
+        if (before && strip_end(before, false) && n->type == NODE_PARTIAL) {
                 const char *e = before->original + before->original_size, *s = e;
 
                 while (s > before->original && is_blank(s[-1]))

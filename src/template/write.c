@@ -265,7 +265,7 @@ int write_value(Renderer *r, Node *n, const Value *v) {
         EscapeValue text;
         Position position;
         size_t from;
-        int q;
+        int q = 0;
 
         value_text(v, buf, &text);
         if (text.kind == ESCAPE_COMPOSITE) {
