@@ -84,7 +84,8 @@ def test_what_goes_away_and_comes_back(watched):
 def test_it_loses_nothing(watched):
     # In the middle of something, too.
     watched.ccpctl('create', 'omega', '--blueprint', 'slow', '--domain', 'o.example.org', '--no-wait', '--quiet')
-    watched.sh('systemctl stop ccpd')
+    # With its socket: the next datagram of the worker would start it again.
+    watched.sh('systemctl stop ccpd-notify.socket ccpd')
     reports = watched.sh(f'for log in {LOG}/*.log; do cat "$log"; echo END; done').split('END')[:-1]
     assert len(reports) == 1, 'it ran once, without a crash'
     summary = re.search(r'ERROR SUMMARY: (\d+) errors', reports[0])
