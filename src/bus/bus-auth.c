@@ -106,7 +106,8 @@ static void pending_free(Pending *p) {
         free(p);
 }
 
-static int pending_new(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, PendingState state, Pending **ret) {
+static int pending_new(
+                BusAuth *a, sd_bus_message *m, size_t size, Caller *c, PendingState state, Pending **ret) {
         Pending *p;
 
         if (a->n_pending >= (state == PENDING_CALLER ? PENDING_NEW_MAX : PENDING_MAX) ||
@@ -414,7 +415,8 @@ static bool within_limit(BusAuth *a, const Caller *c) {
 }
 
 /* Whether polkit, or being root, lets a call in. If not it is answered, or parked. */
-static bool is_allowed(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending *p, const AuthRequest *q) {
+static bool is_allowed(
+                BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending *p, const AuthRequest *q) {
         if (c->subject.uid == 0)
                 return true;
         if (p)
@@ -477,8 +479,7 @@ static int door(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr
         if (r >= 0)
                 r = p ? 0 : message_measure(m, ARGUMENTS_MAX, &size);
         if (r < 0) {
-                refuse(m, &SD_BUS_ERROR_MAKE_CONST(
-                                          CCP_ERROR_LIMIT_EXCEEDED, "The arguments are too long."));
+                refuse(m, &SD_BUS_ERROR_MAKE_CONST(CCP_ERROR_LIMIT_EXCEEDED, "The arguments are too long."));
                 return 1;
         }
 

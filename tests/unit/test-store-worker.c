@@ -438,8 +438,8 @@ END_TEST
 
 TESTS("store-worker", a_claim_gives_all_that_the_work_needs, attempts_are_counted,
                 what_can_not_be_claimed_is_told, steps_are_recorded, undoing_keeps_the_reason,
-                a_failed_create_releases_everything, an_attempt_that_was_none_is_not_counted, a_crash_is_noted, the_instance_is_marked,
-                revisions_follow_each_other, a_job_at_its_end_takes_no_step,
-                nobody_else_ends_what_a_worker_works_on, the_end_is_on_record_once,
-                an_end_that_was_committed_unheard_is_told_once, a_job_without_an_end_on_record_does_not_end,
-                work_goes_on_over_a_crash_of_the_server)
+                a_failed_create_releases_everything, an_attempt_that_was_none_is_not_counted,
+                a_crash_is_noted, the_instance_is_marked, revisions_follow_each_other,
+                a_job_at_its_end_takes_no_step, nobody_else_ends_what_a_worker_works_on,
+                the_end_is_on_record_once, an_end_that_was_committed_unheard_is_told_once,
+                a_job_without_an_end_on_record_does_not_end, work_goes_on_over_a_crash_of_the_server)
