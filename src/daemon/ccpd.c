@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 
 #include "ccpd-manager.h"
 #include "log.h"
+
+#define LARGE_ALLOCATION (1024 * 1024)
 
 static int help(void) {
         printf("ccpd [OPTIONS…]\n\n"
@@ -90,6 +93,10 @@ static int run(int argc, char *argv[]) {
                 return r;
 
         umask(0077);
+
+        /* What a huge message took goes back at once: glibc would raise this limit by itself after the first,
+         * and keep up to twice as much (mallopt(3)). */
+        (void) mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
 
         r = sd_event_default(&event);
         if (r < 0)
