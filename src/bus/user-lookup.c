@@ -87,7 +87,7 @@ static void shared_free(Shared *s) {
 
 /* --- in the thread --- */
 
-/* The name of a uid or gid, or with 'name' the number of that. 0, -ENOENT, or what the name service says. */
+/* The name of a uid or gid, or with 'name' (and no ret_name) the number of that. 0, -ENOENT, or what the name service says. */
 static int look_up(SubjectKind kind, uint32_t *id, const char *name, char **ret_name) {
         _cleanup_free_ char *buffer = NULL;
 
@@ -114,14 +114,13 @@ static int look_up(SubjectKind kind, uint32_t *id, const char *name, char **ret_
                 if (!user && !group)
                         return -ENOENT;
 
-                if (name)
+                if (!ret_name) {
                         *id = user ? user->pw_uid : group->gr_gid;
-                else {
-                        *ret_name = strdup(user ? user->pw_name : group->gr_name);
-                        if (!*ret_name)
-                                return -ENOMEM;
+                        return 0;
                 }
-                return 0;
+
+                *ret_name = strdup(user ? user->pw_name : group->gr_name);
+                return *ret_name ? 0 : -ENOMEM;
         }
 
         return -ENOBUFS;
