@@ -71,6 +71,8 @@ _noreturn_ static void child(
                 NULL,
         };
 
+        assert(in >= 0 && out >= 0 && err >= 0);
+
         (void) setpgid(0, 0);
         child_begin(parent, SIGKILL);
 

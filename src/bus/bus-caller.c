@@ -61,16 +61,19 @@ static void caller_free(Caller *c) {
 
 static int read_proc(pid_t pid, const char *file, char **ret) {
         char path[sizeof("/proc/4294967295/loginuid")];
-        _cleanup_fclose_ FILE *f = NULL;
+        _cleanup_close_ int fd = -EBADF;
         char buffer[PROC_FILE_MAX];
+        ssize_t n;
 
         (void) snprintf(path, sizeof(path), "/proc/%u/%s", (unsigned) pid, file);
-        f = fopen(path, "re");
-        if (!f)
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
                 return -errno;
-        if (!fgets(buffer, sizeof(buffer), f))
-                return -ENODATA;
+        n = read(fd, buffer, sizeof(buffer) - 1);
+        if (n <= 0)
+                return n < 0 ? -errno : -ENODATA;
 
+        buffer[n] = 0;
         buffer[strcspn(buffer, "\n")] = 0;
         *ret = strdup(buffer);
         return *ret ? 0 : -ENOMEM;
@@ -203,7 +206,7 @@ static int on_credentials(sd_bus_message *m, void *userdata, _unused_ sd_bus_err
         Caller *c = userdata;
         Callers *l = c->callers;
         Subject subject = {};
-        pid_t pid;
+        pid_t pid = 0;
         int r;
 
         c->slot = sd_bus_slot_unref(c->slot);

@@ -17,7 +17,7 @@ static char *normalize_action(const char *s) {
         char *name = strdup(s);
 
         for (char *p = name; p && *p; p++)
-                *p = *p == '-' ? '_' : (char) toupper((unsigned char) *p);
+                *p = (char) (*p == '-' ? '_' : toupper((unsigned char) *p));
 
         return name;
 }

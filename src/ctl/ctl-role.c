@@ -104,7 +104,7 @@ static int check_role(const char *name, const Grantee *g, Error *reterr) {
 }
 
 int verb_role_grant(Ctl *c, char **args, Error *reterr) {
-        Grantee g;
+        Grantee g = {};
         int r;
 
         r = grantee_from_arguments(c, &g, reterr);
@@ -126,7 +126,7 @@ int verb_role_grant(Ctl *c, char **args, Error *reterr) {
 }
 
 int verb_role_revoke(Ctl *c, _unused_ char **args, Error *reterr) {
-        Grantee g;
+        Grantee g = {};
         int r;
 
         r = grantee_from_arguments(c, &g, reterr);

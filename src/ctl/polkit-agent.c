@@ -50,7 +50,7 @@ int polkit_agent_start(const char *program, int fd, pid_t *ret) {
         if (r < 0)
                 return r;
 
-        notify = safe_close(notify);
+        (void) safe_close(TAKE_FD(notify));
         wait_until_closed(ready);
         return 0;
 }

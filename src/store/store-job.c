@@ -565,7 +565,7 @@ static int finish_op_new(const DbTransaction *transaction, const StoreFinish *fi
 
 int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr) {
-        StoreFinishOp *op;
+        StoreFinishOp *op = NULL;
         int r;
 
         assert(job_state_is_final(finish->state));
@@ -586,7 +586,7 @@ static void cancel_done(int r, Error *error, void *userdata) {
 
 int store_cancel_job(Db *db, uint64_t id, const AuditActor *actor, StoreJobCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr) {
-        StoreFinishOp *op;
+        StoreFinishOp *op = NULL;
         int r;
 
         r = finish_op_new(
