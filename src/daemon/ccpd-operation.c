@@ -37,8 +37,8 @@ static const char *put_string(char **buffer, const char *s) {
 static int operation_copy_actor(Operation *o, const AuditActor *a) {
         char *p;
 
-        p = o->actor_strings = malloc(1 + string_size(a->user) + string_size(a->process) + string_size(a->unit) +
-                        string_size(a->session) + string_size(a->remote_host));
+        p = o->actor_strings = malloc(1 + string_size(a->user) + string_size(a->process) +
+                        string_size(a->unit) + string_size(a->session) + string_size(a->remote_host));
         if (!p)
                 return -ENOMEM;
 
