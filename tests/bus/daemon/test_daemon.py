@@ -151,7 +151,8 @@ def test_blueprints_are_checked(ccpd):
 
 def test_a_slug_or_domain_is_taken_once(ccpd):
     ccpd.create("edmonton", domain="e.example.org")
-    assert error_of(ccpd.create, "edmonton", domain="f.example.org")[0] == "SlugTaken"
+    assert error_of(ccpd.create, "edmonton", domain="f.example.org") == (
+        "SlugTaken", "There is an instance 'edmonton' already. Choose another slug.")
     assert error_of(ccpd.create, "calgary", domain="E.example.org")[0] == "DomainTaken"
     assert count(ccpd, "instances") == 1
 
