@@ -21,6 +21,8 @@
 #define HINT_NOT_RUNNING "ccpd does not run and could not be started." HINT_STATUS
 #define HINT_NO_ANSWER "ccpd did not answer." HINT_STATUS
 
+#define HINT_SSH " Does ssh alone get there, and is systemd-stdio-bridge installed there?"
+
 #define WAY_TO_A_ROLE "ccpctl role grant"
 #define HINT_ROLE                                                                              \
         "An administrator of ccpd can give you a role that allows it: " WAY_TO_A_ROLE " ROLE " \
@@ -160,25 +162,43 @@ bool ctl_may_ask(const Ctl *c) {
         return !arguments_have(&c->arguments, OPTION(NO_ASK_PASSWORD) | OPTION(HOST));
 }
 
+static int open_remote(const char *host, sd_bus **ret) {
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        const char *name;
+        int r;
+
+        r = sd_bus_open_system_remote(&bus, host);
+        /* Only who has a name there has come through ssh. */
+        if (r >= 0)
+                r = sd_bus_get_unique_name(bus, &name);
+        if (IN_SET(r, -ENOTCONN, -ECONNRESET, -EPIPE))
+                r = -EHOSTUNREACH;
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
 int ctl_connect(Ctl *c, Error *reterr) {
+        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
         const char *host = c->arguments.values[OPTION_HOST];
-        sd_bus *bus;
         int r;
 
         if (c->bus)
                 return 0;
 
-        r = host ? sd_bus_open_system_remote(&bus, host) : sd_bus_open_system(&bus);
+        r = host ? open_remote(host, &bus) : sd_bus_open_system(&bus);
         if (r < 0) {
                 errno = -r;
-                (void) error_setf(reterr, BUS_ERROR("NoServer"), "Cannot connect to the system bus%s%s: %m.",
-                                host ? " of " : "", strempty(host));
+                (void) error_setf(reterr, BUS_ERROR("NoServer"), "Cannot connect to the system bus%s%s: %m.%s",
+                                host ? " of " : "", strempty(host), host ? HINT_SSH : "");
                 return r;
         }
 
         (void) sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT);
         (void) sd_bus_set_allow_interactive_authorization(bus, ctl_may_ask(c));
-        c->bus = bus;
+        c->bus = TAKE_PTR(bus);
         return 0;
 }
 

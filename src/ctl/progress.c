@@ -39,14 +39,14 @@ static const struct {
         Glyph glyph;
         Color color;
         const char *plain; /* NULL: no line */
-        bool has_ended;
+        bool has_ended, undo;
 } look_table[_LOOK_MAX] = {
         [LOOK_PENDING] = { "pending", GLYPH_PENDING, COLOR_GREY, NULL, false },
         [LOOK_RUNNING] = { "running", GLYPH_RUNNING, COLOR_BOLD, "begins", false },
         [LOOK_DONE] = { "done", GLYPH_DONE, COLOR_GREEN, "done", true },
         [LOOK_FAILED] = { "failed", GLYPH_FAILED, COLOR_RED, "failed", true },
-        [LOOK_UNDOING] = { "undoing", GLYPH_UNDO, COLOR_YELLOW, "is being undone", false },
-        [LOOK_UNDONE] = { "undone", GLYPH_UNDO, COLOR_GREY, "undone", false },
+        [LOOK_UNDOING] = { "undoing", GLYPH_UNDO, COLOR_YELLOW, "is being undone", .undo = true },
+        [LOOK_UNDONE] = { "undone", GLYPH_UNDO, COLOR_GREY, "undone", .undo = true },
         [LOOK_SKIPPED] = { "skipped", GLYPH_SKIPPED, COLOR_GREY, "not needed", false },
 };
 
@@ -228,6 +228,8 @@ static void update_live(Progress *p, const json_t *job, usec_t realtime) {
 }
 
 static void print_step_line(const json_t *job, const json_t *step, StepLook look, usec_t realtime) {
+        /* What a job that failed never came to is "skipped" too. */
+        bool unreached = look == LOOK_SKIPPED && json_get_number(step, "started_at") == 0;
         _cleanup_free_ char *title = NULL, *detail = NULL;
         size_t n = json_array_size(json_object_get(job, "steps"));
         usec_t elapsed = step_elapsed(step, realtime);
@@ -241,28 +243,34 @@ static void print_step_line(const json_t *job, const json_t *step, StepLook look
         if (look_table[look].has_ended)
                 (void) snprintf(after, sizeof(after), " after %s", FORMAT_TIMESPAN(elapsed));
         (void) fprintf(stderr, "[%2" PRIu64 "/%zu] %s: %s%s%s%s\n", json_get_number(step, "number"), n,
-                        title, look_table[look].plain, after, look == LOOK_FAILED && detail[0] ? ": " : "",
+                        title, unreached ? "not reached" : look_table[look].plain, after, look == LOOK_FAILED && detail[0] ? ": " : "",
                         look == LOOK_FAILED ? detail : "");
 }
 
+static void update_plain_step(Progress *p, const json_t *job, size_t i, bool undo, usec_t realtime) {
+        const json_t *step = json_array_get(json_object_get(job, "steps"), i);
+        StepLook look = look_from_state(json_get_text(step, "state"));
+
+        if (look_table[look].undo != undo || p->shown[i] == look)
+                return;
+        p->shown[i] = look;
+        if (look_table[look].plain)
+                print_step_line(job, step, look, realtime);
+}
+
 static void update_plain(Progress *p, const json_t *job, usec_t realtime) {
-        json_t *step;
-        size_t i;
+        size_t n = MIN(json_array_size(json_object_get(job, "steps")), STEPS_MAX);
 
         if (!p->announced)
                 (void) fprintf(stderr, "Job %s: %s %s\n", json_get_text(job, "id"),
                                 json_get_text(job, "kind"), json_get_text(job, "instance"));
         p->announced = true;
 
-        json_array_foreach(json_object_get(job, "steps"), i, step) {
-                StepLook look = look_from_state(json_get_text(step, "state"));
-
-                if (i >= STEPS_MAX || p->shown[i] == look)
-                        continue;
-                p->shown[i] = look;
-                if (look_table[look].plain)
-                        print_step_line(job, step, look, realtime);
-        }
+        /* Several changes may come at once: told in the order in which they were made. */
+        for (size_t i = 0; i < n; i++)
+                update_plain_step(p, job, i, /* undo= */ false, realtime);
+        for (size_t i = n; i-- > 0;)
+                update_plain_step(p, job, i, /* undo= */ true, realtime);
 }
 
 void progress_update(Progress *p, const json_t *job, usec_t realtime) {

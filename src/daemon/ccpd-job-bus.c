@@ -17,8 +17,8 @@
 #include "log.h"
 #include "string-util.h"
 
-/* Each property has one function that appends its value: for the object, and for lists of old jobs. 'j' is
- * NULL for the latter. */
+/* Each property has one function that appends its value: for the object, and for lists of jobs. 'j' is NULL
+ * for one that is so old that it is no object. */
 typedef int (*job_append_t)(sd_bus_message *reply, const JobRecord *record, const Job *j);
 
 static int append_id(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
@@ -50,8 +50,8 @@ static int append_state(sd_bus_message *reply, const JobRecord *record, _unused_
         return sd_bus_message_append(reply, "s", job_state_to_string(record->state));
 }
 
-static int append_step(sd_bus_message *reply, _unused_ const JobRecord *record, const Job *j) {
-        return sd_bus_message_append(reply, "u", j ? job_current_step(j) : 0);
+static int append_step(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
+        return sd_bus_message_append(reply, "u", job_current_step(record));
 }
 
 static int append_steps(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
@@ -76,10 +76,7 @@ static int append_steps(sd_bus_message *reply, const JobRecord *record, _unused_
 }
 
 static int append_progress(sd_bus_message *reply, const JobRecord *record, const Job *j) {
-        return sd_bus_message_append(reply, "d",
-                        j                                                ? job_progress(j)
-                                        : record->state == JOB_SUCCEEDED ? 1.0
-                                                                         : 0.0);
+        return sd_bus_message_append(reply, "d", job_progress(record, j));
 }
 
 static int append_message(sd_bus_message *reply, const JobRecord *record, const Job *j) {
@@ -164,7 +161,7 @@ static int get_property(_unused_ sd_bus *bus, _unused_ const char *path, _unused
         return -ENXIO;
 }
 
-int job_record_append(sd_bus_message *reply, const JobRecord *record) {
+int job_record_append(sd_bus_message *reply, const JobRecord *record, const Job *j) {
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "{sv}");
@@ -181,7 +178,7 @@ int job_record_append(sd_bus_message *reply, const JobRecord *record) {
                 r = sd_bus_message_open_container(reply, 'v', p->signature);
                 if (r < 0)
                         return r;
-                r = p->append(reply, record, NULL);
+                r = p->append(reply, record, j);
                 if (r < 0)
                         return r;
                 r = sd_bus_message_close_container(reply);

@@ -5,7 +5,7 @@
 
 #include <systemd/sd-bus.h>
 
-#include "records.h"
+#include "ccpd-job.h"
 
 extern const sd_bus_vtable job_vtable[];
 
@@ -15,5 +15,5 @@ int job_object_enumerate(
                 sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *reterr);
 
 /* Appends a job as a{sv}, with the names and types of the object's properties: for ListJobs, since old jobs
- * are no objects. */
-int job_record_append(sd_bus_message *reply, const JobRecord *record);
+ * are no objects. 'j' is its object, NULL where it has none. */
+int job_record_append(sd_bus_message *reply, const JobRecord *record, const Job *j);

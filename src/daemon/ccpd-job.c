@@ -120,22 +120,23 @@ void job_update_progress(Job *j, int percent, const char *message) {
         job_set_changed(j);
 }
 
-double job_progress(const Job *j) {
-        if (j->record->state == JOB_SUCCEEDED)
+double job_progress(const JobRecord *record, const Job *j) {
+        if (record->state == JOB_SUCCEEDED)
                 return 1.0;
 
         /* Steps that are done count even if the datagram that said so was lost. */
-        for (size_t k = 0; k < j->record->n_steps; k++)
-                if (!IN_SET(j->record->steps[k].state, STEP_DONE, STEP_SKIPPED))
-                        return MAX((double) j->percent / 100.0, job_kind_progress(j->record->kind, k, 0.0));
+        for (size_t k = 0; k < record->n_steps; k++)
+                if (!IN_SET(record->steps[k].state, STEP_DONE, STEP_SKIPPED))
+                        return MAX(j ? (double) j->percent / 100.0 : 0.0,
+                                        job_kind_progress(record->kind, k, 0.0));
 
-        return job_kind_progress(j->record->kind, j->record->n_steps, 0.0);
+        return job_kind_progress(record->kind, record->n_steps, 0.0);
 }
 
-unsigned job_current_step(const Job *j) {
-        for (size_t k = 0; k < j->record->n_steps; k++)
-                if (IN_SET(j->record->steps[k].state, STEP_RUNNING, STEP_UNDOING))
-                        return j->record->steps[k].number;
+unsigned job_current_step(const JobRecord *record) {
+        for (size_t k = 0; k < record->n_steps; k++)
+                if (IN_SET(record->steps[k].state, STEP_RUNNING, STEP_UNDOING))
+                        return record->steps[k].number;
 
         return 0;
 }

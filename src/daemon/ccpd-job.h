@@ -50,10 +50,10 @@ void job_update(Job *j, JobRecord **record);
 void job_update_progress(Job *j, int percent, const char *message);
 void job_set_changed(Job *j);
 
-/* Share done, 0 to 1. */
-double job_progress(const Job *j);
-/* Number of the step that runs, 1-based, 0 if none. */
-unsigned job_current_step(const Job *j);
+/* Share done, 0 to 1. The job, which knows more than what is recorded, may be NULL. */
+double job_progress(const JobRecord *record, const Job *j);
+/* Number of the step that is done or undone, 1-based, 0 if none. */
+unsigned job_current_step(const JobRecord *record);
 
 const char *job_unit(const Job *j, char buf[static JOB_UNIT_MAX]);
 /* The job of a unit's name, 0 if it is none. */

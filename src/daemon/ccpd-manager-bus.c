@@ -339,7 +339,8 @@ static void on_jobs_listed(int r, JobRecords *jobs, Error *error, void *userdata
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         for (size_t k = 0; r >= 0 && k < jobs->n; k++)
-                r = job_record_append(reply, jobs->items[k]);
+                r = job_record_append(
+                                reply, jobs->items[k], job_find(operation_manager(o), jobs->items[k]->id));
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         if (r < 0) {

@@ -307,12 +307,15 @@ int job_source_copy(Job *j, Error *reterr) {
                         return 1;
                 if (errno == EACCES)
                         return refuse_unreadable(path, "it, or a folder above it", reterr);
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s %s.", path,
-                                errno == ENOENT ? "does not exist" : "can't be looked at");
+                if (IN_SET(errno, ENOENT, ENOTDIR))
+                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                        "The source tree %s does not exist. Put it there and try again, or "
+                                        "name another one: ccpctl create --source=DIR",
+                                        path);
+                return error_set_errnof(reterr, errno, "Cannot look at the source tree %s: %m", path);
         }
         if (!S_ISDIR(st.st_mode))
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s is no folder.",
-                                path);
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s is no folder. Name one: ccpctl create --source=DIR", path);
 
         source = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (source < 0)

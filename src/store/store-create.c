@@ -110,7 +110,7 @@ static int bind_who_has(DbParams *params, void *userdata) {
 
 static int result_who_has(const PGresult *result, void *userdata, Error *reterr) {
         CreateOp *op = userdata;
-        _cleanup_free_ char *slug = NULL, *name = NULL;
+        _cleanup_free_ char *slug = NULL;
         DbRow row = DB_ROW(result, 0);
         bool by_slug = false;
         int r;
@@ -122,18 +122,17 @@ static int result_who_has(const PGresult *result, void *userdata, Error *reterr)
 
         db_row_string(&row, &slug);
         db_row_bool(&row, &by_slug);
-        db_row_string(&row, &name);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "an instance", reterr);
 
         if (by_slug)
                 return error_setf(reterr, CCP_ERROR_SLUG_TAKEN,
-                                "There is an instance '%s' (%s) already. Choose another slug.", slug, name);
+                                "There is an instance '%s' already. Choose another slug.", slug);
 
         return error_setf(reterr, CCP_ERROR_DOMAIN_TAKEN,
-                        "The domain '%s' belongs to the instance '%s' (%s). Choose another one.", op->domain,
-                        slug, name);
+                        "The domain '%s' belongs to the instance '%s'. Choose another one.", op->domain,
+                        slug);
 }
 
 /* --- ports --- */

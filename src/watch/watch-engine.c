@@ -79,6 +79,7 @@ struct WatchEngine {
         usec_t watched_since;
         bool has_pid_file; /* this Engine is known to keep one */
         bool lost, large;  /* said so already */
+        size_t n_told;     /* containers in the status of our unit */
 };
 
 static void engine_lost(WatchEngine *e, const char *why);
@@ -251,12 +252,26 @@ static int on_event(const char *data, size_t size, void *userdata) {
         return 0;
 }
 
+/* The status of our unit; PID 1 is not told what it knows. */
+static void tell_size(WatchEngine *e) {
+        size_t n = watch_table_size(e->table);
+
+        if (e->n_told == n)
+                return;
+
+        e->n_told = n;
+        (void) sd_notifyf(0, "STATUS=Watching %zu container%s.", n, n == 1 ? "" : "s");
+}
+
 static int on_stream(const char *data, size_t size, void *userdata) {
         WatchEngine *e = userdata;
         int r;
 
         r = json_splitter_feed(&e->stream.splitter, data, size, on_event, e);
         watch_notify_flush(e->notify);
+        /* After it, as removed ones are in the table until ccpd knows. */
+        if (e->state == ENGINE_WATCHED)
+                tell_size(e);
         return r;
 }
 
@@ -324,10 +339,10 @@ static void on_list_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
                 log_info("The Docker Engine is back.");
         e->lost = false;
 
-        (void) sd_notifyf(0, "STATUS=Watching %zu containers.", watch_table_size(e->table));
         watch_notify_set_engine(e->notify, true);
         watch_notify_begin_list(e->notify);
         watch_notify_flush(e->notify);
+        tell_size(e);
 }
 
 /* The list is asked for once the stream is there, so nothing can happen unseen in between. */
@@ -501,6 +516,7 @@ static void engine_lost(WatchEngine *e, const char *why) {
         e->watched_since = 0;
         stop_requests(e);
 
+        e->n_told = SIZE_MAX;
         (void) sd_notify(0, "STATUS=Waiting for the Docker Engine.");
         watch_notify_set_engine(e->notify, false);
         watch_notify_flush(e->notify);
@@ -566,6 +582,7 @@ int watch_engine_new(sd_event *event, const char *socket, WatchTable *table, Wat
         e->table = table;
         e->notify = notify;
         e->retry = RETRY_MIN_USEC;
+        e->n_told = SIZE_MAX;
         r = set_paths(e, socket ?: CCP_DOCKER_SOCKET);
         if (r >= 0)
                 r = add_timer(e, "engine-retry", on_retry, &e->retry_timer);

@@ -216,6 +216,7 @@ START_TEST(a_source_tree_that_is_missing_counts_only_if_somebody_asked_for_it) {
 
                 j.blueprint->source.required = true;
                 ASSERT_ERROR(job_source_copy(&j, &error), EINVAL);
+                ck_assert_ptr_nonnull(strstr(error.message, "--source=DIR"));
                 error_done(&error);
 
                 j.blueprint->source.required = false;

@@ -120,6 +120,41 @@ START_TEST(a_list_and_then_events) {
 }
 END_TEST
 
+/* The status of the unit, as PID 1 hears it. */
+START_TEST(the_status_follows_what_is_watched) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(""),
+                { .request = "GET /events", .answer = FAKE_OK(EVENT("c1", "start", "")), .hang = true },
+        };
+        usec_t deadline = now(CLOCK_MONOTONIC) + PATIENCE_USEC;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int pid1 = -EBADF;
+        _cleanup_fixture_ Fixture f = {};
+        char status[256] = "";
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/pid1", f.engine.directory);
+        pid1 = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        ck_assert_int_ge(bind(pid1, (struct sockaddr *) &address, sizeof(address)), 0);
+        ck_assert_int_ge(setenv("NOTIFY_SOCKET", address.sun_path, 1), 0);
+
+        watch_engine_start(f.watch);
+        while (!streq(status, "STATUS=Watching 1 container.")) {
+                ssize_t n;
+
+                ck_assert_uint_lt(now(CLOCK_MONOTONIC), deadline);
+                ASSERT_OK(sd_event_run(f.event, STEP_USEC));
+                n = recv(pid1, status, sizeof(status) - 1, 0);
+                if (n > 0)
+                        status[n] = 0;
+        }
+        (void) unsetenv("NOTIFY_SOCKET");
+        (void) unlink(address.sun_path);
+}
+END_TEST
+
 START_TEST(a_new_container_is_looked_at_for_its_healthcheck) {
         static const FakeRoute routes[] = {
                 FAKE_PING,
@@ -319,7 +354,7 @@ START_TEST(a_full_queue_loses_nothing) {
 }
 END_TEST
 
-TESTS("watch", a_list_and_then_events, a_new_container_is_looked_at_for_its_healthcheck,
-                it_comes_back_with_a_new_list, an_engine_that_talks_nonsense_is_unavailable,
-                ccpd_gets_the_list_whenever_it_comes, labels_of_one_container_take_nothing_away,
-                a_full_queue_loses_nothing)
+TESTS("watch", a_list_and_then_events, the_status_follows_what_is_watched,
+                a_new_container_is_looked_at_for_its_healthcheck, it_comes_back_with_a_new_list,
+                an_engine_that_talks_nonsense_is_unavailable, ccpd_gets_the_list_whenever_it_comes,
+                labels_of_one_container_take_nothing_away, a_full_queue_loses_nothing)

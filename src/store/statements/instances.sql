@@ -25,7 +25,7 @@ ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: instance-who-has
-SELECT slug, slug = $1, name FROM instances WHERE slug = $1 OR domain = $2 ORDER BY slug = $1 DESC LIMIT 1;
+SELECT slug, slug = $1 FROM instances WHERE slug = $1 OR domain = $2 ORDER BY slug = $1 DESC LIMIT 1;
 
 -- name: instance-lock
 SELECT slug, state FROM instances WHERE id = $1 FOR UPDATE;

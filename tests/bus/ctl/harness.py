@@ -150,12 +150,13 @@ class BusTest(unittest.TestCase):
             self.mock.stdout.close()
         self.mock = None
 
-    def pretend_ssh(self):
+    def pretend_ssh(self, command=None):
         """The other host is this one."""
+        command = command or "exec systemd-stdio-bridge -p '%s'" % self.address
         folder = os.path.join(self.folder.name, "ssh")
         os.mkdir(folder)
         with open(os.path.join(folder, "ssh"), "w") as f:
-            f.write("#!/bin/sh\nexec systemd-stdio-bridge -p '%s'\n" % self.address)
+            f.write("#!/bin/sh\n%s\n" % command)
         os.chmod(os.path.join(folder, "ssh"), 0o755)
         self.env["PATH"] = folder + ":" + self.env["PATH"]
 

@@ -179,7 +179,7 @@ class Job:
                 if bad:
                     state, ended = "failed", r["queued"] + end
         if state == "failed":
-            steps = [(i, n, "undone" if s == "done" else s, b, e, d) for i, n, s, b, e, d in steps]
+            steps = [(i, n, {"done": "undone", "pending": "skipped"}.get(s, s), b, e, d) for i, n, s, b, e, d in steps]
         elif elapsed >= len(names) * length:
             state, ended = "succeeded", r["queued"] + len(names) * length
         if r.get("cancelled"):

@@ -315,6 +315,8 @@ class Jobs(BusTest):
         self.assertIn("What it had done has been undone.", r.err)
         self.assertIn("ccpctl job show 1", r.err)
         self.assertIn("Infrastructure it: failed after", r.err)
+        self.assertRegex(r.err, r"\[13/13\] Application it: not reached\n\[11/13\] .*: undone\n\[10/13\] .*: undone\n")
+        self.assertRegex(r.err, r"\[ 2/13\] .*: undone\n\[ 1/13\] Validate it: undone\nJob 1 ")
 
     def test_not_waiting(self):
         r = self.create("slow-a", "--no-wait")

@@ -88,6 +88,13 @@ class Asking(BusTest):
         self.assertIn("alpha", self.ctl("-H", "ann@server", "list").out)
         self.assertEqual(self.flags_of("Stop", "-H", "server", "stop", "alpha") & allow_interactive_authorization, 0)
 
+    def test_a_host_that_cannot_be_reached(self):
+        self.pretend_ssh(command="sleep $DELAY; exit 255")
+        for delay, words in (("0", ("list",)), ("0.3", ("stop", "alpha"))):
+            self.env["DELAY"] = delay
+            r = self.ctl("-H", "ann@server", *words, code=5)
+            self.assertIn("Cannot connect to the system bus of ann@server: No route to host. Does ssh alone get there", r.err)
+
 
 class Roles(BusTest):
     def setUp(self):

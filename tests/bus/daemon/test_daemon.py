@@ -80,6 +80,17 @@ def test_progress_does_not_fall_back_before_the_end(ccpd):
     assert ccpd.get(job, "Job", "Progress") == 1.0
 
 
+def test_a_list_of_jobs_tells_how_far_they_are(ccpd):
+    _, job = ccpd.create("edmonton")
+    number = job.rsplit("/", 1)[1]
+    ccpd.postgres.sql(f"UPDATE jobs SET state = 'running', attempt = 1 WHERE id = {number}")
+    ccpd.postgres.sql(f"UPDATE job_steps SET state = 'running', started_at = now() WHERE job = {number} AND number = 5")
+    wait_for(lambda: ccpd.get(job, "Job", "Step") == 5, what="the step")
+    row, = ccpd.manager("ListJobs", dbus.Dictionary({}, "sv"), dbus.UInt64(0), dbus.UInt64(10))
+    assert row["Step"] == 5 and row["Progress"] > 0
+    assert row == {name: ccpd.get(job, "Job", name) for name in row}
+
+
 def test_the_end_of_a_job_is_announced(ccpd):
     instance, job = ccpd.create("edmonton")
     finish(ccpd, job)
@@ -140,7 +151,8 @@ def test_blueprints_are_checked(ccpd):
 
 def test_a_slug_or_domain_is_taken_once(ccpd):
     ccpd.create("edmonton", domain="e.example.org")
-    assert error_of(ccpd.create, "edmonton", domain="f.example.org")[0] == "SlugTaken"
+    assert error_of(ccpd.create, "edmonton", domain="f.example.org") == (
+        "SlugTaken", "There is an instance 'edmonton' already. Choose another slug.")
     assert error_of(ccpd.create, "calgary", domain="E.example.org")[0] == "DomainTaken"
     assert count(ccpd, "instances") == 1
 
