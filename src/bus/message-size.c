@@ -65,8 +65,14 @@ static int take_values(sd_bus_message *m, size_t *left) {
 }
 
 int message_measure(sd_bus_message *m, size_t max, size_t *ret) {
-        size_t left = max;
+        const char *path = sd_bus_message_get_path(m);
+        size_t left = max, length = path ? strlen(path) : 0;
         int r, q;
+
+        /* The one field of the header that may be long: the others have at most 255 bytes each. */
+        if (length > left)
+                return -EFBIG;
+        left -= length;
 
         r = take_values(m, &left);
         q = sd_bus_message_rewind(m, /* complete= */ true);

@@ -23,6 +23,7 @@
 #include "validate.h"
 
 #define LIST_LIMIT_MAX 1000U
+#define PATTERN_LENGTH_MAX 256U
 
 /* --- properties --- */
 
@@ -264,7 +265,8 @@ static int reply_instances(sd_bus_message *message, Manager *m, const InstanceFi
         for (Instance *i = m->instances; i; i = i->hh.next) {
                 _cleanup_free_ char *path = NULL;
 
-                if (!instance_matches(i, f) || !access_sees_instance(m, viewer, i) || n++ < offset)
+                /* In this order: how long a filter takes must not tell of what is not shown. */
+                if (!access_sees_instance(m, viewer, i) || !instance_matches(i, f) || n++ < offset)
                         continue;
                 if (n > offset + limit)
                         break;
@@ -309,6 +311,10 @@ static int method_list_instances(sd_bus_message *message, void *userdata, sd_bus
                         "health", f.health, f.health ? (int) health_from_string(f.health) : 0, reterr);
         if (r < 0)
                 return r;
+        /* Matched with every slug, while nobody else is served. */
+        if (f.pattern && strlen(f.pattern) > PATTERN_LENGTH_MAX)
+                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "A pattern has at most %u characters.", PATTERN_LENGTH_MAX);
         r = check_loaded(userdata, reterr);
         if (r < 0)
                 return r;

@@ -290,6 +290,14 @@ def test_arguments_that_are_too_long_are_refused_before_anything_is_asked(fleet)
     assert fleet.polkit("Questions") == []
 
 
+def test_a_pattern_costs_little_and_tells_nothing_of_others(fleet):
+    grant(fleet, "client", "user", "daemon", "alpha")
+    client = fleet.person("daemon")
+    assert client.value("ListInstances", "a{sv}tt", {"pattern": "b*"}, 0, 10) == []
+    # Matching it would take long where the slug begins with it, and be over at once elsewhere.
+    assert client.error("ListInstances", "a{sv}tt", {"pattern": "b" + "*" * 1_000_000 + "x"}, 0, 10) == "InvalidArgument"
+
+
 def test_a_flood_is_refused_and_root_is_served(fleet):
     somebody = fleet.person("daemon")
     somebody.send("GetInstance", "s", "alpha", repeat=5000)

@@ -131,3 +131,12 @@ def test_everybody_may_call_and_only_ccpd_answers(address):
     sender.wait(10)
     # The call arrived, and the name can't be had.
     assert answers == {user: "None\nAccessDenied\n" for user in ("root", "nobody")}
+
+
+def test_no_call_brings_descriptors(address):
+    sender = start(SENDER, OWNER, address, NAME, ROOT)
+    code = CALLER.replace('"Ping", "", ()', '"Ping", "h", (0,)')
+    answers = {user: start(code, user, address, NAME).stdout.read() for user in ("root", "nobody")}
+    sender.stdin.close()
+    sender.wait(10)
+    assert answers == {user: "AccessDenied\n" for user in ("root", "nobody")}
