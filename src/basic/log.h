@@ -37,9 +37,9 @@ int log_internal(int level, int error, const char *file, int line, const char *f
                 const char *const *fields, const char *format, ...) _printf_(7, 8);
 
 #define log_full(level, error, ...) \
- log_internal((level), (error), __FILE__, __LINE__, __func__, NULL, __VA_ARGS__)
+        log_internal((level), (error), __FILE__, __LINE__, __func__, NULL, __VA_ARGS__)
 #define log_struct(level, error, fields, ...) \
- log_internal((level), (error), __FILE__, __LINE__, __func__, (fields), __VA_ARGS__)
+        log_internal((level), (error), __FILE__, __LINE__, __func__, (fields), __VA_ARGS__)
 
 #define log_debug(...) ((void) log_full(LOG_DEBUG, 0, __VA_ARGS__))
 #define log_info(...) ((void) log_full(LOG_INFO, 0, __VA_ARGS__))

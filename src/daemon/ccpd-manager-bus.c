@@ -374,7 +374,7 @@ static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_erro
         if (r < 0)
                 return r;
 
-        filter = (StoreJobFilter){
+        filter = (StoreJobFilter) {
                 .instance = f.instance,
                 .state = f.state ? job_state_from_string(f.state) : _JOB_STATE_INVALID,
                 .kind = f.kind ? job_kind_from_string(f.kind) : _JOB_KIND_INVALID,
@@ -467,7 +467,7 @@ static int collect_ports(const Manager *m, ListedPort **ret, size_t *ret_n) {
                 if (!access_sees_instance(m, viewer, i))
                         continue;
                 FOREACH_ARRAY(p, i->record->ports, i->record->n_ports)
-                        ports[k++] = (ListedPort){ i->record->slug, p };
+                        ports[k++] = (ListedPort) { i->record->slug, p };
         }
         if (n > 0)
                 qsort(ports, n, sizeof(*ports), listed_port_compare);
@@ -663,7 +663,7 @@ static int method_reload(sd_bus_message *message, void *userdata, _unused_ sd_bu
         if (!o)
                 return -ENOMEM;
         r = store_append_audit(m->db,
-                        &(AuditEntry){
+                        &(AuditEntry) {
                                         .action = AUDIT_BLUEPRINTS_RELOAD,
                                         .outcome = AUDIT_SUCCEEDED,
                                         .actor = operation_actor(o),

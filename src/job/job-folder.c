@@ -351,7 +351,7 @@ int job_source_copy(Job *j, Error *reterr) {
                 return error_set_errnof(reterr, r, "Cannot make %s/%s: %m", j->directory, target);
 
         r = copy_tree(source, fd,
-                        &(CopyTreeOptions){
+                        &(CopyTreeOptions) {
                                         .exclude = j->blueprint->source.exclude,
                                         .poll = source_poll,
                                         .userdata = j,

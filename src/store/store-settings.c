@@ -132,14 +132,14 @@ int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor,
         if (!op)
                 return store_oom(&settings_transaction, reterr);
 
-        *op = (SettingsOp){
+        *op = (SettingsOp) {
                 .changes = json_deep_copy(changes),
                 .callback = callback,
                 .userdata = userdata,
         };
         if (!op->changes ||
                         store_audit_init(&op->audit,
-                                        &(AuditEntry){
+                                        &(AuditEntry) {
                                                         .action = AUDIT_SETTINGS_UPDATE,
                                                         .outcome = AUDIT_SUCCEEDED,
                                                         .actor = actor,

@@ -239,13 +239,13 @@ static int run_active(
 }
 
 /* A transaction of one statement. */
-#define DEFINE_SIMPLE(id, text, sql_text, result_function)                   \
- static const DbStep id##_step = { sql_text, simple_bind, result_function }; \
- static const DbTransaction id##_transaction = {                             \
-         .what = text,                                                       \
-         .steps = &id##_step,                                                \
-         .n_steps = 1,                                                       \
- }
+#define DEFINE_SIMPLE(id, text, sql_text, result_function)                          \
+        static const DbStep id##_step = { sql_text, simple_bind, result_function }; \
+        static const DbTransaction id##_transaction = {                             \
+                .what = text,                                                       \
+                .steps = &id##_step,                                                \
+                .n_steps = 1,                                                       \
+        }
 
 static const DbStep step_step = { sql_job_set_step, active_bind, active_result };
 static const DbTransaction step_transaction = {
@@ -441,6 +441,8 @@ int job_mark_left(DbSync *db, uint64_t id, Error *reterr) {
 
         return db_sync_run(db, &left_transaction, &op, reterr);
 }
+
+/* --- revisions --- */
 
 int revision_next(DbSync *db, const char *instance, uint32_t *ret, Error *reterr) {
         SimpleOp op = {};

@@ -103,7 +103,7 @@ int job_claim(DbSync *db _unused_, uint64_t id, JobClaim *ret, Error *reterr) {
                 store.state = JOB_RUNNING;
         store.attempt++;
 
-        *ret = (JobClaim){ .job = new0(JobRecord, 1), .instance = new0(InstanceRecord, 1) };
+        *ret = (JobClaim) { .job = new0(JobRecord, 1), .instance = new0(InstanceRecord, 1) };
         ret->job->id = id;
         (void) snprintf(ret->job->instance, sizeof(ret->job->instance), "%s", ID);
         (void) snprintf(ret->instance->id, sizeof(ret->instance->id), "%s", ID);
@@ -122,7 +122,7 @@ int job_claim(DbSync *db _unused_, uint64_t id, JobClaim *ret, Error *reterr) {
         ret->job->steps = new0(StepRecord, n);
         ret->job->n_steps = n;
         for (size_t i = 0; i < n; i++)
-                ret->job->steps[i] = (StepRecord){
+                ret->job->steps[i] = (StepRecord) {
                         .number = (unsigned) i + 1,
                         .name = strdup(steps[i].name),
                         .state = store.steps[i],
@@ -242,11 +242,11 @@ static int act(Job *j, const char *name, Error *reterr) {
         return 0;
 }
 
-#define STEP(name)                              \
- static int run_##name(Job *j, Error *reterr) { \
-  return act(j, #name, reterr);                 \
- }                                              \
- struct _require_semicolon_
+#define STEP(name)                                     \
+        static int run_##name(Job *j, Error *reterr) { \
+                return act(j, #name, reterr);          \
+        }                                              \
+        struct _require_semicolon_
 STEP(source);
 STEP(context);
 STEP(render);
@@ -290,7 +290,7 @@ static void begin(JobKind kind) {
         size_t n;
         const JobStep *steps = job_kind_steps(kind, &n);
 
-        store = (__typeof__(store)){ .kind = kind, .before = INSTANCE_RUNNING };
+        store = (__typeof__(store)) { .kind = kind, .before = INSTANCE_RUNNING };
         for (size_t i = 0; i < n; i++)
                 store.steps[i] = steps[i].by_daemon ? STEP_DONE : STEP_PENDING;
         fail_at = signal_at = cancel_at = die_at = end_at = NULL;

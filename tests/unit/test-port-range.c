@@ -10,9 +10,9 @@
 #include "string-util.h"
 #include "test.h"
 
-#define TCP_HEAD                                                                               \
- "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout " \
- "inode\n"
+#define TCP_HEAD                                                                                      \
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout " \
+        "inode\n"
 
 START_TEST(ranges_are_parsed) {
         PortRange range;

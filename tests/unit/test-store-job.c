@@ -12,7 +12,7 @@
 static const AuditActor bob = { .uid = 4294967295U, .user = "bob", .login_uid = -1 };
 
 static StoreJobCreate job_create(const char *instance, JobKind kind) {
-        return (StoreJobCreate){
+        return (StoreJobCreate) {
                 .instance = instance,
                 .kind = kind,
                 .actor = &bob,
@@ -179,7 +179,7 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         id = test_create_instance(&t, "oslo", &job);
 
         /* A failure leaves its reason with both. */
-        finish = (StoreFinish){
+        finish = (StoreFinish) {
                 .job = job,
                 .state = JOB_FAILED,
                 .error_name = CCP_ERROR_UNHEALTHY,
@@ -211,7 +211,7 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         create = job_create(id, JOB_DELETE);
         TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
         ck_assert_int_eq(o.instance->state, INSTANCE_DELETING);
-        finish = (StoreFinish){ .job = o.job->id, .state = JOB_CANCELLED, .end = STORE_END_BEFORE };
+        finish = (StoreFinish) { .job = o.job->id, .state = JOB_CANCELLED, .end = STORE_END_BEFORE };
         TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
         TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
         ck_assert_int_eq(o.instance->state, INSTANCE_FAILED);
@@ -219,7 +219,7 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
 
         /* Released, everything is free again; the job stays. */
         TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
-        finish = (StoreFinish){ .job = o.job->id, .state = JOB_SUCCEEDED, .end = STORE_END_RELEASE };
+        finish = (StoreFinish) { .job = o.job->id, .state = JOB_SUCCEEDED, .end = STORE_END_RELEASE };
         TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
         ck_assert_int_eq(o.job->state, JOB_SUCCEEDED);
         ck_assert_str_eq(o.job->slug, "oslo");

@@ -22,13 +22,13 @@ typedef struct Scene {
 static DbSync *open_worker(const char *conninfo) {
         DbSync *db = NULL;
 
-        ASSERT_OK(db_sync_open(
-                        &(DbSyncOptions){ .conninfo = conninfo, .patience = 30 * USEC_PER_SEC }, &db, NULL));
+        ASSERT_OK(db_sync_open(&(DbSyncOptions) { .conninfo = conninfo, .patience = 30 * USEC_PER_SEC }, &db,
+                        NULL));
         return db;
 }
 
 static void scene_open(Scene *s) {
-        *s = (Scene){};
+        *s = (Scene) {};
         test_db_open(&s->t, NULL);
         s->id = test_create_instance(&s->t, "oslo", &s->job);
         s->worker = open_worker(s->t.conninfo);
@@ -87,7 +87,7 @@ START_TEST(what_can_not_be_claimed_is_told) {
         ASSERT_ERROR(job_claim(s.worker, 4711, &claim, &error), ENOENT);
         ck_assert_str_eq(error.name, CCP_ERROR_NO_SUCH_JOB);
 
-        finish = (StoreFinish){ .job = s.job, .state = JOB_SUCCEEDED };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         error_done(&error);
         ASSERT_ERROR(job_claim(s.worker, s.job, &claim, &error), ESTALE);
@@ -116,7 +116,7 @@ START_TEST(steps_are_recorded) {
         ck_assert_uint_gt(o.job->steps[4].started_at, 0);
         ck_assert_uint_eq(o.job->steps[4].finished_at, 0);
 
-        update = (StepUpdate){ .number = 5, .state = STEP_DONE, .detail = "3 files" };
+        update = (StepUpdate) { .number = 5, .state = STEP_DONE, .detail = "3 files" };
         ASSERT_OK(job_set_step(s.worker, s.job, &update, NULL, NULL));
         TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
         ck_assert_int_eq(o.job->steps[4].state, STEP_DONE);
@@ -177,7 +177,7 @@ START_TEST(an_attempt_that_was_none_is_not_counted) {
         ck_assert_uint_eq(again.job->attempt, 1);
         ck_assert_uint_gt(again.job->started_at, 0);
 
-        finish = (StoreFinish){ .job = s.job, .state = JOB_SUCCEEDED, .end = STORE_END_STATE };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED, .end = STORE_END_STATE };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         ASSERT_OK(job_mark_left(s.worker, s.job, NULL));
         TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
@@ -192,7 +192,7 @@ START_TEST(a_failed_create_releases_everything) {
         StoreFinish finish;
 
         scene_open(&s);
-        finish = (StoreFinish){
+        finish = (StoreFinish) {
                 .job = s.job,
                 .state = JOB_FAILED,
                 .error_name = CCP_ERROR_RENDER_FAILED,
@@ -228,7 +228,7 @@ START_TEST(a_crash_is_noted) {
         ck_assert_str_eq(o.job->error_name, CCP_ERROR_INTERNAL);
         ck_assert_str_eq(o.job->error_message, "The worker was killed (SEGV).");
 
-        finish = (StoreFinish){ .job = s.job, .state = JOB_SUCCEEDED };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         attempt = 4711;
         ck_assert_int_eq(job_mark_crashed(s.worker, s.job, "Too late.", &attempt, NULL), 0);
@@ -313,7 +313,7 @@ START_TEST(nobody_else_ends_what_a_worker_works_on) {
 
         scene_open(&s);
         ASSERT_OK(job_claim(s.worker, s.job, &claim, NULL));
-        finish = (StoreFinish){ .job = s.job, .state = JOB_FAILED, .error_name = CCP_ERROR_INTERNAL };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_FAILED, .error_name = CCP_ERROR_INTERNAL };
         TEST_STORE(&s.t, &o, store_finish_job, test_on_job, &finish);
         ck_assert_int_eq(o.r, -EBUSY);
         ck_assert_str_eq(o.error.name, CCP_ERROR_BUSY);
@@ -334,7 +334,7 @@ START_TEST(the_end_is_on_record_once) {
         StoreFinish finish;
 
         scene_open(&s);
-        finish = (StoreFinish){ .job = s.job, .state = JOB_FAILED, .error_name = CCP_ERROR_UNHEALTHY };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_FAILED, .error_name = CCP_ERROR_UNHEALTHY };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         ASSERT_QUERY(s.t.conninfo,
@@ -351,7 +351,7 @@ START_TEST(an_end_that_was_committed_unheard_is_told_once) {
 
         /* As DbSync does it when the connection is lost in COMMIT. */
         scene_open(&s);
-        op = (StoreFinishOp){ .finish = { .job = s.job, .state = JOB_SUCCEEDED } };
+        op = (StoreFinishOp) { .finish = { .job = s.job, .state = JOB_SUCCEEDED } };
         ASSERT_OK(db_sync_run(s.worker, &store_finish_transaction, &op, NULL));
         ck_assert_ptr_nonnull(op.audit);
         store_finish_transaction.reset(&op);
@@ -362,7 +362,7 @@ START_TEST(an_end_that_was_committed_unheard_is_told_once) {
         store_finish_op_done(&op);
 
         /* What another process ended is that one's to tell. */
-        op = (StoreFinishOp){ .finish = { .job = s.job, .state = JOB_SUCCEEDED } };
+        op = (StoreFinishOp) { .finish = { .job = s.job, .state = JOB_SUCCEEDED } };
         ASSERT_OK(db_sync_run(s.worker, &store_finish_transaction, &op, NULL));
         ck_assert_ptr_null(op.audit);
         store_finish_op_done(&op);
@@ -376,7 +376,7 @@ START_TEST(a_job_without_an_end_on_record_does_not_end) {
 
         scene_open(&s);
         test_postgres_tamper(s.t.conninfo, "REVOKE EXECUTE ON FUNCTION ccpd_audit.finish FROM ccpd");
-        finish = (StoreFinish){ .job = s.job, .state = JOB_SUCCEEDED };
+        finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
         ASSERT_ERROR(job_finish(s.worker, &finish, &error), EHOSTDOWN);
         ck_assert_str_eq(error.name, CCP_ERROR_STORE_UNAVAILABLE);
         ck_assert_ptr_nonnull(strstr(error.message, "ccp-setup --database"));
@@ -398,7 +398,7 @@ START_TEST(work_goes_on_over_a_crash_of_the_server) {
         ASSERT_OK(job_set_step(s.worker, s.job, &update, NULL, NULL));
         test_postgres_kill();
         test_postgres_restart();
-        finish = (StoreFinish){ .job = s.job,
+        finish = (StoreFinish) { .job = s.job,
                 .state = JOB_SUCCEEDED,
                 .end = STORE_END_STATE,
                 .instance_state = INSTANCE_RUNNING };
