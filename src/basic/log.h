@@ -49,7 +49,6 @@ int log_internal(int level, int error, const char *file, int line, const char *f
 
 /* %m in the format is the error's text. */
 #define log_debug_errno(error, ...) log_full(LOG_DEBUG, (error), __VA_ARGS__)
-#define log_info_errno(error, ...) log_full(LOG_INFO, (error), __VA_ARGS__)
 #define log_warning_errno(error, ...) log_full(LOG_WARNING, (error), __VA_ARGS__)
 #define log_error_errno(error, ...) log_full(LOG_ERR, (error), __VA_ARGS__)
 

@@ -16,7 +16,7 @@ typedef struct BusAuth BusAuth;
 typedef struct AuthRequest {
         const char *action; /* of polkit; NULL: root alone */
         const char *verb;   /* "restart" */
-        const char *phrase; /* "look at": completes "You may not …", with the instance behind it if that is named */
+        const char *phrase; /* "look at": completes "You may not …", with the instance if that is named */
         char instance[64];    /* slug, there or not; "": the fleet */
         char instance_id[37]; /* UUID; "": none, or there is none such */
         bool named;           /* the caller said which instance: it may be in an error */

@@ -15,8 +15,8 @@ typedef struct BusOption {
 } BusOption;
 
 /* Reads the dictionary at the current place of m into target: for "s" a const char * that lives as long as
- * the message, for "t" a uint64_t, for "b" a bool, for "as" a char ** (strv), for "a{ss}" a char ** of keys and values in
- * turn; both to be freed by the caller with strv_free(), also after an error. Text is capped at
+ * the message, for "t" a uint64_t, for "b" a bool, for "as" a char ** (strv), for "a{ss}" a char ** of keys and
+ * values in turn; both to be freed by the caller with strv_free(), also after an error. Text is capped at
  * BUS_OPTION_SIZE_MAX bytes in sum (LimitExceeded). */
 int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n, void *target, Error *reterr);
 

@@ -114,23 +114,6 @@ bool port_set_contains(const PortSet *set, uint16_t port) {
         return set->words[port / 64] & UINT64_C(1) << (port % 64);
 }
 
-int port_range_find_free(const PortRange *range, const PortSet *taken) {
-        for (uint32_t port = range->first; port <= range->last; port++)
-                if (!port_set_contains(taken, (uint16_t) port))
-                        return (int) port;
-
-        return -EADDRNOTAVAIL;
-}
-
-size_t port_range_count_free(const PortRange *range, const PortSet *taken) {
-        size_t n = 0;
-
-        for (uint32_t port = range->first; port <= range->last; port++)
-                n += !port_set_contains(taken, (uint16_t) port);
-
-        return n;
-}
-
 int port_set_add_listening_text(PortSet *set, const char *text) {
         const char *line = strchr(text, '\n'), *end;
 

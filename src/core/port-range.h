@@ -37,10 +37,6 @@ typedef struct PortSet {
 
 void port_set_add(PortSet *set, uint16_t port);
 bool port_set_contains(const PortSet *set, uint16_t port);
-/* The lowest port of the range that is not in the set. Returns the port, or -EADDRNOTAVAIL. */
-int port_range_find_free(const PortRange *range, const PortSet *taken);
-/* How many ports of the range are not in the set. */
-size_t port_range_count_free(const PortRange *range, const PortSet *taken);
 
 /* Adds the ports that are listened on, on whatever address, to the set. 'text' is what /proc/net/tcp or
  * /proc/net/tcp6 holds. -EBADMSG if it is anything else; the set may then hold a part. */

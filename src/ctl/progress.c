@@ -243,8 +243,8 @@ static void print_step_line(const json_t *job, const json_t *step, StepLook look
         if (look_table[look].has_ended)
                 (void) snprintf(after, sizeof(after), " after %s", FORMAT_TIMESPAN(elapsed));
         (void) fprintf(stderr, "[%2" PRIu64 "/%zu] %s: %s%s%s%s\n", json_get_number(step, "number"), n,
-                        title, unreached ? "not reached" : look_table[look].plain, after, look == LOOK_FAILED && detail[0] ? ": " : "",
-                        look == LOOK_FAILED ? detail : "");
+                        title, unreached ? "not reached" : look_table[look].plain, after,
+                        look == LOOK_FAILED && detail[0] ? ": " : "", look == LOOK_FAILED ? detail : "");
 }
 
 static void update_plain_step(Progress *p, const json_t *job, size_t i, bool undo, usec_t realtime) {

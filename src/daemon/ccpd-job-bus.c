@@ -273,8 +273,8 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
                                 "'%s' is still there. Delete it first: ccpctl delete %s", j->record->slug,
                                 j->record->slug);
         else if (!i)
-                r = error_setf(&e, CCP_ERROR_NO_SUCH_INSTANCE, "There is no instance '%s' any more.",
-                                j->record->slug);
+                r = error_setf(&e, CCP_ERROR_NO_SUCH_INSTANCE,
+                                "There is no instance '%s' any more. See: ccpctl list", j->record->slug);
         else
                 r = instance_submit_job(i, j->record->kind, j->record->spec, o, &e);
         if (r < 0)

@@ -238,7 +238,8 @@ static bool instance_matches(const Instance *i, const InstanceFilter *f) {
 
 static int check_filter_value(const char *key, const char *value, int known, sd_bus_error *reterr) {
         if (value && known < 0)
-                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no %s '%s'.", key,
+                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "There is no %s '%s'. See org.changemaker.ccp1(5) for all.", key,
                                 TEXT_FOR_ERROR(value));
         return 0;
 }

@@ -12,7 +12,8 @@
 typedef struct Manager Manager;
 typedef struct Operation Operation;
 
-/* Keeps the message, and who sent it. The manager owns the operation until it is answered and frees the rest at its end. */
+/* Keeps the message, and who sent it. NULL: out of memory. The manager owns the operation until it is answered,
+ * and frees the rest at its end. */
 Operation *operation_new(Manager *m, sd_bus_message *message);
 Operation *operation_free(Operation *o);
 DEFINE_CLEANUP_FUNC(Operation *, operation_free);

@@ -281,13 +281,47 @@ static int check_target(const char *target, Error *reterr) {
         return 0;
 }
 
+/* Returns 1 if there is none, and nobody asked for it. */
+static int open_source(const Job *j, const char *path, int *ret_fd, Error *reterr) {
+        bool optional = streq_ptr(path, j->blueprint->source.path) && !j->blueprint->source.required;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        if (stat(path, &st) < 0) {
+                if (errno == ENOENT && optional)
+                        return 1;
+                if (errno == EACCES)
+                        return refuse_unreadable(path, "it, or a folder above it", reterr);
+                if (IN_SET(errno, ENOENT, ENOTDIR))
+                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                        "The source tree %s does not exist. Put it there and try again, or "
+                                        "name another one: ccpctl create --source=DIR",
+                                        path);
+                return error_set_errnof(reterr, errno, "Cannot look at the source tree %s: %m", path);
+        }
+        if (!S_ISDIR(st.st_mode))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The source tree %s is no folder. Name one: ccpctl create --source=DIR",
+                                path);
+
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return error_set_errnof(reterr, errno, "Cannot open the source tree %s: %m", path);
+        r = check_source(j, path, fd, reterr);
+        if (r < 0)
+                return r;
+
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
 int job_source_copy(Job *j, Error *reterr) {
         const InstanceRecord *instance = job_instance(j);
         const char *path = instance->source ?: j->blueprint->source.path;
         const char *target = j->blueprint->source.target ?: "source";
         _cleanup_close_ int folder = -EBADF, fd = -EBADF, source = -EBADF;
         _cleanup_free_ char *where = NULL;
-        struct stat st;
         int r;
 
         if (isempty(path))
@@ -301,27 +335,8 @@ int job_source_copy(Job *j, Error *reterr) {
         if (r < 0)
                 return r;
 
-        if (stat(path, &st) < 0) {
-                if (errno == ENOENT && streq_ptr(path, j->blueprint->source.path) &&
-                                !j->blueprint->source.required)
-                        return 1;
-                if (errno == EACCES)
-                        return refuse_unreadable(path, "it, or a folder above it", reterr);
-                if (IN_SET(errno, ENOENT, ENOTDIR))
-                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                        "The source tree %s does not exist. Put it there and try again, or "
-                                        "name another one: ccpctl create --source=DIR",
-                                        path);
-                return error_set_errnof(reterr, errno, "Cannot look at the source tree %s: %m", path);
-        }
-        if (!S_ISDIR(st.st_mode))
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The source tree %s is no folder. Name one: ccpctl create --source=DIR", path);
-
-        source = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (source < 0)
-                return error_set_errnof(reterr, errno, "Cannot open the source tree %s: %m", path);
-        r = check_source(j, path, source, reterr);
-        if (r < 0)
+        r = open_source(j, path, &source, reterr);
+        if (r != 0)
                 return r;
 
         folder = job_folder_open(j, reterr);

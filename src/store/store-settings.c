@@ -83,14 +83,6 @@ static int settings_result(const PGresult *result, void *userdata, Error *reterr
         return store_read_settings(result, &op->settings, reterr);
 }
 
-static const DbStep settings_read_step = { sql_settings_select, NULL, settings_result };
-static const DbTransaction settings_read_transaction = {
-        .what = "read the settings",
-        .steps = &settings_read_step,
-        .n_steps = 1,
-        .read_only = true,
-};
-
 static int settings_bind_audit(DbParams *params, void *userdata) {
         SettingsOp *op = userdata;
 
@@ -103,16 +95,16 @@ static int settings_result_audit(const PGresult *result, void *userdata, Error *
         return store_audit_result(&op->audit, result, reterr);
 }
 
-static const DbStep settings_write_steps[] = {
+static const DbStep settings_steps[] = {
         { sql_settings_reset, settings_bind },
         { sql_settings_put, settings_bind },
         { sql_settings_select, NULL, settings_result },
         { sql_audit_append, settings_bind_audit, settings_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };
-static const DbTransaction settings_write_transaction = {
+static const DbTransaction settings_transaction = {
         .what = "record the settings",
-        .steps = settings_write_steps,
-        .n_steps = ELEMENTSOF(settings_write_steps),
+        .steps = settings_steps,
+        .n_steps = ELEMENTSOF(settings_steps),
         .reset = settings_reset,
 };
 
@@ -123,43 +115,9 @@ static void settings_done(int r, Error *error, void *userdata) {
         op->callback(r, r < 0 ? NULL : TAKE_PTR(op->settings), error, op->userdata);
 }
 
-/* 'changes' and 'actor' NULL: only read them. */
-static int request_settings(Db *db, const DbTransaction *transaction, const json_t *changes,
-                const AuditActor *actor, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot,
-                Error *reterr) {
-        SettingsOp *op;
-
-        op = new0(SettingsOp, 1);
-        if (!op)
-                return store_oom(transaction, reterr);
-
-        *op = (SettingsOp) { .callback = callback, .userdata = userdata };
-        if (changes) {
-                op->changes = json_deep_copy(changes);
-                if (!op->changes ||
-                                store_audit_init(&op->audit,
-                                                &(AuditEntry) {
-                                                                .action = AUDIT_SETTINGS_UPDATE,
-                                                                .outcome = AUDIT_SUCCEEDED,
-                                                                .actor = actor,
-                                                                .details = changes,
-                                                }) < 0) {
-                        settings_op_free(op);
-                        return store_oom(transaction, reterr);
-                }
-        }
-
-        return db_request(db, transaction, settings_done, op, settings_op_free, ret_slot, reterr);
-}
-
-int store_load_settings(
-                Db *db, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
-        return request_settings(
-                        db, &settings_read_transaction, NULL, NULL, callback, userdata, ret_slot, reterr);
-}
-
 int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor,
                 StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        SettingsOp *op;
         const char *key;
         json_t *value;
         int r;
@@ -170,6 +128,26 @@ int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor,
                         return r;
         }
 
-        return request_settings(db, &settings_write_transaction, changes, actor, callback, userdata,
-                        ret_slot, reterr);
+        op = new0(SettingsOp, 1);
+        if (!op)
+                return store_oom(&settings_transaction, reterr);
+
+        *op = (SettingsOp) {
+                .changes = json_deep_copy(changes),
+                .callback = callback,
+                .userdata = userdata,
+        };
+        if (!op->changes ||
+                        store_audit_init(&op->audit,
+                                        &(AuditEntry) {
+                                                        .action = AUDIT_SETTINGS_UPDATE,
+                                                        .outcome = AUDIT_SUCCEEDED,
+                                                        .actor = actor,
+                                                        .details = changes,
+                                        }) < 0) {
+                settings_op_free(op);
+                return store_oom(&settings_transaction, reterr);
+        }
+
+        return db_request(db, &settings_transaction, settings_done, op, settings_op_free, ret_slot, reterr);
 }

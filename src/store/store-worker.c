@@ -151,13 +151,6 @@ static int simple_bind(DbParams *params, void *userdata) {
         return 0;
 }
 
-static int simple_result_rows(const PGresult *result, void *userdata, Error *reterr _unused_) {
-        SimpleOp *op = userdata;
-
-        op->n_rows = PQntuples(result);
-        return 0;
-}
-
 static int simple_result_flag(const PGresult *result, void *userdata, Error *reterr) {
         SimpleOp *op = userdata;
         DbRow row = DB_ROW(result, 0);
@@ -221,11 +214,6 @@ static int no_such_job(uint64_t id, Error *reterr) {
         return error_setf(reterr, CCP_ERROR_NO_SUCH_JOB, "There is no such step or job: %" PRIu64 ".", id);
 }
 
-static int no_such_instance(Error *reterr) {
-        return error_setf(
-                        reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The record of the instance is gone meanwhile.");
-}
-
 /* Frees the parameters and passes the result on. */
 static int run_simple(DbSync *db, const DbTransaction *transaction, SimpleOp *op, Error *reterr) {
         int r;
@@ -272,10 +260,6 @@ static const DbTransaction state_transaction = {
         .n_steps = 1,
 };
 DEFINE_SIMPLE(cancelled, "read whether the job is cancelled", sql_job_is_cancelled, simple_result_flag);
-DEFINE_SIMPLE(instance_state, "record the state of the instance", sql_instance_set_state,
-                simple_result_rows);
-DEFINE_SIMPLE(instance_error, "record what failed on the instance", sql_instance_set_error,
-                simple_result_rows);
 DEFINE_SIMPLE(next, "read the revisions of the instance", sql_revision_next, simple_result_number);
 DEFINE_SIMPLE(put, "record the revision", sql_revision_put, NULL);
 DEFINE_SIMPLE(remove, "remove the record of the revision", sql_revision_remove, NULL);
@@ -456,36 +440,6 @@ int job_mark_left(DbSync *db, uint64_t id, Error *reterr) {
         LeftOp op = { .id = id };
 
         return db_sync_run(db, &left_transaction, &op, reterr);
-}
-
-/* --- instances --- */
-
-int instance_set_state(DbSync *db, const char *id, InstanceState state, Error *reterr) {
-        SimpleOp op = {};
-        int r;
-
-        db_params_add_string(&op.params, id);
-        db_params_add_string(&op.params, instance_state_to_string(state));
-        r = run_simple(db, &instance_state_transaction, &op, reterr);
-        if (r < 0)
-                return r;
-
-        return op.n_rows == 0 ? no_such_instance(reterr) : 0;
-}
-
-int instance_set_error(DbSync *db, const char *id, const char *error_name, const char *error_message,
-                Error *reterr) {
-        SimpleOp op = {};
-        int r;
-
-        db_params_add_string(&op.params, id);
-        db_params_add_string(&op.params, error_name);
-        db_params_add_string(&op.params, error_name ? error_message : NULL);
-        r = run_simple(db, &instance_error_transaction, &op, reterr);
-        if (r < 0)
-                return r;
-
-        return op.n_rows == 0 ? no_such_instance(reterr) : 0;
 }
 
 /* --- revisions --- */

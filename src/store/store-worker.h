@@ -46,11 +46,6 @@ int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret
  * count. */
 int job_mark_left(DbSync *db, uint64_t id, Error *reterr);
 
-int instance_set_state(DbSync *db, const char *id, InstanceState state, Error *reterr);
-/* A name of NULL clears it. */
-int instance_set_error(DbSync *db, const char *id, const char *error_name, const char *error_message,
-                Error *reterr);
-
 /* The number for the next revision: one more than the highest there is. */
 int revision_next(DbSync *db, const char *instance, uint32_t *ret, Error *reterr);
 /* Records a revision, or what changed of it. created_at is not looked at. */

@@ -157,8 +157,6 @@ int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callbac
 /* --- settings --- */
 
 typedef void (*StoreSettingsCallback)(int r, Settings *settings, Error *error, void *userdata);
-int store_load_settings(
-                Db *db, StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
 /* 'changes' is an object from key to value, null for the default; all or none are set. Gives all settings. */
 int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor,
                 StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);

@@ -193,16 +193,6 @@ int job_mark_left(DbSync *db _unused_, uint64_t id _unused_, Error *reterr _unus
         return 0;
 }
 
-int instance_set_state(DbSync *db _unused_, const char *id _unused_, InstanceState state _unused_,
-                Error *reterr _unused_) {
-        return 0;
-}
-
-int instance_set_error(DbSync *db _unused_, const char *id _unused_, const char *name _unused_,
-                const char *message _unused_, Error *reterr _unused_) {
-        return 0;
-}
-
 int revision_next(DbSync *db _unused_, const char *i _unused_, uint32_t *ret, Error *reterr _unused_) {
         *ret = 1;
         return 0;

@@ -196,6 +196,8 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         ck_assert_int_eq(o.job->steps[4].state, STEP_SKIPPED);
         TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
         ck_assert_int_eq(o.instance->state, INSTANCE_FAILED);
+        ck_assert_uint_gt(o.instance->state_changed_at, o.instance->created_at);
+        ck_assert_uint_ge(o.instance->updated_at, o.instance->state_changed_at);
         ck_assert_str_eq(o.instance->error_name, CCP_ERROR_UNHEALTHY);
         ck_assert_str_eq(o.instance->error_message, "The service 'api' is not healthy.");
 
@@ -333,18 +335,18 @@ START_TEST(settings_are_kept) {
         ASSERT_ERROR(store_set_settings(t.db, bad, &test_actor, test_on_settings, &o, NULL, &error), EINVAL);
         ck_assert_str_eq(error.name, CCP_ERROR_INVALID_ARGUMENT);
 
-        TEST_STORE(&t, &o, store_load_settings, test_on_settings);
-        ck_assert_uint_eq(o.settings->job_concurrency, JOB_CONCURRENCY_DEFAULT);
-        ck_assert_str_eq(o.settings->bind_address, "0.0.0.0");
-        ck_assert_str_eq(SUBNET_FORMAT(&o.settings->subnet_pool), "10.9.0.0/16");
-        ck_assert_uint_eq(o.settings->n_port_ranges, 5);
+        TEST_STORE(&t, &o, store_load, test_on_contents);
+        ck_assert_uint_eq(o.contents->settings->job_concurrency, JOB_CONCURRENCY_DEFAULT);
+        ck_assert_str_eq(o.contents->settings->bind_address, "0.0.0.0");
+        ck_assert_str_eq(SUBNET_FORMAT(&o.contents->settings->subnet_pool), "10.9.0.0/16");
+        ck_assert_uint_eq(o.contents->settings->n_port_ranges, 5);
 
         /* One that only another version knows is passed over; a value that nobody could have set is not. */
         free(test_postgres_query(t.conninfo, "INSERT INTO settings VALUES ('colour', '\"red\"')"));
-        TEST_STORE(&t, &o, store_load_settings, test_on_settings);
+        TEST_STORE(&t, &o, store_load, test_on_contents);
         ck_assert_int_eq(o.r, 0);
         free(test_postgres_query(t.conninfo, "INSERT INTO settings VALUES ('job_concurrency', '\"red\"')"));
-        TEST_STORE(&t, &o, store_load_settings, test_on_settings);
+        TEST_STORE(&t, &o, store_load, test_on_contents);
         ck_assert_int_eq(o.r, -EINVAL);
 }
 END_TEST

@@ -239,30 +239,6 @@ START_TEST(a_crash_is_noted) {
 }
 END_TEST
 
-START_TEST(the_instance_is_marked) {
-        _cleanup_(scene_close) Scene s;
-        _cleanup_test_outcome_ TestOutcome o = {};
-        _cleanup_error_ Error error = {};
-
-        scene_open(&s);
-        ASSERT_OK(instance_set_state(s.worker, s.id, INSTANCE_RUNNING, NULL));
-        ASSERT_OK(instance_set_error(s.worker, s.id, CCP_ERROR_UNHEALTHY, "Not well.", NULL));
-        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
-        ck_assert_int_eq(o.instance->state, INSTANCE_RUNNING);
-        ck_assert_str_eq(o.instance->error_message, "Not well.");
-        ck_assert_uint_gt(o.instance->state_changed_at, o.instance->created_at);
-        ck_assert_uint_gt(o.instance->updated_at, o.instance->state_changed_at);
-        ASSERT_OK(instance_set_error(s.worker, s.id, NULL, NULL, NULL));
-        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
-        ck_assert_ptr_null(o.instance->error_name);
-
-        ASSERT_ERROR(instance_set_state(s.worker, "00000000-1111-2222-3333-444444444444", INSTANCE_RUNNING,
-                                     &error),
-                        ENOENT);
-        ck_assert_str_eq(error.name, CCP_ERROR_NO_SUCH_INSTANCE);
-}
-END_TEST
-
 START_TEST(revisions_follow_each_other) {
         _cleanup_(scene_close) Scene s;
         _cleanup_test_outcome_ TestOutcome o = {};
@@ -439,7 +415,7 @@ END_TEST
 TESTS("store-worker", a_claim_gives_all_that_the_work_needs, attempts_are_counted,
                 what_can_not_be_claimed_is_told, steps_are_recorded, undoing_keeps_the_reason,
                 a_failed_create_releases_everything, an_attempt_that_was_none_is_not_counted,
-                a_crash_is_noted, the_instance_is_marked, revisions_follow_each_other,
-                a_job_at_its_end_takes_no_step, nobody_else_ends_what_a_worker_works_on,
-                the_end_is_on_record_once, an_end_that_was_committed_unheard_is_told_once,
-                a_job_without_an_end_on_record_does_not_end, work_goes_on_over_a_crash_of_the_server)
+                a_crash_is_noted, revisions_follow_each_other, a_job_at_its_end_takes_no_step,
+                nobody_else_ends_what_a_worker_works_on, the_end_is_on_record_once,
+                an_end_that_was_committed_unheard_is_told_once, a_job_without_an_end_on_record_does_not_end,
+                work_goes_on_over_a_crash_of_the_server)

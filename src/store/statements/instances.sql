@@ -33,9 +33,6 @@ SELECT slug, state FROM instances WHERE id = $1 FOR UPDATE;
 -- name: instance-set-state
 UPDATE instances SET state = $2 WHERE id = $1 RETURNING id;
 
--- name: instance-set-error
-UPDATE instances SET error_name = $2, error_message = $3 WHERE id = $1 RETURNING id;
-
 -- A state of NULL leaves it as it is.
 -- name: instance-finish
 UPDATE instances SET state = coalesce($2, state), error_name = $3, error_message = $4 WHERE id = $1;
