@@ -14,9 +14,9 @@ typedef struct BusAuth BusAuth;
 
 /* What a call is about. */
 typedef struct AuthRequest {
-        const char *action; /* of polkit; NULL: root alone */
-        const char *verb;   /* "restart" */
-        const char *phrase; /* "look at": completes "You may not …", with the instance if that is named */
+        const char *action;   /* of polkit; NULL: root alone */
+        const char *verb;     /* "restart" */
+        const char *phrase;   /* "look at": completes "You may not …", with the instance if that is named */
         char instance[64];    /* slug, there or not; "": the fleet */
         char instance_id[37]; /* UUID; "": none, or there is none such */
         bool named;           /* the caller said which instance: it may be in an error */

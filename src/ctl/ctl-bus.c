@@ -191,8 +191,9 @@ int ctl_connect(Ctl *c, Error *reterr) {
         r = host ? open_remote(host, &bus) : sd_bus_open_system(&bus);
         if (r < 0) {
                 errno = -r;
-                (void) error_setf(reterr, BUS_ERROR("NoServer"), "Cannot connect to the system bus%s%s: %m.%s",
-                                host ? " of " : "", strempty(host), host ? HINT_SSH : "");
+                (void) error_setf(reterr, BUS_ERROR("NoServer"),
+                                "Cannot connect to the system bus%s%s: %m.%s", host ? " of " : "",
+                                strempty(host), host ? HINT_SSH : "");
                 return r;
         }
 
