@@ -57,7 +57,7 @@ typedef struct Pending {
         Caller *caller;
         PendingState state;
         AuthRequest request;
-        bool interactive;
+        bool interactive, asked_again;
         PolkitCheck *check;
         PolkitAnswer answer;
 } Pending;
@@ -238,6 +238,15 @@ static void on_polkit(PolkitAnswer answer, void *userdata) {
         BusAuth *a = p->auth;
 
         p->check = NULL;
+
+        /* Under a flood the bus drops answers to us, too. Nobody is asked for a password twice. */
+        if (answer == POLKIT_AWAY && !p->interactive && !p->asked_again) {
+                p->asked_again = true;
+                p->state = PENDING_TURN;
+                ask_next(a);
+                return;
+        }
+
         p->answer = answer;
         p->state = PENDING_ANSWERED;
         if (answer == POLKIT_ALLOWED && is_read(&p->request))

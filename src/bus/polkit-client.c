@@ -18,8 +18,8 @@
 /* CheckAuthorizationFlags */
 #define ALLOW_USER_INTERACTION 1U
 
-/* Rules are short programs; who does not answer within this hangs. */
-#define CHECK_TIMEOUT (10 * USEC_PER_SEC)
+/* Rules are short programs; who does not answer within this hangs, or the bus dropped the answer. */
+#define CHECK_TIMEOUT (5 * USEC_PER_SEC)
 /* What it may take to find a password. ccpctl waits as long. */
 #define INTERACTIVE_TIMEOUT (5 * USEC_PER_MINUTE)
 

@@ -288,7 +288,8 @@ int user_lookup_id(UserLookup *l, SubjectKind kind, const char *name, user_looku
                 void *userdata) {
         UserLookupRequest *q;
 
-        if (l->n_requests >= USER_LOOKUPS_MAX)
+        /* That is an administrator's: strangers who come and go must not take his place. */
+        if (l->n_requests >= 2 * USER_LOOKUPS_MAX)
                 return -ENOBUFS;
         q = new0(UserLookupRequest, 1);
         if (!q)

@@ -3,7 +3,7 @@
 
 Without more said it answers by the role among the details, as the shipped rules do for reading: whoever has one may. Answer(action,
 answer) sets another answer for an action: "yes", "no", "challenge", "ask" (the person is being asked: no answer until Release(answer)),
-"error". Questions() tells what was asked, Cancelled() which dialogues were closed."""
+"error", "lose" (none to the next question, "yes" from then on). Questions() tells what was asked, Cancelled() which dialogues were closed."""
 
 import sys
 
@@ -28,7 +28,10 @@ class Authority(dbus.service.Object):
         self.questions.append([str(about["name"]), str(action), str(details["instance"]), str(details["role"]),
                                str(details["verb"]), str(flags)])
         answer = self.answers.get(str(action), "yes" if details["role"] else "no")
-        if answer == "ask" and flags & 1 or answer == "hang":
+        if answer == "lose":
+            # As if the bus had dropped the answer: to the next question there is one.
+            self.answers[str(action)] = "yes"
+        elif answer == "ask" and flags & 1 or answer == "hang":
             self.held.append((reply, str(cancellation)))
         elif answer == "error":
             error(dbus.DBusException("No.", name="org.freedesktop.PolicyKit1.Error.Failed"))

@@ -187,6 +187,13 @@ def test_polkit_that_hangs_holds_up_nobody_else(fleet):
     assert admin.answer()["error"] == f"{NAME}.Error.NotAuthorized"
 
 
+def test_an_answer_of_polkits_that_is_lost_is_asked_for_again(fleet):
+    grant(fleet, "admin", "user", "daemon")
+    fleet.polkit("Answer", "operate", "lose")
+    answer = fleet.person("daemon").instance("alpha", "Restart", "asa{sv}", ["nonsense"], {})
+    assert answer["error"] == f"{NAME}.Error.InvalidArgument"
+
+
 def test_roles_are_effective_at_once_for_who_is_connected(fleet):
     somebody = fleet.person("daemon")
     assert somebody.error("GetInstance", "s", "alpha") == "NotAuthorized"
