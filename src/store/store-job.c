@@ -539,13 +539,13 @@ static void finish_done(int r, Error *error, void *userdata) {
         op->callback(r, r < 0 ? NULL : TAKE_PTR(op->job), error, op->userdata);
 }
 
-static int finish_op_new(const DbTransaction *transaction, const StoreFinish *finish,
-                StoreJobCallback callback, void *userdata, StoreFinishOp **ret, Error *reterr) {
+/* NULL when out of memory. */
+static StoreFinishOp *finish_op_new(const StoreFinish *finish, StoreJobCallback callback, void *userdata) {
         StoreFinishOp *op;
 
         op = new0(StoreFinishOp, 1);
         if (!op)
-                return store_oom(transaction, reterr);
+                return NULL;
 
         *op = (StoreFinishOp) { .finish = *finish, .callback = callback, .userdata = userdata };
         if (finish->error_name)
@@ -555,24 +555,22 @@ static int finish_op_new(const DbTransaction *transaction, const StoreFinish *fi
                 op->finish.error_message = strdup(finish->error_message);
                 if (!op->finish.error_message) {
                         finish_op_free(op);
-                        return store_oom(transaction, reterr);
+                        return NULL;
                 }
         }
 
-        *ret = op;
-        return 0;
+        return op;
 }
 
 int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr) {
-        StoreFinishOp *op = NULL;
-        int r;
+        StoreFinishOp *op;
 
         assert(job_state_is_final(finish->state));
 
-        r = finish_op_new(&store_finish_transaction, finish, callback, userdata, &op, reterr);
-        if (r < 0)
-                return r;
+        op = finish_op_new(finish, callback, userdata);
+        if (!op)
+                return store_oom(&store_finish_transaction, reterr);
 
         return db_request(db, &store_finish_transaction, finish_done, op, finish_op_free, ret_slot, reterr);
 }
@@ -586,13 +584,11 @@ static void cancel_done(int r, Error *error, void *userdata) {
 
 int store_cancel_job(Db *db, uint64_t id, const AuditActor *actor, StoreJobCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr) {
-        StoreFinishOp *op = NULL;
-        int r;
+        StoreFinishOp *op;
 
-        r = finish_op_new(
-                        &cancel_transaction, &(StoreFinish) { .job = id }, callback, userdata, &op, reterr);
-        if (r < 0)
-                return r;
+        op = finish_op_new(&(StoreFinish) { .job = id }, callback, userdata);
+        if (!op)
+                return store_oom(&cancel_transaction, reterr);
 
         if (store_audit_init(&op->cancel_audit,
                             &(AuditEntry) {
