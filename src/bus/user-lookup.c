@@ -42,7 +42,7 @@ struct UserLookupRequest {
 typedef struct Shared {
         pthread_mutex_t mutex;
         pthread_cond_t cond;
-        UserLookupRequest *todo, *done; /* oldest first */
+        UserLookupRequest *waiting, *done; /* oldest first */
         bool closing;
         int event_fd;
 } Shared;
@@ -71,8 +71,8 @@ static void request_append(UserLookupRequest **list, UserLookupRequest *q) {
 static void shared_free(Shared *s) {
         UserLookupRequest *q;
 
-        while ((q = s->todo)) {
-                s->todo = q->next;
+        while ((q = s->waiting)) {
+                s->waiting = q->next;
                 request_free(q);
         }
         while ((q = s->done)) {
@@ -145,13 +145,13 @@ static void *thread_main(void *userdata) {
         for (;;) {
                 UserLookupRequest *q;
 
-                while (!s->todo && !s->closing)
+                while (!s->waiting && !s->closing)
                         pthread_cond_wait(&s->cond, &s->mutex);
                 if (s->closing)
                         break;
 
-                q = s->todo;
-                s->todo = q->next;
+                q = s->waiting;
+                s->waiting = q->next;
                 q->next = NULL;
                 pthread_mutex_unlock(&s->mutex);
 
@@ -259,7 +259,7 @@ UserLookup *user_lookup_free(UserLookup *l) {
 static void submit(UserLookup *l, UserLookupRequest *q) {
         l->n_requests++;
         pthread_mutex_lock(&l->shared->mutex);
-        request_append(&l->shared->todo, q);
+        request_append(&l->shared->waiting, q);
         pthread_cond_signal(&l->shared->cond);
         pthread_mutex_unlock(&l->shared->mutex);
 }
