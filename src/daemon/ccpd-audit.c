@@ -103,26 +103,16 @@ static void fail_reply(Operation *o, int r) {
         operation_fail(o, &e);
 }
 
+static int append_queried(sd_bus_message *reply, _unused_ Operation *o, const void *items, size_t k) {
+        return append_entry(reply, ((AuditRecord *const *) items)[k]);
+}
+
 static void on_queried(int r, AuditRecords *records, Error *error, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        Operation *o = userdata;
-
-        if (r < 0) {
-                operation_fail(o, error);
-                return;
-        }
-
-        r = sd_bus_message_new_method_return(operation_message(o), &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        for (size_t k = 0; r >= 0 && k < records->n; k++)
-                r = append_entry(reply, records->items[k]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
         if (r < 0)
-                fail_reply(o, r);
+                operation_fail(userdata, error);
         else
-                operation_reply_message(o, reply);
+                operation_reply_array(userdata, "a{sv}", records->items, records->n, append_queried,
+                                "tell what is on record");
 }
 
 static const BusOption filter_options[] = {

@@ -333,31 +333,17 @@ static const BusOption job_filter_options[] = {
         { "kind", "s", offsetof(JobFilter, kind) },
 };
 
+static int append_job(sd_bus_message *reply, Operation *o, const void *items, size_t k) {
+        const JobRecord *record = ((JobRecord *const *) items)[k];
+
+        return job_record_append(reply, record, job_find(operation_manager(o), record->id));
+}
+
 static void on_jobs_listed(int r, JobRecords *jobs, Error *error, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        Operation *o = userdata;
-
-        if (r < 0) {
-                operation_fail(o, error);
-                return;
-        }
-
-        r = sd_bus_message_new_method_return(operation_message(o), &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        for (size_t k = 0; r >= 0 && k < jobs->n; k++)
-                r = job_record_append(
-                                reply, jobs->items[k], job_find(operation_manager(o), jobs->items[k]->id));
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r < 0) {
-                _cleanup_error_ Error e = {};
-
-                (void) error_set_errnof(&e, r, "Cannot list the jobs: %m");
-                operation_fail(o, &e);
-                return;
-        }
-        operation_reply_message(o, reply);
+        if (r < 0)
+                operation_fail(userdata, error);
+        else
+                operation_reply_array(userdata, "a{sv}", jobs->items, jobs->n, append_job, "list the jobs");
 }
 
 static int method_list_jobs(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

@@ -160,3 +160,25 @@ void operation_fail(Operation *o, const Error *error) {
         o->answered = true;
         operation_free(o);
 }
+
+void operation_reply_array(Operation *o, const char *contents, const void *items, size_t n,
+                operation_append_t append, const char *what) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_error_ Error e = {};
+        int r;
+
+        r = sd_bus_message_new_method_return(o->message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', contents);
+        for (size_t k = 0; r >= 0 && k < n; k++)
+                r = append(reply, o, items, k);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0) {
+                operation_reply_message(o, reply);
+                return;
+        }
+
+        (void) error_set_errnof(&e, r, "Cannot %s: %m", what);
+        operation_fail(o, &e);
+}

@@ -27,3 +27,8 @@ const AuditActor *operation_actor(const Operation *o);
 void operation_reply(Operation *o, const char *types, ...);
 void operation_reply_message(Operation *o, sd_bus_message *reply);
 void operation_fail(Operation *o, const Error *error);
+/* Answers with an array of n elements of the type 'contents', each appended by 'append'. 'what' completes "Cannot
+ * …": "list the jobs". */
+typedef int (*operation_append_t)(sd_bus_message *reply, Operation *o, const void *items, size_t k);
+void operation_reply_array(Operation *o, const char *contents, const void *items, size_t n,
+                operation_append_t append, const char *what);

@@ -44,31 +44,18 @@ static void reveal_fail(Reveal *v, Error *error) {
 
 /* --- listing --- */
 
+static int append_secret(sd_bus_message *reply, _unused_ Operation *o, const void *items, size_t k) {
+        const SecretRecord *s = (const SecretRecord *) items + k;
+
+        return sd_bus_message_append(reply, "(sut)", s->name, s->version, s->created_at);
+}
+
 static void on_secrets_listed(int r, SecretRecords *secrets, Error *error, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        Operation *o = userdata;
-
-        if (r < 0) {
-                operation_fail(o, error);
-                return;
-        }
-
-        r = sd_bus_message_new_method_return(operation_message(o), &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sut)");
-        for (size_t k = 0; r >= 0 && k < secrets->n; k++)
-                r = sd_bus_message_append(reply, "(sut)", secrets->items[k].name, secrets->items[k].version,
-                                secrets->items[k].created_at);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r < 0) {
-                _cleanup_error_ Error e = {};
-
-                (void) error_set_errnof(&e, r, "Cannot list the secrets: %m");
-                operation_fail(o, &e);
-                return;
-        }
-        operation_reply_message(o, reply);
+        if (r < 0)
+                operation_fail(userdata, error);
+        else
+                operation_reply_array(userdata, "(sut)", secrets->items, secrets->n, append_secret,
+                                "list the secrets");
 }
 
 int method_list_secrets(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *reterr) {
