@@ -47,6 +47,7 @@ static void caller_free(Caller *c) {
         sd_bus_slot_unref(c->slot);
         (void) user_lookup_request_cancel(c->lookup);
         subject_done(&c->subject);
+        bus_told_done(&c->told);
         free(c->grants);
         free(c->user);
         free(c->process);

@@ -8,6 +8,7 @@
 #include <systemd/sd-bus.h>
 
 #include "audit.h"
+#include "bus-signal.h"
 #include "hash.h"
 #include "role.h"
 
@@ -46,7 +47,7 @@ struct Caller {
         uint64_t grants_generation;
 
         bool subscribed;    /* to signals */
-        uint64_t told;      /* digest of what he was told of the whole */
+        BusTold told;       /* of the properties of the whole, which differ by who looks */
         unsigned n_pending; /* calls that wait for a decision */
         CallerVerdict verdicts[CALLER_VERDICTS_MAX];
         unsigned next_verdict;

@@ -13,8 +13,21 @@ typedef struct BusInterface {
         void *userdata; /* for the getters */
 } BusInterface;
 
-/* PropertiesChanged, with all properties that emit changes. */
-int bus_send_properties_changed(sd_bus *bus, const char *receiver, const BusInterface *i);
+/* What was last told of the properties of an object: a digest of each. Initialize with {}. */
+typedef struct BusTold {
+        uint64_t *digests; /* in the order of the vtable; NULL: nothing was told yet */
+} BusTold;
+void bus_told_done(BusTold *t);
+
+/* Properties of a vtable that emit changes, a bit each, in its order; no interface has more. */
+#define BUS_PROPERTIES_MAX 64U
+
+/* Notes what the properties that emit changes are now; ret has those that differ from what was noted before. */
+int bus_told_update(BusTold *t, sd_bus *bus, const BusInterface *i, uint64_t *ret);
+
+/* PropertiesChanged, with those of the properties. */
+int bus_send_properties_changed(
+                sd_bus *bus, const char *receiver, const BusInterface *i, uint64_t properties);
 /* InterfacesAdded and InterfacesRemoved of the object manager at 'root'. */
 int bus_send_interfaces_added(sd_bus *bus, const char *receiver, const char *root, const BusInterface *i);
 int bus_send_interfaces_removed(sd_bus *bus, const char *receiver, const char *root, const char *path,

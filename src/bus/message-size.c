@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "message-visit.h"
+
 /* What any value counts at least: empty ones cost, too. */
 #define VALUE_SIZE 8U
 
@@ -17,51 +19,17 @@ static int take(size_t *left, size_t size) {
         return 0;
 }
 
-/* The nesting is limited by libsystemd to 128 (D-Bus specification: 64). */
-static int take_values(sd_bus_message *m, size_t *left) {
-        const char *contents;
-        char type;
-        int r;
-
-        while ((r = sd_bus_message_peek_type(m, &type, &contents)) > 0) {
-                union {
-                        const char *s;
-                        uint64_t t;
-                } value;
-
-                switch (type) {
-                case SD_BUS_TYPE_ARRAY:
-                case SD_BUS_TYPE_VARIANT:
-                case SD_BUS_TYPE_STRUCT:
-                case SD_BUS_TYPE_DICT_ENTRY:
-                        r = sd_bus_message_enter_container(m, type, contents);
-                        if (r < 0)
-                                return r;
-                        r = take(left, 0);
-                        if (r < 0)
-                                return r;
-                        r = take_values(m, left);
-                        if (r < 0)
-                                return r;
-                        r = sd_bus_message_exit_container(m);
-                        break;
-                case SD_BUS_TYPE_STRING:
-                case SD_BUS_TYPE_OBJECT_PATH:
-                case SD_BUS_TYPE_SIGNATURE:
-                        r = sd_bus_message_read_basic(m, type, (void *) &value.s);
-                        if (r >= 0)
-                                r = take(left, strlen(value.s));
-                        break;
-                default:
-                        r = sd_bus_message_read_basic(m, type, &value);
-                        if (r >= 0)
-                                r = take(left, 0);
-                }
-                if (r < 0)
-                        return r;
+static int take_value(char type, _unused_ const void *data, size_t size, void *userdata) {
+        switch (type) {
+        case 0:
+                return 0;
+        case SD_BUS_TYPE_STRING:
+        case SD_BUS_TYPE_OBJECT_PATH:
+        case SD_BUS_TYPE_SIGNATURE:
+                return take(userdata, size);
+        default:
+                return take(userdata, 0);
         }
-
-        return r;
 }
 
 int message_measure(sd_bus_message *m, size_t max, size_t *ret) {
@@ -74,7 +42,7 @@ int message_measure(sd_bus_message *m, size_t max, size_t *ret) {
                 return -EFBIG;
         left -= length;
 
-        r = take_values(m, &left);
+        r = message_visit(m, take_value, &left);
         q = sd_bus_message_rewind(m, /* complete= */ true);
         if (r < 0)
                 return r;

@@ -357,7 +357,7 @@ int method_subscribe(sd_bus_message *message, void *userdata, _unused_ sd_bus_er
         if (!c)
                 return -ENXIO;
         c->subscribed = true;
-        c->told = manager_digest(userdata);
+        manager_begin_telling(userdata, c);
         return sd_bus_reply_method_return(message, NULL);
 }
 

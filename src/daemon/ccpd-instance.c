@@ -51,6 +51,7 @@ Instance *instance_free(Instance *i) {
         FOREACH_ARRAY(s, i->services, i->n_services)
                 instance_service_done(s);
         free(i->services);
+        bus_told_done(&i->told);
         instance_record_free(i->record);
         return mfree(i);
 }

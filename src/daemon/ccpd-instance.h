@@ -3,6 +3,7 @@
 
 /* An instance as the daemon knows it: its record, and what its containers do. */
 
+#include "bus-signal.h"
 #include "container-state.h"
 #include "hash.h"
 #include "health.h"
@@ -32,6 +33,7 @@ struct Instance {
 
         bool announced; /* InterfacesAdded was sent */
         bool changed;
+        BusTold told;
 };
 
 /* Takes the record. The manager owns the instance. */

@@ -55,6 +55,7 @@ Job *job_free(Job *j) {
         unit_request_free(j->stop_request);
         operation_free(j->operation);
         error_done(&j->start_error);
+        bus_told_done(&j->told);
         job_record_free(j->record);
         free(j->message);
         return mfree(j);

@@ -4,6 +4,7 @@
 /* A job as the daemon knows it: its record, the unit that does it, and who waits for it. No work is done
  * here. */
 
+#include "bus-signal.h"
 #include "ccpd-operation.h"
 #include "hash.h"
 #include "records.h"
@@ -35,6 +36,7 @@ struct Job {
         Error start_error;
 
         bool announced, changed, removed_sent;
+        BusTold told;
 };
 
 /* Takes the record. The manager owns the job. */

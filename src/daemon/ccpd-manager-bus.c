@@ -102,24 +102,6 @@ static int get_n_jobs(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ 
         return sd_bus_message_append(reply, "u", count_jobs(m, access_viewer(m)));
 }
 
-/* FNV-1a */
-static uint64_t digest_add(uint64_t digest, uint64_t value) {
-        for (unsigned i = 0; i < sizeof(value); i++)
-                digest = (digest ^ ((value >> (8 * i)) & 0xff)) * UINT64_C(0x100000001b3);
-        return digest;
-}
-
-uint64_t manager_digest(const Manager *m) {
-        uint64_t digest = UINT64_C(0xcbf29ce484222325);
-        Caller *viewer = access_viewer(m);
-
-        digest = digest_add(digest, streq(store_state(m), "available"));
-        digest = digest_add(digest, (uint64_t) m->engine_state);
-        FOREACH_ARRAY(c, counters, ELEMENTSOF(counters))
-                digest = digest_add(digest, count_instances(m, viewer, c->state, c->health));
-        return digest_add(digest, count_jobs(m, viewer));
-}
-
 /* --- looking up --- */
 
 static int check_loaded(const Manager *m, sd_bus_error *reterr) {

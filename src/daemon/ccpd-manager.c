@@ -151,30 +151,55 @@ static void note_sent(int r, const Caller *c, const char *path) {
                 log_debug_errno(r, "Failed to tell %s of '%s', ignoring: %m", c->name, path);
 }
 
-/* Tells one subscriber of an object: that it is there, or what changed. The getters look at the receiver. */
-static void tell_object(Manager *m, Caller *c, const BusInterface *o, bool is_new) {
+/* What differs from what was told of an object before. Where that can't be found out, everything does. */
+static uint64_t find_changed(Manager *m, BusTold *told, const BusInterface *o) {
+        uint64_t changed = UINT64_MAX;
         int r;
 
-        m->receiver = c;
-        r = is_new ? bus_send_interfaces_added(m->bus, c->name, CCP_BUS_PATH, o)
-                   : bus_send_properties_changed(m->bus, c->name, o);
-        m->receiver = NULL;
-        note_sent(r, c, o->path);
+        r = bus_told_update(told, m->bus, o, &changed);
+        if (r < 0)
+                log_debug_errno(r, "Failed to find out what changed of '%s', telling all: %m", o->path);
+        return changed;
 }
 
-/* Only what changed for him: else he would learn that something happened to what he may not see. */
-static void tell_manager(Manager *m, Caller *c) {
-        uint64_t digest;
+/* The getters look at the receiver. */
+static void tell_added(Manager *m, Caller *c, const BusInterface *o) {
+        m->receiver = c;
+        note_sent(bus_send_interfaces_added(m->bus, c->name, CCP_BUS_PATH, o), c, o->path);
+        m->receiver = NULL;
+}
+
+static void tell_changed(Manager *m, Caller *c, const BusInterface *o, uint64_t changed) {
+        m->receiver = c;
+        note_sent(bus_send_properties_changed(m->bus, c->name, o, changed), c, o->path);
+        m->receiver = NULL;
+}
+
+static BusInterface manager_interface(Manager *m) {
+        return (BusInterface) { CCP_BUS_PATH, CCP_INTERFACE_MANAGER, manager_vtable, m };
+}
+
+/* Its counts differ by who looks; whoever is told of one that he can't see changing learns of what he may not. */
+static uint64_t find_manager_changed(Manager *m, Caller *c) {
+        const BusInterface o = manager_interface(m);
+        uint64_t changed;
 
         m->receiver = c;
-        digest = manager_digest(m);
+        changed = find_changed(m, &c->told, &o);
         m->receiver = NULL;
-        if (digest == c->told)
-                return;
+        return changed;
+}
 
-        c->told = digest;
-        tell_object(m, c, &(BusInterface) { CCP_BUS_PATH, CCP_INTERFACE_MANAGER, manager_vtable, m },
-                        /* is_new= */ false);
+void manager_begin_telling(Manager *m, Caller *c) {
+        (void) find_manager_changed(m, c);
+}
+
+static void tell_manager(Manager *m, Caller *c) {
+        const BusInterface o = manager_interface(m);
+        uint64_t changed = find_manager_changed(m, c);
+
+        if (changed != 0)
+                tell_changed(m, c, &o, changed);
 }
 
 static void tell_removed(Manager *m, Caller *c, const char *path, const char *interface) {
@@ -187,8 +212,7 @@ void manager_tell_instance(Manager *m, Caller *c, Instance *i, bool appears) {
         if (!path)
                 return;
         if (appears)
-                tell_object(m, c, &(BusInterface) { path, CCP_INTERFACE_INSTANCE, instance_vtable, i },
-                                /* is_new= */ true);
+                tell_added(m, c, &(BusInterface) { path, CCP_INTERFACE_INSTANCE, instance_vtable, i });
         else
                 tell_removed(m, c, path, CCP_INTERFACE_INSTANCE);
 }
@@ -199,23 +223,33 @@ void manager_tell_job(Manager *m, Caller *c, Job *j, bool appears) {
         if (!path)
                 return;
         if (appears)
-                tell_object(m, c, &(BusInterface) { path, CCP_INTERFACE_JOB, job_vtable, j },
-                                /* is_new= */ true);
+                tell_added(m, c, &(BusInterface) { path, CCP_INTERFACE_JOB, job_vtable, j });
         else
                 tell_removed(m, c, path, CCP_INTERFACE_JOB);
 }
 
+static void tell_object(Manager *m, Caller *c, const BusInterface *o, bool is_new, uint64_t changed) {
+        if (is_new)
+                tell_added(m, c, o);
+        else if (changed != 0)
+                tell_changed(m, c, o, changed);
+}
+
 static void emit_instance(Manager *m, Instance *i) {
         _cleanup_free_ char *path = instance_path(i);
+        const BusInterface o = { path, CCP_INTERFACE_INSTANCE, instance_vtable, i };
         bool is_new = !i->announced;
+        uint64_t changed;
 
         i->announced = true;
         i->changed = false;
-        for (Caller *c = access_next_subscriber(m, NULL); path && c; c = access_next_subscriber(m, c))
+        if (!path)
+                return;
+
+        changed = find_changed(m, &i->told, &o);
+        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
                 if (access_sees_instance(m, c, i))
-                        tell_object(m, c,
-                                        &(BusInterface) { path, CCP_INTERFACE_INSTANCE, instance_vtable, i },
-                                        is_new);
+                        tell_object(m, c, &o, is_new, changed);
 }
 
 /* JobNew, or with the state that it ended in JobRemoved. */
@@ -236,17 +270,22 @@ static void emit_job(Manager *m, Job *j) {
         _cleanup_free_ char *path = job_path(j);
         bool is_new = !j->announced, ended = job_state_is_final(j->record->state) && !j->removed_sent,
              begun = is_new && !job_state_is_final(j->record->state);
+        const BusInterface o = { path, CCP_INTERFACE_JOB, job_vtable, j };
+        uint64_t changed;
 
         j->announced = true;
         j->changed = false;
         if (ended)
                 j->removed_sent = true;
+        if (!path)
+                return;
 
-        for (Caller *c = access_next_subscriber(m, NULL); path && c; c = access_next_subscriber(m, c)) {
+        changed = find_changed(m, &j->told, &o);
+        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c)) {
                 if (!access_sees_job(m, c, j))
                         continue;
 
-                tell_object(m, c, &(BusInterface) { path, CCP_INTERFACE_JOB, job_vtable, j }, is_new);
+                tell_object(m, c, &o, is_new, changed);
                 if (begun)
                         tell_job_signal(m, c, j, path, NULL);
                 /* After the properties that say the same, so that who waits for it finds them. */

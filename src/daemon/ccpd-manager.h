@@ -80,8 +80,8 @@ void manager_queue_emit(Manager *m);
 /* Announces it now: before an answer or a signal that speaks of it. */
 void manager_emit_changes(Manager *m);
 
-/* A number that differs when what the current viewer (ccpd-access.h) sees of the manager's properties does. */
-uint64_t manager_digest(const Manager *m);
+/* From now on a subscriber is told what changes of the manager's own properties, as he sees them. */
+void manager_begin_telling(Manager *m, Caller *c);
 
 /* Tells one subscriber that an object appeared, or is gone, for him. */
 void manager_tell_instance(Manager *m, Caller *c, Instance *i, bool appears);
