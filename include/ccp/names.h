@@ -68,6 +68,7 @@
 #define CCP_TEMPLATES_DIR "/usr/share/ccpd/templates"
 #define CCP_TEMPLATES_LOCAL_DIR "/etc/ccpd/templates"
 #define CCP_NOTIFY_SOCKET "/run/ccpd/notify"
+#define CCP_DOCTOR_SOCKET "/run/ccpd/doctor"
 #define CCP_DOCKER_SOCKET "/run/docker.sock"
 #define CCP_MASTER_KEY_CREDENTIAL "ccpd.master-key"
 #define CCP_STORE_CONNINFO "dbname=ccpd application_name=ccpd"

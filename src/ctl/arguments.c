@@ -37,6 +37,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_KIND] = { "kind", 0, "KIND", "Only jobs of this kind" },
         [OPTION_LINES] = { "lines", 'n', "NUMBER", "Show this many of the newest, or all" },
         [OPTION_FOLLOW] = { "follow", 'f', NULL, "Show new entries as they come" },
+        [OPTION_WATCH] = { "watch", 'w', NULL, "Draw anew whenever something changes" },
         [OPTION_USER] = { "user", 0, "USER", "Only what this user did; or who gets a role" },
         [OPTION_GROUP] = { "group", 0, "GROUP", "The group that gets a role, or loses it" },
         [OPTION_ACTION] = { "action", 0, "ACTION", "Only this action" },

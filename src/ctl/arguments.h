@@ -26,6 +26,7 @@ typedef enum OptionId {
         OPTION_KIND,
         OPTION_LINES,
         OPTION_FOLLOW,
+        OPTION_WATCH,
         OPTION_USER,
         OPTION_GROUP,
         OPTION_ACTION,

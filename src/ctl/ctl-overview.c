@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "ctl.h"
+#include "live.h"
 #include "string-util.h"
 
 static const ListColumn instance_columns[] = {
@@ -132,7 +133,7 @@ static int print_overview_json(Ctl *c, const json_t *manager, json_t *instances,
         return ctl_print_json(c, all);
 }
 
-int verb_overview(Ctl *c, _unused_ char **args, Error *reterr) {
+static int show_overview(Ctl *c, _unused_ char **args, Error *reterr) {
         _cleanup_json_ json_t *manager = NULL, *instances = NULL, *jobs = NULL;
         _cleanup_error_ Error refusal = {};
         const struct {
@@ -169,4 +170,9 @@ int verb_overview(Ctl *c, _unused_ char **args, Error *reterr) {
                 return print_overview_json(c, manager, instances, jobs);
 
         return print_overview(c, manager, instances, jobs);
+}
+
+int verb_overview(Ctl *c, char **args, Error *reterr) {
+        return arguments_have(&c->arguments, OPTION(WATCH)) ? live_show(c, show_overview, args, reterr)
+                                                            : show_overview(c, args, reterr);
 }

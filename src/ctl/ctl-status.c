@@ -8,6 +8,7 @@
 #include "ctl.h"
 #include "instance.h"
 #include "job-watch.h"
+#include "live.h"
 #include "string-util.h"
 #include "strv.h"
 
@@ -210,7 +211,7 @@ static int show_status(Ctl *c, const char *slug, json_t *all, Error *reterr) {
 }
 
 /* Goes on after one that does not exist, like systemctl; the exit code is that of the first failure. */
-int verb_status(Ctl *c, char **args, Error *reterr) {
+static int show_all(Ctl *c, char **args, Error *reterr) {
         _cleanup_json_ json_t *all = NULL;
         int code = EXIT_DONE, r;
 
@@ -239,4 +240,9 @@ int verb_status(Ctl *c, char **args, Error *reterr) {
                         return r;
         }
         return code;
+}
+
+int verb_status(Ctl *c, char **args, Error *reterr) {
+        return arguments_have(&c->arguments, OPTION(WATCH)) ? live_show(c, show_all, args, reterr)
+                                                            : show_all(c, args, reterr);
 }

@@ -10,7 +10,7 @@
 #include "string-util.h"
 
 static const Verb verbs[] = {
-        { NULL, NULL, NULL, 0, 0, 0, "Show the fleet at a glance", verb_overview },
+        { NULL, NULL, NULL, 0, 0, OPTION(WATCH), "Show the fleet at a glance", verb_overview },
         { NULL, "list", "[PATTERN…]", 0, ARGUMENTS_ANY, OPTION(STATE) | OPTION(HEALTH) | OPTION(BLUEPRINT),
                         "List instances", verb_list },
         { NULL, "create", "[SLUG]", 0, 1,
@@ -19,12 +19,14 @@ static const Verb verbs[] = {
                         "Create an instance; without arguments, ask for all of it", verb_create },
         { NULL, "show", "SLUG…", 1, ARGUMENTS_ANY, OPTION(PROPERTY) | OPTION(VALUE),
                         "Show all properties of instances", verb_show },
-        { NULL, "status", "SLUG…", 1, ARGUMENTS_ANY, 0, "Show how instances are, for people", verb_status },
+        { NULL, "status", "SLUG…", 1, ARGUMENTS_ANY, OPTION(WATCH), "Show how instances are, for people",
+                        verb_status },
         { NULL, "start", "SLUG", 1, 1, 0, "Start an instance", verb_start },
         { NULL, "stop", "SLUG", 1, 1, 0, "Stop an instance", verb_stop },
         { NULL, "restart", "SLUG [SERVICE…]", 1, ARGUMENTS_ANY, 0, "Restart an instance, or services of it",
                         verb_restart },
         { NULL, "delete", "SLUG", 1, 1, OPTION(YES), "Delete an instance and all its data", verb_delete },
+        { NULL, "doctor", NULL, 0, 0, 0, "Check that all that ccpd needs is there", verb_doctor },
         { NULL, "help", "[VERB]", 0, 2, 0, "Show help, or that of a verb", verb_help },
         { "job", "list", NULL, 0, 0, OPTION(STATE) | OPTION(INSTANCE) | OPTION(KIND) | OPTION(LINES),
                         "List jobs, newest first", verb_job_list },

@@ -82,8 +82,6 @@ static void window_size(int fd, size_t *ret_columns, size_t *ret_rows) {
 }
 
 void terminal_open(void) {
-        size_t rows;
-
         (void) setlocale(LC_ALL, "");
         terminal.utf8 = strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;
         /* wcwidth() knows the characters of the locale only; names are UTF-8 in every locale. */
@@ -95,6 +93,12 @@ void terminal_open(void) {
         terminal.error = isatty(STDERR_FILENO) && !terminal_is_dumb();
         terminal.output_colors = colors_wanted(terminal.output);
         terminal.error_colors = colors_wanted(terminal.error);
+        terminal_update_size();
+}
+
+void terminal_update_size(void) {
+        size_t rows;
+
         terminal.output_columns = 0;
         if (terminal.output)
                 window_size(STDOUT_FILENO, &terminal.output_columns, &rows);
@@ -108,12 +112,23 @@ bool terminal_is_output(void) {
         return terminal.output;
 }
 
+bool terminal_is_screen(void) {
+        return terminal.output && !terminal_is_dumb();
+}
+
 bool terminal_is_error(void) {
         return terminal.error;
 }
 
 size_t terminal_output_columns(void) {
         return terminal.output_columns;
+}
+
+size_t terminal_output_rows(void) {
+        size_t columns, rows;
+
+        window_size(STDOUT_FILENO, &columns, &rows);
+        return rows;
 }
 
 void terminal_error_size(size_t *ret_columns, size_t *ret_rows) {

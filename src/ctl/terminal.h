@@ -39,10 +39,15 @@ void terminal_open(void);
 
 bool terminal_is_input(void);  /* standard input is a terminal */
 bool terminal_is_output(void); /* standard output is (or was, before the pager) */
+bool terminal_is_screen(void); /* standard output is, and it can move its cursor */
 bool terminal_is_error(void);  /* standard error is, and it can move its cursor */
 
 /* Columns of the terminal on standard output; 0, for no limit, if that is none. */
 size_t terminal_output_columns(void);
+/* Its rows as they are now; 24 where it does not say. */
+size_t terminal_output_rows(void);
+/* The columns are asked for anew. */
+void terminal_update_size(void);
 /* Size of the terminal on standard error as it is now; 80 by 24 where it does not say. */
 void terminal_error_size(size_t *ret_columns, size_t *ret_rows);
 

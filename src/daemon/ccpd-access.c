@@ -85,6 +85,8 @@ static const AccessRule rules[] = {
                         ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "ListBlueprints", "list-blueprints", "look at blueprints",
                         CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "Doctor", "doctor", "have the host looked at",
+                        CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "GetSettings", "get-settings", "look at the settings",
                         CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "SetSettings", "set-settings", "change settings",

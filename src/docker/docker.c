@@ -129,6 +129,10 @@ int docker_call(Docker *d, const char *method, const char *path, json_t **ret, E
         return call_raw(d, &t, method, versioned, ret, reterr);
 }
 
+int docker_info(Docker *d, json_t **ret, Error *reterr) {
+        return docker_call(d, "GET", "/info", ret, reterr);
+}
+
 int docker_call_stream(Docker *d, const char *path, docker_stream_t stream, void *userdata, Error *reterr) {
         _cleanup_docker_transfer_ DockerTransfer t = { .stream = stream, .stream_userdata = userdata };
         _cleanup_free_ char *versioned = NULL;

@@ -52,6 +52,9 @@ int docker_ping(Docker *d, Error *reterr);
 /* What was settled on, "1.45"; NULL before. */
 const char *docker_api_version(const Docker *d);
 
+/* What the Engine says of itself, as it says it (Engine API, "/info"). Freed with json_decref(). */
+int docker_info(Docker *d, json_t **ret, Error *reterr);
+
 /* Containers, networks and volumes: what the Engine keeps for an instance. */
 typedef enum DockerKind {
         DOCKER_CONTAINER,

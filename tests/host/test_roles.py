@@ -42,6 +42,7 @@ CALLS = {
         'ListInstances': ('a{sv}tt', [{}, 0, 10], ''),
         'ListJobs': ('a{sv}tt', [{}, 0, 10], ''),
         'ListBlueprints': ('', [], ''),
+        'Doctor': ('', [], ''),
         'ListPorts': ('', [], ''),
         'GetSettings': ('', [], ''),
         'SetSettings': ('a{sv}', [{'no_such_setting': ['s', 'x']}], 'InvalidArgument'),

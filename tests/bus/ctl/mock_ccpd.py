@@ -15,6 +15,7 @@ As ccpd does, it sends signals to those connections only that have subscribed. I
   MOCK_AUDIT_PAGE      gives that many of them with one call at most
   MOCK_FAULT           what it finds wrong with them, "changed 7"
   MOCK_TWO_BLUEPRINTS  has a second one
+  MOCK_SICK            finds Docker missing
 """
 
 import fcntl
@@ -482,6 +483,12 @@ class Manager(Base):
     def ListBlueprints(self):
         return [(n, b["title"], b["version"], "/usr/share/ccpd/templates/" + n,
                  dbus.ObjectPath(ROOT + "/blueprint/" + escape(n))) for n, b in BLUEPRINTS.items()]
+
+    @dbus.service.method(NAME + ".Manager", out_signature="a(ssss)")
+    def Doctor(self):
+        found = [("store", "ok", "PostgreSQL answers, all records were read.", ""),
+                 ("disk", "warning", "/var/lib/\x1b[31mccpd: 91 % used.", "Make room.")]
+        return found + [("engine", "failed", "Docker does not answer.", "See: systemctl status docker")] * ("MOCK_SICK" in os.environ)
 
     @dbus.service.method(NAME + ".Manager", out_signature="a(sqss)")
     def ListPorts(self):

@@ -90,6 +90,75 @@ class Display(BusTest):
         self.assertEqual(t.wait(), 0)
 
 
+class Watching(BusTest):
+    ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+
+    def setUp(self):
+        super().setUp()
+        self.create("alpha", "--quiet")
+
+    def stop(self, t):
+        t.type("\x03")
+        t.expect(self.LEAVE)
+        self.assertEqual(t.wait(), 0)
+
+    def test_the_overview_is_drawn_anew_when_something_changes(self):
+        t = self.terminal("--watch")
+        t.expect(self.ENTER)
+        t.expect("alpha")
+        self.create("beta", "--quiet")
+        t.expect("beta")
+        self.stop(t)
+
+    def test_a_status_too(self):
+        t = self.terminal("status", "alpha", "-w")
+        t.expect("running")
+        self.ctl("stop", "alpha", "--quiet")
+        t.expect("ccpctl start alpha")
+        self.stop(t)
+
+    def test_it_stays_on_the_screen(self):
+        for n in range(12):
+            self.create("more%d" % n, "--quiet")
+        t = self.terminal("--watch", rows=6, columns=40)
+        t.expect("alpha")
+        t.expect("\x1b[J")
+        picture = t.text[t.text.rindex("\x1b[H"):]
+        self.assertEqual(picture.count("\n"), 5)
+        self.stop(t)
+
+    def test_it_outlives_ccpd(self):
+        t = self.terminal("--watch")
+        t.expect("alpha")
+        self.stop_mock()
+        t.expect("systemctl status ccpd")
+        self.start_mock()
+        t.expect("alpha")
+        self.create("beta", "--quiet")
+        t.expect("beta")
+        self.stop(t)
+
+    def test_an_instance_that_is_gone_ends_it(self):
+        t = self.terminal("status", "alpha", "--watch")
+        t.expect("running")
+        self.ctl("delete", "alpha", "--yes", "--quiet")
+        t.expect(self.LEAVE)
+        self.assertEqual(t.wait(), 3)
+
+    def test_json_is_a_line_for_each_change(self):
+        p = self.popen("status", "alpha", "--watch", "--json=short")
+        self.assertEqual(json.loads(p.stdout.readline())["state"], "running")
+        self.ctl("stop", "alpha", "--quiet")
+        while json.loads(p.stdout.readline())["state"] != "stopped":
+            pass
+        p.send_signal(signal.SIGINT)
+        p.communicate()
+        self.assertEqual(p.returncode, 0)
+
+    def test_without_a_terminal_it_is_wrong_usage(self):
+        self.assertIn("needs a terminal", self.ctl("--watch", code=2).err)
+
+
 class Authentication(BusTest):
     """polkit's own agent for terminals, in front of a mock of polkit."""
 

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-doctor.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "alloc-util.h"
+#include "ccpd-manager.h"
+#include "finding.h"
+#include "json-util.h"
+#include "string-util.h"
+#include "worker-call.h"
+
+/* A caller gives up after 25 s. */
+#define DOCTOR_TIMEOUT_USEC (20 * USEC_PER_SEC)
+#define DOCTOR_ANSWER_MAX (256U * 1024U)
+#define FINDINGS_MAX 200U
+/* Of ports and subnets that are left: when to say so. */
+#define POOL_WARNING_PERCENT 80U
+
+typedef struct Doctor {
+        Operation *operation;
+        json_t *findings;
+} Doctor;
+
+static Doctor *doctor_free(Doctor *d) {
+        if (!d)
+                return NULL;
+
+        operation_free(d->operation);
+        json_decref(d->findings);
+        return mfree(d);
+}
+DEFINE_CLEANUP_FUNC(Doctor *, doctor_free);
+
+/* --- what ccpd knows by itself --- */
+
+static int check_store(const Manager *m, json_t *findings) {
+        _cleanup_error_ Error e = {};
+
+        if (manager_check_store(m, &e) < 0)
+                return findings_addf(findings, "store", FINDING_FAILED,
+                                "See: systemctl status postgresql; journalctl -u ccpd -u 'postgresql*'",
+                                "%s", e.message);
+
+        return findings_addf(
+                        findings, "store", FINDING_OK, NULL, "PostgreSQL answers, all records were read.");
+}
+
+static int check_key(const Manager *m, json_t *findings) {
+        if (!m->vault)
+                return findings_addf(findings, "key", FINDING_FAILED,
+                                "Restore the file, or on a new server: /usr/lib/ccpd/ccp-setup --key", "%s",
+                                m->vault_error.message);
+        if (!vault_is_locked(m->vault))
+                return findings_addf(findings, "key", FINDING_WARNING,
+                                "Raise LimitMEMLOCK= of ccpd.service (systemctl edit ccpd).",
+                                "The keys could not be locked into memory: they may be written to swap.");
+
+        return findings_addf(findings, "key", FINDING_OK, NULL, "The master key %s is there.",
+                        vault_key_id(m->vault));
+}
+
+static int check_blueprints(const Manager *m, json_t *findings) {
+        const BlueprintCache *c = m->blueprints;
+        bool all = true;
+        int r;
+
+        FOREACH_ARRAY(e, c->entries, c->n_entries) {
+                _cleanup_free_ char *advice = NULL;
+
+                if (e->blueprint)
+                        continue;
+                all = false;
+                advice = strjoin("See: ccpctl blueprint lint ", e->folder);
+                r = findings_addf(findings, "blueprints", FINDING_WARNING, advice, "%s", e->error.message);
+                if (r < 0)
+                        return r;
+        }
+
+        return all ? findings_addf(findings, "blueprints", FINDING_OK, NULL, "%zu blueprint%s can be used.",
+                                     c->n_entries, c->n_entries == 1 ? "" : "s")
+                   : 0;
+}
+
+static int check_pool(
+                json_t *findings, const char *what, const char *setting, uint64_t used, uint64_t total) {
+        _cleanup_free_ char *advice = NULL;
+
+        if (total == 0 || used * 100 < total * POOL_WARNING_PERCENT)
+                return 0;
+
+        advice = strjoin("Make it larger: ccpctl settings set ", setting, "=…");
+        return findings_addf(findings, "pools", used >= total ? FINDING_FAILED : FINDING_WARNING, advice,
+                        "%" PRIu64 " of %" PRIu64 " %s are taken.", used, total, what);
+}
+
+/* Counts what lies in a range, whichever range it was once allocated from. */
+static uint64_t count_ports(const Manager *m, const PortRange *range) {
+        uint64_t n = 0;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                FOREACH_ARRAY(p, i->record->ports, i->record->n_ports)
+                        n += p->number >= range->first && p->number <= range->last;
+        return n;
+}
+
+static int check_pools(const Manager *m, json_t *findings) {
+        const Settings *s = m->settings;
+        size_t n = json_array_size(findings);
+        uint64_t used = 0;
+        int r;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                used += i->record->has_subnet && subnet_contains(&s->subnet_pool, &i->record->subnet);
+        r = check_pool(findings, "subnets", "subnet_pool", used,
+                        subnet_count(&s->subnet_pool, INSTANCE_SUBNET_PREFIX));
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(p, s->port_ranges, s->n_port_ranges) {
+                _cleanup_free_ char *what = NULL, *setting = NULL;
+
+                what = strjoin("ports of the range '", p->name, "'");
+                setting = strjoin("port_range_", p->name);
+                if (!what || !setting)
+                        return -ENOMEM;
+                r = check_pool(findings, what, setting, count_ports(m, &p->range),
+                                (uint64_t) p->range.last - p->range.first + 1);
+                if (r < 0)
+                        return r;
+        }
+
+        return json_array_size(findings) > n ? 0
+                                             : findings_addf(findings, "pools", FINDING_OK, NULL,
+                                                               "Enough ports and subnets are free.");
+}
+
+static int check_watch(const Manager *m, json_t *findings) {
+        if (m->engine_state == ENGINE_UNKNOWN)
+                return findings_addf(findings, "watch", FINDING_WARNING,
+                                "Right after a start that is so for a moment; else see: systemctl status "
+                                "ccp-watch",
+                                "ccp-watch has not told yet how the containers are.");
+
+        return findings_addf(findings, "watch", FINDING_OK, NULL, "ccp-watch tells how the containers are.");
+}
+
+static int examine(const Manager *m, json_t *findings) {
+        static int (*const checks[])(const Manager *m, json_t *findings) = {
+                check_store,
+                check_key,
+                check_watch,
+                check_blueprints,
+                check_pools,
+        };
+        int r;
+
+        for (size_t k = 0; k < ELEMENTSOF(checks); k++) {
+                r = checks[k](m, findings);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* --- what ccp-doctor finds --- */
+
+/* Its texts are partly those of others: the Engine's, polkit's. */
+static int take_finding(json_t *findings, const json_t *finding) {
+        static const char *const keys[] = { "check", "verdict", "message", "advice" };
+
+        for (size_t k = 0; k < ELEMENTSOF(keys); k++) {
+                const char *text = json_object_get_string(finding, keys[k]);
+
+                if (!text || strlen(text) > FINDING_TEXT_MAX)
+                        return -EBADMSG;
+        }
+        if (finding_verdict_from_string(json_object_get_string(finding, "verdict")) < 0)
+                return -EBADMSG;
+
+        return json_array_append(findings, (json_t *) finding) < 0 ? -ENOMEM : 0;
+}
+
+static int take_findings(json_t *findings, const char *answer, size_t size) {
+        _cleanup_json_ json_t *json = NULL;
+        json_t *finding;
+        size_t k;
+        int r;
+
+        json = json_loadb(answer, size, 0, NULL);
+        if (!json_is_array(json) || json_array_size(json) == 0 || json_array_size(json) > FINDINGS_MAX)
+                return -EBADMSG;
+
+        json_array_foreach(json, k, finding) {
+                r = take_finding(findings, finding);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int append_finding(sd_bus_message *reply, _unused_ Operation *o, const void *items, size_t k) {
+        const json_t *finding = json_array_get(items, k);
+
+        return sd_bus_message_append(reply, "(ssss)", json_object_get_string(finding, "check"),
+                        json_object_get_string(finding, "verdict"),
+                        json_object_get_string(finding, "message"),
+                        json_object_get_string(finding, "advice"));
+}
+
+static void doctor_reply(Doctor *d, int r, const Error *error) {
+        /* That the worker cannot be asked is itself something to know, and no reason to keep the rest back. */
+        if (r < 0)
+                (void) findings_addf(d->findings, "host", FINDING_UNKNOWN,
+                                "See: systemctl status ccp-doctor.socket; journalctl -u 'ccp-doctor@*'",
+                                "%s",
+                                error && error->message
+                                                ? error->message
+                                                : "The host could not be looked at: what ccp-doctor says "
+                                                  "makes no sense.");
+        operation_reply_array(TAKE_PTR(d->operation), "(ssss)", d->findings, json_array_size(d->findings),
+                        append_finding, "tell what was found");
+}
+
+static void on_examined(int r, const char *answer, size_t size, Error *error, void *userdata) {
+        _cleanup_(doctor_freep) Doctor *d = userdata;
+
+        if (r >= 0)
+                r = take_findings(d->findings, answer, size);
+        doctor_reply(d, r, error);
+}
+
+int method_doctor(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *reterr) {
+        _cleanup_(doctor_freep) Doctor *d = NULL;
+        _cleanup_free_ char *request = NULL;
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        int r;
+
+        d = new0(Doctor, 1);
+        if (!d)
+                return -ENOMEM;
+        d->findings = json_array();
+        d->operation = operation_new(m, message);
+        if (!d->findings || !d->operation)
+                return -ENOMEM;
+
+        r = examine(m, d->findings);
+        if (r < 0)
+                return r;
+
+        request = strjoin("{\"subnet_pool\":\"", SUBNET_FORMAT(&m->settings->subnet_pool), "\"}");
+        if (!request)
+                return -ENOMEM;
+        r = worker_call_new(m->event, CCP_DOCTOR_SOCKET, "The host could not be looked at", request,
+                        DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_examined, d, NULL, &e);
+        if (r < 0)
+                doctor_reply(d, r, &e);
+        else
+                TAKE_PTR(d);
+        return 1;
+}

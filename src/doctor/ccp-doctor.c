@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* ccp-doctor: looks at the host for ccpd, which may neither talk to the Engine nor wait for a disk. PID 1 starts it for
+ * each connection to its socket: a line of JSON comes in, {"subnet_pool": …}, an array of findings goes out. */
+
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "doctor.h"
+#include "fd-util.h"
+#include "json-util.h"
+#include "log.h"
+
+#define REQUEST_MAX 4096U
+
+static int read_pool(Subnet *ret) {
+        _cleanup_json_ json_t *request = NULL;
+        _cleanup_free_ char *text = NULL;
+        const char *pool;
+        int r;
+
+        r = read_full_fd(STDIN_FILENO, REQUEST_MAX, &text, NULL);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read the request: %m");
+
+        request = json_loads(text, 0, NULL);
+        if (!json_is_object(request))
+                return log_error_errno(-EBADMSG, "The request is no JSON object.");
+
+        pool = json_object_get_string(request, "subnet_pool");
+        return pool && subnet_parse(pool, ret) >= 0 ? 1 : 0;
+}
+
+static int examine(json_t *findings, const Subnet *pool) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_docker_ Docker *docker = NULL;
+        _cleanup_free_ char *root = NULL;
+        int r;
+
+        r = docker_new(NULL, &docker);
+        if (r < 0)
+                return r;
+        r = sd_bus_open_system(&bus);
+        if (r < 0)
+                return r;
+        r = doctor_check_engine(findings, docker, doctor_engine_runs(bus), pool, &root);
+        if (r < 0)
+                return r;
+        r = doctor_check_host(findings, root);
+        if (r < 0)
+                return r;
+        return doctor_check_system(findings, bus);
+}
+
+int main(void) {
+        _cleanup_json_ json_t *findings = NULL;
+        Subnet pool;
+        int r;
+
+        log_open();
+        r = read_pool(&pool);
+        if (r < 0)
+                return EXIT_FAILURE;
+
+        findings = json_array();
+        r = findings ? examine(findings, r > 0 ? &pool : NULL) : -ENOMEM;
+        if (r >= 0 && (json_dumpf(findings, stdout, JSON_COMPACT) < 0 || fflush(stdout) != 0))
+                r = -EIO;
+        if (r < 0)
+                (void) log_error_errno(r, "Failed to look at the host: %m");
+
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The checks that ccpd cannot make itself: they need the Engine, or may wait for a disk. Each appends what it found to
+ * an array (finding.h) and fails only when out of memory. */
+
+#include <systemd/sd-bus.h>
+
+#include "docker.h"
+#include "finding.h"
+#include "subnet.h"
+
+/* Clock, disks, journal, control groups. 'docker_root' is where the Engine keeps its data; NULL: not known. */
+int doctor_check_host(json_t *findings, const char *docker_root);
+/* False if the Engine was stopped. To ask it then, at the socket that PID 1 keeps, would start it behind the back of whoever
+ * stopped it. */
+bool doctor_engine_runs(sd_bus *bus);
+/* The Engine's and Compose's versions, its driver of control groups and its address pools, which must leave 'pool' alone
+ * (NULL: not known). ret_root is its folder for data, NULL if it did not say. */
+int doctor_check_engine(json_t *findings, Docker *docker, bool runs, const Subnet *pool, char **ret_root);
+/* Our units and timers, the bus's and polkit's knowledge of us. */
+int doctor_check_system(json_t *findings, sd_bus *bus);
