@@ -19,7 +19,7 @@
 #define INSTANCES_MAX 2000U
 
 /* A burst of changes of one object is announced as its first one, and then this often. */
-#define EMIT_INTERVAL_USEC (100 * USEC_PER_MSEC)
+#define EMIT_INTERVAL_USEC (50 * USEC_PER_MSEC)
 
 typedef enum EngineState {
         ENGINE_UNKNOWN, /* ccp-watch has not told yet */

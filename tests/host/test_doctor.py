@@ -103,7 +103,7 @@ def test_a_watch_that_is_stopped_is_found(server):
 
 
 def test_without_ccpd_it_says_how_its_unit_is(server):
-    server.sh('systemctl mask --runtime ccpd; systemctl stop ccpd')
+    server.sh('systemctl stop ccpd; systemctl mask --runtime ccpd')
     try:
         result = server.ccpctl('doctor', check=False)
         assert result.returncode == 5 and re.search(r'Its unit is (inactive|failed)', result.stdout), result
