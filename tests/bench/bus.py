@@ -42,9 +42,9 @@ def message(serial, destination, path, interface, member, signature='', body=b''
 
 
 class Bus:
-    def __init__(self):
+    def __init__(self, root=''):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect('/run/dbus/system_bus_socket')
+        self.socket.connect(f'{root}/run/dbus/system_bus_socket')
         self.socket.sendall(b'\0AUTH EXTERNAL ' + str(os.getuid()).encode().hex().encode() + b'\r\n')
         self.buffer = bytearray()
         self.line()
