@@ -136,34 +136,21 @@ int check_file(_unused_ Loader *l, const YamlNode *node, void *object) {
         return 0;
 }
 
+#define TYPE(t) (1U << HEALTH_TYPE_##t)
+#define WEB (TYPE(HTTP) | TYPE(HTTPS))
 int check_health(Loader *l, const YamlNode *node, void *object) {
-        /* Which keys each type takes: -1 must not be there, 1 must be there. */
+        /* Which keys each type takes, by bits; those that it needs too. */
         static const struct {
                 const char *key;
-                int use[_HEALTH_TYPE_MAX];
+                unsigned takes, needs;
         } keys[] = {
-                { "port",
-                                { [HEALTH_TYPE_CONTAINER] = -1,
-                                                [HEALTH_TYPE_HTTP] = 1,
-                                                [HEALTH_TYPE_TCP] = 1,
-                                                [HEALTH_TYPE_COMMAND] = -1 } },
-                { "path",
-                                { [HEALTH_TYPE_CONTAINER] = -1,
-                                                [HEALTH_TYPE_TCP] = -1,
-                                                [HEALTH_TYPE_COMMAND] = -1 } },
-                { "status",
-                                { [HEALTH_TYPE_CONTAINER] = -1,
-                                                [HEALTH_TYPE_TCP] = -1,
-                                                [HEALTH_TYPE_COMMAND] = -1 } },
-                { "host",
-                                { [HEALTH_TYPE_CONTAINER] = -1,
-                                                [HEALTH_TYPE_TCP] = -1,
-                                                [HEALTH_TYPE_COMMAND] = -1 } },
-                { "command",
-                                { [HEALTH_TYPE_CONTAINER] = -1,
-                                                [HEALTH_TYPE_HTTP] = -1,
-                                                [HEALTH_TYPE_TCP] = -1,
-                                                [HEALTH_TYPE_COMMAND] = 1 } },
+                { "port", WEB | TYPE(TCP), WEB | TYPE(TCP) },
+                { "path", WEB, 0 },
+                { "status", WEB, 0 },
+                { "host", WEB, 0 },
+                { "command", TYPE(COMMAND), TYPE(COMMAND) },
+                { "failures", WEB | TYPE(TCP) | TYPE(COMMAND), 0 },
+                { "successes", WEB | TYPE(TCP) | TYPE(COMMAND), 0 },
         };
         BlueprintHealth *h = object;
         int r;
@@ -171,7 +158,7 @@ int check_health(Loader *l, const YamlNode *node, void *object) {
         FOREACH_ARRAY(k, keys, ELEMENTSOF(keys)) {
                 bool present = yaml_node_get(node, k->key);
 
-                if (present ? k->use[h->type] >= 0 : k->use[h->type] <= 0)
+                if (((present ? k->takes : ~k->needs) >> h->type) & 1)
                         continue;
 
                 r = loader_add(l, node, "A health check of type %s %s the key '%s'.",
@@ -182,11 +169,13 @@ int check_health(Loader *l, const YamlNode *node, void *object) {
 
         if (h->command && !h->command[0])
                 return loader_add(l, node, "The command of a health check should be a list of its words.");
-        if (h->type == HEALTH_TYPE_HTTP && !h->path)
+        if (((WEB >> h->type) & 1) && !h->path)
                 return free_and_strdup(&h->path, "/");
 
         return 0;
 }
+#undef TYPE
+#undef WEB
 
 /* The list entry that a struct came from; problems are reported there. */
 static const YamlNode *nth_node(const YamlNode *root, const char *section, size_t i) {

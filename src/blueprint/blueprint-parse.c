@@ -18,6 +18,8 @@
 #define MAX_LENGTH_DEFAULT 1024U
 #define TIMEOUT_DEFAULT (120 * USEC_PER_SEC)
 #define TIMEOUT_MAX (6 * USEC_PER_HOUR)
+#define HEALTH_FAILURES_DEFAULT 3U
+#define HEALTH_THRESHOLD_MAX 100U
 #define MEMORY_MIN (16ULL << 20)
 
 static const char *const parameter_type_table[_PARAMETER_TYPE_MAX] = {
@@ -62,6 +64,7 @@ DEFINE_STRING_TABLE(service_stage, ServiceStage);
 static const char *const health_type_table[_HEALTH_TYPE_MAX] = {
         [HEALTH_TYPE_CONTAINER] = "container",
         [HEALTH_TYPE_HTTP] = "http",
+        [HEALTH_TYPE_HTTPS] = "https",
         [HEALTH_TYPE_TCP] = "tcp",
         [HEALTH_TYPE_COMMAND] = "command",
 };
@@ -193,7 +196,11 @@ static const Field source_fields[] = {
 static const Section source_section = SECTION(source_fields, BlueprintSource);
 
 static void fill_health(void *object) {
-        ((BlueprintHealth *) object)->status = 200;
+        BlueprintHealth *h = object;
+
+        h->status = 200;
+        h->failures = HEALTH_FAILURES_DEFAULT;
+        h->successes = 1;
 }
 
 static const Field health_fields[] = {
@@ -204,6 +211,10 @@ static const Field health_fields[] = {
         { "status", parse_unsigned, M(BlueprintHealth, status), .minimum = 100, .maximum = 599 },
         { "host", parse_text, M(BlueprintHealth, host) },
         { "command", parse_strings, M(BlueprintHealth, command) },
+        { "failures", parse_unsigned, M(BlueprintHealth, failures), .minimum = 1,
+                        .maximum = HEALTH_THRESHOLD_MAX },
+        { "successes", parse_unsigned, M(BlueprintHealth, successes), .minimum = 1,
+                        .maximum = HEALTH_THRESHOLD_MAX },
 };
 static const Section health_section =
                 SECTION(health_fields, BlueprintHealth, .fill = fill_health, .check = check_health);

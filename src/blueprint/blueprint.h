@@ -70,6 +70,7 @@ DECLARE_STRING_TABLE(service_stage, ServiceStage);
 typedef enum HealthType {
         HEALTH_TYPE_CONTAINER,
         HEALTH_TYPE_HTTP,
+        HEALTH_TYPE_HTTPS,
         HEALTH_TYPE_TCP,
         HEALTH_TYPE_COMMAND,
         _HEALTH_TYPE_MAX,
@@ -116,10 +117,12 @@ typedef struct BlueprintFile {
 typedef struct BlueprintHealth {
         HealthType type;
         char *port;      /* name of one of 'ports' */
-        char *path;      /* http, default "/" */
-        uint64_t status; /* http, default 200 */
-        char *host;      /* http: Host header, a template */
+        char *path;      /* http and https, default "/" */
+        uint64_t status; /* http and https, default 200 */
+        char *host;      /* http: Host header; https: that of the certificate too; a template */
         char **command;
+        uint64_t failures;  /* so many failed probes in a row make it unhealthy */
+        uint64_t successes; /* so many good ones make it healthy again */
 } BlueprintHealth;
 
 typedef struct BlueprintService {

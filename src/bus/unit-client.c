@@ -30,16 +30,24 @@ struct UnitRequest {
         void *userdata;
 };
 
+/* A list that was asked for. */
+typedef struct UnitList {
+        UnitClient *client;
+        struct UnitList *next;
+        char *pattern;
+        sd_bus_slot *slot;
+        unit_list_handler_t handler;
+        void *userdata;
+} UnitList;
+
 struct UnitClient {
         sd_bus *bus;
-        sd_bus_slot *job_removed_slot, *unit_removed_slot, *owner_slot, *subscribe_slot, *list_slot;
+        sd_bus_slot *job_removed_slot, *unit_removed_slot, *owner_slot, *subscribe_slot;
         unit_removed_handler_t removed;
         unit_reset_handler_t reset;
         void *userdata;
 
-        unit_list_handler_t list_handler;
-        void *list_userdata;
-
+        UnitList *lists;
         UnitRequest *requests; /* oldest first */
         unsigned n_in_flight;
 };
@@ -317,17 +325,33 @@ int unit_client_new(sd_bus *bus, unit_removed_handler_t removed, unit_reset_hand
         return 0;
 }
 
+static UnitList *unit_list_free(UnitList *l) {
+        if (!l)
+                return NULL;
+
+        for (UnitList **i = &l->client->lists; *i; i = &(*i)->next)
+                if (*i == l) {
+                        *i = l->next;
+                        break;
+                }
+
+        sd_bus_slot_unref(l->slot);
+        free(l->pattern);
+        return mfree(l);
+}
+
 UnitClient *unit_client_free(UnitClient *c) {
         if (!c)
                 return NULL;
 
         while (c->requests)
                 unit_request_free(c->requests);
+        while (c->lists)
+                unit_list_free(c->lists);
         sd_bus_slot_unref(c->job_removed_slot);
         sd_bus_slot_unref(c->unit_removed_slot);
         sd_bus_slot_unref(c->owner_slot);
         sd_bus_slot_unref(c->subscribe_slot);
-        sd_bus_slot_unref(c->list_slot);
         sd_bus_unref(c->bus);
         return mfree(c);
 }
@@ -362,13 +386,14 @@ static int read_unit_names(sd_bus_message *m, char ***ret) {
 }
 
 static int on_list_reply(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
-        UnitClient *c = userdata;
+        UnitList *l = userdata;
+        unit_list_handler_t handler = l->handler;
         _cleanup_strv_free_ char **units = NULL;
         _cleanup_error_ Error e = {};
+        void *handler_userdata = l->userdata;
         int r;
 
-        c->list_slot = sd_bus_slot_unref(c->list_slot);
-
+        unit_list_free(l);
         if (sd_bus_message_is_method_error(m, NULL) > 0)
                 (void) error_setf(&e, CCP_ERROR_INTERNAL, "systemd did not list its units: %s",
                                 sd_bus_message_get_error(m)->message);
@@ -378,12 +403,13 @@ static int on_list_reply(sd_bus_message *m, void *userdata, _unused_ sd_bus_erro
                         (void) error_set_errnof(&e, r, "Cannot read systemd's list of units: %m");
         }
 
-        c->list_handler(units, error_is_set(&e) ? &e : NULL, c->list_userdata);
+        handler(units, error_is_set(&e) ? &e : NULL, handler_userdata);
         return 0;
 }
 
 int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        UnitList *l;
         int r;
 
         r = sd_bus_message_new_method_call(
@@ -394,8 +420,23 @@ int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t han
         if (r < 0)
                 return r;
 
-        c->list_handler = handler;
-        c->list_userdata = userdata;
-        c->list_slot = sd_bus_slot_unref(c->list_slot);
-        return sd_bus_call_async(c->bus, &c->list_slot, m, on_list_reply, c, 0);
+        for (l = c->lists; l && !streq(l->pattern, pattern);)
+                l = l->next;
+        unit_list_free(l);
+
+        l = new0(UnitList, 1);
+        if (!l)
+                return -ENOMEM;
+        *l = (UnitList) {
+                .client = c,
+                .next = c->lists,
+                .pattern = strdup(pattern),
+                .handler = handler,
+                .userdata = userdata,
+        };
+        c->lists = l;
+        r = l->pattern ? sd_bus_call_async(c->bus, &l->slot, m, on_list_reply, l, 0) : -ENOMEM;
+        if (r < 0)
+                unit_list_free(l);
+        return r;
 }

@@ -39,5 +39,5 @@ int unit_client_stop(UnitClient *c, const char *unit, unit_request_handler_t han
                 UnitRequest **ret);
 UnitRequest *unit_request_free(UnitRequest *q);
 
-/* A further call takes the place of one that was not answered yet. */
+/* A further call with the same pattern takes the place of one that was not answered yet. */
 int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata);

@@ -8,6 +8,7 @@
 #include "bus-error.h"
 #include "bus-options.h"
 #include "ccpd-access.h"
+#include "ccpd-health-bus.h"
 #include "ccpd-manager.h"
 #include "ccpd-secret-bus.h"
 #include "log.h"
@@ -60,6 +61,16 @@ GETTER(get_state) {
 GETTER(get_health) {
         (void) property;
         return sd_bus_message_append(reply, "s", health_to_string(((Instance *) userdata)->health));
+}
+
+GETTER(get_health_reason) {
+        (void) property;
+        return sd_bus_message_append(reply, "s", strempty(((Instance *) userdata)->health_state.reason));
+}
+
+GETTER(get_health_since) {
+        (void) property;
+        return sd_bus_message_append(reply, "t", instance_health_since(userdata));
 }
 
 GETTER(get_time) {
@@ -362,6 +373,8 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StateChangedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Health", "s", get_health, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("HealthReason", "s", get_health_reason, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("HealthSince", "t", get_health_since, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Ports", "a{sq}", get_ports, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Subnet", "s", get_subnet, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("BindAddress", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -384,6 +397,10 @@ const sd_bus_vtable instance_vtable[] = {
                         SD_BUS_RESULT("o", job), method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                         method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CheckHealth", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", health),
+                        method_check_health, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("QueryHealth", SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_RESULT("aa{sv}", periods), method_query_health, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSecrets", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sut)", secrets),
                         method_list_secrets, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RevealSecret", SD_BUS_ARGS("s", name, "a{sv}", options),

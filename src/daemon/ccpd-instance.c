@@ -54,6 +54,7 @@ Instance *instance_free(Instance *i) {
                 instance_service_done(s);
         free(i->services);
         bus_told_done(&i->told);
+        instance_health_done(&i->health_state);
         instance_record_free(i->record);
         return mfree(i);
 }
@@ -204,43 +205,39 @@ void instance_end_list(Instance *i) {
                 }
 
         manager_update_instance_health(i);
+        i->listed = true;
 }
 
 bool instance_update_health(Instance *i) {
+        static const HealthVerdict nothing = { .reason = "no container is there" };
         HealthVerdict verdicts[INSTANCE_SERVICES_MAX];
+        const HealthVerdict *blame = NULL;
         usec_t realtime = now(CLOCK_REALTIME);
         bool waiting = false;
-        Health health;
+        Health health = HEALTH_UNKNOWN;
 
         /* Of an instance that is not meant to run nothing can be said. */
-        if (!IN_SET(i->record->state, INSTANCE_RUNNING, INSTANCE_PROVISIONING, INSTANCE_UPDATING))
-                health = HEALTH_UNKNOWN;
-        else {
+        if (IN_SET(i->record->state, INSTANCE_RUNNING, INSTANCE_PROVISIONING, INSTANCE_UPDATING) &&
+                        i->manager->engine_state != ENGINE_UNAVAILABLE) {
                 for (size_t k = 0; k < i->n_services; k++) {
                         const InstanceService *s = i->services + k;
-                        HealthJudgement judgement = health_judge(s->kind, &s->observation, realtime);
+                        HealthJudgement judgement;
 
-                        verdicts[k] = (HealthVerdict) { .kind = s->kind, .verdict = judgement.verdict };
-                        /* A healthcheck is told by an event; the end of the settling time is not. */
-                        waiting = waiting ||
-                                        (judgement.verdict == VERDICT_WAITING &&
-                                                        s->observation.health == CONTAINER_HEALTH_NONE);
+                        waiting = instance_judge_service(i, s, realtime, &judgement) || waiting;
+                        verdicts[k] = (HealthVerdict) { s->kind, judgement.verdict, s->name,
+                                judgement.reason };
                 }
                 health = health_summarize(verdicts, i->n_services);
+                blame = health_find_reason(verdicts, i->n_services);
 
                 /* It should run, and nothing of it is there. */
                 if (i->n_services == 0 && i->record->state == INSTANCE_RUNNING &&
-                                i->manager->engine_state == ENGINE_AVAILABLE)
+                                i->manager->engine_state == ENGINE_AVAILABLE) {
                         health = HEALTH_UNHEALTHY;
+                        blame = &nothing;
+                }
         }
 
-        if (i->manager->engine_state == ENGINE_UNAVAILABLE)
-                health = HEALTH_UNKNOWN;
-
-        if (health != i->health) {
-                i->health = health;
-                instance_set_changed(i);
-        }
-
+        instance_set_health(i, health, blame);
         return waiting;
 }

@@ -4,6 +4,7 @@
 /* An instance as the daemon knows it: its record, and what its containers do. */
 
 #include "bus-signal.h"
+#include "ccpd-health.h"
 #include "container-state.h"
 #include "hash.h"
 #include "health.h"
@@ -35,7 +36,9 @@ struct Instance {
         InstanceService *services;
         size_t n_services, n_services_allocated;
         Health health;
-        Job *job; /* the one that is on it, NULL if none */
+        InstanceHealth health_state; /* ccpd-health.h */
+        bool listed;                 /* ccp-watch has sent a whole list since we know it */
+        Job *job;                    /* the one that is on it, NULL if none */
 
         bool announced; /* InterfacesAdded was sent */
         bool changed;

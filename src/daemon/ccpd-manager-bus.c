@@ -14,6 +14,7 @@
 #include "ccpd-blueprint-bus.h"
 #include "ccpd-create.h"
 #include "ccpd-doctor.h"
+#include "ccpd-health-bus.h"
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
 #include "ccpd-job-queue.h"
@@ -590,6 +591,8 @@ static void on_settings_set(int r, Settings *settings, Error *error, void *userd
         m->settings = settings;
         operation_reply(o, NULL);
         job_queue_dispatch(m);
+        sweeps_update_timer(m->sweeps);
+        manager_update_health(m);
 }
 
 static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -685,6 +688,9 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ListPorts", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqss)", ports),
                         method_list_ports, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Doctor", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssss)", findings), method_doctor,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("QueryHealth", SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_RESULT("aa{sv}", instances), method_query_fleet_health,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetSettings", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", settings),
                         method_get_settings, SD_BUS_VTABLE_UNPRIVILEGED),

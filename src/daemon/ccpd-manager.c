@@ -70,6 +70,10 @@ int manager_new(sd_event *event, Manager **ret) {
         if (!m->blueprints)
                 return -ENOMEM;
 
+        m->sweeps = sweeps_new(m);
+        if (!m->sweeps)
+                return -ENOMEM;
+
         r = db_new(event, NULL, &m->db);
         if (r < 0)
                 return r;
@@ -96,6 +100,7 @@ Manager *manager_free(Manager *m) {
 
         while (m->reloads)
                 manager_reload_free(m->reloads);
+        sweeps_free(m->sweeps);
         db_free(m->db);
         while (m->jobs)
                 job_free(m->jobs);
@@ -686,6 +691,8 @@ static void on_store_notification(
                         audit_announce(m, id);
         } else if (streq(channel, STORE_CHANNEL_ROLE))
                 manager_load_roles(m);
+        else if (streq(channel, STORE_CHANNEL_HEALTH))
+                sweeps_read(m->sweeps);
         else if (strlen(payload) == STORE_ID_MAX - 1)
                 manager_reload_instance(m, payload);
 }
@@ -817,7 +824,8 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         r = manager_hear_notify(m);
         if (r < 0)
                 log_error_errno(r, "Failed to listen on " CCP_NOTIFY_SOCKET ": %m");
-        manager_update_health(m);
+        sweeps_take_states(m->sweeps, taken->health);
+        sweeps_update_timer(m->sweeps);
         manager_queue_emit(m);
         manager_list_units(m);
         audit_start_pruning(m);
@@ -968,7 +976,7 @@ static int manager_connect_bus(Manager *m) {
 
 int manager_start(Manager *m) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE,
-                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, NULL };
+                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_HEALTH, NULL };
         int r;
 
         r = vault_open(&m->vault, &m->vault_error);

@@ -46,6 +46,7 @@ struct Manager {
         Error vault_error;
         Settings *settings;
         BlueprintCache *blueprints;
+        Sweeps *sweeps;
 
         Instance *instances;       /* by slug */
         Instance *instances_by_id; /* by UUID */

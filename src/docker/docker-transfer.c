@@ -127,12 +127,32 @@ int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, c
         return 0;
 }
 
+int docker_transfer_set_body(DockerTransfer *t, const json_t *body) {
+        char *text;
+        int r;
+
+        t->headers = curl_slist_append(NULL, "Content-Type: application/json");
+        text = json_dumps(body, JSON_COMPACT);
+        if (!t->headers || !text) {
+                free(text);
+                return -ENOMEM;
+        }
+
+        (void) curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+        (void) curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE, (long) strlen(text));
+        r = curl_easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS, text) == CURLE_OK ? 0 : -ENOMEM;
+        free(text);
+        return r;
+}
+
 void docker_transfer_done(DockerTransfer *t) {
         string_builder_done(&t->body);
         /* The handle must not write into what is gone. */
         if (t->easy)
                 curl_easy_reset(t->easy);
         t->easy = NULL;
+        curl_slist_free_all(t->headers);
+        t->headers = NULL;
 }
 
 static int transfer_unavailable(const DockerTransfer *t, CURLcode code, Error *reterr) {

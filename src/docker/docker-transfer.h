@@ -21,6 +21,7 @@ typedef struct DockerTransfer {
         StringBuilder body;
         size_t body_max;
         int error; /* of ours, that made libcurl give up: negative errno */
+        struct curl_slist *headers;
 
         /* Takes the body of a successful answer piece by piece instead of 'body'. */
         docker_stream_t stream;
@@ -44,6 +45,8 @@ int docker_curl_init(void);
  * begins with a slash and has the version, if any. timeout 0: none. body_max 0: DOCKER_BODY_MAX. */
 int docker_transfer_prepare(DockerTransfer *t, CURL *easy, const char *socket, const char *method,
                 const char *path, usec_t timeout, size_t body_max);
+/* Gives the request, a POST, a body. It is copied. */
+int docker_transfer_set_body(DockerTransfer *t, const json_t *body);
 /* What came of it. ret may be NULL, where the body does not matter; else it must be JSON. */
 int docker_transfer_finish(DockerTransfer *t, CURLcode code, json_t **ret, Error *reterr);
 void docker_transfer_done(DockerTransfer *t);

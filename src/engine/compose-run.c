@@ -262,7 +262,7 @@ int compose_run(const EngineContext *c, const ComposeRun *run, ComposeRunResult 
         if (r < 0)
                 return run_error(&state, r, reterr);
 
-        if (result.process.status != 0 && !run->any_status)
+        if (result.process.status != 0)
                 r = run_failed(c, run->arguments[0], &result.process, reterr);
         if (ret)
                 *ret = TAKE_GENERIC(result, (ComposeRunResult) {});

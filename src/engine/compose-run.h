@@ -12,7 +12,6 @@ typedef struct ComposeRun {
         size_t n_expected;      /* services that it works on, for the progress */
         bool without_override;
         bool whole_stdout; /* all of it is wanted; up to 16 MiB */
-        bool any_status;   /* a command that fails is no error */
         usec_t timeout;    /* 0: that of the context */
 } ComposeRun;
 

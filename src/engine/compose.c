@@ -372,37 +372,6 @@ static int compose_down(const EngineContext *c, bool volumes, Error *reterr) {
         return compose_removal(c, volumes, reterr);
 }
 
-static int compose_exec(const EngineContext *c, const char *service, char *const *argv, usec_t timeout,
-                EngineExecResult *ret, Error *reterr) {
-        _cleanup_compose_run_result_ ComposeRunResult result = {};
-        _cleanup_strv_free_ char **arguments = NULL;
-        _cleanup_erase_ char *text = NULL, *redacted = NULL;
-        ComposeRun run = { .any_status = true, .timeout = timeout };
-        int r;
-
-        r = require_files(c, reterr);
-        if (r < 0)
-                return r;
-        r = arguments_new(&arguments, (const char *const[]) { "exec", "-T", service, NULL }, argv);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot run a command in a container: %m");
-
-        run.arguments = arguments;
-        r = compose_run(c, &run, &result, reterr);
-        if (r < 0)
-                return r;
-
-        text = strjoin(strempty(result.process.out.data), strempty(result.process.err.data));
-        r = text ? redact(text, c->redact, &redacted) : -ENOMEM;
-        if (r >= 0)
-                r = text_make_printable(redacted, strlen(redacted), &ret->output);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot run a command in a container: %m");
-
-        ret->status = result.process.status;
-        return 0;
-}
-
 const EngineVTable compose_engine = {
         .name = "compose",
         .config = compose_config,
@@ -414,5 +383,4 @@ const EngineVTable compose_engine = {
         .restart = compose_restart,
         .down = compose_down,
         .check_foreign = compose_check_foreign,
-        .exec = compose_exec,
 };

@@ -2,7 +2,6 @@
 
 #include "engine.h"
 
-#include "alloc-util.h"
 #include "compose.h"
 #include "string-util.h"
 
@@ -16,8 +15,4 @@ const EngineVTable *engine_find(const char *name) {
                         return *e;
 
         return NULL;
-}
-
-void engine_exec_result_done(EngineExecResult *r) {
-        r->output = erase_and_free(r->output);
 }

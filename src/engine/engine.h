@@ -40,14 +40,6 @@ typedef enum EngineConfigFlags {
         ENGINE_CONFIG_BARE = 1 << 0, /* without the override file: what the blueprint itself asks for */
 } EngineConfigFlags;
 
-typedef struct EngineExecResult {
-        int status;   /* exit code of the command */
-        char *output; /* the last of both its outputs, printable and redacted */
-} EngineExecResult;
-
-void engine_exec_result_done(EngineExecResult *r);
-#define _cleanup_engine_exec_result_ _cleanup_(engine_exec_result_done)
-
 typedef struct EngineVTable {
         const char *name;
 
@@ -78,10 +70,6 @@ typedef struct EngineVTable {
         /* Fails with SlugTaken, naming them, where containers, networks or volumes of this project are not
          * the owner's. */
         int (*check_foreign)(const EngineContext *c, Error *reterr);
-
-        /* Runs a command in a service's container. A command that fails is no error: see the status. */
-        int (*exec)(const EngineContext *c, const char *service, char *const *argv, usec_t timeout,
-                        EngineExecResult *ret, Error *reterr);
 } EngineVTable;
 
 /* By the name in the blueprint; NULL if there is none. */

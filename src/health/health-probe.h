@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One look at a service from outside: an HTTP request, a TCP connection, or a command in its container. */
+/* One look at a service from outside, within a job. */
 
 #include "health-wait.h"
-
-#define PROBE_TIMEOUT_USEC (5 * USEC_PER_SEC)
-#define PROBE_COMMAND_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#include "probe.h"
 
 /* Returns 1 if the service answers as it should, 0 if not, with the reason as a phrase that goes after its
  * name ("answers 502 instead of 200 to GET /"), or a negative errno with an Error where nothing more can be
- * found out: the context's poll said so. A target of HEALTH_TYPE_CONTAINER always answers. */
-int health_probe(const EngineVTable *engine, const EngineContext *c, const HealthTarget *target,
-                char **ret_reason, Error *reterr);
+ * found out: the context's poll said so. A target of HEALTH_TYPE_CONTAINER always answers. ret_seen (may be
+ * NULL) is when, and how long that took; only set for 1. */
+int health_probe(const EngineContext *c, const HealthTarget *target, const char *container,
+                ProbeResult *ret_seen, char **ret_reason, Error *reterr);

@@ -25,10 +25,7 @@ typedef struct Watched {
         char *container; /* id; NULL: none yet */
         HealthObservation seen;
         HealthJudgement judgement;
-        char *reason; /* of the probe; overrides that of the judgement */
-
-        /* The run that a probe has succeeded on: an answer counts until the container ends. */
-        bool probed;
+        ProbeState probes; /* an answer counts until the run of the container ends */
         usec_t probed_since;
 
         bool over; /* an optional one that is not waited for any longer */
@@ -49,7 +46,7 @@ typedef struct Waiting {
 static void waiting_done(Waiting *w) {
         FOREACH_ARRAY(i, w->watched, w->n) {
                 free(i->container);
-                free(i->reason);
+                probe_state_done(&i->probes);
         }
         free(w->watched);
         free(w->told);
@@ -137,40 +134,46 @@ static int watched_observe(const Waiting *w, Watched *i, const DockerObjects *co
         return 0;
 }
 
-/* A service that is asked from outside only has to run: the probe tells the rest. */
-static HealthJudgement watched_judge_container(const Watched *i) {
-        const BlueprintService *s = i->target->service;
-        HealthJudgement j = health_judge(s->kind, &i->seen, now(CLOCK_REALTIME));
+static int watched_probe(const Waiting *w, Watched *i, Error *reterr) {
+        _cleanup_free_ char *reason = NULL;
+        ProbeResult seen = {};
+        int r;
 
-        if (s->kind != SERVICE_KIND_ONESHOT && s->health.type != HEALTH_TYPE_CONTAINER && i->seen.exists &&
-                        i->seen.state == CONTAINER_RUNNING && !j.final)
-                return (HealthJudgement) { VERDICT_HEALTHY, true, "runs" };
+        r = health_probe(w->wait->context, i->target, i->container, &seen, &reason, reterr);
+        if (r < 0)
+                return r;
 
-        return j;
+        probe_state_done(&i->probes);
+        i->probed_since = i->seen.since;
+        if (r == 0) {
+                i->probes.reason = TAKE_PTR(reason);
+                return 0;
+        }
+
+        i->probes.verdict = PROBE_HEALTHY;
+        if (w->wait->answered)
+                w->wait->answered(i->target, i->container, &seen, w->wait->answered_userdata);
+        return 0;
 }
 
 static int watched_judge(Waiting *w, Watched *i, Error *reterr) {
-        _cleanup_free_ char *reason = NULL;
+        const BlueprintService *s = i->target->service;
+        bool probed = health_is_probed(s), runs = i->seen.exists && i->seen.state == CONTAINER_RUNNING;
+        usec_t realtime = now(CLOCK_REALTIME);
         int r;
 
-        i->reason = mfree(i->reason);
-        i->judgement = watched_judge_container(i);
-
-        if (i->judgement.verdict == VERDICT_HEALTHY && i->target->service->kind != SERVICE_KIND_ONESHOT &&
-                        !(i->probed && i->probed_since == i->seen.since)) {
-                r = health_probe(w->wait->engine, w->wait->context, i->target, &reason, reterr);
+        if (i->probed_since != i->seen.since)
+                probe_state_done(&i->probes);
+        if (probed && runs && i->probes.verdict != PROBE_HEALTHY &&
+                        health_judge(s->kind, &i->seen, realtime).verdict != VERDICT_FAILED) {
+                r = watched_probe(w, i, reterr);
                 if (r < 0)
                         return r;
-                i->probed = r > 0;
-                i->probed_since = i->seen.since;
-                if (!i->probed) {
-                        i->judgement = (HealthJudgement) { VERDICT_WAITING, false, "does not answer" };
-                        i->reason = TAKE_PTR(reason);
-                }
         }
 
+        i->judgement = health_judge_probed(s->kind, &i->seen, probed ? &i->probes : NULL, realtime);
         /* What settles or does not answer yet will change without an event. */
-        if (i->judgement.verdict != VERDICT_HEALTHY && i->seen.exists && i->seen.state == CONTAINER_RUNNING)
+        if (i->judgement.verdict != VERDICT_HEALTHY && runs)
                 w->busy = true;
         return 0;
 }
@@ -185,7 +188,7 @@ static int watched_error(const Waiting *w, const Watched *i, Error *reterr) {
                 (void) snprintf(exit_code, sizeof(exit_code), ", exit code %d", i->seen.exit_code);
 
         r = error_setf(reterr, CCP_ERROR_UNHEALTHY, "The service '%s' %s. Its container is %s%s, after %s.",
-                        i->target->service->name, i->reason ?: i->judgement.reason,
+                        i->target->service->name, i->judgement.reason,
                         i->seen.exists ? container_state_to_string(i->seen.state) : "not there", exit_code,
                         FORMAT_TIMESPAN(waited));
         if (i->container)
@@ -254,7 +257,7 @@ static void waiting_tell(Waiting *w, size_t n_left) {
                         first = i;
         r = asprintf(&message, "%zu of %zu services are healthy%s%s%s%s", n_healthy, w->n, first ? "; " : "",
                         first ? first->target->service->name : "", first ? " " : "",
-                        first ? first->reason ?: first->judgement.reason : "");
+                        first ? first->judgement.reason : "");
         if (r < 0)
                 message = NULL;
         if (!message || streq_ptr(w->told, message))

@@ -16,7 +16,6 @@ typedef struct HealthTarget {
 } HealthTarget;
 
 typedef struct HealthWait {
-        const EngineVTable *engine;
         /* Its poll ends the wait, its progress is told how many are healthy, its redact masks log lines. */
         const EngineContext *context;
         const HealthTarget *targets;
@@ -24,6 +23,11 @@ typedef struct HealthWait {
         /* Containers made before (realtime) do not count: the job's own begin; 0: any. A one-shot of this
          * revision counts in any case. */
         usec_t created_since;
+
+        /* A service has answered its probe, in this container. May be NULL. */
+        void (*answered)(const HealthTarget *target, const char *container, const ProbeResult *seen,
+                        void *userdata);
+        void *answered_userdata;
 } HealthWait;
 
 /* Returns 0 when every service and one-shot is healthy. An optional one is waited for, but its failure is

@@ -83,6 +83,41 @@ HealthJudgement health_judge(ServiceKind kind, const HealthObservation *o, usec_
         return (HealthJudgement) { VERDICT_WAITING, false, "is in a state that is not known" };
 }
 
+bool health_is_probed(const BlueprintService *s) {
+        return s->kind != SERVICE_KIND_ONESHOT && s->health.type != HEALTH_TYPE_CONTAINER;
+}
+
+HealthJudgement health_judge_probed(
+                ServiceKind kind, const HealthObservation *o, const ProbeState *probes, usec_t realtime) {
+        HealthJudgement j = health_judge(kind, o, realtime);
+
+        if (!probes || j.verdict == VERDICT_FAILED || !o->exists || o->state != CONTAINER_RUNNING)
+                return j;
+
+        switch (probes->verdict) {
+        case PROBE_HEALTHY:
+                return (HealthJudgement) { VERDICT_HEALTHY, true, "answers" };
+        case PROBE_FAILED:
+                return (HealthJudgement) { VERDICT_FAILED, false, probes->reason ?: "does not answer" };
+        default:
+                return (HealthJudgement) { VERDICT_WAITING, false,
+                        probes->reason ?: "has not answered yet" };
+        }
+}
+
+/* "Up 40 seconds", "Up 3 minutes", "Up 5 hours": the longer it is ago, the less exactly it is told. */
+static usec_t roughness(usec_t ago) {
+        if (ago < USEC_PER_MINUTE)
+                return USEC_PER_SEC;
+        return ago < USEC_PER_HOUR ? USEC_PER_MINUTE : USEC_PER_HOUR;
+}
+
+bool health_is_same_run(const HealthObservation *o, usec_t seen_at, usec_t realtime) {
+        usec_t ago = realtime > o->since ? realtime - o->since : 0;
+
+        return seen_at + roughness(ago) >= o->since;
+}
+
 Health health_summarize(const HealthVerdict *verdicts, size_t n) {
         size_t n_healthy = 0, n_failed = 0, n_failed_optional = 0, n_waiting = 0;
 
@@ -105,4 +140,23 @@ Health health_summarize(const HealthVerdict *verdicts, size_t n) {
         if (n_waiting > 0)
                 return HEALTH_STARTING;
         return HEALTH_HEALTHY;
+}
+
+const HealthVerdict *health_find_reason(const HealthVerdict *verdicts, size_t n) {
+        /* What is worst first. */
+        static const struct {
+                Verdict verdict;
+                unsigned kinds;
+        } order[] = {
+                { VERDICT_FAILED, KIND(SERVICE_KIND_SERVICE) | KIND(SERVICE_KIND_ONESHOT) },
+                { VERDICT_FAILED, KIND(SERVICE_KIND_OPTIONAL) },
+                { VERDICT_WAITING, KIND(SERVICE_KIND_SERVICE) | KIND(SERVICE_KIND_ONESHOT) },
+        };
+
+        FOREACH_ARRAY(o, order, ELEMENTSOF(order))
+                FOREACH_ARRAY(v, verdicts, n)
+                        if (v->verdict == o->verdict && (o->kinds & KIND(v->kind)))
+                                return v;
+
+        return NULL;
 }

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "parameters.h"
 #include "process.h"
+#include "store-health.h"
 #include "string-util.h"
 #include "template.h"
 
@@ -336,18 +337,76 @@ static int stage_up(Job *j, Stage *s, unsigned *n_unwell, Error *reterr) {
         return 0;
 }
 
+/* What was proven is what sweeps go on from: one record for each target, those that did not answer without a
+ * container. */
+typedef struct Proof {
+        const Stage *stage;
+        HealthProbeRecord *records;
+} Proof;
+
+static void proof_done(Proof *p) {
+        for (size_t i = 0; p->records && i < p->stage->n; i++)
+                health_probe_record_done(p->records + i);
+        free(p->records);
+}
+#define _cleanup_proof_ _cleanup_(proof_done)
+
+static void on_answered(
+                const HealthTarget *target, const char *container, const ProbeResult *seen, void *userdata) {
+        Proof *p = userdata;
+        HealthProbeRecord *record = p->records + (target - p->stage->targets);
+
+        record->state = (ProbeState) {
+                .verdict = PROBE_HEALTHY,
+                .n_successes = 1,
+                .since = seen->at,
+                .checked_at = seen->at,
+                .latency = seen->latency,
+        };
+        if (free_and_strdup(&record->service, target->service->name) < 0 ||
+                        free_and_strdup(&record->container, container) < 0)
+                record->container = mfree(record->container);
+}
+
+/* Nothing depends on it but how soon the instance is seen to be healthy. */
+static void record_proof(Job *j, Proof *p) {
+        _cleanup_error_ Error error = {};
+        size_t n = 0;
+
+        for (size_t i = 0; i < p->stage->n; i++) {
+                if (!p->records[i].container)
+                        continue;
+
+                memcpy(p->records[i].instance, job_instance(j)->id, STORE_ID_MAX);
+                if (n != i) {
+                        p->records[n] = p->records[i];
+                        p->records[i] = (HealthProbeRecord) {};
+                }
+                n++;
+        }
+
+        if (n > 0 && health_put_probes(j->db, job_instance(j)->id, p->records, n, &error) < 0)
+                log_debug("What the services answered could not be recorded: %s", strempty(error.message));
+}
+
 static int stage_wait(Job *j, const Stage *s, unsigned *n_unwell, Error *reterr) {
+        _cleanup_proof_ Proof proof = { .stage = s, .records = new0(HealthProbeRecord, s->n) };
         EngineContext c = job_engine_context(j);
         const HealthWait w = {
-                .engine = j->engine,
                 .context = &c,
                 .targets = s->targets,
                 .n_targets = s->n,
+                .answered = on_answered,
+                .answered_userdata = &proof,
         };
         unsigned n = 0;
         int r;
 
+        if (!proof.records)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
         r = health_wait(&w, &n, reterr);
+        record_proof(j, &proof);
         if (r < 0)
                 return r;
 

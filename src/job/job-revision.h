@@ -7,7 +7,7 @@
 
 #include "job.h"
 
-#define JOB_REVISIONS_FOLDER "revisions"
+#define JOB_REVISIONS_FOLDER CCP_REVISIONS_FOLDER
 #define JOB_CURRENT_LINK "current"
 #define JOB_CURRENT_LINK_NEW ".current.new"
 /* The blueprint's own text, kept with the revision: what later starts of it go by. */

@@ -147,6 +147,64 @@ static json_t *get_audit_retention_days(const Settings *s) {
         return json_integer(s->audit_retention_days);
 }
 
+/* A number from min to max, 0 too if 'zero'; NULL is the default. */
+static int number_parse(const json_t *value, json_int_t min, json_int_t max, bool zero, unsigned fallback,
+                unsigned *ret) {
+        json_int_t n = json_integer_value(value);
+
+        if (!value) {
+                *ret = fallback;
+                return 0;
+        }
+        if (!json_is_integer(value) || !((zero && n == 0) || (n >= min && n <= max)))
+                return -EINVAL;
+
+        *ret = (unsigned) n;
+        return 0;
+}
+
+static int set_health_interval(Settings *s, const char *name _unused_, const json_t *value) {
+        unsigned n;
+        int r;
+
+        r = number_parse(value, HEALTH_INTERVAL_MIN, HEALTH_INTERVAL_MAX, true, 30, &n);
+        if (r >= 0 && s)
+                s->health_interval = n;
+        return r;
+}
+
+static json_t *get_health_interval(const Settings *s) {
+        return json_integer(s->health_interval);
+}
+
+static int set_health_samples_hours(Settings *s, const char *name _unused_, const json_t *value) {
+        unsigned n;
+        int r;
+
+        r = number_parse(value, HEALTH_SAMPLES_HOURS_MIN, HEALTH_SAMPLES_HOURS_MAX, false, 24, &n);
+        if (r >= 0 && s)
+                s->health_samples_hours = n;
+        return r;
+}
+
+static json_t *get_health_samples_hours(const Settings *s) {
+        return json_integer(s->health_samples_hours);
+}
+
+static int set_health_history_days(Settings *s, const char *name _unused_, const json_t *value) {
+        unsigned n;
+        int r;
+
+        r = number_parse(value, HEALTH_HISTORY_DAYS_MIN, HEALTH_HISTORY_DAYS_MAX, false, 400, &n);
+        if (r >= 0 && s)
+                s->health_history_days = n;
+        return r;
+}
+
+static json_t *get_health_history_days(const Settings *s) {
+        return json_integer(s->health_history_days);
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -159,6 +217,12 @@ static const Setting settings[] = {
         { "job_concurrency", false, "a number from 1 to 64", set_job_concurrency, get_job_concurrency },
         { "audit_retention_days", false, "a number from 30 to 3650, or 0 to keep everything",
                         set_audit_retention_days, get_audit_retention_days },
+        { "health_interval", false, "a number of seconds from 10 to 3600, or 0 for no sweeps",
+                        set_health_interval, get_health_interval },
+        { "health_samples_hours", false, "a number from 2 to 168", set_health_samples_hours,
+                        get_health_samples_hours },
+        { "health_history_days", false, "a number from 1 to 3650", set_health_history_days,
+                        get_health_history_days },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {
@@ -183,7 +247,8 @@ static int apply(Settings *s, const char *key, const json_t *value, Error *reter
         if (!setting)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "There is no setting '%s'. There are port_range_NAME, subnet_pool, "
-                                "bind_address, job_concurrency and audit_retention_days.",
+                                "bind_address, job_concurrency, audit_retention_days, health_interval, "
+                                "health_samples_hours and health_history_days.",
                                 TEXT_FOR_ERROR(key));
 
         r = setting->set(s, name, json_is_null(value) ? NULL : value);

@@ -3,7 +3,7 @@
 
 /* The settings of the whole service: which there are, what they may hold, and their defaults.
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
- * audit_retention_days 0 */
+ * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400 */
 
 #include <jansson.h>
 
@@ -17,6 +17,13 @@
 /* The database removes nothing that is younger than the first. */
 #define AUDIT_RETENTION_DAYS_MIN 30U
 #define AUDIT_RETENTION_DAYS_MAX 3650U
+#define HEALTH_INTERVAL_MIN 10
+#define HEALTH_INTERVAL_MAX 3600
+/* What is not over yet is no hour of the history. */
+#define HEALTH_SAMPLES_HOURS_MIN 2
+#define HEALTH_SAMPLES_HOURS_MAX 168
+#define HEALTH_HISTORY_DAYS_MIN 1
+#define HEALTH_HISTORY_DAYS_MAX 3650
 
 typedef struct Settings {
         NamedPortRange *port_ranges; /* names are owned */
@@ -25,6 +32,9 @@ typedef struct Settings {
         char *bind_address;
         unsigned job_concurrency;
         unsigned audit_retention_days; /* 0: entries of the audit record are kept for ever */
+        unsigned health_interval;      /* seconds between two sweeps; 0: there are none */
+        unsigned health_samples_hours; /* so long each sample is kept */
+        unsigned health_history_days;  /* so long the hours are kept that were made of them */
 } Settings;
 
 /* The defaults. */

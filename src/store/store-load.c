@@ -6,6 +6,7 @@
 #include "db-row.h"
 #include "records-read.h"
 #include "statements.h"
+#include "store-health-internal.h"
 #include "store-internal.h"
 #include "store.h"
 
@@ -45,6 +46,7 @@ StoreContents *store_contents_free(StoreContents *c) {
         job_records_done(&c->jobs);
         settings_free(c->settings);
         role_records_free(c->roles);
+        health_states_free(c->health);
         return mfree(c);
 }
 
@@ -107,11 +109,26 @@ static int load_result_roles(const PGresult *result, void *userdata, Error *rete
         return role_records_read(result, &op->contents->roles, reterr);
 }
 
+static int load_result_probes(const PGresult *result, void *userdata, Error *reterr) {
+        return health_probe_records_read(result, &((LoadOp *) userdata)->contents->health->probes, reterr);
+}
+
+static int load_result_currents(const PGresult *result, void *userdata, Error *reterr) {
+        return health_currents_read(result, ((LoadOp *) userdata)->contents->health, reterr);
+}
+
+static int load_result_sweep(const PGresult *result, void *userdata, Error *reterr) {
+        return health_sweep_record_read(result, &((LoadOp *) userdata)->contents->health->sweep, reterr);
+}
+
 static const DbStep load_steps[] = {
         { sql_instances_select, load_bind_instances, load_result_instances },
         { sql_jobs_select, load_bind_jobs, load_result_jobs },
         { sql_settings_select, NULL, load_result_settings },
         { sql_roles_select, NULL, load_result_roles },
+        { sql_health_probes_select, load_bind_instances, load_result_probes },
+        { sql_health_current_select, load_bind_instances, load_result_currents },
+        { sql_health_sweep_last, NULL, load_result_sweep },
 };
 static const DbTransaction load_transaction = {
         .what = "read the records",
@@ -134,8 +151,10 @@ int store_load(Db *db, StoreContentsCallback callback, void *userdata, DbSlot **
                 return store_oom(&load_transaction, reterr);
 
         *op = (LoadOp) { new0(StoreContents, 1), callback, userdata };
-        if (!op->contents) {
-                free(op);
+        if (op->contents)
+                op->contents->health = new0(HealthStates, 1);
+        if (!op->contents || !op->contents->health) {
+                load_op_free(op);
                 return store_oom(&load_transaction, reterr);
         }
 

@@ -23,13 +23,15 @@
 
 /* --- reading --- */
 
-typedef struct RoleRecords RoleRecords; /* store-role.h */
+typedef struct RoleRecords RoleRecords;   /* store-role.h */
+typedef struct HealthStates HealthStates; /* store-health.h */
 
 typedef struct StoreContents {
         InstanceRecords instances; /* by slug */
         JobRecords jobs;           /* all that are not at their end, and the last JOB_OBJECTS_MAX; by id */
         Settings *settings;
         RoleRecords *roles;
+        HealthStates *health;
 } StoreContents;
 
 StoreContents *store_contents_free(StoreContents *c);

@@ -477,22 +477,6 @@ START_TEST(what_does_not_go_is_named) {
 }
 END_TEST
 
-START_TEST(a_command_in_a_container_tells_its_status) {
-        _cleanup_engine_exec_result_ EngineExecResult result = {};
-        _cleanup_free_ char *calls = NULL;
-        _cleanup_fixture_ Fixture f = {};
-
-        fixture_start(&f, NULL, 0, "echo out; echo err hunter22 >&2; exit 7\n");
-        ASSERT_OK(engine()->exec(&f.context, "web",
-                        (char *const[]) { (char *) "pg_isready", (char *) "-q", NULL }, 5 * USEC_PER_SEC,
-                        &result, NULL));
-        ck_assert_int_eq(result.status, 7);
-        ck_assert_str_eq(result.output, "out err ********");
-        calls = fixture_read(&f, "calls");
-        ck_assert_ptr_nonnull(endswith(calls, " exec -T web pg_isready -q\n"));
-}
-END_TEST
-
 TESTS("compose", engines_are_found_by_name, compose_gets_exact_arguments_and_a_clean_environment,
                 the_environment_does_not_tell_the_profiles, a_foreign_project_is_refused_by_name,
                 a_finished_one_shot_is_not_run_again, up_without_services_is_refused,
@@ -503,5 +487,4 @@ TESTS("compose", engines_are_found_by_name, compose_gets_exact_arguments_and_a_c
                 a_configuration_that_is_no_json_is_an_error,
                 a_pull_that_fails_is_good_enough_where_the_images_are_here,
                 a_missing_image_is_named_with_its_reason, a_build_must_leave_its_image,
-                removal_needs_no_files_and_proves_that_nothing_is_left, what_does_not_go_is_named,
-                a_command_in_a_container_tells_its_status)
+                removal_needs_no_files_and_proves_that_nothing_is_left, what_does_not_go_is_named)

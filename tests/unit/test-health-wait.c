@@ -71,20 +71,9 @@ static void fixture_done(Fixture *f) {
 }
 #define _cleanup_fixture_ _cleanup_(fixture_done)
 
-static int exec_result(_unused_ const EngineContext *c, const char *service, char *const *argv,
-                _unused_ usec_t timeout, EngineExecResult *ret, _unused_ Error *reterr) {
-        ck_assert_str_eq(service, "db");
-        ret->status = streq(argv[0], "true") ? 0 : 3;
-        ret->output = strdup("not ready");
-        return 0;
-}
-
-static const EngineVTable fake_vtable = { .name = "fake", .exec = exec_result };
-
 static int wait_for(Fixture *f, const HealthTarget *targets, size_t n, usec_t created_since,
                 unsigned *ret_n_unwell, Error *reterr) {
         HealthWait w = {
-                .engine = &fake_vtable,
                 .context = &f->context,
                 .targets = targets,
                 .n_targets = n,
@@ -259,8 +248,29 @@ START_TEST(the_wait_can_be_cancelled) {
 }
 END_TEST
 
+/* What the Engine sends of "not ready hunter22" on standard error. */
+#define EXEC_OUTPUT "\2\0\0\0\0\0\0\22not ready hunter22"
+#define EXEC_HEAD "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+#define EXEC(id, exit_code)                                                         \
+        { .request = "POST /exec/" id "/start",                                     \
+                .answer = EXEC_HEAD EXEC_OUTPUT,                                    \
+                .size = sizeof(EXEC_HEAD EXEC_OUTPUT) - 1 },                        \
+        {                                                                           \
+                .request = "GET /exec/" id "/json",                                 \
+                .answer = FAKE_OK("{\"Running\":false,\"ExitCode\":" exit_code "}") \
+        }
+
+static void on_answered(
+                const HealthTarget *target, const char *container, const ProbeResult *seen, void *userdata) {
+        ck_assert_str_eq(target->service->name, "db");
+        ck_assert_str_eq(container, "c-db");
+        ck_assert(seen->good);
+        ck_assert_uint_gt(seen->latency, 0);
+        ++*(unsigned *) userdata;
+}
+
 START_TEST(a_command_decides_where_it_is_the_health) {
-        static char *const good[] = { (char *) "true", NULL }, *const bad[] = { (char *) "false", NULL };
+        static char *const command[] = { (char *) "ready", (char *) "-q", NULL };
         static const FakeRoute routes[] = {
                 FAKE_PING,
                 EVENTS,
@@ -269,20 +279,34 @@ START_TEST(a_command_decides_where_it_is_the_health) {
                                 .answer = FAKE_OK(INSPECT("db", "0",
                                                 "\"Status\":\"running\",\"StartedAt\":\"2099-01-01T00:00:"
                                                 "00Z\"")) },
+                { .request = "POST /containers/c-db/exec", .answer = FAKE_OK("{\"Id\":\"e1\"}") },
+                { .request = "POST /containers/c-db/exec", .answer = FAKE_OK("{\"Id\":\"e2\"}"), .from = 1 },
+                EXEC("e1", "0"),
+                EXEC("e2", "3"),
         };
         BlueprintService service = db;
         HealthTarget target = { .service = &service };
         _cleanup_error_ Error error = {};
         _cleanup_fixture_ Fixture f = {};
+        unsigned n_answered = 0;
+        HealthWait w = {
+                .context = &f.context,
+                .targets = &target,
+                .n_targets = 1,
+                .answered = on_answered,
+                .answered_userdata = &n_answered,
+        };
 
         fixture_start(&f, routes, ELEMENTSOF(routes));
         service.health.type = HEALTH_TYPE_COMMAND;
-        service.health.command = (char **) good;
-        ASSERT_OK(wait_for(&f, &target, 1, 0, NULL, NULL));
+        service.health.command = (char **) command;
+        ASSERT_OK(health_wait(&w, NULL, NULL));
+        ck_assert_uint_eq(n_answered, 1);
 
-        service.health.command = (char **) bad;
-        ASSERT_ERROR(wait_for(&f, &target, 1, 0, NULL, &error), ETIME);
-        ck_assert_ptr_nonnull(strstr(error.message, "fails its health command (exit code 3): not ready"));
+        ASSERT_ERROR(health_wait(&w, NULL, &error), ETIME);
+        ck_assert_ptr_nonnull(
+                        strstr(error.message, "fails its health command (exit code 3): not ready ********"));
+        ck_assert_uint_eq(n_answered, 1);
 }
 END_TEST
 
@@ -345,7 +369,7 @@ static int probe(const BlueprintHealth *health, const Listener *l, const char *h
         HealthTarget target = { .service = &service, .port = l->port, .address = "0.0.0.0", .host = host };
         EngineContext context = {};
 
-        return health_probe(&fake_vtable, &context, &target, ret_reason, NULL);
+        return health_probe(&context, &target, "c", NULL, ret_reason, NULL);
 }
 
 START_TEST(http_wants_the_right_answer) {
