@@ -32,6 +32,8 @@ int instance_new(Manager *m, InstanceRecord **record, Instance **ret) {
                 return -ENOMEM;
 
         i->manager = m;
+        /* One that is made while we look is seen from its begin. */
+        i->listed = m->loaded;
         i->record = TAKE_PTR(*record);
         HASH_ADD_KEYPTR(hh, m->instances, i->record->slug, strlen(i->record->slug), i);
         HASH_ADD_KEYPTR(hh_id, m->instances_by_id, i->record->id, strlen(i->record->id), i);

@@ -37,7 +37,7 @@ struct Instance {
         size_t n_services, n_services_allocated;
         Health health;
         InstanceHealth health_state; /* ccpd-health.h */
-        bool listed;                 /* ccp-watch has sent a whole list since we know it */
+        bool listed;                 /* all its containers were told once since we know it */
         Job *job;                    /* the one that is on it, NULL if none */
 
         bool announced; /* InterfacesAdded was sent */

@@ -134,6 +134,84 @@ START_TEST(an_instance_is_as_healthy_as_its_services) {
 }
 END_TEST
 
-TESTS("health", containers_are_judged_by_kind_and_state, every_state_has_a_rule,
+START_TEST(probes_and_containers_are_judged_together) {
+        static const struct {
+                ContainerState state;
+                ContainerHealth health;
+                int probes; /* a ProbeVerdict; -1: nothing is known */
+                Verdict verdict;
+                const char *reason;
+        } table[] = {
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_HEALTHY, "answers" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_STARTING, PROBE_HEALTHY, VERDICT_HEALTHY, "answers" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_NONE, PROBE_FAILED, VERDICT_FAILED, "answers 502" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_HEALTHY, PROBE_FAILED, VERDICT_FAILED, "answers 502" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_HEALTHY, PROBE_WAITING, VERDICT_WAITING, "answers 502" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_UNHEALTHY, PROBE_HEALTHY, VERDICT_FAILED, "is unhealthy" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_HEALTHY, -1, VERDICT_HEALTHY, "is healthy" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_NONE, -1, VERDICT_WAITING, "has just started" },
+                { CONTAINER_EXITED, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_FAILED, "has ended" },
+                { CONTAINER_PAUSED, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_FAILED, "is paused" },
+                { CONTAINER_RESTARTING, CONTAINER_HEALTH_NONE, PROBE_FAILED, VERDICT_WAITING, "is being restarted" },
+                { CONTAINER_CREATED, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_WAITING, "is not started yet" },
+        };
+
+        FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
+                const HealthObservation o = {
+                        .exists = true, .state = i->state, .health = i->health, .since = NOW - 1
+                };
+                const ProbeState probes = {
+                        .verdict = i->probes < 0 ? PROBE_WAITING : (ProbeVerdict) i->probes,
+                        .reason = i->probes == PROBE_HEALTHY ? NULL : (char *) "answers 502",
+                };
+                HealthJudgement j = health_judge_probed(S, &o, i->probes < 0 ? NULL : &probes, NOW);
+
+                ck_assert_int_eq(j.verdict, i->verdict);
+                ck_assert_str_eq(j.reason, i->reason);
+        }
+}
+END_TEST
+
+START_TEST(a_run_is_known_by_when_it_began) {
+        HealthObservation o = { .exists = true, .state = CONTAINER_RUNNING, .since = NOW - 20 * USEC_PER_SEC };
+
+        ck_assert(health_is_same_run(&o, NOW - 10 * USEC_PER_SEC, NOW));
+        ck_assert(!health_is_same_run(&o, NOW - 30 * USEC_PER_SEC, NOW));
+        /* "Up 5 minutes" may be nearly six. */
+        o.since = NOW - 5 * USEC_PER_MINUTE;
+        ck_assert(health_is_same_run(&o, NOW - 5 * USEC_PER_MINUTE - 50 * USEC_PER_SEC, NOW));
+        ck_assert(!health_is_same_run(&o, NOW - 7 * USEC_PER_MINUTE, NOW));
+        o.since = NOW - 2 * USEC_PER_HOUR;
+        ck_assert(health_is_same_run(&o, NOW - 170 * USEC_PER_MINUTE, NOW));
+}
+END_TEST
+
+START_TEST(the_worst_is_the_reason) {
+        const HealthVerdict all[] = {
+                { P, VERDICT_WAITING, "a", "" }, { S, VERDICT_WAITING, "b", "" }, { P, VERDICT_FAILED, "c", "" },
+                { O, VERDICT_FAILED, "d", "" },
+        };
+
+        ck_assert_str_eq(health_find_reason(all, 4)->service, "d");
+        ck_assert_str_eq(health_find_reason(all, 3)->service, "c");
+        ck_assert_str_eq(health_find_reason(all, 2)->service, "b");
+        ck_assert_ptr_null(health_find_reason(all, 1));
+        ck_assert_ptr_null(health_find_reason(NULL, 0));
+}
+END_TEST
+
+START_TEST(who_is_asked_from_outside) {
+        BlueprintService s = { .kind = SERVICE_KIND_SERVICE, .health.type = HEALTH_TYPE_TCP };
+
+        ck_assert(health_is_probed(&s));
+        s.kind = SERVICE_KIND_ONESHOT;
+        ck_assert(!health_is_probed(&s));
+        s = (BlueprintService) { .kind = SERVICE_KIND_OPTIONAL, .health.type = HEALTH_TYPE_CONTAINER };
+        ck_assert(!health_is_probed(&s));
+}
+END_TEST
+
+TESTS("health", probes_and_containers_are_judged_together, a_run_is_known_by_when_it_began,
+                the_worst_is_the_reason, who_is_asked_from_outside, containers_are_judged_by_kind_and_state, every_state_has_a_rule,
                 what_is_not_there_is_waited_for, memory_is_the_reason_where_it_was,
                 a_clock_that_jumps_back_only_waits, an_instance_is_as_healthy_as_its_services)

@@ -206,7 +206,8 @@ class Daemon:
         return proxy.get_dbus_method(method, f"{NAME}.Test")(*args)
 
     def starts(self):
-        return [c.removeprefix("start ") for c in self.systemd("Calls") if c.startswith("start ")]
+        """The units of jobs that were started."""
+        return [c.removeprefix("start ") for c in self.systemd("Calls") if c.startswith("start ccp-job@")]
 
 
 class Person:

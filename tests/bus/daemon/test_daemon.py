@@ -146,7 +146,7 @@ def test_blueprints_are_checked(ccpd):
     assert error_of(ccpd.create, "edmonton", blueprint="../trivial")[0] in ("NoSuchBlueprint", "InvalidArgument")
     assert nothing_recorded(ccpd)
     listed = {str(b[0]): str(b[1]) for b in ccpd.manager("ListBlueprints")}
-    assert set(listed) == {"trivial", "tiny-range", "broken"} and "colour" in listed["broken"]
+    assert set(listed) == {"trivial", "tiny-range", "broken", "probed"} and "colour" in listed["broken"]
 
 
 def test_a_slug_or_domain_is_taken_once(ccpd):
