@@ -42,11 +42,18 @@ char *format_health(const json_t *row, Color *ret_color);
 const char *format_ago(char *buf, size_t size, usec_t t);
 #define FORMAT_AGO(t) format_ago((char[FORMAT_TIMESPAN_MAX + 8]){}, FORMAT_TIMESPAN_MAX + 8, (t))
 
+/* "0.4ms", "120ms"; "" for 0. */
+const char *ctl_format_latency(char *buf, size_t size, usec_t latency);
+#define FORMAT_LATENCY(l) ctl_format_latency((char[FORMAT_TIMESPAN_MAX]) {}, FORMAT_TIMESPAN_MAX, (l))
+
 /* One --set, --set-file or positional KEY=VALUE, cut in two. Fails if there is no "=". */
 int split_assignment(const char *s, char **ret_key, const char **ret_value, Error *reterr);
 /* What is in a file that holds the value of a parameter ("-": standard input). The last newline is left
  * out; text with NUL bytes, other encodings and more than 64 KiB is refused. */
 int read_value_file(const char *path, char **ret, Error *reterr);
+
+/* The point in time that an option names; *ret stays where it was not given. */
+int option_time_parse(const Ctl *c, OptionId id, usec_t *ret, Error *reterr);
 
 /* Rows of a method with pages, at most 'max'. 'filters' are pairs of key and value, the value NULL for one
  * that is not wanted, up to an empty pair; NULL for none. */
@@ -62,6 +69,8 @@ int verb_overview(Ctl *c, char **args, Error *reterr);
 int verb_list(Ctl *c, char **args, Error *reterr);
 int verb_show(Ctl *c, char **args, Error *reterr);
 int verb_status(Ctl *c, char **args, Error *reterr);
+int verb_health(Ctl *c, char **args, Error *reterr);
+int verb_health_history(Ctl *c, char **args, Error *reterr);
 int verb_start(Ctl *c, char **args, Error *reterr);
 int verb_stop(Ctl *c, char **args, Error *reterr);
 int verb_restart(Ctl *c, char **args, Error *reterr);

@@ -47,6 +47,14 @@ static const struct {
         [GLYPH_SKIPPED] = { "–", "-" },
         [GLYPH_BAR_FULL] = { "━", "=" },
         [GLYPH_BAR_EMPTY] = { "─", "." },
+        [GLYPH_BLOCK_1] = { "▁", "_" },
+        [GLYPH_BLOCK_2] = { "▂", "," },
+        [GLYPH_BLOCK_3] = { "▃", "-" },
+        [GLYPH_BLOCK_4] = { "▄", "~" },
+        [GLYPH_BLOCK_5] = { "▅", "=" },
+        [GLYPH_BLOCK_6] = { "▆", "+" },
+        [GLYPH_BLOCK_7] = { "▇", "*" },
+        [GLYPH_BLOCK_8] = { "█", "#" },
 };
 
 static bool terminal_is_dumb(void) {

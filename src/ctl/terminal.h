@@ -30,6 +30,14 @@ typedef enum Glyph {
         GLYPH_SKIPPED,
         GLYPH_BAR_FULL,
         GLYPH_BAR_EMPTY,
+        GLYPH_BLOCK_1, /* a bar upright, from the lowest … */
+        GLYPH_BLOCK_2,
+        GLYPH_BLOCK_3,
+        GLYPH_BLOCK_4,
+        GLYPH_BLOCK_5,
+        GLYPH_BLOCK_6,
+        GLYPH_BLOCK_7,
+        GLYPH_BLOCK_8, /* … to the full one */
         _GLYPH_MAX,
 } Glyph;
 

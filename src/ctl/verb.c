@@ -173,6 +173,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 const char *noun, *title;
         } groups[] = {
                 { NULL, "Instances" },
+                { "health", "Health" },
                 { "job", "Jobs" },
                 { "blueprint", "Blueprints" },
                 { "port", "Ports" },

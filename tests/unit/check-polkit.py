@@ -145,11 +145,17 @@ def check_units():
     rules = Rules(file("60-ccpd.rules"), file("50-ccpd.rules"))
     manage = "org.freedesktop.systemd1.manage-units"
     for verb in ("start", "stop", "reset-failed"):
-        compare(verb, "yes", rules.ask(manage, user="ccpd", verb=verb, unit="ccp-job@12.service"))
+        for unit in ("ccp-job@12.service", "ccp-health@30s.timer", "ccp-health@5min.timer", "ccp-health@1h.timer",
+                     "ccp-health.service"):
+            compare(f"{verb} {unit}", "yes", rules.ask(manage, user="ccpd", verb=verb, unit=unit))
     for user, verb, unit in (("other", "start", "ccp-job@12.service"), ("ccpd", "restart", "ccp-job@12.service"),
                              ("ccpd", "set-property", "ccp-job@12.service"), ("ccpd", "start", "docker.service"),
                              ("ccpd", "start", "ccp-job@0.service"), ("ccpd", "start", "ccp-job@x.service"),
                              ("ccpd", "start", "ccp-job@1.service.d"), ("ccpd", "start", "a-ccp-job@1.service"),
+                             ("ccpd", "start", "ccp-health@0s.timer"), ("ccpd", "start", "ccp-health@30.timer"),
+                             ("ccpd", "start", "ccp-health@30s.service"), ("ccpd", "start", "ccp-health@30s.timer\n"),
+                             ("ccpd", "start", "ccp-health@30s.timer.d"), ("ccpd", "start", "ccp-health@.timer"),
+                             ("ccpd", "start", "a-ccp-health.service"), ("ccpd", "start", "ccp-healthxservice"),
                              ("ccpd", "start", "ccp-job@1.service\n"), ("ccpd", "start", "ccp-job@" + "1" * 20 + ".service")):
         compare(f"{user}, {verb}, {unit!r}", None, rules.ask(manage, user=user, verb=verb, unit=unit))
     compare("a question without a unit", None, rules.ask(manage, user="ccpd"))

@@ -36,7 +36,10 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "job_concurrency")), 4);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "audit_retention_days")), 0);
         ck_assert(json_is_integer(json_object_get(json, "audit_retention_days")));
-        ck_assert_uint_eq(json_object_size(json), 8);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "health_interval")), 30);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "health_samples_hours")), 24);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "health_history_days")), 400);
+        ck_assert_uint_eq(json_object_size(json), 11);
 }
 END_TEST
 
@@ -67,6 +70,12 @@ START_TEST(settings_are_set_and_reset) {
         ASSERT_OK(settings_set(s, "audit_retention_days", days, NULL));
         ASSERT_OK(settings_set(s, "audit_retention_days", null, NULL));
         ck_assert_uint_eq(s->audit_retention_days, 0);
+
+        ASSERT_OK(settings_set(s, "health_interval", zero, NULL));
+        ck_assert_uint_eq(s->health_interval, 0);
+        ASSERT_OK(settings_set(s, "health_interval", days, NULL));
+        ASSERT_OK(settings_set(s, "health_interval", null, NULL));
+        ck_assert_uint_eq(s->health_interval, 30);
 }
 END_TEST
 
@@ -99,6 +108,15 @@ START_TEST(wrong_values_are_refused) {
                 { "audit_retention_days", "3651" },
                 { "audit_retention_days", "-1" },
                 { "audit_retention_days", "\"30\"" },
+                { "health_interval", "9" },
+                { "health_interval", "3601" },
+                { "health_interval", "-1" },
+                { "health_interval", "\"30s\"" },
+                { "health_samples_hours", "1" },
+                { "health_samples_hours", "0" },
+                { "health_samples_hours", "169" },
+                { "health_history_days", "0" },
+                { "health_history_days", "3651" },
                 { "", "4" },
                 { "nonsense", "4" },
         };

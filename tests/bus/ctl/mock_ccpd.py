@@ -345,7 +345,7 @@ class Mock:
                 self.instances.pop(record["instance"]).remove_from_connection()
             else:
                 instance["state"] = "stopped" if kind == "stop" else "running"
-                instance["health"] = "unknown" if kind == "stop" else "healthy"
+                instance["health"] = "unknown" if kind == "stop" else "degraded" if record["instance"].startswith("sick") else "healthy"
         elif instance and kind == "create":
             instance["state"] = "failed"
         self.state.save()
@@ -571,9 +571,31 @@ class Manager(Base):
     def ListRoles(self):
         return [dbus.Struct(row, signature="sssssts") for row in self.mock.state.data.get("roles", {}).values()]
 
+    @dbus.service.method("org.freedesktop.DBus.ObjectManager", out_signature="a{oa{sa{sv}}}")
+    def GetManagedObjects(self):
+        return {dbus.ObjectPath(ROOT + "/instance/" + escape(slug)): {Instance.interface: i.get_properties()}
+                for slug, i in self.mock.instances.items()}
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}", out_signature="aa{sv}")
+    def QueryHealth(self, options):
+        self.mock.call("fleet-health", json.loads(json.dumps(options)))
+        return [health_period(options["since"], options["until"], slug, Slug=slug) for slug in self.mock.instances]
+
     @dbus.service.method(NAME + ".Manager", sender_keyword="sender")
     def Subscribe(self, sender=None):
         self.mock.subscribe(sender)
+
+
+def health_period(since, until, slug, n=0, **more):
+    """Half of what is sick was down; of every third period nothing is known."""
+    known = n % 3 != 2
+    values = {"Since": dbus.UInt64(since), "Until": dbus.UInt64(until), "Healthy": dbus.UInt64(10 if known else 0),
+              "Degraded": dbus.UInt64(0), "Unhealthy": dbus.UInt64(10 if slug.startswith("sick") and known else 0),
+              "Starting": dbus.UInt64(0), "Unknown": dbus.UInt64(0 if known else 1)}
+    if known:
+        values.update(Uptime=0.5 if slug.startswith("sick") else 0.99996, P50=dbus.UInt64(1234), P95=dbus.UInt64(45678),
+                      P99=dbus.UInt64(4567890))
+    return dbus.Dictionary({**values, **more}, signature="sv")
 
 
 class Instance(Base):
@@ -590,7 +612,8 @@ class Instance(Base):
             "Id": "0b0e7c5a-0000-4000-8000-000000000001", "Slug": self.slug, "Name": i["name"],
             "Domain": i["domain"], "Blueprint": i["blueprint"], "BlueprintVersion": "1.2",
             "Engine": "compose", "State": i["state"], "StateChangedAt": dbus.UInt64(i["created"]),
-            "Health": i["health"],
+            "Health": i["health"], "HealthReason": "mail: does not \x1b[31manswer" if i["health"] == "degraded" else "",
+            "HealthSince": dbus.UInt64(i["created"]),
             "Ports": dbus.Dictionary({k: dbus.UInt16(v) for k, v in i["ports"].items()}, signature="sq"),
             "Subnet": i["subnet"], "BindAddress": "127.0.0.1",
             "Features": dbus.Array(i["features"], signature="s"),
@@ -612,6 +635,30 @@ class Instance(Base):
         if self.slug.startswith("busy"):
             raise CcpError("Busy", "Job 99 is at work on '%s'." % self.slug)
         return self.mock.new_job(kind, self.slug)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="a{sv}")
+    def CheckHealth(self, options):
+        self.mock.call("check-health", self.slug)
+        i = self.mock.state.data["instances"][self.slug]
+        if i["state"] != "running":
+            raise CcpError("WrongState", "'%s' is %s: there is nothing to look at." % (self.slug, i["state"]))
+        sick = i["health"] != "healthy"
+        services = [("postgres", "service", "healthy", "", 0), ("app", "service", "healthy", "", 2345),
+                    ("mail", "optional", "failed" if sick else "healthy", "does not \x1b[31manswer" if sick else "", 120000)]
+        return dbus.Dictionary({
+            "Health": i["health"], "HealthReason": "", "HealthSince": dbus.UInt64(i["created"]), "CheckedAt": dbus.UInt64(now()),
+            "Services": dbus.Array([dbus.Dictionary({
+                "Service": name, "Kind": kind, "Verdict": verdict, "Reason": reason, "Latency": dbus.UInt64(latency),
+                "CheckedAt": dbus.UInt64(now())}, signature="sv") for name, kind, verdict, reason, latency in services],
+                signature="a{sv}")}, signature="sv")
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="aa{sv}")
+    def QueryHealth(self, options):
+        self.mock.call("health", self.slug, json.loads(json.dumps(options)))
+        since, until = options["since"], options["until"]
+        step = options.get("step", until - since)
+        return [health_period(t, min(t + step, until), self.slug, n)
+                for n, t in enumerate(range(since, until, step))]
 
     @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
     def Start(self, options):
