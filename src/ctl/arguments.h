@@ -26,6 +26,8 @@ typedef enum OptionId {
         OPTION_KIND,
         OPTION_LINES,
         OPTION_FOLLOW,
+        OPTION_GREP,
+        OPTION_ALL,
         OPTION_USER,
         OPTION_GROUP,
         OPTION_ACTION,

@@ -10,7 +10,6 @@
 #include "audit.h"
 #include "string-util.h"
 #include "strv.h"
-#include "time-parse.h"
 
 /* "instance-delete" is taken for INSTANCE_DELETE. */
 static char *normalize_action(const char *s) {
@@ -71,23 +70,6 @@ static int outcome_parse(const char *s, const char **ret, Error *reterr) {
         return 0;
 }
 
-static int option_time_parse(const Ctl *c, OptionId id, usec_t *ret, Error *reterr) {
-        const char *s = c->arguments.values[id];
-        int r;
-
-        r = s ? time_parse(s, now(CLOCK_REALTIME), ret) : 0;
-        if (r == -ERANGE)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "--%s=%s is before 1970, or too far away.", option_table[id].name, s);
-        if (r < 0)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "--%s takes a time such as '2026-11-20 12:00:00', '2026-11-20', today, "
-                                "yesterday, now or -2h, not '%s'.",
-                                option_table[id].name, s);
-
-        return 0;
-}
-
 int audit_filter_from_arguments(const Ctl *c, AuditFilter *ret, Error *reterr) {
         const char *const *values = c->arguments.values;
         AuditFilter f = {
@@ -102,9 +84,9 @@ int audit_filter_from_arguments(const Ctl *c, AuditFilter *ret, Error *reterr) {
         if (r >= 0 && values[OPTION_OUTCOME])
                 r = outcome_parse(values[OPTION_OUTCOME], &f.outcome, reterr);
         if (r >= 0)
-                r = option_time_parse(c, OPTION_SINCE, &f.since, reterr);
+                r = ctl_read_time(c, OPTION_SINCE, &f.since, reterr);
         if (r >= 0)
-                r = option_time_parse(c, OPTION_UNTIL, &f.until, reterr);
+                r = ctl_read_time(c, OPTION_UNTIL, &f.until, reterr);
         if (r < 0)
                 return r;
         if (f.since >= f.until)

@@ -8,6 +8,7 @@
 #include "ctl.h"
 #include "fd-util.h"
 #include "string-util.h"
+#include "time-parse.h"
 
 /* Values of parameters are configuration, not data. */
 #define VALUE_FILE_MAX (64U * 1024U)
@@ -125,5 +126,31 @@ int ctl_list_rows(Ctl *c, const char *method, const char *const (*filters)[2], u
         }
 
         *ret = TAKE_PTR(all);
+        return 0;
+}
+
+int ctl_read_time(const Ctl *c, OptionId id, usec_t *ret, Error *reterr) {
+        const char *s = c->arguments.values[id];
+        int r;
+
+        r = s ? time_parse(s, now(CLOCK_REALTIME), ret) : 0;
+        if (r == -ERANGE)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "--%s=%s is before 1970, or too far away.", option_table[id].name, s);
+        if (r < 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "--%s takes a time such as '2026-11-20 12:00:00', '2026-11-20', today, "
+                                "yesterday, now or -2h, not '%s'.",
+                                option_table[id].name, s);
+
+        return 0;
+}
+
+int ctl_read_lines(const Ctl *c, uint64_t otherwise, uint64_t *ret, Error *reterr) {
+        *ret = arguments_have(&c->arguments, OPTION(LINES)) ? c->arguments.lines : otherwise;
+        if (*ret == 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "--lines= takes a number above 0 here, or all.");
+
         return 0;
 }

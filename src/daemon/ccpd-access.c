@@ -8,6 +8,7 @@
 #include "bus-error.h"
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
+#include "ccpd-logs.h"
 #include "ccpd-manager.h"
 #include "json-util.h"
 #include "log.h"
@@ -110,6 +111,10 @@ static const AccessRule rules[] = {
                         AUDIT_INSTANCE_RESTART },
         { CCP_INTERFACE_INSTANCE, "Delete", "delete", "delete", CCP_ACTION_DELETE, ABOUT_PATH,
                         AUDIT_INSTANCE_DELETE },
+        { CCP_INTERFACE_INSTANCE, "OpenLogs", "open-logs", "read the logs of", CCP_ACTION_VIEW_LOGS,
+                        ABOUT_PATH, NO_AUDIT },
+        { CCP_INTERFACE_INSTANCE, "ReadLogs", "read-logs", "read the logs of", CCP_ACTION_VIEW_LOGS,
+                        ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "ListSecrets", "list-secrets", "look at the secrets of",
                         CCP_ACTION_REVEAL_SECRET, ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "RevealSecret", "reveal-secret", "reveal a secret of",
@@ -379,6 +384,8 @@ static void on_subscriber_checked(Caller *c, bool allowed, _unused_ void *userda
 static void on_rules_changed(void *userdata) {
         Access *a = userdata;
 
+        logs_revoke(a->manager, NULL);
+
         for (Caller *c = access_next_subscriber(a->manager, NULL); c;
                         c = access_next_subscriber(a->manager, c)) {
                 int r;
@@ -438,6 +445,7 @@ void access_set_roles(Manager *m, RoleRecords *roles) {
         role_records_free(a->roles);
         a->roles = roles;
         a->generation++;
+        logs_revoke(m, NULL);
         if (before)
                 tell_views(m, before);
 
