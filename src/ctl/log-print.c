@@ -83,24 +83,29 @@ static Color color_of_message(LogSource source, uint64_t priority) {
         return priority <= LOG_ERR ? COLOR_RED : priority == LOG_WARNING ? COLOR_YELLOW : COLOR_NONE;
 }
 
+static void print_coloured(const char *text, Color color) {
+        if (color == COLOR_NONE)
+                (void) fputs(text, stdout);
+        else
+                (void) printf("%s%s%s", color_on(stdout, color), text, color_on(stdout, COLOR_NONE));
+}
+
 static int print_text(const json_t *entry) {
         LogSource source = log_source_from_string(json_get_text(entry, "source"));
         const char *service = json_get_text(entry, "service");
         _cleanup_free_ char *name = NULL, *text = NULL;
         char time[TIME_MAX];
-        bool cut = json_is_true(json_object_get(entry, "truncated"));
 
         name = log_text_for_people(isempty(service) ? json_get_text(entry, "source") : service);
         text = log_text_for_people(json_get_text(entry, "message"));
         if (!name || !text)
                 return -ENOMEM;
 
-        (void) printf("%s %s%s:%s %s%s%s%s\n",
-                        format_time(time, sizeof(time), json_get_number(entry, "time")),
-                        color_on(stdout, isempty(service) ? COLOR_BOLD : color_of_service(service)), name,
-                        color_on(stdout, COLOR_NONE),
-                        color_on(stdout, color_of_message(source, json_get_number(entry, "priority"))), text,
-                        color_on(stdout, COLOR_NONE), cut ? " [cut]" : "");
+        (void) printf("%s ", format_time(time, sizeof(time), json_get_number(entry, "time")));
+        print_coloured(name, isempty(service) ? COLOR_BOLD : color_of_service(service));
+        (void) fputs(": ", stdout);
+        print_coloured(text, color_of_message(source, json_get_number(entry, "priority")));
+        (void) puts(json_is_true(json_object_get(entry, "truncated")) ? " [cut]" : "");
         return 0;
 }
 

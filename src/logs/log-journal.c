@@ -265,6 +265,7 @@ static int collect_parts(LogJournal *j, const LogRecord *last, StringBuilder *b,
         while ((r = sd_journal_next(j->parts)) > 0) {
                 _cleanup_log_record_ LogRecord part = {};
                 unsigned number;
+                size_t room;
 
                 r = read_record(j->parts, &part);
                 if (is_damage(r))
@@ -278,10 +279,12 @@ static int collect_parts(LogJournal *j, const LogRecord *last, StringBuilder *b,
                 if (number != wanted)
                         *ret_truncated = true;
                 wanted = number + 1;
+                room = LOG_MESSAGE_MAX - b->size;
                 string_builder_append_n(b, strempty(part.values[LOG_FIELD_MESSAGE]),
-                                MIN(part.sizes[LOG_FIELD_MESSAGE], LOG_MESSAGE_MAX - b->size));
-                if (b->size >= LOG_MESSAGE_MAX) {
-                        *ret_truncated = number < log_record_part(last) || *ret_truncated;
+                                MIN(part.sizes[LOG_FIELD_MESSAGE], room));
+                /* The last part may be empty. */
+                if (part.sizes[LOG_FIELD_MESSAGE] > room) {
+                        *ret_truncated = true;
                         return 0;
                 }
         }
@@ -369,7 +372,7 @@ static int tell_dropped(LogJournal *j) {
         j->dropped = (LogRecord) {};
         if (asprintf(&e.message,
                             "journald left out %" PRIu64 " lines of containers of this host, which may be "
-                                                         "of this instance: see 'Lines that "
+                            "of this instance: see 'Lines that "
                             "are missing' in ccpd(8).",
                             j->n_dropped) < 0)
                 return -ENOMEM;

@@ -90,7 +90,7 @@ class Here(Logs):
         self.write("whole")
         self.write("long", truncated=True)
         out = self.ctl("logs", "alpha", env={"CCP_COLORS": "1"}).out
-        self.assertRegex(out, "\x1b\\[[0-9;]+mapp:\x1b\\[0m ")
+        self.assertRegex(out, "\x1b\\[[0-9;]+mapp\x1b\\[0m: whole\n")
         self.assertTrue(self.messages()[1].endswith("[cut]"))
 
     def test_follow_shows_what_comes_and_ends_with_success(self):
