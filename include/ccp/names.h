@@ -19,6 +19,7 @@
 #define CCP_ACTION_VIEW CCP_BUS_NAME ".view"
 #define CCP_ACTION_VIEW_CONFIGURATION CCP_BUS_NAME ".view-configuration"
 #define CCP_ACTION_VIEW_AUDIT CCP_BUS_NAME ".view-audit"
+#define CCP_ACTION_VIEW_LOGS CCP_BUS_NAME ".view-logs"
 #define CCP_ACTION_OPERATE CCP_BUS_NAME ".operate"
 #define CCP_ACTION_CREATE CCP_BUS_NAME ".create"
 #define CCP_ACTION_DELETE CCP_BUS_NAME ".delete"
@@ -33,6 +34,7 @@
 #define CCP_ERROR_NO_SUCH_JOB CCP_ERROR("NoSuchJob")
 #define CCP_ERROR_NO_SUCH_BLUEPRINT CCP_ERROR("NoSuchBlueprint")
 #define CCP_ERROR_NO_SUCH_ROLE CCP_ERROR("NoSuchRole")
+#define CCP_ERROR_NO_SUCH_SERVICE CCP_ERROR("NoSuchService")
 #define CCP_ERROR_NO_SUCH_SECRET CCP_ERROR("NoSuchSecret")
 #define CCP_ERROR_SLUG_TAKEN CCP_ERROR("SlugTaken")
 #define CCP_ERROR_DOMAIN_TAKEN CCP_ERROR("DomainTaken")
@@ -70,6 +72,7 @@
 #define CCP_TEMPLATES_LOCAL_DIR "/etc/ccpd/templates"
 #define CCP_NOTIFY_SOCKET "/run/ccpd/notify"
 #define CCP_DOCTOR_SOCKET "/run/ccpd/doctor"
+#define CCP_LOGS_SOCKET "/run/ccpd/logs"
 #define CCP_DOCKER_SOCKET "/run/docker.sock"
 #define CCP_MASTER_KEY_CREDENTIAL "ccpd.master-key"
 #define CCP_STORE_CONNINFO "dbname=ccpd application_name=ccpd"

@@ -51,9 +51,7 @@ int free_and_strdup(char **p, const char *s) {
         return 0;
 }
 
-/* Length of the UTF-8 sequence at s (RFC 3629: no overlong form, no surrogate, at most U+10FFFF), 0 if it
- * is malformed. */
-static size_t utf8_sequence_length(const unsigned char *s, size_t n) {
+size_t utf8_sequence_length(const unsigned char *s, size_t n) {
         static const struct {
                 unsigned char mask, lead;
                 uint32_t min;

@@ -47,6 +47,9 @@ int free_and_strdup(char **p, const char *s);
  * occur) and no malformed sequence. */
 bool string_is_safe(const char *s);
 bool utf8_is_valid(const char *s, size_t n);
+/* Length of the UTF-8 sequence at s (RFC 3629: no overlong form, no surrogate, at most U+10FFFF), 0 if it is
+ * malformed. */
+size_t utf8_sequence_length(const unsigned char *s, size_t n);
 /* Puts '?' in place of each byte that belongs to no UTF-8 sequence: neither the records nor the bus take such
  * text, and what a program wrote, or what was cut in the middle of a character, shall be told all the same. */
 void utf8_make_valid(char *s);

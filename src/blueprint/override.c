@@ -66,7 +66,7 @@ static int make_logging(const OverrideInput *input, const char *service, json_t 
                 return -ENOMEM;
 
         logging = json_pack("{s:s, s:{s:s, s:s}}", "driver", "journald", "options", "labels",
-                        CCP_LABEL_INSTANCE "," CCP_LABEL_SERVICE, "tag", tag);
+                        CCP_LABEL_INSTANCE "," CCP_LABEL_SERVICE "," CCP_LABEL_ID, "tag", tag);
         if (!logging)
                 return -ENOMEM;
 

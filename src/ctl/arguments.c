@@ -38,6 +38,8 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_LINES] = { "lines", 'n', "NUMBER", "Show this many of the newest, or all" },
         [OPTION_FOLLOW] = { "follow", 'f', NULL, "Show new entries as they come" },
         [OPTION_WATCH] = { "watch", 'w', NULL, "Draw anew whenever something changes" },
+        [OPTION_GREP] = { "grep", 'g', "PATTERN", "Only lines that match this regular expression" },
+        [OPTION_ALL] = { "all", 0, NULL, "What jobs and ccpd say of the instance, too" },
         [OPTION_USER] = { "user", 0, "USER", "Only what this user did; or who gets a role" },
         [OPTION_GROUP] = { "group", 0, "GROUP", "The group that gets a role, or loses it" },
         [OPTION_ACTION] = { "action", 0, "ACTION", "Only this action" },
@@ -139,7 +141,7 @@ static int lines_parse(const char *s, uint64_t *ret) {
                 return -EINVAL;
 
         *ret = strtoull(s, NULL, 10);
-        return *ret > 0 ? 0 : -EINVAL;
+        return 0;
 }
 
 static int add_property_names(char ***l, const char *s) {
@@ -184,6 +186,7 @@ static int take_option(Arguments *a, OptionId id, const char *value, Error *rete
                 return strv_extend(&a->set_file, value);
         case OPTION_PROPERTY:
                 return add_property_names(&a->properties, value);
+        case OPTION_GREP:
         case OPTION_INSTANCE:
         case OPTION_USER:
         case OPTION_GROUP:
@@ -197,7 +200,7 @@ static int take_option(Arguments *a, OptionId id, const char *value, Error *rete
         case OPTION_LINES:
                 if (lines_parse(value, &a->lines) < 0)
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                        "--lines= takes a number above 0, or all, not '%s'.", value);
+                                        "--lines= takes a number, or all, not '%s'.", value);
                 return 0;
         default:
                 return 0;

@@ -27,6 +27,8 @@ typedef enum OptionId {
         OPTION_LINES,
         OPTION_FOLLOW,
         OPTION_WATCH,
+        OPTION_GREP,
+        OPTION_ALL,
         OPTION_USER,
         OPTION_GROUP,
         OPTION_ACTION,

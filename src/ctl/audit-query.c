@@ -84,9 +84,9 @@ int audit_filter_from_arguments(const Ctl *c, AuditFilter *ret, Error *reterr) {
         if (r >= 0 && values[OPTION_OUTCOME])
                 r = outcome_parse(values[OPTION_OUTCOME], &f.outcome, reterr);
         if (r >= 0)
-                r = option_time_parse(c, OPTION_SINCE, &f.since, reterr);
+                r = ctl_read_time(c, OPTION_SINCE, &f.since, reterr);
         if (r >= 0)
-                r = option_time_parse(c, OPTION_UNTIL, &f.until, reterr);
+                r = ctl_read_time(c, OPTION_UNTIL, &f.until, reterr);
         if (r < 0)
                 return r;
         if (f.since >= f.until)

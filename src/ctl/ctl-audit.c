@@ -95,10 +95,12 @@ static int show_new(Ctl *c, const json_t *rows) {
 }
 
 static int follow(Ctl *c, const AuditFilter *f, Error *reterr) {
-        uint64_t max = arguments_have(&c->arguments, OPTION(LINES)) ? c->arguments.lines
-                                                                    : FOLLOW_LINES_DEFAULT;
+        uint64_t max;
         int r;
 
+        r = ctl_read_lines(c, FOLLOW_LINES_DEFAULT, &max, reterr);
+        if (r < 0)
+                return r;
         if (f->until != USEC_INFINITY)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "--follow shows what is to come, --until only what was.");
@@ -111,9 +113,9 @@ static int follow(Ctl *c, const AuditFilter *f, Error *reterr) {
 }
 
 int verb_audit(Ctl *c, _unused_ char **args, Error *reterr) {
-        uint64_t max = arguments_have(&c->arguments, OPTION(LINES)) ? c->arguments.lines : LINES_DEFAULT;
         _cleanup_json_ json_t *rows = NULL;
         AuditFilter f;
+        uint64_t max;
         int r;
 
         r = audit_filter_from_arguments(c, &f, reterr);
@@ -122,6 +124,9 @@ int verb_audit(Ctl *c, _unused_ char **args, Error *reterr) {
         if (arguments_have(&c->arguments, OPTION(FOLLOW)))
                 return follow(c, &f, reterr);
 
+        r = ctl_read_lines(c, LINES_DEFAULT, &max, reterr);
+        if (r < 0)
+                return r;
         r = audit_query_newest(c, &f, max, &rows, reterr);
         if (r < 0)
                 return r;

@@ -145,9 +145,9 @@ static int window_from_arguments(const Ctl *c, Window *ret, Error *reterr) {
         usec_t n = now(CLOCK_REALTIME);
         int r;
 
-        r = option_time_parse(c, OPTION_SINCE, &ret->since, reterr);
+        r = ctl_read_time(c, OPTION_SINCE, &ret->since, reterr);
         if (r >= 0)
-                r = option_time_parse(c, OPTION_UNTIL, &ret->until, reterr);
+                r = ctl_read_time(c, OPTION_UNTIL, &ret->until, reterr);
         if (r < 0)
                 return r;
 

@@ -71,9 +71,13 @@ int verb_job_list(Ctl *c, _unused_ char **args, Error *reterr) {
                 {},
         };
         _cleanup_json_ json_t *rows = NULL;
+        uint64_t max;
         int r;
 
-        r = ctl_list_rows(c, "ListJobs", filters, c->arguments.lines, &rows, reterr);
+        r = ctl_read_lines(c, c->arguments.lines, &max, reterr);
+        if (r < 0)
+                return r;
+        r = ctl_list_rows(c, "ListJobs", filters, max, &rows, reterr);
         if (r < 0)
                 return r;
 
@@ -81,7 +85,7 @@ int verb_job_list(Ctl *c, _unused_ char **args, Error *reterr) {
         if (r < 0 || ctl_prints_json(c))
                 return r;
 
-        if (json_array_size(rows) == c->arguments.lines &&
+        if (json_array_size(rows) == max &&
                         !arguments_have(&c->arguments, OPTION(NO_LEGEND) | OPTION(QUIET)))
                 (void) printf("There may be older ones: --lines=all.\n");
         return EXIT_DONE;

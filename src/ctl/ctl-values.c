@@ -129,7 +129,7 @@ int ctl_list_rows(Ctl *c, const char *method, const char *const (*filters)[2], u
         return 0;
 }
 
-int option_time_parse(const Ctl *c, OptionId id, usec_t *ret, Error *reterr) {
+int ctl_read_time(const Ctl *c, OptionId id, usec_t *ret, Error *reterr) {
         const char *s = c->arguments.values[id];
         int r;
 
@@ -142,6 +142,15 @@ int option_time_parse(const Ctl *c, OptionId id, usec_t *ret, Error *reterr) {
                                 "--%s takes a time such as '2026-11-20 12:00:00', '2026-11-20', today, "
                                 "yesterday, now or -2h, not '%s'.",
                                 option_table[id].name, s);
+
+        return 0;
+}
+
+int ctl_read_lines(const Ctl *c, uint64_t otherwise, uint64_t *ret, Error *reterr) {
+        *ret = arguments_have(&c->arguments, OPTION(LINES)) ? c->arguments.lines : otherwise;
+        if (*ret == 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "--lines= takes a number above 0 here, or all.");
 
         return 0;
 }

@@ -31,6 +31,10 @@ static const Verb verbs[] = {
                         verb_restart },
         { NULL, "delete", "SLUG", 1, 1, OPTION(YES), "Delete an instance and all its data", verb_delete },
         { NULL, "doctor", NULL, 0, 0, 0, "Check that all that ccpd needs is there", verb_doctor },
+        { NULL, "logs", "SLUG [SERVICE…]", 1, ARGUMENTS_ANY,
+                        OPTION(LINES) | OPTION(FOLLOW) | OPTION(SINCE) | OPTION(UNTIL) | OPTION(GREP) |
+                                        OPTION(ALL),
+                        "Show what the services of an instance wrote", verb_logs },
         { NULL, "help", "[VERB]", 0, 2, 0, "Show help, or that of a verb", verb_help },
         { "job", "list", NULL, 0, 0, OPTION(STATE) | OPTION(INSTANCE) | OPTION(KIND) | OPTION(LINES),
                         "List jobs, newest first", verb_job_list },

@@ -53,7 +53,9 @@ int split_assignment(const char *s, char **ret_key, const char **ret_value, Erro
 int read_value_file(const char *path, char **ret, Error *reterr);
 
 /* The point in time that an option names; *ret stays where it was not given. */
-int option_time_parse(const Ctl *c, OptionId id, usec_t *ret, Error *reterr);
+int ctl_read_time(const Ctl *c, OptionId id, usec_t *ret, Error *reterr);
+/* --lines, which must not be 0 where a list is asked for. */
+int ctl_read_lines(const Ctl *c, uint64_t otherwise, uint64_t *ret, Error *reterr);
 
 /* Rows of a method with pages, at most 'max'. 'filters' are pairs of key and value, the value NULL for one
  * that is not wanted, up to an empty pair; NULL for none. */
@@ -77,6 +79,7 @@ int verb_restart(Ctl *c, char **args, Error *reterr);
 int verb_delete(Ctl *c, char **args, Error *reterr);
 int verb_doctor(Ctl *c, char **args, Error *reterr);
 int verb_create(Ctl *c, char **args, Error *reterr);
+int verb_logs(Ctl *c, char **args, Error *reterr);
 int verb_job_list(Ctl *c, char **args, Error *reterr);
 int verb_job_show(Ctl *c, char **args, Error *reterr);
 int verb_job_follow(Ctl *c, char **args, Error *reterr);

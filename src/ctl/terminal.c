@@ -31,6 +31,9 @@ static const char *const color_table[_COLOR_MAX] = {
         [COLOR_RED] = "\x1b[0;1;31m",
         [COLOR_GREEN] = "\x1b[0;1;32m",
         [COLOR_YELLOW] = "\x1b[0;1;33m",
+        [COLOR_BLUE] = "\x1b[0;34m",
+        [COLOR_MAGENTA] = "\x1b[0;35m",
+        [COLOR_CYAN] = "\x1b[0;36m",
         [COLOR_UNDERLINE] = "\x1b[0;4m",
 };
 

@@ -15,6 +15,9 @@ typedef enum Color {
         COLOR_RED,
         COLOR_GREEN,
         COLOR_YELLOW,
+        COLOR_BLUE,
+        COLOR_MAGENTA,
+        COLOR_CYAN,
         COLOR_UNDERLINE,
         _COLOR_MAX,
 } Color;

@@ -8,6 +8,7 @@
 #include "bus-error.h"
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
+#include "ccpd-logs.h"
 #include "ccpd-manager.h"
 #include "json-util.h"
 #include "log.h"
@@ -117,6 +118,10 @@ static const AccessRule rules[] = {
         { CCP_INTERFACE_INSTANCE, "CheckHealth", "check-health", "check the health of", CCP_ACTION_OPERATE,
                         ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "QueryHealth", "query-health", "look at the history of", CCP_ACTION_VIEW,
+                        ABOUT_PATH, NO_AUDIT },
+        { CCP_INTERFACE_INSTANCE, "OpenLogs", "open-logs", "read the logs of", CCP_ACTION_VIEW_LOGS,
+                        ABOUT_PATH, NO_AUDIT },
+        { CCP_INTERFACE_INSTANCE, "ReadLogs", "read-logs", "read the logs of", CCP_ACTION_VIEW_LOGS,
                         ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "ListSecrets", "list-secrets", "look at the secrets of",
                         CCP_ACTION_REVEAL_SECRET, ABOUT_PATH, NO_AUDIT },
@@ -387,6 +392,8 @@ static void on_subscriber_checked(Caller *c, bool allowed, _unused_ void *userda
 static void on_rules_changed(void *userdata) {
         Access *a = userdata;
 
+        logs_revoke(a->manager, NULL);
+
         for (Caller *c = access_next_subscriber(a->manager, NULL); c;
                         c = access_next_subscriber(a->manager, c)) {
                 int r;
@@ -446,6 +453,7 @@ void access_set_roles(Manager *m, RoleRecords *roles) {
         role_records_free(a->roles);
         a->roles = roles;
         a->generation++;
+        logs_revoke(m, NULL);
         if (before)
                 tell_views(m, before);
 

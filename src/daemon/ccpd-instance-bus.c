@@ -9,6 +9,7 @@
 #include "bus-options.h"
 #include "ccpd-access.h"
 #include "ccpd-health-bus.h"
+#include "ccpd-logs-bus.h"
 #include "ccpd-manager.h"
 #include "ccpd-secret-bus.h"
 #include "log.h"
@@ -316,8 +317,7 @@ static int method_delete(sd_bus_message *message, void *userdata, sd_bus_error *
         return submit_from_message(message, userdata, JOB_DELETE, NULL, reterr);
 }
 
-/* The blueprint's services, or those that run where it is gone. */
-static bool instance_knows_service(const Instance *i, const char *name) {
+bool instance_knows_service(const Instance *i, const char *name) {
         const Blueprint *b = blueprint_cache_find(i->manager->blueprints, i->record->blueprint);
 
         if (b && blueprint_find_service(b, name))
@@ -401,6 +401,11 @@ const sd_bus_vtable instance_vtable[] = {
                         method_check_health, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("QueryHealth", SD_BUS_ARGS("a{sv}", options),
                         SD_BUS_RESULT("aa{sv}", periods), method_query_health, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("OpenLogs", SD_BUS_ARGS("as", services, "a{sv}", options),
+                        SD_BUS_RESULT("h", stream), method_open_logs, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReadLogs", SD_BUS_ARGS("as", services, "a{sv}", options),
+                        SD_BUS_RESULT("aa{sv}", entries, "s", cursor), method_read_logs,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSecrets", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sut)", secrets),
                         method_list_secrets, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RevealSecret", SD_BUS_ARGS("s", name, "a{sv}", options),

@@ -19,6 +19,9 @@ int instance_object_enumerate(
 /* What whoever asks for a job of a kind must be allowed (CCP_ACTION_…): by its own method or by Retry. */
 const char *job_kind_to_action(JobKind kind);
 
+/* True for the blueprint's services, and for those that have a container. */
+bool instance_knows_service(const Instance *i, const char *name);
+
 /* Records a job on the instance and has the operation answered with its path. 0, or fails at once with the
  * error set: then the operation is still the caller's. spec may be NULL. */
 int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation *o, Error *reterr);

@@ -85,7 +85,7 @@ static void job_give_up(Job *j, const Error *error) {
         _cleanup_error_ Error e = {};
         int r;
 
-        log_error("Job %" PRIu64 " (%s of '%s') can't be run: %s", j->record->id,
+        (void) log_job(j, LOG_ERR, 0, "Job %" PRIu64 " (%s of '%s') can't be run: %s", j->record->id,
                         job_kind_to_string(j->record->kind), j->record->slug, error->message);
 
         /* Until that is recorded it must not be started again. */
@@ -165,7 +165,7 @@ static void on_job_started(const Error *error, void *userdata) {
         /* Not now, or perhaps it was started: to be asked again, which does no harm to a unit that runs. If the
          * system goes down, the job is resumed when it is up again. */
         if (streq(error->name, CCP_ERROR_BUSY)) {
-                log_info("Job %" PRIu64 " waits: %s", j->record->id, error->message);
+                (void) log_job(j, LOG_INFO, 0, "Job %" PRIu64 " waits: %s", j->record->id, error->message);
                 j->n_starts--;
                 j->not_before = now(CLOCK_MONOTONIC) + JOB_BUSY_DELAY_USEC;
                 job_answer(j, error);
@@ -264,7 +264,8 @@ static void on_job_stopped(const Error *error, void *userdata) {
         if (!error)
                 return;
 
-        log_warning("Failed to stop the worker of job %" PRIu64 ": %s", j->record->id, error->message);
+        (void) log_job(j, LOG_WARNING, 0, "Failed to stop the worker of job %" PRIu64 ": %s", j->record->id,
+                        error->message);
         if (streq(error->name, CCP_ERROR_BUSY))
                 manager_resync_later(j->manager);
 }
@@ -286,5 +287,5 @@ void job_queue_cancel(Job *j) {
 
         r = unit_client_stop(j->manager->units, job_unit(j, unit), on_job_stopped, j, &j->stop_request);
         if (r < 0)
-                log_warning_errno(r, "Failed to ask systemd to stop '%s': %m", unit);
+                (void) log_job(j, LOG_WARNING, r, "Failed to ask systemd to stop '%s': %m", unit);
 }

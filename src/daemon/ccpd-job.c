@@ -61,6 +61,15 @@ Job *job_free(Job *j) {
         return mfree(j);
 }
 
+const char *const *job_log_fields(const Job *j, JobLogFields *buf) {
+        (void) snprintf(buf->job, sizeof(buf->job), "CCP_JOB=%" PRIu64, j->record->id);
+        (void) snprintf(buf->instance, sizeof(buf->instance), "CCP_INSTANCE=%s", j->record->slug);
+        (void) snprintf(buf->id, sizeof(buf->id), "CCP_ID=%s", j->record->instance);
+        memcpy(buf->fields, ((const char *[]) { buf->job, buf->instance, buf->id, NULL }),
+                        sizeof(buf->fields));
+        return buf->fields;
+}
+
 Job *job_find(const Manager *m, uint64_t id) {
         Job *j;
 

@@ -7,8 +7,10 @@
 #include "bus-signal.h"
 #include "ccpd-operation.h"
 #include "hash.h"
+#include "log.h"
 #include "records.h"
 #include "unit-client.h"
+#include "validate.h"
 
 typedef struct Manager Manager;
 typedef struct Job Job;
@@ -56,6 +58,16 @@ void job_set_changed(Job *j);
 double job_progress(const JobRecord *record, const Job *j);
 /* Number of the step that is done or undone, 1-based, 0 if none. */
 unsigned job_current_step(const JobRecord *record);
+
+/* A line about a job, with the fields by which the lines about it and about its instance are found. */
+typedef struct JobLogFields {
+        char job[STRLEN("CCP_JOB=") + DECIMAL_ID_MAX], instance[STRLEN("CCP_INSTANCE=") + SLUG_MAX + 1],
+                        id[STRLEN("CCP_ID=") + STORE_ID_MAX];
+        const char *fields[4];
+} JobLogFields;
+const char *const *job_log_fields(const Job *j, JobLogFields *buf);
+#define log_job(j, level, error, ...) \
+        log_struct((level), (error), job_log_fields((j), &(JobLogFields) {}), __VA_ARGS__)
 
 const char *job_unit(const Job *j, char buf[static JOB_UNIT_MAX]);
 /* The job of a unit's name, 0 if it is none. */

@@ -14,6 +14,7 @@
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
 #include "ccpd-job-queue.h"
+#include "ccpd-logs.h"
 #include "ccpd-manager-bus.h"
 #include "ccpd-notify.h"
 #include "fd-util.h"
@@ -101,6 +102,8 @@ Manager *manager_free(Manager *m) {
         while (m->reloads)
                 manager_reload_free(m->reloads);
         sweeps_free(m->sweeps);
+        while (m->log_readers)
+                log_reader_free(m->log_readers);
         db_free(m->db);
         while (m->jobs)
                 job_free(m->jobs);
@@ -463,6 +466,7 @@ void manager_remove_instance(Instance *i) {
         for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
                 if (i->announced && access_sees_instance(m, c, i))
                         manager_tell_instance(m, c, i, /* appears= */ false);
+        logs_revoke(m, i->record->id);
         instance_free(i);
         manager_queue_emit(m);
 }

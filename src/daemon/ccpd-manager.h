@@ -36,6 +36,8 @@ typedef struct Caller Caller;
 /* A record that is being read again. */
 typedef struct ManagerReload ManagerReload;
 
+typedef struct LogReader LogReader;
+
 struct Manager {
         sd_event *event;
         sd_bus *bus;
@@ -53,6 +55,7 @@ struct Manager {
         Job *jobs;                 /* by id, oldest first */
         Operation *operations;
         ManagerReload *reloads;
+        LogReader *log_readers;
 
         Caller *receiver; /* of the signal that is being made; NULL: none is */
 

@@ -632,7 +632,8 @@ static int get_ready(Job *j) {
         j->directory = strjoin(j->instances_dir ?: CCP_INSTANCES_DIR, "/", job->slug);
         j->log_fields[0] = strjoin("CCP_JOB=", j->id_text);
         j->log_fields[1] = strjoin("CCP_INSTANCE=", job->slug);
-        if (!j->project || !j->directory || !j->log_fields[0] || !j->log_fields[1])
+        j->log_fields[2] = strjoin("CCP_ID=", job->instance);
+        if (!j->project || !j->directory || !j->log_fields[0] || !j->log_fields[1] || !j->log_fields[2])
                 return log_oom();
         log_set_context((const char *const *) j->log_fields);
 
@@ -722,6 +723,7 @@ int job_record_crash(Job *j, const char *result, const char *code, const char *s
         const DbSyncOptions options = { .conninfo = j->conninfo, .patience = CRASH_PATIENCE_USEC };
         _cleanup_error_ Error error = {};
         _cleanup_free_ char *message = NULL;
+        char instance[STORE_ID_MAX], field[STRLEN("CCP_ID=") + STORE_ID_MAX];
         unsigned attempt;
         int r;
 
@@ -739,12 +741,16 @@ int job_record_crash(Job *j, const char *result, const char *code, const char *s
 
         r = db_sync_open(&options, &j->db, &error);
         if (r >= 0)
-                r = job_mark_crashed(j->db, j->id, message, &attempt, &error);
+                r = job_mark_crashed(j->db, j->id, message, &attempt, instance, &error);
         if (r < 0)
                 return log_full(LOG_WARNING, r, "Could not record that %s: %s", message,
                                 strempty(error.message));
-        if (r > 0)
-                log_warning("Job %s, attempt %u: %s.", j->id_text, attempt, message);
+        if (r == 0)
+                return 0;
+
+        (void) snprintf(field, sizeof(field), "CCP_ID=%s", instance);
+        (void) log_struct(LOG_WARNING, 0, ((const char *const[]) { field, NULL }), "Job %s, attempt %u: %s.",
+                        j->id_text, attempt, message);
 
         return 0;
 }

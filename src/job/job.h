@@ -64,7 +64,7 @@ struct Job {
         const JobOps *ops; /* NULL until it is claimed: those of its kind */
         bool claimed;
         Progress progress;
-        char *log_fields[3];
+        char *log_fields[4];
 
         /* What the instance is called on this host */
         char *project;   /* "SLUG_ccp" */

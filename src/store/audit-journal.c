@@ -83,7 +83,7 @@ static void log_entry(const AuditRecord *a, const char *message_id, const Error 
         add_string(&f, "CCP_ACTION", a->action);
         add_string(&f, "CCP_OUTCOME", a->outcome);
         add_string(&f, "CCP_INSTANCE", a->instance);
-        add_string(&f, "CCP_INSTANCE_ID", a->instance_id);
+        add_string(&f, "CCP_ID", a->instance_id);
         add_string(&f, "CCP_USER", a->user);
         add_number(&f, "CCP_UID", a->uid);
         if (a->login_uid >= 0)

@@ -372,7 +372,8 @@ static const DbTransaction crash_transaction = {
         .n_steps = ELEMENTSOF(crash_steps),
 };
 
-int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret_attempt, Error *reterr) {
+int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret_attempt,
+                char ret_instance[static STORE_ID_MAX], Error *reterr) {
         CrashOp op = { .id = id, .message = message };
         int r;
 
@@ -384,6 +385,7 @@ int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret
                 return 0;
 
         *ret_attempt = op.lock.attempt;
+        memcpy(ret_instance, op.lock.instance, STORE_ID_MAX);
         return 1;
 }
 

@@ -41,7 +41,8 @@ int job_is_cancelled(DbSync *db, uint64_t id, bool *ret, Error *reterr);
 int job_finish(DbSync *db, const StoreFinish *finish, Error *reterr);
 /* For the unit's ExecStopPost=: the worker died without a word. Notes why (as Internal, where nothing was noted
  * before). Returns 0 if the job is at its end, else 1 and the number of attempts so far. */
-int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret_attempt, Error *reterr);
+int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret_attempt,
+                char ret_instance[static STORE_ID_MAX], Error *reterr);
 /* For the same: the worker ended in order before the job's end, since it was asked to. The attempt does not
  * count. */
 int job_mark_left(DbSync *db, uint64_t id, Error *reterr);

@@ -60,7 +60,7 @@ def installed(server, debs):
 
 
 def test_install_starts_the_services(installed):
-    for unit in ('ccpd.service', 'ccp-watch.service', 'ccpd-notify.socket'):
+    for unit in ('ccpd.service', 'ccp-watch.service', 'ccpd-notify.socket', 'ccp-logs.socket'):
         assert installed.sh(f'systemctl is-active {unit}') == 'active'
         assert installed.sh(f'systemctl is-enabled {unit}') == 'enabled'
     assert installed.sh('systemctl is-system-running') == 'running'
@@ -116,8 +116,9 @@ def test_setup_is_for_root(installed):
 
 def test_files_lie_where_they_should(installed):
     files = set(installed.sh('dpkg-query -L ccpd ccpctl').splitlines())
-    assert {'/usr/lib/ccpd/ccpd', '/usr/lib/ccpd/ccp-job', '/usr/lib/ccpd/ccp-watch', '/usr/bin/ccpctl',
+    assert {'/usr/lib/ccpd/ccpd', '/usr/lib/ccpd/ccp-job', '/usr/lib/ccpd/ccp-logs', '/usr/lib/ccpd/ccp-watch', '/usr/bin/ccpctl',
             '/usr/lib/systemd/system/ccpd.service', '/usr/lib/systemd/system/ccp-job@.service',
+            '/usr/lib/systemd/system/ccp-logs@.service', '/usr/lib/systemd/system/docker.service.d/50-ccpd-logs.conf',
             '/usr/share/dbus-1/system.d/org.changemaker.ccp1.conf', '/usr/share/ccpd/templates',
             '/usr/share/polkit-1/actions/org.changemaker.ccp1.policy', '/usr/share/polkit-1/rules.d/50-ccpd.rules',
             '/usr/lib/systemd/catalog/ccpd.catalog'} <= files
@@ -127,7 +128,7 @@ def test_files_lie_where_they_should(installed):
 
 def test_systemd_understands_every_line_of_the_units(installed):
     units = [path for path in installed.sh('dpkg-query -L ccpd').splitlines()
-             if path.startswith('/usr/lib/systemd/system/') and '.' in path.rpartition('/')[2]]
+             if path.startswith('/usr/lib/systemd/system/') and '.' in path.rpartition('/')[2] and '.service.d' not in path]
     assert len(units) >= 5
     names = [path.replace('@.', '@1.') for path in units]
     result = installed.run(['systemd-analyze', 'verify', '--man=no', *names], check=False)
@@ -136,7 +137,8 @@ def test_systemd_understands_every_line_of_the_units(installed):
 
 
 def test_binaries_are_hardened(installed):
-    for program in ('/usr/lib/ccpd/ccpd', '/usr/lib/ccpd/ccp-job', '/usr/lib/ccpd/ccp-watch', '/usr/bin/ccpctl'):
+    for program in ('/usr/lib/ccpd/ccpd', '/usr/lib/ccpd/ccp-job', '/usr/lib/ccpd/ccp-logs', '/usr/lib/ccpd/ccp-watch',
+                    '/usr/bin/ccpctl'):
         # A position-independent executable is of type 3 (ET_DYN) in its ELF header.
         assert installed.sh(f'od -An -tu2 -j16 -N2 {program}').strip() == '3', program
 

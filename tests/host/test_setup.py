@@ -42,7 +42,7 @@ def test_a_job_is_on_record_and_in_the_journal(server):
             'CCP_ACTION': 'INSTANCE_CREATE', 'CCP_OUTCOME': outcome, 'CCP_INSTANCE': 'first', 'CCP_USER': 'root',
             'CCP_UID': '0', 'CCP_JOB': '1', 'CCP_AUDIT_SEQ': seq}
         assert entry['CCP_AUDIT_HASH'] == rows(server, f"SELECT encode(hash, 'hex') FROM ccpd_audit.entries WHERE seq = {seq}")
-        assert entry['CCP_INSTANCE_ID'] == rows(server, 'SELECT id FROM instances')
+        assert entry['CCP_ID'] == rows(server, 'SELECT id FROM instances')
 
 
 def test_the_daemon_can_not_take_it_back(server):

@@ -179,12 +179,13 @@ int job_finish(DbSync *db _unused_, const StoreFinish *f, Error *reterr _unused_
 }
 
 int job_mark_crashed(DbSync *db _unused_, uint64_t id _unused_, const char *message, unsigned *ret_attempt,
-                Error *reterr _unused_) {
+                char ret_instance[static STORE_ID_MAX], Error *reterr _unused_) {
         if (job_state_is_final(store.state))
                 return 0;
 
         ASSERT_OK(free_and_strdup(&store.error_message, message));
         *ret_attempt = store.attempt;
+        (void) snprintf(ret_instance, STORE_ID_MAX, "%s", "00000000-0000-4000-8000-000000000000");
         return 1;
 }
 

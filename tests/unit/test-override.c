@@ -73,7 +73,7 @@ START_TEST(services_get_what_is_ours) {
         ck_assert_str_eq(at(root, "services/web/labels/ccp.revision"), "7");
         ck_assert_str_eq(at(root, "services/db/labels/ccp.service"), "db");
         ck_assert_str_eq(at(root, "services/web/logging/driver"), "journald");
-        ck_assert_str_eq(at(root, "services/web/logging/options/labels"), "ccp.instance,ccp.service");
+        ck_assert_str_eq(at(root, "services/web/logging/options/labels"), "ccp.instance,ccp.service,ccp.id");
         ck_assert_str_eq(at(root, "services/web/logging/options/tag"), "ccp-my-chapter/web");
         ck_assert_str_eq(at(root, "services/web/cgroup_parent"), "ccp-my\\x2dchapter.slice");
         ck_assert_ptr_null(at(root, "services/web/mem_limit"));

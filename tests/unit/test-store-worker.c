@@ -215,14 +215,17 @@ START_TEST(a_crash_is_noted) {
         _cleanup_(scene_close) Scene s;
         _cleanup_test_outcome_ TestOutcome o = {};
         _cleanup_job_claim_ JobClaim claim = {};
+        char instance[STORE_ID_MAX];
         unsigned attempt = 0;
         StoreFinish finish;
 
         scene_open(&s);
         ASSERT_OK(job_claim(s.worker, s.job, &claim, NULL));
-        ck_assert_int_eq(job_mark_crashed(s.worker, s.job, "The worker was killed (SEGV).", &attempt, NULL),
+        ck_assert_int_eq(job_mark_crashed(s.worker, s.job, "The worker was killed (SEGV).", &attempt,
+                                         instance, NULL),
                         1);
         ck_assert_uint_eq(attempt, 1);
+        ck_assert_str_eq(instance, claim.job->instance);
         TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
         ck_assert_int_eq(o.job->state, JOB_RUNNING);
         ck_assert_str_eq(o.job->error_name, CCP_ERROR_INTERNAL);
@@ -231,11 +234,11 @@ START_TEST(a_crash_is_noted) {
         finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         attempt = 4711;
-        ck_assert_int_eq(job_mark_crashed(s.worker, s.job, "Too late.", &attempt, NULL), 0);
+        ck_assert_int_eq(job_mark_crashed(s.worker, s.job, "Too late.", &attempt, instance, NULL), 0);
         ck_assert_uint_eq(attempt, 4711);
         TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
         ck_assert_ptr_null(o.job->error_name);
-        ASSERT_ERROR(job_mark_crashed(s.worker, 4711, "x", &attempt, NULL), ENOENT);
+        ASSERT_ERROR(job_mark_crashed(s.worker, 4711, "x", &attempt, instance, NULL), ENOENT);
 }
 END_TEST
 

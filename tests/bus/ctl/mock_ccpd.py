@@ -5,6 +5,9 @@
 Its state is a JSON file, so that it can be killed and started again. What a job is doing is a function of
 the time since it was queued and of a plan that the slug or the environment chooses.
 
+The logs of all instances are what is in the file STATE.logs, a JSON object a line, that is read each time; a cursor is a number
+of lines. With a file STATE.cut a stream of them ends, as when ccpd ends, and with STATE.again because it is to be asked for anew.
+
 As ccpd does, it sends signals to those connections only that have subscribed. In the environment:
   MOCK_OLD             it knows no subscriptions yet, and broadcasts
   MOCK_DENY            refuses these methods, and reading the properties of these interfaces: "ListPorts,Manager"
@@ -14,6 +17,7 @@ As ccpd does, it sends signals to those connections only that have subscribed. I
   MOCK_AUDIT           has that many entries in its record to begin with
   MOCK_AUDIT_PAGE      gives that many of them with one call at most
   MOCK_FAULT           what it finds wrong with them, "changed 7"
+  MOCK_LOGS_PAGE       gives that many lines of logs with one call at most
   MOCK_TWO_BLUEPRINTS  has a second one
   MOCK_SICK            finds Docker missing
 """
@@ -22,6 +26,7 @@ import fcntl
 import fnmatch
 import json
 import os
+import socket
 import sys
 import time
 
@@ -678,6 +683,98 @@ class Instance(Base):
     def Delete(self, options, reply, fail, sender=None):
         self.mock.authorize(sender, "delete", lambda: self.job("delete", options), reply, fail)
 
+
+    def find_lines(self, services, options, begin):
+        """Those after a cursor, or the newest: pairs of cursor and entry."""
+        try:
+            with open(self.mock.state.path + ".logs") as f:
+                rows = list(enumerate(map(json.loads, f), 1))
+        except FileNotFoundError:
+            rows = []
+        for service in services:
+            if service not in ("postgres", "app"):
+                raise CcpError("NoSuchService", "'%s' has no service '%s', only: postgres, app." % (self.slug, service))
+        rows = [r for r in rows if (not services or r[1].get("service") in services)
+                and options.get("pattern", "") in r[1]["message"] and (options.get("all") or r[1]["source"] != "job")
+                and options.get("since", 0) <= r[1]["time"] <= options.get("until", 1 << 62)]
+        if begin:
+            return [r for r in rows if r[0] > int(begin.removeprefix("n="))]
+        lines = options.get("lines", 100)
+        return rows[max(0, len(rows) - lines):] if lines > 0 else []
+
+    def count_lines(self):
+        try:
+            with open(self.mock.state.path + ".logs") as f:
+                return len(f.readlines())
+        except FileNotFoundError:
+            return 0
+
+    @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="h")
+    def OpenLogs(self, services, options):
+        self.mock.call("open-logs", self.slug, list(services), dict(options))
+        ours, theirs = socket.socketpair()
+        handle = dbus.types.UnixFd(theirs)
+        theirs.close()
+        last = [options.get("cursor", "")]
+
+        def say(row):
+            ours.sendall(json.dumps(row).encode() + b"\n")
+
+        def show():
+            rows = self.find_lines(services, options, last[0])
+            for cursor, row in rows:
+                say(dict(row, cursor="n=%d" % cursor))
+            last[0] = "n=%d" % self.count_lines() if rows or not last[0] else last[0]
+
+        def go_on():
+            path = self.mock.state.path
+            if os.path.exists(path + ".cut"):
+                os.unlink(path + ".cut")
+                ours.close()
+                return False
+            try:
+                show()
+            except OSError:
+                self.mock.call("closed")
+                ours.close()
+                return False
+            if os.path.exists(path + ".again"):
+                os.unlink(path + ".again")
+                say({"end": "again", "cursor": last[0]})
+                ours.close()
+                return False
+            return True
+
+        show()
+        if options.get("follow"):
+            GLib.timeout_add(20, go_on)
+        else:
+            say({"end": "complete", "cursor": last[0]})
+            ours.close()
+        return handle
+
+    @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="aa{sv}s", async_callbacks=("reply", "fail"))
+    def ReadLogs(self, services, options, reply, fail):
+        self.mock.call("read-logs", self.slug, list(services), dict(options))
+        page = int(os.environ.get("MOCK_LOGS_PAGE", "1000"))
+        begin = options.get("cursor", "")
+        end = time.monotonic() + options.get("timeout", 0) / 1000000
+
+        def answer():
+            rows = self.find_lines(services, options, begin)[:page]
+            if not rows and time.monotonic() < end:
+                return True
+            cursor = "n=%d" % rows[-1][0] if rows else begin or "n=%d" % self.count_lines()
+            types = {"time": dbus.UInt64, "priority": dbus.UInt32, "truncated": dbus.Boolean}
+            reply([dbus.Dictionary({k.capitalize(): types.get(k, dbus.String)(v) for k, v in dict(row, cursor="n=%d" % n).items()},
+                                   signature="sv") for n, row in rows], cursor)
+            return False
+
+        try:
+            if answer():
+                GLib.timeout_add(20, answer)
+        except dbus.DBusException as e:
+            fail(e)
 
     @dbus.service.method(NAME + ".Instance", out_signature="a(sut)")
     def ListSecrets(self):

@@ -59,7 +59,7 @@ class Audit(BusTest):
         self.assertEqual(self.ctl("audit", "--user=carol").out, "0 entries listed.\n")
 
     def test_what_cannot_be_asked_for(self):
-        for args, hint in ((["-n", "0"], "above 0"), (["--lines=many"], "above 0"), (["--instance"], "--instance=SLUG"),
+        for args, hint in ((["-n", "0"], "above 0"), (["--lines=many"], "takes a number"), (["--instance"], "--instance=SLUG"),
                            (["--instance="], "--instance=SLUG"), (["--user="], "--user=USER"),
                            (["--action=INSTANCE_DELTE"], "Did you mean 'INSTANCE_DELETE'?"),
                            (["--action=dance"], "only: INSTANCE_CREATE, "),

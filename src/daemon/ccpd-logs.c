@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-logs.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "alloc-util.h"
+#include "ccpd-manager.h"
+#include "fd-util.h"
+#include "log.h"
+#include "string-util.h"
+
+/* PID 1 has to start a program for each. */
+#define READY_TIMEOUT (20 * USEC_PER_SEC)
+/* For reading itself, once it was waited for as long as was asked for. */
+#define ANSWER_TIMEOUT (60 * USEC_PER_SEC)
+
+/* Logs that are read at the same time: by all, which ccp-logs.socket limits too, and by one user. */
+#define READERS_MAX 128U
+#define READERS_OF_USER_MAX 16U
+
+/* Of an answer that is collected: one line of a log may have a MiB, and its control characters are six in JSON. */
+#define ANSWER_MAX (16U * 1024U * 1024U)
+
+#define HINT "See: systemctl status ccp-logs.socket, and journalctl -u ccp-logs.socket -u 'ccp-logs@*'"
+
+typedef enum ReaderState {
+        READER_ASKING,      /* it has not said yet that the request is fine */
+        READER_READING,     /* its lines are collected */
+        READER_HANDED_OVER, /* its lines go elsewhere */
+} ReaderState;
+
+struct LogReader {
+        Manager *manager;
+        LogReader *prev, *next;
+        ReaderState state;
+        uid_t uid;
+        char instance[STORE_ID_MAX];
+        bool hand_over;
+        usec_t wait;
+        log_answer_handler_t handler; /* NULL: the answer was given, or nobody needs one */
+        void *userdata;
+
+        int fd;   /* the connection */
+        int life; /* its other end is closed when the program ends; a byte ends the program */
+        sd_event_source *source, *life_source, *timer;
+        sd_bus_track *caller;
+
+        StringBuilder in;
+        LogEntry *entries;
+        size_t n_entries, n_entries_allocated;
+};
+
+LogReader *log_reader_free(LogReader *r) {
+        if (!r)
+                return NULL;
+
+        if (r->prev)
+                r->prev->next = r->next;
+        else
+                r->manager->log_readers = r->next;
+        if (r->next)
+                r->next->prev = r->prev;
+
+        sd_event_source_disable_unref(r->source);
+        sd_event_source_disable_unref(r->life_source);
+        sd_event_source_disable_unref(r->timer);
+        sd_bus_track_unref(r->caller);
+        safe_close(r->fd);
+        safe_close(r->life);
+        string_builder_done(&r->in);
+        FOREACH_ARRAY(e, r->entries, r->n_entries)
+                log_entry_done(e);
+        free(r->entries);
+        return mfree(r);
+}
+
+/* Gives the answer, if it is not given yet. */
+static void reader_answer(LogReader *r, const LogAnswer *answer, Error *error) {
+        log_answer_handler_t handler = TAKE_GENERIC(r->handler, NULL);
+
+        if (handler)
+                handler(answer, error, r->userdata);
+}
+
+static void reader_fail(LogReader *r, Error *error) {
+        reader_answer(r, NULL, error);
+        log_reader_free(r);
+}
+
+static void reader_fail_unavailable(LogReader *r, const char *why) {
+        _cleanup_error_ Error e = {};
+
+        (void) error_setf(&e, CCP_ERROR_INTERNAL, "The logs cannot be read: %s. " HINT, why);
+        reader_fail(r, &e);
+}
+
+/* --- lines --- */
+
+/* From here on the program and whoever has the connection are among themselves; we only want to know that it ends. */
+static void reader_hand_over(LogReader *r) {
+        r->state = READER_HANDED_OVER;
+        r->source = sd_event_source_disable_unref(r->source);
+        r->timer = sd_event_source_disable_unref(r->timer);
+        r->caller = sd_bus_track_unref(r->caller);
+        reader_answer(r, &(LogAnswer) { .fd = r->fd }, NULL);
+        r->fd = safe_close(r->fd);
+        string_builder_done(&r->in);
+        /* It has ended already. */
+        if (!r->life_source)
+                log_reader_free(r);
+}
+
+/* Returns 0 to go on, 1 if the reader has answered and is freed, or handed over. */
+static int reader_ready(LogReader *r) {
+        int k;
+
+        /* That is what it waits for. */
+        if (shutdown(r->fd, SHUT_WR) < 0) {
+                reader_fail_unavailable(r, "the connection to the reader broke");
+                return 1;
+        }
+        if (r->hand_over) {
+                reader_hand_over(r);
+                return 1;
+        }
+
+        r->state = READER_READING;
+        k = sd_event_source_set_time_relative(r->timer, r->wait + ANSWER_TIMEOUT);
+        if (k < 0)
+                log_warning_errno(k, "Failed to set a timer, ignoring: %m");
+        return 0;
+}
+
+static int reader_take_entry(LogReader *r, LogEntry *e) {
+        if (!GREEDY_REALLOC(r->entries, r->n_entries_allocated, r->n_entries + 1))
+                return -ENOMEM;
+
+        r->entries[r->n_entries++] = *e;
+        *e = (LogEntry) {};
+        return 0;
+}
+
+/* Returns as reader_ready(). */
+static int reader_dispatch(LogReader *r, const char *data, size_t size) {
+        _cleanup_log_line_ LogLine l = {};
+        int k;
+
+        k = log_line_parse(data, size, &l);
+        if (k >= 0 && l.type == LOG_LINE_ERROR) {
+                reader_fail(r, &l.error);
+                return 1;
+        }
+        if (k >= 0 && l.type == LOG_LINE_READY && r->state == READER_ASKING)
+                return reader_ready(r);
+        if (k >= 0 && l.type == LOG_LINE_ENTRY && r->state == READER_READING) {
+                k = reader_take_entry(r, &l.entry);
+                if (k >= 0)
+                        return 0;
+        }
+        if (k >= 0 && l.type == LOG_LINE_END && r->state == READER_READING) {
+                reader_answer(r,
+                                &(LogAnswer) {
+                                                .fd = -EBADF,
+                                                .entries = r->entries,
+                                                .n_entries = r->n_entries,
+                                                .cursor = l.cursor,
+                                },
+                                NULL);
+                log_reader_free(r);
+                return 1;
+        }
+
+        reader_fail_unavailable(r, "the reader said what nobody understands");
+        return 1;
+}
+
+/* All lines that are complete. Returns as reader_ready(). */
+static int reader_dispatch_all(LogReader *r) {
+        const char *end;
+        size_t used = 0;
+
+        while ((end = memchr(r->in.data + used, '\n', r->in.size - used))) {
+                const char *line = r->in.data + used;
+
+                used = (size_t) (end + 1 - r->in.data);
+                if (reader_dispatch(r, line, (size_t) (end - line)) > 0)
+                        return 1;
+        }
+
+        memmove(r->in.data, r->in.data + used, r->in.size - used);
+        r->in.size -= used;
+        return 0;
+}
+
+static int on_readable(_unused_ sd_event_source *s, int fd, _unused_ uint32_t revents, void *userdata) {
+        char buffer[64 * 1024];
+        LogReader *r = userdata;
+        ssize_t n;
+
+        n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+        if (n < 0 && IN_SET(errno, EAGAIN, EINTR))
+                return 0;
+        if (n <= 0) {
+                reader_fail_unavailable(r,
+                                r->state == READER_ASKING
+                                                ? "no reader could be started, or too many are read already"
+                                                : "the reader ended too early");
+                return 0;
+        }
+
+        string_builder_append_n(&r->in, buffer, (size_t) n);
+        if (r->in.failed || r->in.size > ANSWER_MAX) {
+                reader_fail_unavailable(r, "the answer is too long");
+                return 0;
+        }
+        (void) reader_dispatch_all(r);
+        return 0;
+}
+
+/* --- ends --- */
+
+static int on_life(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t revents, void *userdata) {
+        LogReader *r = userdata;
+
+        if (r->state == READER_HANDED_OVER)
+                log_reader_free(r);
+        else
+                /* What it said last may still be to be read. */
+                r->life_source = sd_event_source_disable_unref(r->life_source);
+        return 0;
+}
+
+static int on_timeout(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        reader_fail_unavailable(userdata, "the reader did not answer in time");
+        return 0;
+}
+
+static int on_caller_gone(_unused_ sd_bus_track *track, void *userdata) {
+        reader_fail_unavailable(userdata, "nobody waits for them");
+        return 0;
+}
+
+void logs_revoke(Manager *m, const char *instance) {
+        for (LogReader *r = m->log_readers; r; r = r->next)
+                if (!instance || streq(r->instance, instance))
+                        (void) send(r->life, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* --- asking --- */
+
+static const char *socket_path(void) {
+        /* For tests. */
+        return secure_getenv("CCP_LOGS_SOCKET") ?: CCP_LOGS_SOCKET;
+}
+
+static int connect_reader(int *ret) {
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = -EBADF;
+        const char *path = socket_path();
+
+        if (strlen(path) >= sizeof(sa.sun_path))
+                return -ENAMETOOLONG;
+        memcpy(sa.sun_path, path, strlen(path));
+
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        /* To a unix socket it is done at once, or not at all. */
+        if (connect(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0)
+                return -errno;
+
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+/* Sends the request, and the other end of the line by which we know that the program is there. */
+static int send_request(int fd, const LogRequest *q, int life) {
+        _cleanup_free_ char *line = NULL;
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control = {};
+        struct iovec iov = {};
+        struct msghdr msg = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof(control),
+        };
+        ssize_t n;
+        int r;
+
+        r = log_request_format(q, &line, &iov.iov_len);
+        if (r < 0)
+                return r;
+        if (iov.iov_len > LOG_REQUEST_MAX)
+                return -E2BIG;
+        iov.iov_base = line;
+
+        control.header = (struct cmsghdr) {
+                .cmsg_level = SOL_SOCKET,
+                .cmsg_type = SCM_RIGHTS,
+                .cmsg_len = CMSG_LEN(sizeof(int)),
+        };
+        memcpy(CMSG_DATA(&control.header), &life, sizeof(life));
+
+        /* The buffer of a new socket holds it. */
+        n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0)
+                return -errno;
+        return (size_t) n == iov.iov_len ? 0 : -ENOBUFS;
+}
+
+static int reader_ask(LogReader *r, const LogRequest *q) {
+        _cleanup_close_ int theirs = -EBADF;
+        int pair[2], k;
+
+        k = connect_reader(&r->fd);
+        if (k < 0)
+                return k;
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        r->life = pair[0];
+        theirs = pair[1];
+
+        return send_request(r->fd, q, theirs);
+}
+
+static int reader_watch(LogReader *r, const char *caller) {
+        Manager *m = r->manager;
+        int k;
+
+        k = sd_event_add_io(m->event, &r->source, r->fd, EPOLLIN, on_readable, r);
+        if (k >= 0)
+                k = sd_event_add_io(m->event, &r->life_source, r->life, EPOLLIN, on_life, r);
+        if (k >= 0)
+                k = sd_event_add_time_relative(
+                                m->event, &r->timer, CLOCK_MONOTONIC, READY_TIMEOUT, 0, on_timeout, r);
+        if (k >= 0)
+                k = sd_bus_track_new(m->bus, &r->caller, on_caller_gone, r);
+        if (k >= 0)
+                k = sd_bus_track_add_name(r->caller, caller);
+        return k;
+}
+
+static int check_limits(const Manager *m, uid_t uid, Error *reterr) {
+        unsigned n = 0, n_own = 0;
+
+        for (const LogReader *r = m->log_readers; r; r = r->next) {
+                n++;
+                n_own += r->uid == uid;
+        }
+
+        if (n_own >= READERS_OF_USER_MAX)
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                "You are reading %u logs already, which is as many as one user may. Close "
+                                "one.",
+                                READERS_OF_USER_MAX);
+        if (n >= READERS_MAX)
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                "%u logs are being read already, which is as many as can be. Try again "
+                                "later.",
+                                READERS_MAX);
+        return 0;
+}
+
+static int reader_new(Manager *m, const LogRequest *q, const LogReaderOptions *options, LogReader **ret) {
+        LogReader *r;
+
+        r = new0(LogReader, 1);
+        if (!r)
+                return -ENOMEM;
+
+        *r = (LogReader) {
+                .manager = m,
+                .next = m->log_readers,
+                .uid = options->uid,
+                .hand_over = options->hand_over,
+                .wait = q->wait,
+                .fd = -EBADF,
+                .life = -EBADF,
+        };
+        memcpy(r->instance, q->id, sizeof(r->instance));
+        if (m->log_readers)
+                m->log_readers->prev = r;
+        m->log_readers = r;
+
+        *ret = r;
+        return 0;
+}
+
+int logs_read(Manager *m, const LogRequest *q, const LogReaderOptions *options, Error *reterr) {
+        _cleanup_(log_reader_freep) LogReader *r = NULL;
+        int k;
+
+        k = log_request_validate(q, reterr);
+        if (k >= 0)
+                k = check_limits(m, options->uid, reterr);
+        if (k < 0)
+                return k;
+
+        k = reader_new(m, q, options, &r);
+        if (k >= 0)
+                k = reader_ask(r, q);
+        if (k >= 0)
+                k = reader_watch(r, options->caller);
+        if (k < 0)
+                return error_set_errnof(reterr, k, "The logs cannot be read: %m. " HINT);
+
+        r->handler = options->handler;
+        r->userdata = options->userdata;
+        TAKE_PTR(r);
+        return 0;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "log-entry.h"
+
+#include <errno.h>
+#include <syslog.h>
+
+#include "alloc-util.h"
+#include "json-util.h"
+
+#define REPLACEMENT "\xEF\xBF\xBD"
+
+static const char *const log_source_table[_LOG_SOURCE_MAX] = {
+        [LOG_SOURCE_CONTAINER] = "container",
+        [LOG_SOURCE_JOB] = "job",
+        [LOG_SOURCE_CCPD] = "ccpd",
+        [LOG_SOURCE_JOURNAL] = "journal",
+};
+DEFINE_STRING_TABLE(log_source, LogSource);
+
+static const char *const log_end_table[_LOG_END_MAX] = {
+        [LOG_END_COMPLETE] = "complete",
+        [LOG_END_AGAIN] = "again",
+};
+DEFINE_STRING_TABLE(log_end, LogEnd);
+
+void log_entry_done(LogEntry *e) {
+        e->cursor = mfree(e->cursor);
+        e->service = mfree(e->service);
+        e->message = mfree(e->message);
+}
+
+void log_line_done(LogLine *l) {
+        error_done(&l->error);
+        log_entry_done(&l->entry);
+        l->cursor = mfree(l->cursor);
+}
+
+/* U+FDD0 to U+FDEF, and the last two of each plane. */
+static bool is_noncharacter(const unsigned char *s, size_t n) {
+        if (n == 3)
+                return s[0] == 0xEF &&
+                                ((s[1] == 0xB7 && s[2] >= 0x90 && s[2] <= 0xAF) ||
+                                                (s[1] == 0xBF && s[2] >= 0xBE));
+        return n == 4 && (s[1] & 0x0F) == 0x0F && s[2] == 0xBF && s[3] >= 0xBE;
+}
+
+void log_text_append(StringBuilder *b, const char *s, size_t n) {
+        size_t begin = 0;
+
+        for (size_t i = 0, k; i < n; i += MAX(k, (size_t) 1)) {
+                const unsigned char *p = (const unsigned char *) s + i;
+
+                k = utf8_sequence_length(p, n - i);
+                if (k > 0 && *p != 0 && !is_noncharacter(p, k))
+                        continue;
+
+                string_builder_append_n(b, s + begin, i - begin);
+                string_builder_append(b, REPLACEMENT);
+                begin = i + MAX(k, (size_t) 1);
+        }
+        if (begin < n)
+                string_builder_append_n(b, s + begin, n - begin);
+}
+
+static json_t *entry_to_json(const LogEntry *e) {
+        const char *source = log_source_to_string(e->source);
+
+        if (!source || !e->cursor || !e->message)
+                return NULL;
+
+        return json_pack("{s:I, s:s, s:s, s:s*, s:i, s:s, s:o*}", "time", (json_int_t) e->time, "cursor",
+                        e->cursor, "source", source, "service", e->service, "priority", e->priority,
+                        "message", e->message, "truncated", e->truncated ? json_true() : NULL);
+}
+
+static json_t *line_to_json(const LogLine *l) {
+        switch (l->type) {
+        case LOG_LINE_READY:
+                return json_pack("{s:s}", "status", "ready");
+        case LOG_LINE_ERROR:
+                return json_pack("{s:s, s:s}", "error", l->error.name ?: CCP_ERROR_INTERNAL, "message",
+                                strempty(l->error.message));
+        case LOG_LINE_ENTRY:
+                return entry_to_json(&l->entry);
+        case LOG_LINE_END:
+                return json_pack("{s:s, s:s}", "end", log_end_to_string(l->end), "cursor",
+                                strempty(l->cursor));
+        case _LOG_LINE_TYPE_MAX:
+                break;
+        }
+        return NULL;
+}
+
+static int dump_to_builder(const char *data, size_t size, void *userdata) {
+        string_builder_append_n(userdata, data, size);
+        return 0;
+}
+
+int log_line_append(StringBuilder *b, const LogLine *l) {
+        _cleanup_json_ json_t *o = line_to_json(l);
+
+        if (!o || json_dump_callback(o, dump_to_builder, b, JSON_COMPACT) < 0)
+                return -EINVAL;
+
+        string_builder_append(b, "\n");
+        return 0;
+}
+
+static int take_text(const json_t *o, const char *key, char **ret) {
+        const char *s = json_object_get_string(o, key);
+
+        return s ? free_and_strdup(ret, s) : -EBADMSG;
+}
+
+static int parse_entry(const json_t *o, LogEntry *e) {
+        const json_t *time = json_object_get_typed(o, "time", JSON_INTEGER),
+                     *priority = json_object_get_typed(o, "priority", JSON_INTEGER);
+        const char *source = json_object_get_string(o, "source");
+        int r;
+
+        if (!time || json_integer_value(time) < 0 || !priority || json_integer_value(priority) < LOG_EMERG ||
+                        json_integer_value(priority) > LOG_DEBUG || !source)
+                return -EBADMSG;
+
+        e->time = (usec_t) json_integer_value(time);
+        e->priority = (int) json_integer_value(priority);
+        e->source = log_source_from_string(source);
+        if (e->source < 0)
+                return -EBADMSG;
+        e->truncated = json_is_true(json_object_get(o, "truncated"));
+
+        r = take_text(o, "cursor", &e->cursor);
+        if (r >= 0)
+                r = take_text(o, "message", &e->message);
+        if (r >= 0 && json_object_get(o, "service"))
+                r = take_text(o, "service", &e->service);
+        return r;
+}
+
+static int parse_end(const json_t *o, LogLine *l) {
+        l->type = LOG_LINE_END;
+        l->end = log_end_from_string(strempty(json_object_get_string(o, "end")));
+        if (l->end < 0)
+                return -EBADMSG;
+
+        return take_text(o, "cursor", &l->cursor);
+}
+
+static int parse_error(const json_t *o, LogLine *l) {
+        const char *message = json_object_get_string(o, "message");
+
+        l->type = LOG_LINE_ERROR;
+        if (!message)
+                return -EBADMSG;
+
+        (void) error_setf(&l->error, error_name_intern(json_object_get_string(o, "error")), "%s", message);
+        return 0;
+}
+
+int log_line_parse(const char *data, size_t size, LogLine *ret) {
+        _cleanup_log_line_ LogLine l = {};
+        _cleanup_json_ json_t *o = NULL;
+        int r;
+
+        o = json_loadb(data, size, JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(o))
+                return -EBADMSG;
+
+        if (json_object_get(o, "status")) {
+                l.type = LOG_LINE_READY;
+                r = streq_ptr(json_object_get_string(o, "status"), "ready") ? 0 : -EBADMSG;
+        } else if (json_object_get(o, "error"))
+                r = parse_error(o, &l);
+        else if (json_object_get(o, "end"))
+                r = parse_end(o, &l);
+        else {
+                l.type = LOG_LINE_ENTRY;
+                r = parse_entry(o, &l.entry);
+        }
+        if (r < 0)
+                return r;
+
+        *ret = l;
+        l = (LogLine) {};
+        return 0;
+}
