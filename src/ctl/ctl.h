@@ -62,6 +62,7 @@ int verb_overview(Ctl *c, char **args, Error *reterr);
 int verb_list(Ctl *c, char **args, Error *reterr);
 int verb_show(Ctl *c, char **args, Error *reterr);
 int verb_status(Ctl *c, char **args, Error *reterr);
+int verb_top(Ctl *c, char **args, Error *reterr);
 int verb_start(Ctl *c, char **args, Error *reterr);
 int verb_stop(Ctl *c, char **args, Error *reterr);
 int verb_restart(Ctl *c, char **args, Error *reterr);

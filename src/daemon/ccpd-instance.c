@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "blueprint-cache.h"
 #include "ccpd-manager.h"
+#include "ccpd-use.h"
 #include "log.h"
 #include "notify-proto.h"
 #include "string-util.h"
@@ -54,6 +55,7 @@ Instance *instance_free(Instance *i) {
                 instance_service_done(s);
         free(i->services);
         bus_told_done(&i->told);
+        instance_disk_done(&i->use);
         instance_record_free(i->record);
         return mfree(i);
 }

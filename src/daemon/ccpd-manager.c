@@ -16,6 +16,7 @@
 #include "ccpd-job-queue.h"
 #include "ccpd-manager-bus.h"
 #include "ccpd-notify.h"
+#include "ccpd-use.h"
 #include "fd-util.h"
 #include "log.h"
 #include "store-audit.h"
@@ -96,6 +97,7 @@ Manager *manager_free(Manager *m) {
 
         while (m->reloads)
                 manager_reload_free(m->reloads);
+        manager_forget_use(m);
         db_free(m->db);
         while (m->jobs)
                 job_free(m->jobs);
@@ -686,6 +688,8 @@ static void on_store_notification(
                         audit_announce(m, id);
         } else if (streq(channel, STORE_CHANNEL_ROLE))
                 manager_load_roles(m);
+        else if (streq(channel, STORE_CHANNEL_USE))
+                manager_load_disk(m);
         else if (strlen(payload) == STORE_ID_MAX - 1)
                 manager_reload_instance(m, payload);
 }
@@ -820,6 +824,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         manager_update_health(m);
         manager_queue_emit(m);
         manager_list_units(m);
+        manager_load_disk(m);
         audit_start_pruning(m);
         manager_want_name(m);
 }
@@ -968,7 +973,7 @@ static int manager_connect_bus(Manager *m) {
 
 int manager_start(Manager *m) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE,
-                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, NULL };
+                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_USE, NULL };
         int r;
 
         r = vault_open(&m->vault, &m->vault_error);

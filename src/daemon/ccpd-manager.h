@@ -36,6 +36,9 @@ typedef struct Caller Caller;
 /* A record that is being read again. */
 typedef struct ManagerReload ManagerReload;
 
+/* The kernel's counters, being read (ccpd-use.h). */
+typedef struct UseReading UseReading;
+
 struct Manager {
         sd_event *event;
         sd_bus *bus;
@@ -52,6 +55,7 @@ struct Manager {
         Job *jobs;                 /* by id, oldest first */
         Operation *operations;
         ManagerReload *reloads;
+        UseReading *use_readings;
 
         Caller *receiver; /* of the signal that is being made; NULL: none is */
 
@@ -63,6 +67,7 @@ struct Manager {
         EngineState engine_state;
         usec_t engine_started; /* realtime; 0: not known, or it is away */
         usec_t told_at;        /* when changes of the manager itself were announced; monotonic */
+        uint64_t jobs_ended[_JOB_KIND_MAX][_JOB_STATE_MAX]; /* since the start */
 
         int notify_fd;
         sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source,
