@@ -189,7 +189,7 @@ int routes_from_text(const char *text, Route **ret, size_t *ret_n) {
 
 int subnets_from_route_text(const char *text, Subnet **ret, size_t *ret_n) {
         _cleanup_free_ Route *routes = NULL;
-        Subnet *subnets;
+        Subnet *subnets = NULL;
         size_t n;
         int r;
 
@@ -197,9 +197,11 @@ int subnets_from_route_text(const char *text, Subnet **ret, size_t *ret_n) {
         if (r < 0)
                 return r;
 
-        subnets = new0(Subnet, n);
-        if (!subnets)
-                return -ENOMEM;
+        if (n > 0) {
+                subnets = new0(Subnet, n);
+                if (!subnets)
+                        return -ENOMEM;
+        }
         for (size_t i = 0; i < n; i++)
                 subnets[i] = routes[i].subnet;
 
