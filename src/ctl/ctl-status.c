@@ -213,8 +213,9 @@ static int show_status(Ctl *c, const char *slug, json_t *all, Error *reterr) {
 }
 
 /* Goes on after one that does not exist, like systemctl; the exit code is that of the first failure. */
-static int show_all(Ctl *c, char **args, Error *reterr) {
+static int show_all(Ctl *c, void *userdata, Error *reterr) {
         _cleanup_json_ json_t *all = NULL;
+        char **args = userdata;
         int code = EXIT_DONE, r;
 
         all = json_array();

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
-#include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 
 #include "alloc-util.h"
 #include "ctl.h"
+#include "live.h"
 #include "string-util.h"
 #include "strv.h"
 #include "top.h"
 
-/* Between two readings that a rate is made of. */
-#define INTERVAL_FIRST (1 * USEC_PER_SEC)
+/* Between two readings that a rate is made of: on a screen, and where it is shown once. */
 #define INTERVAL (2 * USEC_PER_SEC)
-
-/* Lines that are not the table: the summary, the headings, and the one the cursor stays in. */
-#define LINES_AROUND 3U
+#define INTERVAL_ONCE_SEC 1
 
 typedef struct Top {
         Ctl *ctl;
@@ -152,67 +148,26 @@ static int print_rows(Top *t, const json_t *rows) {
                        : ctl_print_table(t->ctl, rows, instance_columns, ELEMENTSOF(instance_columns));
 }
 
-/* The whole screen anew, in place; what does not fit is left out below. */
-static int draw(Top *t, const char *note) {
-        _cleanup_json_ json_t *rows = NULL;
-        char *summary;
-        size_t n;
+static int draw(_unused_ Ctl *c, void *userdata, Error *reterr) {
+        _cleanup_free_ char *summary = NULL;
+        Top *t = userdata;
         int r;
 
-        n = terminal_output_resize();
-        rows = json_copy(t->rows);
-        if (!rows)
-                return -ENOMEM;
-        while (n > LINES_AROUND && json_array_size(rows) > n - LINES_AROUND)
-                (void) json_array_remove(rows, json_array_size(rows) - 1);
-
+        r = top_read(t, reterr);
+        if (r < 0)
+                return r;
         r = top_summarize(t->rows, t->path ? "service" : "instance", &summary);
         if (r < 0)
                 return r;
-        (void) printf("\033[H\033[J%s%s%s\n", summary, note ? " - " : "", strempty(note));
-        free(summary);
-        r = print_rows(t, rows);
-        (void) fflush(stdout);
-        return r;
+        (void) printf("%s\n\n", summary);
+        return print_rows(t, t->rows);
 }
 
-/* Waits for the next reading. Returns the signal that ends it, 0 when it is time or the window changed. */
-static int wait_for_signal(const sigset_t *set, usec_t interval) {
-        const struct timespec timeout = {
-                .tv_sec = (time_t) (interval / USEC_PER_SEC),
-                .tv_nsec = (long) (interval % USEC_PER_SEC) * 1000,
-        };
-        int signal = sigtimedwait(set, NULL, &timeout);
-
-        return IN_SET(signal, SIGINT, SIGTERM) ? signal : 0;
-}
-
-static int show_live(Top *t, const sigset_t *set, Error *reterr) {
+static int show_once(Top *t, Error *reterr) {
+        const struct timespec interval = { .tv_sec = INTERVAL_ONCE_SEC };
         int r;
 
-        if (wait_for_signal(set, INTERVAL_FIRST) > 0)
-                return EXIT_DONE;
-        do {
-                _cleanup_error_ Error error = {};
-
-                r = top_read(t, &error);
-                if (r < 0 && !error_is_away(error.name)) {
-                        error_move(reterr, &error);
-                        return r;
-                }
-                r = draw(t, r < 0 ? "ccpd does not answer" : NULL);
-                if (r < 0)
-                        return r;
-        } while (wait_for_signal(set, INTERVAL) == 0);
-
-        return EXIT_DONE;
-}
-
-static int show_once(Top *t, const sigset_t *set, Error *reterr) {
-        int r;
-
-        if (wait_for_signal(set, INTERVAL_FIRST) > 0)
-                return EXIT_DONE;
+        (void) nanosleep(&interval, NULL);
         r = top_read(t, reterr);
         if (r < 0)
                 return r;
@@ -242,24 +197,11 @@ static int top_prepare(Top *t, Error *reterr) {
 
 int verb_top(Ctl *c, char **args, Error *reterr) {
         _cleanup_(top_done) Top t = { .ctl = c, .slugs = args };
-        /* Standard error tells whether a terminal can move its cursor. */
-        bool live = terminal_is_output() && terminal_is_error() && !ctl_prints_json(c) &&
-                        !arguments_have(&c->arguments, OPTION(ONCE));
-        sigset_t set, before;
+        bool live = terminal_is_screen() && !ctl_prints_json(c) && !arguments_have(&c->arguments, OPTION(ONCE));
         int r;
 
         r = top_prepare(&t, reterr);
         if (r < 0)
                 return r;
-
-        /* After the connection: a program that it needs takes its signals as ever. */
-        sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGWINCH);
-        if (sigprocmask(SIG_BLOCK, &set, &before) < 0)
-                return -errno;
-        r = live ? show_live(&t, &set, reterr) : show_once(&t, &set, reterr);
-        (void) sigprocmask(SIG_SETMASK, &before, NULL);
-        return r;
+        return live ? live_show_every(c, draw, &t, INTERVAL, reterr) : show_once(&t, reterr);
 }

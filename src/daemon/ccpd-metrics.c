@@ -93,10 +93,10 @@ static void add_services(MetricsWriter *w, const Manager *m) {
                         metrics_add(w, LABELS(SLUG(i), { "service", s->name }),
                                         s->observation.state == CONTAINER_RUNNING);
 
-        BEGIN(w, "ccpd_service_restarts", METRIC_COUNTER, NULL, "Restarts of a container by Docker.");
+        BEGIN(w, "ccpd_service_restarts", METRIC_COUNTER, NULL, "Ends of a container that nobody asked for.");
         FOREACH_INSTANCE(i, m)
                 FOREACH_ARRAY(s, i->services, i->n_services)
-                        metrics_add(w, LABELS(SLUG(i), { "service", s->name }), s->observation.n_restarts);
+                        metrics_add(w, LABELS(SLUG(i), { "service", s->name }), s->n_restarts);
 }
 
 static void add_use(MetricsWriter *w, const Manager *m) {

@@ -77,11 +77,16 @@ static int append_service_state(sd_bus_message *reply, const InstanceService *s)
         r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "kind", "s",
                         service_kind_to_string(s->kind), "state", "s", container_state_to_string(o->state),
                         "health", "s", container_health_to_string(o->health), "since", "t", o->since,
-                        "container", "s", strempty(s->container), "restarts", "u", o->n_restarts);
-        if (r < 0 || IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_PAUSED) || o->exit_code < 0)
+                        "container", "s", strempty(s->container), "restarts", "u", s->n_restarts);
+        if (r < 0)
                 return r;
-
-        return sd_bus_message_append(reply, "{sv}", "exit_code", "i", o->exit_code);
+        r = sd_bus_message_append(reply, "{sv}{sv}{sv}", "image", "s", strempty(s->image), "image_id", "s",
+                        strempty(s->image_id), "oom_killed", "b", (int) o->oom_killed);
+        if (r >= 0 && s->started > 0)
+                r = sd_bus_message_append(reply, "{sv}", "started", "t", s->started);
+        if (r >= 0 && o->exit_code >= 0)
+                r = sd_bus_message_append(reply, "{sv}", "exit_code", "i", o->exit_code);
+        return r;
 }
 
 /* One dictionary of aa{sv}. */

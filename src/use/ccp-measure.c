@@ -12,12 +12,16 @@
 #include "fd-util.h"
 #include "log.h"
 #include "store-use.h"
+#include "string-util.h"
 #include "strv.h"
 #include "use-folder.h"
 
 /* The Engine walks over all volumes and containers before it answers. */
 #define DF_TIMEOUT_USEC (20 * USEC_PER_MINUTE)
 #define STORE_PATIENCE_USEC (1 * USEC_PER_MINUTE)
+
+/* A return value: it could not be done now. */
+#define MEASURE_LATER 1
 
 static const char *arg_docker_socket = NULL;
 static const char *arg_instances = CCP_INSTANCES_DIR;
@@ -68,6 +72,16 @@ static int parse_argv(int argc, char *argv[]) {
         return 1;
 }
 
+/* What is away is told by others, and the timer comes again; all else is a failure. */
+static int fail(int r, const Error *e) {
+        if (streq_ptr(e->name, CCP_ERROR_ENGINE_UNAVAILABLE) || streq_ptr(e->name, CCP_ERROR_STORE_UNAVAILABLE)) {
+                log_notice("Not measured: %s", e->message);
+                return MEASURE_LATER;
+        }
+        log_error("%s", e->message);
+        return r;
+}
+
 /* An instance whose folder is not there yet, or gone, takes none. */
 static int measure_folders(char *const *instances, DiskRecords *records) {
         _cleanup_close_ int fd = -EBADF;
@@ -108,10 +122,8 @@ static int measure_engine(DiskRecords *records) {
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the way to the Docker Engine: %m");
         r = docker_read_df(d, &df, &e);
-        if (r < 0) {
-                log_error("%s", e.message);
-                return r;
-        }
+        if (r < 0)
+                return fail(r, &e);
 
         FOREACH_ARRAY(i, df.items, df.n) {
                 r = disk_records_add(records, i->instance,
@@ -123,39 +135,43 @@ static int measure_engine(DiskRecords *records) {
         return 0;
 }
 
-static int run(void) {
+static int record(DbSync *db, const DiskRecords *records, const char *const *kinds) {
+        _cleanup_error_ Error e = {};
+        int r;
+
+        r = disk_replace(db, records, kinds, &e);
+        return r < 0 ? fail(r, &e) : 0;
+}
+
+/* What could not be measured keeps its earlier records, and the rest is new. */
+static int measure(DbSync *db, char *const *instances) {
         static const char *const folder_kinds[] = { "folder", NULL },
                                  *const engine_kinds[] = { "container", "volume", NULL };
         _cleanup_disk_records_ DiskRecords folders = {}, others = {};
+        int r, k;
+
+        r = measure_folders(instances, &folders);
+        if (r >= 0)
+                r = record(db, &folders, folder_kinds);
+
+        k = measure_engine(&others);
+        if (k == 0)
+                k = record(db, &others, engine_kinds);
+        return MIN(r, k);
+}
+
+static int run(void) {
         _cleanup_(db_sync_freep) DbSync *db = NULL;
         _cleanup_strv_free_ char **instances = NULL;
         _cleanup_error_ Error e = {};
-        int r, failed = 0;
+        int r;
 
         r = db_sync_open(&(DbSyncOptions) { .patience = STORE_PATIENCE_USEC }, &db, &e);
         if (r >= 0)
                 r = db_sync_check_schema(db, &e);
         if (r >= 0)
                 r = disk_list_instances(db, &instances, &e);
-        if (r < 0) {
-                log_error("%s", e.message);
-                return r;
-        }
-
-        /* What could not be measured keeps its earlier records, and the rest is new. */
-        failed = measure_folders(instances, &folders);
-        if (failed >= 0)
-                r = disk_replace(db, &folders, folder_kinds, &e);
-        if (r >= 0) {
-                int k = measure_engine(&others);
-
-                failed = MIN(failed, k);
-                if (k >= 0)
-                        r = disk_replace(db, &others, engine_kinds, &e);
-        }
-        if (r < 0)
-                log_error("%s", e.message);
-        return MIN(r, failed);
+        return r < 0 ? fail(r, &e) : measure(db, instances);
 }
 
 int main(int argc, char *argv[]) {
