@@ -18,6 +18,7 @@
 /* What a call is authorized for */
 #define CCP_ACTION_VIEW CCP_BUS_NAME ".view"
 #define CCP_ACTION_VIEW_CONFIGURATION CCP_BUS_NAME ".view-configuration"
+#define CCP_ACTION_VIEW_METRICS CCP_BUS_NAME ".view-metrics"
 #define CCP_ACTION_VIEW_AUDIT CCP_BUS_NAME ".view-audit"
 #define CCP_ACTION_VIEW_LOGS CCP_BUS_NAME ".view-logs"
 #define CCP_ACTION_OPERATE CCP_BUS_NAME ".operate"

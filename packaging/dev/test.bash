@@ -17,7 +17,8 @@ run_tests() {
     done
     [[ ${#suites[@]} -gt 0 ]] || suites=(unit bus fuzz host lint)
     need_for_hosts
-    need python3 python3 pytest-3 python3-pytest /usr/lib/python3/dist-packages/xdist python3-pytest-xdist
+    need python3 python3 pytest-3 python3-pytest /usr/lib/python3/dist-packages/xdist python3-pytest-xdist \
+        /usr/lib/python3/dist-packages/prometheus_client python3-prometheus-client
     TALLY=$(mktemp -d)
     # shellcheck disable=SC2064 # expanded now
     trap "rm -rf '$TALLY'" EXIT

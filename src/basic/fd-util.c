@@ -2,6 +2,9 @@
 
 #include "fd-util.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+
 #include "alloc-util.h"
 
 int safe_close(int fd) {
@@ -62,4 +65,22 @@ int read_full_fd(int fd, size_t max, char **ret, size_t *ret_size) {
                 *ret_size = size;
         *ret = TAKE_PTR(buffer);
         return 0;
+}
+
+int memfd_new_sealed(const char *name, const void *data, size_t size) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return -errno;
+        r = loop_write(fd, data, size);
+        if (r < 0)
+                return r;
+        if (lseek(fd, 0, SEEK_SET) < 0)
+                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+                return -errno;
+
+        return TAKE_FD(fd);
 }

@@ -33,6 +33,10 @@ static inline void closedirp(DIR **d) {
 /* Writes all of it. 0 or a negative errno. */
 int loop_write(int fd, const void *data, size_t size);
 
+/* Memory with this in it that nobody can change or grow, and that is gone with its last descriptor, which is returned.
+ * 'name' is for /proc. */
+int memfd_new_sealed(const char *name, const void *data, size_t size);
+
 /* Reads up to the end, at most max bytes (-EFBIG above). The result ends with a NUL beyond ret_size, so that
  * text can be used as a string; text with an embedded NUL is the caller's to notice. ret_size may be NULL. */
 int read_full_fd(int fd, size_t max, char **ret, size_t *ret_size);

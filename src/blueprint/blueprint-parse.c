@@ -20,7 +20,6 @@
 #define TIMEOUT_MAX (6 * USEC_PER_HOUR)
 #define HEALTH_FAILURES_DEFAULT 3U
 #define HEALTH_THRESHOLD_MAX 100U
-#define MEMORY_MIN (16ULL << 20)
 
 static const char *const parameter_type_table[_PARAMETER_TYPE_MAX] = {
         [PARAMETER_STRING] = "string",
@@ -274,9 +273,9 @@ static const Field upgrade_fields[] = {
 static const Section upgrade_section = SECTION(upgrade_fields, BlueprintUpgrade);
 
 static const Field limit_fields[] = {
-        { "memory", parse_memory, M(ResourceLimits, memory), .minimum = MEMORY_MIN },
-        { "cpus", parse_thousandths, M(ResourceLimits, cpus), .minimum = 10, .maximum = 1024 * 1000 },
-        { "pids", parse_unsigned, M(ResourceLimits, pids), .minimum = 1, .maximum = 4194304 },
+        { "memory", parse_limit },
+        { "cpus", parse_limit },
+        { "pids", parse_limit },
 };
 static const Section limit_section = SECTION(limit_fields, ResourceLimits);
 

@@ -59,8 +59,8 @@ int parse_name(Loader *l, const Field *field, const YamlNode *node, void *object
 int parse_strings(Loader *l, const Field *field, const YamlNode *node, void *object);
 int parse_mode(Loader *l, const Field *field, const YamlNode *node, void *object);
 int parse_duration(Loader *l, const Field *field, const YamlNode *node, void *object);
-int parse_memory(Loader *l, const Field *field, const YamlNode *node, void *object);
-int parse_thousandths(Loader *l, const Field *field, const YamlNode *node, void *object);
+/* Into ResourceLimits: the limit of the field's key. */
+int parse_limit(Loader *l, const Field *field, const YamlNode *node, void *object);
 int parse_commands(Loader *l, const Field *field, const YamlNode *node, void *object);
 
 int parse_mapping_section(Loader *l, const Field *field, const YamlNode *node, void *object);

@@ -322,51 +322,13 @@ int parse_duration(Loader *l, const Field *field, const YamlNode *node, void *ob
         return 0;
 }
 
-int parse_memory(Loader *l, const Field *field, const YamlNode *node, void *object) {
-        static const char *const units[] = { "K", "M", "G", "T" };
-        static const uint64_t factors[] = { 1ULL << 10, 1ULL << 20, 1ULL << 30, 1ULL << 40 };
-        uint64_t value;
+int parse_limit(Loader *l, const Field *field, const YamlNode *node, void *object) {
+        LimitKind kind = limit_kind_from_string(field->key);
 
-        if (!parse_with_unit(node, units, factors, ELEMENTSOF(units), &value) || value < field->minimum)
-                return loader_add(l, node,
-                                "This should be a size of %" PRIu64 "M or more, such as 512M or 2G.",
-                                field->minimum >> 20);
+        if (node->type != YAML_TYPE_SCALAR || limits_set(object, kind, node->text) < 0)
+                return loader_add(l, node, "This should be %s.", limit_rule(kind));
 
-        *MEMBER(object, field->offset, uint64_t) = value;
         return 0;
-}
-
-int parse_thousandths(Loader *l, const Field *field, const YamlNode *node, void *object) {
-        const char *s = node->text;
-        uint64_t value = 0;
-        unsigned decimals = 0;
-        bool point = false;
-
-        if (node->type != YAML_TYPE_SCALAR || !isdigit((unsigned char) *s))
-                goto invalid;
-
-        for (; *s; s++) {
-                if (*s == '.' && !point) {
-                        point = true;
-                        continue;
-                }
-                if (!isdigit((unsigned char) *s) || decimals >= 3 || value > field->maximum)
-                        goto invalid;
-                value = value * 10 + (uint64_t) (*s - '0');
-                decimals += point;
-        }
-
-        for (; decimals < 3; decimals++)
-                value *= 10;
-        if (value < field->minimum || value > field->maximum)
-                goto invalid;
-
-        *MEMBER(object, field->offset, uint64_t) = value;
-        return 0;
-
-invalid:
-        return loader_add(l, node, "This should be a number from 0.01 to %" PRIu64 ", such as 1.5.",
-                        field->maximum / 1000);
 }
 
 int parse_commands(Loader *l, const Field *field, const YamlNode *node, void *object) {

@@ -5,6 +5,7 @@
  * each key. All pointers belong to the Blueprint; strings are UTF-8; absent ones are NULL unless said. */
 
 #include "error.h"
+#include "limits.h"
 #include "policy-rule.h"
 #include "secret-alphabet.h"
 #include "strv.h"
@@ -171,13 +172,6 @@ typedef struct BlueprintUpgrade {
         size_t n_after;
         bool backup;
 } BlueprintUpgrade;
-
-/* Ceilings for each container; 0: none */
-typedef struct ResourceLimits {
-        uint64_t memory; /* bytes */
-        uint64_t cpus;   /* thousandths */
-        uint64_t pids;
-} ResourceLimits;
 
 typedef struct Blueprint {
         char *folder; /* as it was given */

@@ -7,5 +7,8 @@
 
 #include "ccp/macro.h"
 
+/* Begins and ends an entry of a{sv} whose value is an array of 'contents'. */
+int bus_open_entry_array(sd_bus_message *m, const char *key, const char *contents);
+int bus_close_entry_array(sd_bus_message *m);
 /* One entry of a{sv} whose value is an array of strings; l may be NULL. */
 int bus_append_entry_strv(sd_bus_message *m, const char *key, char *const *l);

@@ -138,18 +138,35 @@ int subnet_find_free(const Subnet *pool, uint8_t prefix, const Subnet *taken, si
         return -EADDRNOTAVAIL;
 }
 
-int subnets_from_route_text(const char *text, Subnet **ret, size_t *ret_n) {
-        _cleanup_free_ Subnet *subnets = NULL;
+/* One line, without its end. Returns 1, or 0 for the default route. */
+static int route_parse(const char *line, Route *ret) {
+        unsigned destination, mask;
+
+        /* Iface Destination Gateway Flags RefCnt Use Metric Mask …, addresses in network order read as a number of
+         * this machine */
+        if (sscanf(line, "%15s %8x %*8x %*4x %*d %*u %*d %8x", ret->interface, &destination, &mask) != 3)
+                return -EBADMSG;
+
+        ret->subnet.address = ntohl(destination & mask);
+        mask = ntohl(mask);
+        ret->subnet.prefix = (uint8_t) __builtin_popcount(mask);
+        if (mask != prefix_to_mask(ret->subnet.prefix))
+                return -EBADMSG;
+
+        return ret->subnet.prefix > 0;
+}
+
+int routes_from_text(const char *text, Route **ret, size_t *ret_n) {
+        _cleanup_free_ Route *routes = NULL;
         size_t n = 0, n_allocated = 0;
         const char *end;
+        int r;
 
         if (!startswith(text, "Iface"))
                 return -EBADMSG;
 
         for (const char *line = strchr(text, '\n'); line && line[1]; line = end) {
                 char copy[LINE_MAX_BYTES];
-                unsigned destination, mask;
-                Subnet subnet;
 
                 /* In a copy, since sscanf() would measure all of the rest for each line. */
                 line++;
@@ -157,41 +174,64 @@ int subnets_from_route_text(const char *text, Subnet **ret, size_t *ret_n) {
                 (void) snprintf(copy, sizeof(copy), "%.*s", end ? (int) MIN(end - line, LINE_MAX_BYTES) : -1,
                                 line);
 
-                /* Iface Destination Gateway Flags RefCnt Use Metric Mask …, addresses in network order read
-                 * as a number of this machine */
-                if (sscanf(copy, "%*s %8x %*8x %*4x %*d %*u %*d %8x", &destination, &mask) != 2)
-                        return -EBADMSG;
-
-                subnet.address = ntohl(destination & mask);
-                mask = ntohl(mask);
-                subnet.prefix = (uint8_t) __builtin_popcount(mask);
-                if (mask != prefix_to_mask(subnet.prefix))
-                        return -EBADMSG;
-                if (subnet.prefix == 0)
-                        continue;
-
-                if (!GREEDY_REALLOC(subnets, n_allocated, n + 1))
+                if (!GREEDY_REALLOC(routes, n_allocated, n + 1))
                         return -ENOMEM;
-                subnets[n++] = subnet;
+                r = route_parse(copy, routes + n);
+                if (r < 0)
+                        return r;
+                n += r > 0;
         }
 
-        *ret = TAKE_PTR(subnets);
+        *ret = TAKE_PTR(routes);
         *ret_n = n;
         return 0;
 }
 
-int subnets_read_routes(Subnet **ret, size_t *ret_n) {
-        _cleanup_close_ int fd = -EBADF;
-        _cleanup_free_ char *text = NULL;
+int subnets_from_route_text(const char *text, Subnet **ret, size_t *ret_n) {
+        _cleanup_free_ Route *routes = NULL;
+        Subnet *subnets = NULL;
+        size_t n;
         int r;
+
+        r = routes_from_text(text, &routes, &n);
+        if (r < 0)
+                return r;
+
+        if (n > 0) {
+                subnets = new0(Subnet, n);
+                if (!subnets)
+                        return -ENOMEM;
+        }
+        for (size_t i = 0; i < n; i++)
+                subnets[i] = routes[i].subnet;
+
+        *ret = subnets;
+        *ret_n = n;
+        return 0;
+}
+
+static int read_route_text(char **ret) {
+        _cleanup_close_ int fd = -EBADF;
 
         fd = open("/proc/net/route", O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
 
-        r = read_full_fd(fd, PROC_ROUTE_MAX, &text, NULL);
-        if (r < 0)
-                return r;
+        return read_full_fd(fd, PROC_ROUTE_MAX, ret, NULL);
+}
 
-        return subnets_from_route_text(text, ret, ret_n);
+int routes_read(Route **ret, size_t *ret_n) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = read_route_text(&text);
+        return r < 0 ? r : routes_from_text(text, ret, ret_n);
+}
+
+int subnets_read_routes(Subnet **ret, size_t *ret_n) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = read_route_text(&text);
+        return r < 0 ? r : subnets_from_route_text(text, ret, ret_n);
 }

@@ -8,6 +8,7 @@
 /* Each instance gets a /26 of the pool. */
 #define INSTANCE_SUBNET_PREFIX 26U
 #define SUBNET_POOL_DEFAULT "10.200.0.0/15"
+#define ROUTE_INTERFACE_MAX 16U /* IFNAMSIZ */
 #define SUBNET_TEXT_MAX (STRLEN("255.255.255.255/32") + 1)
 
 typedef struct Subnet {
@@ -35,6 +36,17 @@ int subnet_nth(const Subnet *pool, uint8_t prefix, uint32_t n, Subnet *ret);
 /* The lowest subnet with this prefix in the pool that overlaps none of 'taken'; -EADDRNOTAVAIL if none. */
 int subnet_find_free(const Subnet *pool, uint8_t prefix, const Subnet *taken, size_t n_taken, Subnet *ret);
 
+/* Where packets for a subnet go. */
+typedef struct Route {
+        char interface[ROUTE_INTERFACE_MAX];
+        Subnet subnet;
+} Route;
+
+/* The routes in the text of /proc/net/route, without the default route. ret is freed by the caller. -EBADMSG if it
+ * is no such text. */
+int routes_from_text(const char *text, Route **ret, size_t *ret_n);
+/* The same from that file: those of the network namespace of this process. */
+int routes_read(Route **ret, size_t *ret_n);
 /* The destinations in the text of /proc/net/route, without the default route. ret is freed by the caller.
  * -EBADMSG if it is no such text. */
 int subnets_from_route_text(const char *text, Subnet **ret, size_t *ret_n);

@@ -46,6 +46,8 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_OUTCOME] = { "outcome", 0, "OUTCOME", "Only what ended like this" },
         [OPTION_SINCE] = { "since", 0, "TIME", "Only what happened then or later" },
         [OPTION_UNTIL] = { "until", 0, "TIME", "Only what happened before then" },
+        [OPTION_SORT] = { "sort", 0, "KEY", "By name, cpu, memory, tasks, io, network or disk" },
+        [OPTION_ONCE] = { "once", 0, NULL, "Show it once, not again and again" },
         [OPTION_PROPERTY] = { "property", 'p', "NAME", "Only these properties; may be repeated" },
         [OPTION_VALUE] = { "value", 0, NULL, "Only the values, without NAME=" },
         [OPTION_DOMAIN] = { "domain", 0, "DOMAIN", "The domain that the instance serves" },
@@ -54,6 +56,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_SET] = { "set", 0, "KEY=VALUE", "Set a parameter; may be repeated" },
         [OPTION_SET_FILE] = { "set-file", 0, "KEY=FILE", "Set a parameter to what is in a file, or -" },
         [OPTION_SOURCE] = { "source", 0, "DIR", "Copy the source tree from this folder" },
+        [OPTION_LIMIT] = { "limit", 0, "KEY=VALUE", "Limit memory, cpus or pids; may be repeated" },
         [OPTION_DRY_RUN] = { "dry-run", 0, NULL, "Only show what would be done" },
         [OPTION_YES] = { "yes", 0, NULL, "Do not ask" },
         [OPTION_CONTEXT] = { "context", 0, "FILE", "The values to render with, a JSON object" },
@@ -72,6 +75,7 @@ void arguments_done(Arguments *a) {
         a->set = strv_free(a->set);
         a->set_file = strv_free(a->set_file);
         a->properties = strv_free(a->properties);
+        a->limits = strv_free(a->limits);
         a->words = strv_free(a->words);
 }
 
@@ -184,6 +188,8 @@ static int take_option(Arguments *a, OptionId id, const char *value, Error *rete
                 return strv_extend(&a->set, value);
         case OPTION_SET_FILE:
                 return strv_extend(&a->set_file, value);
+        case OPTION_LIMIT:
+                return strv_extend(&a->limits, value);
         case OPTION_PROPERTY:
                 return add_property_names(&a->properties, value);
         case OPTION_GREP:

@@ -35,6 +35,8 @@ typedef enum OptionId {
         OPTION_OUTCOME,
         OPTION_SINCE,
         OPTION_UNTIL,
+        OPTION_SORT,
+        OPTION_ONCE,
         OPTION_PROPERTY,
         OPTION_VALUE,
         OPTION_DOMAIN,
@@ -43,6 +45,7 @@ typedef enum OptionId {
         OPTION_SET,
         OPTION_SET_FILE,
         OPTION_SOURCE,
+        OPTION_LIMIT,
         OPTION_DRY_RUN,
         OPTION_YES,
         OPTION_CONTEXT,
@@ -78,7 +81,7 @@ typedef struct Arguments {
         uint64_t given;                     /* OPTION() of each option that was given */
         const char *values[_OPTION_MAX];    /* of options that may be given once, else the last one */
         char **features, **set, **set_file; /* of those that add up */
-        char **properties;
+        char **properties, **limits;
         JsonMode json;
         uint64_t lines;
         char **words; /* the verb and its arguments */

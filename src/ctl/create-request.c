@@ -22,6 +22,7 @@ void create_request_done(CreateRequest *q) {
         free(q->name);
         free(q->source);
         strv_free(q->features);
+        strv_free(q->limits);
         *q = (CreateRequest) {};
 }
 
@@ -108,6 +109,27 @@ static int append_parameters(sd_bus_message *m, const CreateRequest *q) {
         return r;
 }
 
+static int append_limits(sd_bus_message *m, char **limits) {
+        int r;
+
+        if (strv_length(limits) == 0)
+                return 0;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", "limits");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "a{ss}");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{ss}");
+        for (char **l = limits; r >= 0 && *l; l += 2)
+                r = sd_bus_message_append(m, "{ss}", l[0], l[1]);
+        for (size_t i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(m);
+
+        return r;
+}
+
 static int append_request(sd_bus_message *m, const CreateRequest *q) {
         int r;
 
@@ -124,6 +146,8 @@ static int append_request(sd_bus_message *m, const CreateRequest *q) {
                 r = append_features(m, q->features);
         if (r >= 0)
                 r = append_parameters(m, q);
+        if (r >= 0)
+                r = append_limits(m, q->limits);
 
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

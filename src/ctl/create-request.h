@@ -13,6 +13,7 @@ typedef struct RequestParameter {
 
 typedef struct CreateRequest {
         char *slug, *blueprint, *domain, *name, *source;
+        char **limits;   /* keys and values in turn */
         char **features; /* NAME, or NAME=no for one that is on by default */
         RequestParameter *parameters;
         size_t n_parameters, n_allocated;

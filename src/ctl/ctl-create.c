@@ -15,7 +15,7 @@
 
 #define CREATE_OPTIONS                                                                       \
         (OPTION(BLUEPRINT) | OPTION(DOMAIN) | OPTION(NAME) | OPTION(FEATURE) | OPTION(SET) | \
-                        OPTION(SET_FILE) | OPTION(SOURCE) | OPTION(DRY_RUN))
+                        OPTION(SET_FILE) | OPTION(SOURCE) | OPTION(LIMIT) | OPTION(DRY_RUN))
 
 static int get_parameters(Ctl *c, const char *name, json_t **ret, Error *reterr) {
         _cleanup_json_ json_t *blueprint = NULL;
@@ -116,6 +116,23 @@ static int take_source(Ctl *c, CreateRequest *q, Error *reterr) {
         return 0;
 }
 
+static int take_limits(Ctl *c, CreateRequest *q, Error *reterr) {
+        STRV_FOREACH(s, c->arguments.limits) {
+                _cleanup_free_ char *key = NULL;
+                const char *value;
+                int r;
+
+                r = split_assignment(*s, &key, &value, reterr);
+                if (r >= 0)
+                        r = strv_extend(&q->limits, key);
+                if (r >= 0)
+                        r = strv_extend(&q->limits, value);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int request_from_arguments(Ctl *c, const char *slug, CreateRequest *q, Error *reterr) {
         const char *const *values = c->arguments.values;
         int r;
@@ -142,6 +159,8 @@ static int request_from_arguments(Ctl *c, const char *slug, CreateRequest *q, Er
         }
 
         r = take_source(c, q, reterr);
+        if (r >= 0)
+                r = take_limits(c, q, reterr);
         if (r < 0)
                 return r;
         r = take_values(c, q, reterr);

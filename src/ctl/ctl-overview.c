@@ -133,7 +133,7 @@ static int print_overview_json(Ctl *c, const json_t *manager, json_t *instances,
         return ctl_print_json(c, all);
 }
 
-static int show_overview(Ctl *c, _unused_ char **args, Error *reterr) {
+static int show_overview(Ctl *c, _unused_ void *userdata, Error *reterr) {
         _cleanup_json_ json_t *manager = NULL, *instances = NULL, *jobs = NULL;
         _cleanup_error_ Error refusal = {};
         const struct {

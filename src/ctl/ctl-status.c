@@ -155,7 +155,7 @@ static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
 static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
         const char *slug = json_get_text(instance, "slug"), *domain = json_get_text(instance, "domain");
         const json_t *services = json_object_get(instance, "services");
-        _cleanup_free_ char *ports = NULL, *name = NULL, *url = NULL;
+        _cleanup_free_ char *ports = NULL, *name = NULL, *url = NULL, *limits = NULL;
         _cleanup_json_ json_t *job = NULL;
         int r;
 
@@ -176,6 +176,8 @@ static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
         print_field("Ports", ports);
         print_field("Subnet", json_get_text(instance, "subnet"));
         print_blueprint(instance);
+        limits = json_object_get(instance, "limits") ? json_to_text(json_object_get(instance, "limits")) : NULL;
+        print_field("Limits", limits);
         print_field("Folder", json_get_text(instance, "directory"));
         print_field("Slice", json_get_text(instance, "slice"));
         if (job)
@@ -211,8 +213,9 @@ static int show_status(Ctl *c, const char *slug, json_t *all, Error *reterr) {
 }
 
 /* Goes on after one that does not exist, like systemctl; the exit code is that of the first failure. */
-static int show_all(Ctl *c, char **args, Error *reterr) {
+static int show_all(Ctl *c, void *userdata, Error *reterr) {
         _cleanup_json_ json_t *all = NULL;
+        char **args = userdata;
         int code = EXIT_DONE, r;
 
         all = json_array();

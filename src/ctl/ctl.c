@@ -15,7 +15,7 @@ static const Verb verbs[] = {
                         "List instances", verb_list },
         { NULL, "create", "[SLUG]", 0, 1,
                         OPTION(BLUEPRINT) | OPTION(DOMAIN) | OPTION(NAME) | OPTION(FEATURE) | OPTION(SET) |
-                                        OPTION(SET_FILE) | OPTION(SOURCE) | OPTION(DRY_RUN),
+                                        OPTION(SET_FILE) | OPTION(SOURCE) | OPTION(LIMIT) | OPTION(DRY_RUN),
                         "Create an instance; without arguments, ask for all of it", verb_create },
         { NULL, "show", "SLUG…", 1, ARGUMENTS_ANY, OPTION(PROPERTY) | OPTION(VALUE),
                         "Show all properties of instances", verb_show },
@@ -25,6 +25,8 @@ static const Verb verbs[] = {
                         "Show how healthy instances were, and how fast", verb_health_history },
         { NULL, "health", "[SLUG…]", 0, ARGUMENTS_ANY, 0, "Show how healthy instances are, or check them now",
                         verb_health },
+        { NULL, "top", "[SLUG…]", 0, ARGUMENTS_ANY, OPTION(SORT) | OPTION(ONCE),
+                        "Show what instances use, or the services of one", verb_top },
         { NULL, "start", "SLUG", 1, 1, 0, "Start an instance", verb_start },
         { NULL, "stop", "SLUG", 1, 1, 0, "Stop an instance", verb_stop },
         { NULL, "restart", "SLUG [SERVICE…]", 1, ARGUMENTS_ANY, 0, "Restart an instance, or services of it",

@@ -73,6 +73,7 @@ int verb_show(Ctl *c, char **args, Error *reterr);
 int verb_status(Ctl *c, char **args, Error *reterr);
 int verb_health(Ctl *c, char **args, Error *reterr);
 int verb_health_history(Ctl *c, char **args, Error *reterr);
+int verb_top(Ctl *c, char **args, Error *reterr);
 int verb_start(Ctl *c, char **args, Error *reterr);
 int verb_stop(Ctl *c, char **args, Error *reterr);
 int verb_restart(Ctl *c, char **args, Error *reterr);

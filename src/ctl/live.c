@@ -30,7 +30,8 @@
 typedef struct Live {
         Ctl *ctl;
         live_draw_t draw;
-        char **args;
+        void *userdata;
+        usec_t interval; /* 0: by ccpd's signals */
         bool has_screen;
 
         sd_event *event;
@@ -103,7 +104,7 @@ static int live_capture(Live *l, char **ret, Error *reterr) {
         if (!f)
                 return -errno;
         stdout = f;
-        r = l->draw(l->ctl, l->args, reterr);
+        r = l->draw(l->ctl, l->userdata, reterr);
         stdout = saved;
         if (fclose(f) != 0 && r >= 0)
                 r = -errno;
@@ -120,7 +121,7 @@ static int live_draw(Live *l, Error *reterr) {
         _cleanup_free_ char *picture = NULL;
         int r;
 
-        if (!l->subscribed) {
+        if (!l->subscribed && l->interval == 0) {
                 l->peer = mfree(l->peer);
                 r = ctl_subscribe(l->ctl, &l->peer, reterr);
                 if (r < 0)
@@ -157,7 +158,7 @@ static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
         l->drawn = now(CLOCK_MONOTONIC);
         r = live_draw(l, &error);
         if (r >= 0) {
-                live_draw_in(l, DRAW_INTERVAL_MAX);
+                live_draw_in(l, l->interval ?: DRAW_INTERVAL_MAX);
                 return 0;
         }
 
@@ -233,18 +234,19 @@ static int live_set_up(Live *l) {
                 r = sd_bus_attach_event(bus, l->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = sd_bus_set_exit_on_disconnect(bus, true);
-        if (r >= 0)
+        if (r >= 0 && l->interval == 0)
                 r = sd_bus_add_match(bus, &l->signals, MATCH_ALL, on_signal, l);
         if (r >= 0)
                 r = ctl_match_owner(l->ctl, &l->owner, on_owner, l);
         return r;
 }
 
-int live_show(Ctl *c, live_draw_t draw, char **args, Error *reterr) {
+int live_show_every(Ctl *c, live_draw_t draw, void *userdata, usec_t interval, Error *reterr) {
         _cleanup_(live_done) Live l = {
                 .ctl = c,
                 .draw = draw,
-                .args = args,
+                .userdata = userdata,
+                .interval = interval,
                 .has_screen = !ctl_prints_json(c),
         };
         int r;
@@ -270,4 +272,8 @@ int live_show(Ctl *c, live_draw_t draw, char **args, Error *reterr) {
                 return r < 0 ? r : l.result;
         /* A bus that went away ends the loop as a failure, a signal does not. */
         return r > 0 ? error_from_bus(reterr, NULL, -ENOTCONN) : EXIT_DONE;
+}
+
+int live_show(Ctl *c, live_draw_t draw, void *userdata, Error *reterr) {
+        return live_show_every(c, draw, userdata, 0, reterr);
 }

@@ -24,6 +24,7 @@ typedef struct CreateRequest {
         const char *name, *domain, *source;
         char **features;
         char **parameters; /* keys and values in turn */
+        char **limits;     /* the same */
 } CreateRequest;
 
 /* What it comes to: all that the records need. */
@@ -35,6 +36,7 @@ typedef struct CreatePlan {
         json_t *spec;       /* to try it again */
         json_t *details;    /* for the record of what happened: no parameters, they may be confidential */
         char **features;
+        ResourceLimits limits;
         StoreSecret *secrets;
         size_t n_secrets;
         StorePortRequest *ports;
@@ -50,6 +52,7 @@ static const BusOption create_options[] = {
         { "features", "as", offsetof(CreateRequest, features) },
         { "parameters", "a{ss}", offsetof(CreateRequest, parameters) },
         { "source", "s", offsetof(CreateRequest, source) },
+        { "limits", "a{ss}", offsetof(CreateRequest, limits) },
 };
 
 static void create_request_done(CreateRequest *q) {
@@ -57,6 +60,7 @@ static void create_request_done(CreateRequest *q) {
                 explicit_bzero(*s, strlen(*s)); /* there may be secrets among them */
         strv_free(q->parameters);
         strv_free(q->features);
+        strv_free(q->limits);
 }
 
 static void create_plan_done(CreatePlan *p) {
@@ -182,6 +186,12 @@ static int plan_choices(CreatePlan *p, const CreateRequest *q, Error *reterr) {
         if (r < 0)
                 return r;
 
+        for (char **i = q->limits; i && *i; i += 2) {
+                r = limits_set_named(&p->limits, i[0], i[1], reterr);
+                if (r < 0)
+                        return r;
+        }
+
         json_object_foreach(features, name, on)
                 if (json_is_true(on) && strv_extend(&p->features, name) < 0)
                         return -ENOMEM;
@@ -223,12 +233,13 @@ static int plan_validate(CreatePlan *p, const Manager *m, const CreateRequest *q
 
 /* What Retry needs to ask the same again. Secret parameters are not kept. */
 static int plan_spec(CreatePlan *p, const CreateRequest *q) {
-        json_auto_t *parameters = NULL, *features = NULL;
+        json_auto_t *parameters = NULL, *features = NULL, *limits = NULL;
 
         parameters = json_object();
+        limits = json_object();
         features = json_array();
         p->spec = json_object();
-        if (!parameters || !features || !p->spec)
+        if (!parameters || !limits || !features || !p->spec)
                 return -ENOMEM;
 
         for (char **i = q->parameters; i && *i; i += 2) {
@@ -240,6 +251,9 @@ static int plan_spec(CreatePlan *p, const CreateRequest *q) {
         STRV_FOREACH(f, q->features)
                 if (json_array_append_new(features, json_string(*f)) < 0)
                         return -ENOMEM;
+        for (char **i = q->limits; i && *i; i += 2)
+                if (json_object_set_new(limits, i[0], json_string(i[1])) < 0)
+                        return -ENOMEM;
 
         if (json_object_set_new(p->spec, "slug", json_string(q->slug)) < 0 ||
                         json_object_set_new(p->spec, "blueprint", json_string(q->blueprint)) < 0 ||
@@ -247,6 +261,7 @@ static int plan_spec(CreatePlan *p, const CreateRequest *q) {
                         (q->name && json_object_set_new(p->spec, "name", json_string(q->name)) < 0) ||
                         (q->source && json_object_set_new(p->spec, "source", json_string(q->source)) < 0) ||
                         json_object_set(p->spec, "features", features) < 0 ||
+                        json_object_set(p->spec, "limits", limits) < 0 ||
                         json_object_set(p->spec, "parameters", parameters) < 0)
                 return -ENOMEM;
 
@@ -272,8 +287,9 @@ static int plan_make(CreatePlan *p, const Manager *m, const CreateRequest *q, Er
         r = plan_spec(p, q);
         if (r < 0)
                 return r;
-        p->details = json_pack("{s:s, s:s*, s:O*}", "blueprint", p->blueprint->name, "domain", p->domain,
-                        "features", json_object_get(p->spec, "features"));
+        p->details = json_pack("{s:s, s:s*, s:O*, s:O*}", "blueprint", p->blueprint->name, "domain", p->domain,
+                        "features", json_object_get(p->spec, "features"), "limits",
+                        json_object_get(p->spec, "limits"));
         if (!p->details)
                 return -ENOMEM;
         r = plan_ports(p, m, reterr);
@@ -295,6 +311,7 @@ static void plan_to_store(const CreatePlan *p, const Manager *m, const CreateReq
                 .bind_address = m->settings->bind_address,
                 .parameters = p->parameters,
                 .features = p->features,
+                .limits = p->limits,
                 .ports = p->ports,
                 .n_ports = p->n_ports,
                 .ports_in_use = p->ports_in_use,
@@ -528,6 +545,10 @@ static int request_from_spec(const json_t *spec, CreateRequest *ret) {
         json_object_foreach(json_object_get(spec, "parameters"), key, value)
                 if (strv_extend(&ret->parameters, key) < 0 ||
                                 strv_extend(&ret->parameters, strempty(json_string_value(value))) < 0)
+                        return -ENOMEM;
+        json_object_foreach(json_object_get(spec, "limits"), key, value)
+                if (strv_extend(&ret->limits, key) < 0 ||
+                                strv_extend(&ret->limits, strempty(json_string_value(value))) < 0)
                         return -ENOMEM;
         return 0;
 }

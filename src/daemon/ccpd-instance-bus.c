@@ -12,6 +12,7 @@
 #include "ccpd-logs-bus.h"
 #include "ccpd-manager.h"
 #include "ccpd-secret-bus.h"
+#include "ccpd-use-bus.h"
 #include "log.h"
 #include "slice.h"
 #include "string-util.h"
@@ -133,6 +134,21 @@ GETTER(get_parameters) {
                         return r;
         }
         return sd_bus_message_close_container(reply);
+}
+
+GETTER(get_limits) {
+        const ResourceLimits *limits = &((Instance *) userdata)->record->limits;
+        int r;
+
+        (void) property;
+        r = sd_bus_message_open_container(reply, 'a', "{ss}");
+        for (LimitKind k = 0; r >= 0 && k < _LIMIT_KIND_MAX; k++) {
+                const char *text = LIMIT_FORMAT(limits, k);
+
+                if (!isempty(text))
+                        r = sd_bus_message_append(reply, "{ss}", limit_kind_to_string(k), text);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 GETTER(get_revision) {
@@ -380,6 +396,7 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("BindAddress", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Features", "as", get_features, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Parameters", "a{ss}", get_parameters, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Limits", "a{ss}", get_limits, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Revision", "t", get_revision, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Directory", "s", get_derived, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Project", "s", get_derived, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -406,6 +423,10 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ReadLogs", SD_BUS_ARGS("as", services, "a{sv}", options),
                         SD_BUS_RESULT("aa{sv}", entries, "s", cursor), method_read_logs,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetUse", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", use),
+                        method_get_instance_use, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListServices", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", services),
+                        method_list_services, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSecrets", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sut)", secrets),
                         method_list_secrets, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RevealSecret", SD_BUS_ARGS("s", name, "a{sv}", options),

@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "blueprint-cache.h"
 #include "ccpd-manager.h"
+#include "ccpd-use.h"
 #include "log.h"
 #include "notify-proto.h"
 #include "string-util.h"
@@ -57,6 +58,7 @@ Instance *instance_free(Instance *i) {
         free(i->services);
         bus_told_done(&i->told);
         instance_health_done(&i->health_state);
+        instance_disk_done(&i->use);
         instance_record_free(i->record);
         return mfree(i);
 }

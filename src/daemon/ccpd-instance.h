@@ -9,6 +9,8 @@
 #include "hash.h"
 #include "health.h"
 #include "records.h"
+#include "store-use.h"
+#include "use.h"
 
 typedef struct Manager Manager;
 typedef struct Job Job;
@@ -22,11 +24,20 @@ typedef struct InstanceService {
         char *image_id;  /* "sha256:…" */
         usec_t started;  /* the last time; realtime, 0 if unknown */
         HealthObservation observation;
+        Use use;
         unsigned n_restarts;  /* that nobody asked for, since the container is known */
         unsigned n_told;      /* of these, what the watcher that is there has counted */
         unsigned n_forgotten; /* of these, what was before a long quiet run */
         bool listed;          /* seen in the list that ccp-watch is sending */
 } InstanceService;
+
+/* What was read of its use when somebody asked last (ccpd-use.h). */
+typedef struct InstanceUse {
+        Use total;                        /* of its slice, and of its bridges */
+        usec_t read_at, services_read_at; /* monotonic; 0: never */
+        DiskRecord *disk;
+        size_t n_disk;
+} InstanceUse;
 
 struct Instance {
         Manager *manager;
@@ -39,6 +50,7 @@ struct Instance {
         InstanceHealth health_state; /* ccpd-health.h */
         bool listed;                 /* all its containers were told once since we know it */
         Job *job;                    /* the one that is on it, NULL if none */
+        InstanceUse use;
 
         bool announced; /* InterfacesAdded was sent */
         bool changed;

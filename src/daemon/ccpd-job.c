@@ -101,6 +101,7 @@ static void job_ended(Job *j) {
                 i->job = NULL;
                 instance_set_changed(i);
         }
+        j->manager->jobs_ended[j->record->kind][j->record->state]++;
         j->manager->changed = true;
         job_set_changed(j);
         job_queue_ended(j);

@@ -18,7 +18,9 @@
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
 #include "ccpd-job-queue.h"
+#include "ccpd-metrics-bus.h"
 #include "ccpd-role-bus.h"
+#include "ccpd-use-bus.h"
 #include "log.h"
 #include "store-audit.h"
 #include "string-util.h"
@@ -692,6 +694,10 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("QueryHealth", SD_BUS_ARGS("a{sv}", options),
                         SD_BUS_RESULT("aa{sv}", instances), method_query_fleet_health,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetUse", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", use),
+                        method_get_use, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetMetrics", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("h", metrics),
+                        method_get_metrics, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetSettings", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", settings),
                         method_get_settings, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetSettings", SD_BUS_ARGS("a{sv}", settings), SD_BUS_NO_RESULT,

@@ -17,6 +17,7 @@
 #include "ccpd-logs.h"
 #include "ccpd-manager-bus.h"
 #include "ccpd-notify.h"
+#include "ccpd-use.h"
 #include "fd-util.h"
 #include "log.h"
 #include "store-audit.h"
@@ -104,6 +105,7 @@ Manager *manager_free(Manager *m) {
         sweeps_free(m->sweeps);
         while (m->log_readers)
                 log_reader_free(m->log_readers);
+        manager_forget_use(m);
         db_free(m->db);
         while (m->jobs)
                 job_free(m->jobs);
@@ -697,6 +699,8 @@ static void on_store_notification(
                 manager_load_roles(m);
         else if (streq(channel, STORE_CHANNEL_HEALTH))
                 sweeps_read(m->sweeps);
+        else if (streq(channel, STORE_CHANNEL_USE))
+                manager_load_disk(m);
         else if (strlen(payload) == STORE_ID_MAX - 1)
                 manager_reload_instance(m, payload);
 }
@@ -832,6 +836,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         sweeps_update_timer(m->sweeps);
         manager_queue_emit(m);
         manager_list_units(m);
+        manager_load_disk(m);
         audit_start_pruning(m);
         manager_want_name(m);
 }
@@ -980,7 +985,7 @@ static int manager_connect_bus(Manager *m) {
 
 int manager_start(Manager *m) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE,
-                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_HEALTH, NULL };
+                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_HEALTH, STORE_CHANNEL_USE, NULL };
         int r;
 
         r = vault_open(&m->vault, &m->vault_error);

@@ -37,6 +37,8 @@ typedef struct Caller Caller;
 typedef struct ManagerReload ManagerReload;
 
 typedef struct LogReader LogReader;
+/* The kernel's counters, being read (ccpd-use.h). */
+typedef struct UseReading UseReading;
 
 struct Manager {
         sd_event *event;
@@ -56,6 +58,7 @@ struct Manager {
         Operation *operations;
         ManagerReload *reloads;
         LogReader *log_readers;
+        UseReading *use_readings;
 
         Caller *receiver; /* of the signal that is being made; NULL: none is */
 
@@ -67,6 +70,7 @@ struct Manager {
         EngineState engine_state;
         usec_t engine_started; /* realtime; 0: not known, or it is away */
         usec_t told_at;        /* when changes of the manager itself were announced; monotonic */
+        uint64_t jobs_ended[_JOB_KIND_MAX][_JOB_STATE_MAX]; /* since the start */
 
         int notify_fd;
         sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source,

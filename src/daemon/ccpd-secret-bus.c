@@ -3,10 +3,6 @@
 #include "ccpd-secret-bus.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "alloc-util.h"
 #include "bus-error.h"
@@ -85,26 +81,6 @@ static void on_reveal_recorded(int r, _unused_ AuditRecord *record, Error *error
                 operation_reply(v->operation, "h", v->fd);
 }
 
-/* Memory that nobody can change or grow, and that is gone with its last descriptor. */
-static int secret_to_memfd(const char *plain, size_t size, int *ret) {
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        fd = memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0)
-                return -errno;
-        r = loop_write(fd, plain, size);
-        if (r < 0)
-                return r;
-        if (lseek(fd, 0, SEEK_SET) < 0)
-                return -errno;
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-                return -errno;
-
-        *ret = TAKE_FD(fd);
-        return 0;
-}
-
 static int reveal_open(Reveal *v, const SecretRecord *s, Error *reterr) {
         const Manager *m = operation_manager(v->operation);
         _cleanup_vault_plain_ char *plain = NULL;
@@ -124,7 +100,7 @@ static int reveal_open(Reveal *v, const SecretRecord *s, Error *reterr) {
         if (r < 0)
                 return r;
 
-        r = secret_to_memfd(plain, size, &v->fd);
+        r = v->fd = memfd_new_sealed("secret", plain, size);
         return r < 0 ? error_set_errnof(reterr, r, "Cannot hand over the secret: %m") : 0;
 }
 

@@ -229,12 +229,13 @@ static const Rendered *find_compose_text(const Job *j, const RenderedFiles *rend
 
 static int put_override(Job *j, int dirfd, const json_t *config, json_t *files, Error *reterr) {
         const InstanceRecord *i = job_instance(j);
+        const ResourceLimits limits = limits_merge(&i->limits, &j->blueprint->limits);
         const OverrideInput input = {
                 .slug = i->slug,
                 .id = i->id,
                 .revision = j->revision,
                 .subnet = &i->subnet,
-                .limits = &j->blueprint->limits,
+                .limits = &limits,
         };
         _cleanup_free_ char *text = NULL;
         int r;

@@ -257,7 +257,7 @@ static int read_subnet(DbRow *row, InstanceRecord *i) {
 
 int instance_record_read(const PGresult *result, int number, InstanceRecord **ret, Error *reterr) {
         _cleanup_(instance_record_freep) InstanceRecord *i = NULL;
-        _cleanup_json_ json_t *features = NULL, *ports = NULL;
+        _cleanup_json_ json_t *features = NULL, *ports = NULL, *limits = NULL;
         DbRow row = DB_ROW(result, number);
         int state = _INSTANCE_STATE_INVALID, r;
 
@@ -285,8 +285,11 @@ int instance_record_read(const PGresult *result, int number, InstanceRecord **re
         db_row_usec(&row, &i->updated_at);
         db_row_json(&row, JSON_ARRAY, &ports);
         r = read_subnet(&row, i);
+        db_row_json(&row, JSON_OBJECT, &limits);
         if (r >= 0)
                 r = db_row_end(&row);
+        if (r >= 0)
+                r = limits_from_json(limits, &i->limits);
         if (r >= 0)
                 r = read_features(features, i);
         if (r >= 0)

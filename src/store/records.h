@@ -8,6 +8,7 @@
 #include "error.h"
 #include "instance.h"
 #include "job-kind.h"
+#include "limits.h"
 #include "strv.h"
 #include "subnet.h"
 #include "time-util.h"
@@ -34,6 +35,7 @@ typedef struct InstanceRecord {
         char **features;
         char *source; /* NULL: that of the blueprint, or none */
         char *bind_address;
+        ResourceLimits limits; /* chosen for it; the blueprint's hold where it has none */
         uint32_t revision; /* 0: none yet */
         char *error_name;  /* the last failure; both NULL: none */
         char *error_message;

@@ -470,7 +470,13 @@ static int build_secrets(CreateOp *op, const StoreCreate *create) {
 }
 
 static int build_instance(CreateOp *op, const StoreCreate *create) {
+        _cleanup_json_ json_t *limits = NULL;
         DbParams *p = &op->instance_params;
+        int r;
+
+        r = limits_to_json(&create->limits, &limits);
+        if (r < 0)
+                return r;
 
         db_params_add_string(p, op->id);
         db_params_add_string(p, op->slug);
@@ -483,6 +489,7 @@ static int build_instance(CreateOp *op, const StoreCreate *create) {
         db_params_add_copy(p, create->bind_address);
         db_params_add_json(p, create->parameters);
         db_params_add_strv(p, (const char *const *) create->features, strv_length(create->features));
+        db_params_add_json(p, limits);
 
         p = &op->job_params;
         db_params_add_string(p, op->id);

@@ -85,6 +85,7 @@ typedef struct StoreCreate {
         const char *slug, *name, *domain, *blueprint, *blueprint_version, *engine, *source, *bind_address;
         const json_t *parameters; /* an object; NULL: an empty one */
         char *const *features;
+        ResourceLimits limits;
 
         const char *host; /* NULL: STORE_HOST_LOCAL */
         const StorePortRequest *ports;

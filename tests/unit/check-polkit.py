@@ -133,7 +133,10 @@ def check_shipped(actions):
         for role in ("", "ADMIN", "root", "constructor", "__proto__", "hasOwnProperty", "toString"):
             compare(f"the answer to {action} for the role '{role}'", "no", rules.ask(action, role=role, instance="a"))
         compare(f"the answer to {action} without a role", "no", rules.ask(action))
-        # Nothing but the role counts.
+        # The socket of the metrics has a user of its own.
+        compare(f"the answer to {action} for ccpd-metrics", "yes" if action.endswith(".view-metrics") else "no",
+                rules.ask(action, user="ccpd-metrics", role=""))
+        # But for that nothing but the role counts.
         compare(f"the answer to {action} for a user of a role's name", "no",
                 rules.ask(action, user="admin", groups=["admin", "root"], role=""))
     for other in ("org.freedesktop.systemd1.manage-units", manual.NAME, f"{manual.NAME}.restore", f"{manual.NAME}0.view", "view",

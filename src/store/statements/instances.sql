@@ -11,7 +11,8 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
         (SELECT coalesce(json_agg(json_build_object('name', p.name, 'host', p.host, 'number', p.number)
                         ORDER BY p.name COLLATE "C"), '[]')
                 FROM ports p WHERE p.instance = i.id),
-        (SELECT s.subnet::text FROM subnets s WHERE s.instance = i.id)
+        (SELECT s.subnet::text FROM subnets s WHERE s.instance = i.id),
+        i.limits
 FROM instances i
 WHERE $1::uuid IS NULL OR i.id = $1
 ORDER BY i.slug COLLATE "C";
@@ -19,8 +20,8 @@ ORDER BY i.slug COLLATE "C";
 -- No row if the slug or the domain is taken: the next statement then says by whom.
 -- name: instance-insert
 INSERT INTO instances (id, slug, name, domain, blueprint, blueprint_version, engine, source, bind_address,
-        parameters, features)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::jsonb, '{}'), $11::text[])
+        parameters, features, limits)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::jsonb, '{}'), $11::text[], $12::jsonb)
 ON CONFLICT DO NOTHING
 RETURNING id;
 
