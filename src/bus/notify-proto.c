@@ -19,6 +19,8 @@ void notify_message_done(NotifyMessage *m) {
         free(m->uuid);
         free(m->service);
         free(m->container);
+        free(m->image);
+        free(m->image_id);
         *m = (NotifyMessage) {};
 }
 
@@ -46,6 +48,18 @@ static void append_message(StringBuilder *b, const char *message) {
         string_builder_append_n(b, "\n", 1);
 }
 
+/* What is not known is left out. */
+static void append_number(StringBuilder *b, const char *key, uint64_t value) {
+        if (value > 0)
+                string_builder_appendf(b, "%s=%llu\n", key, (unsigned long long) value);
+}
+
+/* The same of a name that comes from an image, so that it may be anything. */
+static void append_name(StringBuilder *b, const char *key, const char *value) {
+        if (value && field_is_valid(value))
+                string_builder_appendf(b, "%s=%s\n", key, value);
+}
+
 static int append_container(StringBuilder *b, const NotifyMessage *m) {
         const char *state = container_state_to_string(m->state),
                    *health = container_health_to_string(m->health);
@@ -58,8 +72,12 @@ static int append_container(StringBuilder *b, const NotifyMessage *m) {
                         m->instance, m->uuid, m->service, m->container, state, health);
         if (m->exit_code >= 0)
                 string_builder_appendf(b, "EXIT=%d\n", m->exit_code);
-        if (m->since > 0)
-                string_builder_appendf(b, "SINCE=%llu\n", (unsigned long long) m->since);
+        append_number(b, "SINCE", m->since);
+        append_number(b, "STARTED", m->started);
+        append_number(b, "RESTARTS", m->n_restarts);
+        append_number(b, "OOM", m->oom_killed);
+        append_name(b, "IMAGE", m->image);
+        append_name(b, "IMAGE_ID", m->image_id);
         return 0;
 }
 
@@ -79,6 +97,7 @@ int notify_message_format(const NotifyMessage *m, char **ret, size_t *ret_size) 
                 break;
         case NOTIFY_ENGINE:
                 string_builder_appendf(&b, "ENGINE=%s\n", m->engine_available ? "available" : "unavailable");
+                append_number(&b, "STARTED", m->engine_started);
                 break;
         case NOTIFY_CONTAINER:
                 r = append_container(&b, m);
@@ -123,6 +142,23 @@ static int parse_text(const char *s, char **ret) {
         return free_and_strdup(ret, s);
 }
 
+static int parse_flag(const char *s, bool *ret) {
+        *ret = streq(s, "1");
+        return *ret || streq(s, "0") ? 0 : -EBADMSG;
+}
+
+static int parse_unsigned(const char *s, unsigned *ret) {
+        uint64_t n;
+        int r;
+
+        r = parse_number(s, UINT32_MAX, &n);
+        if (r < 0)
+                return r;
+
+        *ret = (unsigned) n;
+        return 0;
+}
+
 static int parse_small_number(const char *s, int max, int *ret) {
         uint64_t n;
         int r;
@@ -149,6 +185,11 @@ typedef enum Key {
         KEY_HEALTH,
         KEY_EXIT,
         KEY_SINCE,
+        KEY_STARTED,
+        KEY_RESTARTS,
+        KEY_OOM,
+        KEY_IMAGE,
+        KEY_IMAGE_ID,
         _KEY_MAX,
 } Key;
 
@@ -166,6 +207,11 @@ static const char *const key_table[_KEY_MAX] = {
         [KEY_HEALTH] = "HEALTH",
         [KEY_EXIT] = "EXIT",
         [KEY_SINCE] = "SINCE",
+        [KEY_STARTED] = "STARTED",
+        [KEY_RESTARTS] = "RESTARTS",
+        [KEY_OOM] = "OOM",
+        [KEY_IMAGE] = "IMAGE",
+        [KEY_IMAGE_ID] = "IMAGE_ID",
 };
 
 #define BIT(key) (1U << (key))
@@ -176,11 +222,13 @@ static const struct {
         NotifyType type;
 } forms[] = {
         { BIT(KEY_JOB), BIT(KEY_JOB) | BIT(KEY_PROGRESS) | BIT(KEY_MESSAGE), NOTIFY_JOB },
-        { BIT(KEY_ENGINE), BIT(KEY_ENGINE), NOTIFY_ENGINE },
+        { BIT(KEY_ENGINE), BIT(KEY_ENGINE) | BIT(KEY_STARTED), NOTIFY_ENGINE },
         { BIT(KEY_LIST), BIT(KEY_LIST), NOTIFY_LIST_BEGIN },
         { BIT(KEY_INSTANCE) | BIT(KEY_ID) | BIT(KEY_SERVICE) | BIT(KEY_CONTAINER) | BIT(KEY_STATE),
                         BIT(KEY_INSTANCE) | BIT(KEY_ID) | BIT(KEY_SERVICE) | BIT(KEY_CONTAINER) |
-                                        BIT(KEY_STATE) | BIT(KEY_HEALTH) | BIT(KEY_EXIT) | BIT(KEY_SINCE),
+                                        BIT(KEY_STATE) | BIT(KEY_HEALTH) | BIT(KEY_EXIT) | BIT(KEY_SINCE) |
+                                        BIT(KEY_STARTED) | BIT(KEY_RESTARTS) | BIT(KEY_OOM) |
+                                        BIT(KEY_IMAGE) | BIT(KEY_IMAGE_ID),
                         NOTIFY_CONTAINER },
 };
 
@@ -221,6 +269,16 @@ static int message_set(NotifyMessage *m, Key key, const char *value, bool *ret_l
                 return parse_small_number(value, INT32_MAX, &m->exit_code);
         case KEY_SINCE:
                 return parse_number(value, UINT64_MAX, &m->since);
+        case KEY_STARTED:
+                return parse_number(value, UINT64_MAX, &m->started);
+        case KEY_RESTARTS:
+                return parse_unsigned(value, &m->n_restarts);
+        case KEY_OOM:
+                return parse_flag(value, &m->oom_killed);
+        case KEY_IMAGE:
+                return parse_text(value, &m->image);
+        case KEY_IMAGE_ID:
+                return parse_text(value, &m->image_id);
         default:
                 return 0;
         }
@@ -274,6 +332,8 @@ int notify_message_parse(const char *data, size_t size, NotifyMessage *ret) {
         FOREACH_ARRAY(f, forms, ELEMENTSOF(forms))
                 if ((seen & f->needed) == f->needed && (seen & ~f->allowed) == 0) {
                         m.type = f->type == NOTIFY_LIST_BEGIN && list_end ? NOTIFY_LIST_END : f->type;
+                        if (m.type == NOTIFY_ENGINE)
+                                m.engine_started = TAKE_GENERIC(m.started, 0);
                         *ret = TAKE_GENERIC(m, (NotifyMessage) {});
                         return 0;
                 }

@@ -30,6 +30,7 @@ typedef struct NotifyMessage {
 
         /* NOTIFY_ENGINE */
         bool engine_available;
+        usec_t engine_started; /* realtime, 0 if unknown */
 
         /* NOTIFY_CONTAINER */
         char *instance; /* slug */
@@ -38,8 +39,13 @@ typedef struct NotifyMessage {
         char *container; /* its id */
         ContainerState state;
         ContainerHealth health;
-        int exit_code; /* of the last run, -1 if it never ended */
-        usec_t since;  /* realtime, 0 if unknown */
+        int exit_code;       /* of the last run, -1 if it never ended */
+        usec_t since;        /* in this state; realtime, 0 if unknown */
+        usec_t started;      /* the last time; realtime, 0 if unknown */
+        unsigned n_restarts; /* that nobody asked for, since the sender watches */
+        bool oom_killed;     /* the last run ended for want of memory */
+        char *image;         /* its name; NULL if not told, as below */
+        char *image_id;      /* "sha256:…" */
 } NotifyMessage;
 
 void notify_message_done(NotifyMessage *m);

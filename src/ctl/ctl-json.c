@@ -11,7 +11,7 @@
 #include "ccp/names.h"
 #include "string-util.h"
 
-#define MEMBERS_MAX 10U
+#define MEMBERS_MAX 12U
 /* Deeper nesting than the API has; D-Bus itself allows 64. */
 #define DEPTH_MAX 16U
 
@@ -29,7 +29,8 @@ static const struct {
         { CCP_INTERFACE_INSTANCE, "ListSecrets", { "name", "version", "created_at" } },
         { CCP_INTERFACE_INSTANCE, "error", { "name", "message" } },
         { CCP_INTERFACE_INSTANCE, "services",
-                        { "service", "kind", "state", "health", "container", "since" } },
+                        { "service", "kind", "state", "health", "container", "since", "started_at",
+                                        "restarts", "exit_code", "oom_killed", "image", "image_id" } },
         { CCP_INTERFACE_JOB, "error", { "name", "message" } },
         { CCP_INTERFACE_JOB, "steps",
                         { "number", "name", "state", "started_at", "finished_at", "title", "detail" } },

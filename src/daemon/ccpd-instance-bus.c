@@ -168,19 +168,22 @@ GETTER(get_error) {
                         reply, "(ss)", strempty(i->record->error_name), strempty(i->record->error_message));
 }
 
+#define SERVICE_TYPE "(sssssttuibss)"
+
 GETTER(get_services) {
         const Instance *i = userdata;
         int r;
 
         (void) property;
-        r = sd_bus_message_open_container(reply, 'a', "(ssssst)");
+        r = sd_bus_message_open_container(reply, 'a', SERVICE_TYPE);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(s, i->services, i->n_services) {
-                r = sd_bus_message_append(reply, "(ssssst)", s->name, service_kind_to_string(s->kind),
+                r = sd_bus_message_append(reply, SERVICE_TYPE, s->name, service_kind_to_string(s->kind),
                                 container_state_to_string(s->observation.state),
                                 container_health_to_string(s->observation.health), strempty(s->container),
-                                s->observation.since);
+                                s->observation.since, s->started, s->n_restarts, s->observation.exit_code,
+                                (int) s->observation.oom_killed, strempty(s->image), strempty(s->image_id));
                 if (r < 0)
                         return r;
         }
@@ -371,7 +374,7 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("Job", "o", get_job, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("CreatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Services", "a(ssssst)", get_services, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Services", "a" SERVICE_TYPE, get_services, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 
         SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                         method_start, SD_BUS_VTABLE_UNPRIVILEGED),

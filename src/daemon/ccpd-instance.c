@@ -20,6 +20,8 @@
 static void instance_service_done(InstanceService *s) {
         free(s->name);
         free(s->container);
+        free(s->image);
+        free(s->image_id);
 }
 
 int instance_new(Manager *m, InstanceRecord **record, Instance **ret) {
@@ -132,20 +134,23 @@ static void instance_remove_service(Instance *i, InstanceService *s) {
         *s = i->services[--i->n_services];
 }
 
-/* An end that nobody asked for counts; a long quiet run forgets those before it. */
-static unsigned count_restarts(const InstanceService *s, const NotifyMessage *m) {
+/* Every restart of the container counts for who looks at it; for the verdict, those before a long quiet run are
+ * forgotten. A watcher that was started again counts from 0. */
+static void count_restarts(InstanceService *s, const NotifyMessage *m) {
         const HealthObservation *o = &s->observation;
 
-        if (!streq_ptr(s->container, m->container) || o->state != CONTAINER_RUNNING)
-                return streq_ptr(s->container, m->container) ? o->n_restarts : 0;
-        if (m->since > o->since && m->since - o->since > RESTARTS_FORGOTTEN_USEC)
-                return 0;
-        return IN_SET(m->state, CONTAINER_EXITED, CONTAINER_RESTARTING) ? o->n_restarts + 1 : o->n_restarts;
+        if (!streq_ptr(s->container, m->container))
+                s->n_restarts = s->n_told = s->n_forgotten = 0;
+        else if (o->state == CONTAINER_RUNNING && m->since > o->since &&
+                        m->since - o->since > RESTARTS_FORGOTTEN_USEC)
+                s->n_forgotten = s->n_restarts;
+
+        s->n_restarts += m->n_restarts >= s->n_told ? m->n_restarts - s->n_told : m->n_restarts;
+        s->n_told = m->n_restarts;
 }
 
 int instance_update_service(Instance *i, const NotifyMessage *m) {
         InstanceService *s;
-        unsigned n_restarts;
         int r;
 
         s = instance_find_service(i, m->service);
@@ -165,19 +170,21 @@ int instance_update_service(Instance *i, const NotifyMessage *m) {
                         return r;
         }
 
-        n_restarts = count_restarts(s, m);
-        r = free_and_strdup(&s->container, m->container);
-        if (r < 0)
-                return r;
+        count_restarts(s, m);
+        if (free_and_strdup(&s->container, m->container) < 0 || free_and_strdup(&s->image, m->image) < 0 ||
+                        free_and_strdup(&s->image_id, m->image_id) < 0)
+                return -ENOMEM;
 
         s->listed = true;
+        s->started = m->started;
         s->observation = (HealthObservation) {
                 .exists = true,
                 .state = m->state,
                 .health = m->health,
                 .exit_code = m->exit_code,
                 .since = m->since ?: now(CLOCK_REALTIME),
-                .n_restarts = n_restarts,
+                .n_restarts = s->n_restarts - s->n_forgotten,
+                .oom_killed = m->oom_killed,
         };
         manager_update_instance_health(i);
         instance_set_changed(i);

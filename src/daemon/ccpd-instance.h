@@ -17,8 +17,14 @@ typedef struct InstanceService {
         char *name;
         ServiceKind kind;
         char *container; /* id; NULL as long as there is none */
+        char *image;     /* its name; NULL if not told, as below */
+        char *image_id;  /* "sha256:…" */
+        usec_t started;  /* the last time; realtime, 0 if unknown */
         HealthObservation observation;
-        bool listed; /* seen in the list that ccp-watch is sending */
+        unsigned n_restarts;  /* that nobody asked for, since the container is known */
+        unsigned n_told;      /* of these, what the watcher that is there has counted */
+        unsigned n_forgotten; /* of these, what was before a long quiet run */
+        bool listed;          /* seen in the list that ccp-watch is sending */
 } InstanceService;
 
 struct Instance {
@@ -34,6 +40,7 @@ struct Instance {
         bool announced; /* InterfacesAdded was sent */
         bool changed;
         BusTold told;
+        usec_t told_at; /* when changes were announced; monotonic */
 };
 
 /* Takes the record. The manager owns the instance. */

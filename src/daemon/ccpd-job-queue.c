@@ -187,6 +187,7 @@ static void job_start(Job *j) {
 
         j->unit_active = true;
         j->n_starts++;
+        manager_list_units_later(j->manager);
         r = unit_client_start(j->manager->units, job_unit(j, unit), on_job_started, j, &j->start_request);
         if (r < 0) {
                 _cleanup_error_ Error e = {};

@@ -27,6 +27,10 @@
 /* How soon what could not be read, of the records or of the units, is read again. */
 #define RESYNC_DELAY_USEC (5 * USEC_PER_SEC)
 
+/* How often PID 1 is asked, without a cause, which workers it has, as long as there are jobs. */
+#define UNITS_INTERVAL_USEC (5 * USEC_PER_MINUTE)
+#define UNITS_ACCURACY_USEC (10 * USEC_PER_SEC)
+
 /* Answers of org.freedesktop.DBus.RequestName(). */
 #define BUS_NAME_PRIMARY_OWNER 1U
 #define BUS_NAME_ALREADY_OWNER 4U
@@ -107,6 +111,8 @@ Manager *manager_free(Manager *m) {
         sd_event_source_unref(m->retry_source);
         sd_event_source_unref(m->resync_source);
         sd_event_source_unref(m->prune_source);
+        sd_event_source_unref(m->later_source);
+        sd_event_source_unref(m->units_source);
         safe_close(m->notify_fd);
         access_free(m->access);
         sd_bus_flush_close_unref(m->bus);
@@ -123,10 +129,32 @@ Manager *manager_free(Manager *m) {
 
 static void manager_expire_jobs(Manager *m);
 
+static void manager_emit_due(Manager *m);
+
 static int on_emit(_unused_ sd_event_source *s, void *userdata) {
-        manager_emit_changes(userdata);
+        manager_emit_due(userdata);
         manager_expire_jobs(userdata);
         return 0;
+}
+
+static int on_later(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        manager_queue_emit(userdata);
+        return 0;
+}
+
+/* 'at' is monotonic. */
+static void manager_emit_at(Manager *m, usec_t at) {
+        int r;
+
+        if (m->later_source) {
+                r = sd_event_source_set_time(m->later_source, at);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(m->later_source, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time(
+                                m->event, &m->later_source, CLOCK_MONOTONIC, at, USEC_PER_MSEC, on_later, m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer for signals, ignoring: %m");
 }
 
 void manager_queue_emit(Manager *m) {
@@ -243,6 +271,7 @@ static void emit_instance(Manager *m, Instance *i) {
 
         i->announced = true;
         i->changed = false;
+        i->told_at = now(CLOCK_MONOTONIC);
         if (!path)
                 return;
 
@@ -275,8 +304,14 @@ static void emit_job(Manager *m, Job *j) {
 
         j->announced = true;
         j->changed = false;
-        if (ended)
+        if (ended) {
+                /* Who hears of the end has heard what became of the instance. */
+                Instance *i = instance_find_by_id(m, j->record->instance);
+
+                if (i && i->changed)
+                        emit_instance(m, i);
                 j->removed_sent = true;
+        }
         if (!path)
                 return;
 
@@ -321,26 +356,52 @@ static void manager_expire_jobs(Manager *m) {
         }
 }
 
-void manager_emit_changes(Manager *m) {
+/* Whether what was announced at 'told_at' may be again; else *next is no later than when it may. */
+static bool emit_is_due(usec_t told_at, usec_t monotonic, usec_t *next) {
+        if (told_at == 0 || monotonic - told_at >= EMIT_INTERVAL_USEC)
+                return true;
+
+        *next = MIN(*next, told_at + EMIT_INTERVAL_USEC);
+        return false;
+}
+
+/* Returns when the rest is to be announced (monotonic), USEC_INFINITY if there is none. */
+static usec_t manager_emit(Manager *m, bool all) {
+        usec_t monotonic = now(CLOCK_MONOTONIC), next = USEC_INFINITY;
         Instance *i;
         Job *j;
 
         if (!m->bus || sd_event_get_state(m->event) == SD_EVENT_EXITING)
-                return;
+                return USEC_INFINITY;
 
         for (i = m->instances; i; i = i->hh.next)
-                if (i->changed)
+                if (i->changed && (all || emit_is_due(i->told_at, monotonic, &next)))
                         emit_instance(m, i);
 
+        /* Workers themselves tell no more often than that how far they are. */
         for (j = m->jobs; j; j = j->hh.next)
                 if (j->changed)
                         emit_job(m, j);
 
-        if (m->changed) {
+        if (m->changed && (all || emit_is_due(m->told_at, monotonic, &next))) {
                 m->changed = false;
+                m->told_at = monotonic;
                 for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
                         tell_manager(m, c);
         }
+
+        return next;
+}
+
+void manager_emit_changes(Manager *m) {
+        (void) manager_emit(m, /* all= */ true);
+}
+
+static void manager_emit_due(Manager *m) {
+        usec_t next = manager_emit(m, /* all= */ false);
+
+        if (next != USEC_INFINITY)
+                manager_emit_at(m, next);
 }
 
 /* --- objects and records --- */
@@ -439,7 +500,8 @@ void manager_update_instance_health(Instance *i) {
                 manager_watch_health(i->manager);
 }
 
-void manager_set_engine_state(Manager *m, EngineState state) {
+void manager_set_engine_state(Manager *m, EngineState state, usec_t started) {
+        m->engine_started = started;
         if (m->engine_state == state)
                 return;
 
@@ -665,6 +727,29 @@ static int manager_merge(Manager *m, StoreContents *contents) {
         return 0;
 }
 
+static int on_units_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        manager_list_units(userdata);
+        return 0;
+}
+
+void manager_list_units_later(Manager *m) {
+        int r, on = SD_EVENT_OFF;
+
+        if (m->units_source) {
+                r = sd_event_source_get_enabled(m->units_source, &on);
+                if (r >= 0 && on != SD_EVENT_OFF)
+                        return;
+
+                r = sd_event_source_set_time_relative(m->units_source, UNITS_INTERVAL_USEC);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(m->units_source, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time_relative(m->event, &m->units_source, CLOCK_MONOTONIC,
+                                UNITS_INTERVAL_USEC, UNITS_ACCURACY_USEC, on_units_timer, m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer to look after the workers, ignoring: %m");
+}
+
 static void on_units_listed(char *const *units, const Error *error, void *userdata) {
         Manager *m = userdata;
 
@@ -691,6 +776,8 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
                         job_queue_unit_ended(j);
                 else
                         j->unit_active = found;
+                if (j->unit_active)
+                        manager_list_units_later(m);
         }
 
         job_queue_dispatch(m);

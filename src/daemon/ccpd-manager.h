@@ -18,6 +18,9 @@
  * dbus-daemon allows a message. */
 #define INSTANCES_MAX 2000U
 
+/* A burst of changes of one object is announced as its first one, and then this often. */
+#define EMIT_INTERVAL_USEC (100 * USEC_PER_MSEC)
+
 typedef enum EngineState {
         ENGINE_UNKNOWN, /* ccp-watch has not told yet */
         ENGINE_AVAILABLE,
@@ -58,10 +61,12 @@ struct Manager {
         bool changed;      /* properties of the manager itself */
         bool verifying;    /* the audit record is being walked through */
         EngineState engine_state;
+        usec_t engine_started; /* realtime; 0: not known, or it is away */
+        usec_t told_at;        /* when changes of the manager itself were announced; monotonic */
 
         int notify_fd;
         sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source,
-                        *prune_source;
+                        *prune_source, *later_source, *units_source;
 };
 
 int manager_new(sd_event *event, Manager **ret);
@@ -75,9 +80,10 @@ int manager_start(Manager *m);
 /* Reads the blueprints again. */
 void manager_reload(Manager *m);
 
-/* Announces what changed, once the loop has nothing else to do. */
+/* Announces what changed, once the loop has nothing else to do: at once, but then no more often than
+ * EMIT_INTERVAL_USEC for each object. */
 void manager_queue_emit(Manager *m);
-/* Announces it now: before an answer or a signal that speaks of it. */
+/* Announces all of it now: before an answer or a signal that speaks of it. */
 void manager_emit_changes(Manager *m);
 
 /* From now on a subscriber is told what changes of the manager's own properties, as he sees them. */
@@ -90,6 +96,9 @@ void manager_tell_job(Manager *m, Caller *c, Job *j, bool appears);
 /* Asks PID 1 which jobs have a unit; what has none any more is examined, what should have one gets it. No job
  * is started before the answer. */
 void manager_list_units(Manager *m);
+/* The same in some minutes, for as long as a worker runs: a message of PID 1 that was lost, such as on a bus that was
+ * full, would else leave its job without an end. */
+void manager_list_units_later(Manager *m);
 
 /* Reads one record again, and updates or removes its object. Repeats itself if it is asked again meanwhile. */
 void manager_reload_job(Manager *m, uint64_t id);
@@ -118,4 +127,5 @@ void manager_update_health(Manager *m);
 /* The same of one. */
 void manager_update_instance_health(Instance *i);
 
-void manager_set_engine_state(Manager *m, EngineState state);
+/* 'started' is when the Engine did (realtime), 0 if it is away or nobody knows. */
+void manager_set_engine_state(Manager *m, EngineState state, usec_t started);

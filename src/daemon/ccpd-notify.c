@@ -15,6 +15,10 @@
 
 /* Datagrams that are read in one turn of the loop, so that a storm of them does not starve the bus. */
 #define DATAGRAMS_PER_TURN 64U
+/* The loop always takes what is most important of what is ready, so others come to their turn only while the queue
+ * is empty, or is not looked at: after so many turns in so short a time. */
+#define TURNS_BURST 8U
+#define TURNS_INTERVAL_USEC (20 * USEC_PER_MSEC)
 
 /* Only our own workers may tell how far a job is, and each only of its own job. The unit is read from the control
  * group: sd_pid_get_unit() looks at that of PID 1 too, which ProtectProc= hides from us. */
@@ -55,8 +59,9 @@ static void manager_dispatch_notify(Manager *m, const NotifyMessage *message, pi
                         job_update_progress(j, message->progress, message->message);
                 break;
         case NOTIFY_ENGINE:
-                manager_set_engine_state(
-                                m, message->engine_available ? ENGINE_AVAILABLE : ENGINE_UNAVAILABLE);
+                manager_set_engine_state(m,
+                                message->engine_available ? ENGINE_AVAILABLE : ENGINE_UNAVAILABLE,
+                                message->engine_started);
                 break;
         case NOTIFY_CONTAINER:
                 dispatch_container(m, message);
@@ -158,6 +163,10 @@ int manager_listen_notify(Manager *m) {
                 return r;
 
         r = sd_event_source_set_priority(m->notify_source, SD_EVENT_PRIORITY_NORMAL - 1);
+        if (r < 0)
+                return r;
+
+        r = sd_event_source_set_ratelimit(m->notify_source, TURNS_INTERVAL_USEC, TURNS_BURST);
         if (r < 0)
                 return r;
 

@@ -29,6 +29,7 @@ void docker_event_done(DockerEvent *e) {
         free(e->instance);
         free(e->uuid);
         free(e->service);
+        free(e->image);
         *e = (DockerEvent) {};
 }
 
@@ -56,7 +57,8 @@ static int event_read_attributes(DockerEvent *e, const json_t *attributes) {
         if (free_and_strdup(&e->instance, json_object_get_string(attributes, CCP_LABEL_INSTANCE)) < 0 ||
                         free_and_strdup(&e->uuid, json_object_get_string(attributes, CCP_LABEL_ID)) < 0 ||
                         free_and_strdup(&e->service,
-                                        json_object_get_string(attributes, COMPOSE_LABEL_SERVICE)) < 0)
+                                        json_object_get_string(attributes, COMPOSE_LABEL_SERVICE)) < 0 ||
+                        free_and_strdup(&e->image, json_object_get_string(attributes, "image")) < 0)
                 return -ENOMEM;
 
         e->oneoff = streq_ptr(json_object_get_string(attributes, COMPOSE_LABEL_ONEOFF), "True");

@@ -31,6 +31,7 @@ typedef struct DockerEvent {
         DockerEventType type;
         char *container;                 /* id */
         char *instance, *uuid, *service; /* labels; NULL if it has none */
+        char *image;                     /* its name; NULL if not told */
         bool oneoff;
         ContainerHealth health; /* of DOCKER_EVENT_HEALTH */
         int exit_code;          /* of DOCKER_EVENT_DIE; else -1 */

@@ -30,6 +30,7 @@ void docker_object_done(DockerObject *o) {
         free(o->uuid);
         free(o->revision);
         free(o->image);
+        free(o->image_id);
         strv_free(o->anonymous);
         *o = (DockerObject) {};
 }
@@ -204,7 +205,8 @@ int docker_object_from_summary(DockerKind kind, const json_t *json, usec_t realt
                 if (r < 0)
                         return r;
                 object_read_status(&o, strempty(json_object_get_string(json, "Status")), realtime);
-                if (free_and_strdup(&o.image, json_object_get_string(json, "Image")) < 0)
+                if (free_and_strdup(&o.image, json_object_get_string(json, "Image")) < 0 ||
+                                free_and_strdup(&o.image_id, json_object_get_string(json, "ImageID")) < 0)
                         return -ENOMEM;
         }
 
@@ -256,7 +258,8 @@ int docker_object_from_inspect(DockerKind kind, const json_t *json, DockerObject
                 restarts = json_integer_value(json_object_get(json, "RestartCount"));
                 o.n_restarts = restarts > 0 && restarts < UINT16_MAX ? (unsigned) restarts : 0;
                 o.tty = json_is_true(json_object_get(config, "Tty"));
-                if (free_and_strdup(&o.image, json_object_get_string(config, "Image")) < 0)
+                if (free_and_strdup(&o.image, json_object_get_string(config, "Image")) < 0 ||
+                                free_and_strdup(&o.image_id, json_object_get_string(json, "Image")) < 0)
                         return -ENOMEM;
         }
 

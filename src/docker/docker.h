@@ -75,6 +75,7 @@ typedef struct DockerObject {
 
         /* Containers only. Times are realtime, 0 if unknown. */
         char *image;
+        char *image_id;   /* "sha256:…": what it was made of, whatever the name means now */
         char **anonymous; /* names of volumes that look as if nobody named them */
         ContainerState state;
         ContainerHealth health;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -25,8 +26,13 @@
 #define APPEARED_USEC (100 * USEC_PER_MSEC)
 /* New containers are looked at together. */
 #define DETAILS_DELAY_USEC (100 * USEC_PER_MSEC)
+#define NSEC_PER_USEC 1000U
 #define PID_FILE "docker.pid"
 #define ENGINE_UNIT_PATH "/org/freedesktop/systemd1/unit/docker_2eservice"
+/* How long is waited for the answer whether it is still there. */
+#define PROBE_TIMEOUT_USEC (15 * USEC_PER_SEC)
+/* The part of the silence by which it does not matter when that is asked. */
+#define PROBE_ACCURACY 10U
 /* Events that may come while the list is made. */
 #define EARLY_EVENTS_MAX 65536U
 
@@ -62,6 +68,7 @@ struct WatchEngine {
         Request call;    /* ping and list */
         Request stream;  /* events */
         Request details; /* a list of new containers */
+        Request probe;   /* a ping, whether the Engine still answers */
 
         EngineState state;
         /* What happened while the list was made; whether that has it already nobody can tell. */
@@ -71,6 +78,10 @@ struct WatchEngine {
 
         char **details_wanted; /* ids */
         sd_event_source *details_timer;
+
+        sd_event_source *probe_timer;
+        usec_t silence; /* how long nothing may be heard of the Engine */
+        usec_t heard;   /* the last time */
 
         sd_event_source *retry_timer, *inotify;
         sd_bus *bus;        /* to PID 1, once it had to be asked */
@@ -84,6 +95,7 @@ struct WatchEngine {
 
 static void engine_lost(WatchEngine *e, const char *why);
 static void engine_wait(WatchEngine *e);
+static bool engine_seems_stopped(const WatchEngine *e);
 
 static void request_stop(WatchEngine *e, Request *q) {
         if (q->running)
@@ -183,9 +195,10 @@ static void on_details_done(_unused_ CURL *easy, CURLcode code, void *userdata) 
         e->details.running = false;
         /* Where it fails, the first event of a healthcheck will tell. */
         if (request_read_list(&e->details, code, &list, NULL) >= 0) {
-                watch_table_set_health(e->table, &list);
+                watch_table_set_details(e->table, &list);
                 watch_notify_flush(e->notify);
-        }
+        } else
+                watch_table_set_details(e->table, NULL);
         request_stop(e, &e->details);
         if (e->details_wanted)
                 (void) sd_event_source_set_enabled(e->details_timer, SD_EVENT_ONESHOT);
@@ -267,6 +280,7 @@ static int on_stream(const char *data, size_t size, void *userdata) {
         WatchEngine *e = userdata;
         int r;
 
+        e->heard = now(CLOCK_MONOTONIC);
         r = json_splitter_feed(&e->stream.splitter, data, size, on_event, e);
         watch_notify_flush(e->notify);
         /* After it, as removed ones are in the table until ccpd knows. */
@@ -304,7 +318,7 @@ static void clear_early(WatchEngine *e) {
 static int take_list(WatchEngine *e, const DockerObjects *list) {
         int r;
 
-        r = watch_table_set(e->table, list);
+        r = watch_table_set(e->table, list, now(CLOCK_REALTIME));
         if (r < 0)
                 return r;
 
@@ -316,6 +330,51 @@ static int take_list(WatchEngine *e, const DockerObjects *list) {
         }
         clear_early(e);
         return 0;
+}
+
+static void probe_at(WatchEngine *e, usec_t at) {
+        (void) sd_event_source_set_time(e->probe_timer, at);
+        (void) sd_event_source_set_enabled(e->probe_timer, SD_EVENT_ONESHOT);
+}
+
+static void on_probe_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
+        _cleanup_error_ Error error = {};
+        WatchEngine *e = userdata;
+        int r;
+
+        e->probe.running = false;
+        r = docker_transfer_finish(&e->probe.transfer, code, NULL, &error);
+        if (r < 0)
+                return engine_lost(e, error.message);
+
+        request_stop(e, &e->probe);
+        e->heard = now(CLOCK_MONOTONIC);
+        probe_at(e, e->heard + e->silence);
+}
+
+static int on_probe_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        WatchEngine *e = userdata;
+
+        if (e->state != ENGINE_WATCHED || e->probe.running)
+                return 0;
+        if (now(CLOCK_MONOTONIC) - e->heard < e->silence)
+                probe_at(e, e->heard + e->silence);
+        /* To ask one that is just being stopped would start it again. */
+        else if (engine_seems_stopped(e))
+                probe_at(e, now(CLOCK_MONOTONIC) + e->silence);
+        else if (request_start(e, &e->probe, "/_ping", MIN(PROBE_TIMEOUT_USEC, e->silence), on_probe_done) <
+                        0)
+                engine_lost(e, "Out of memory.");
+        return 0;
+}
+
+/* The Engine writes its pid file when it starts. */
+static usec_t engine_started(const WatchEngine *e) {
+        struct stat st;
+
+        if (stat(e->pid_file, &st) < 0)
+                return 0;
+        return (usec_t) st.st_mtim.tv_sec * USEC_PER_SEC + (usec_t) st.st_mtim.tv_nsec / NSEC_PER_USEC;
 }
 
 static void on_list_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
@@ -334,12 +393,14 @@ static void on_list_done(_unused_ CURL *easy, CURLcode code, void *userdata) {
 
         (void) sd_event_source_set_enabled(e->retry_timer, SD_EVENT_OFF);
         e->watched_since = now(CLOCK_MONOTONIC);
+        e->heard = e->watched_since;
         e->has_pid_file = access(e->pid_file, F_OK) >= 0;
+        probe_at(e, e->heard + e->silence);
         if (e->lost)
                 log_info("The Docker Engine is back.");
         e->lost = false;
 
-        watch_notify_set_engine(e->notify, true);
+        watch_notify_set_engine(e->notify, true, engine_started(e));
         watch_notify_begin_list(e->notify);
         watch_notify_flush(e->notify);
         tell_size(e);
@@ -404,9 +465,11 @@ static void stop_requests(WatchEngine *e) {
         request_stop(e, &e->call);
         request_stop(e, &e->stream);
         request_stop(e, &e->details);
+        request_stop(e, &e->probe);
         clear_early(e);
         e->details_wanted = strv_free(e->details_wanted);
         (void) sd_event_source_set_enabled(e->details_timer, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(e->probe_timer, SD_EVENT_OFF);
         (void) sd_event_source_set_enabled(e->list_defer, SD_EVENT_OFF);
         e->state = ENGINE_AWAY;
         e->version[0] = 0;
@@ -518,7 +581,7 @@ static void engine_lost(WatchEngine *e, const char *why) {
 
         e->n_told = SIZE_MAX;
         (void) sd_notify(0, "STATUS=Waiting for the Docker Engine.");
-        watch_notify_set_engine(e->notify, false);
+        watch_notify_set_engine(e->notify, false, 0);
         watch_notify_flush(e->notify);
         engine_wait(e);
 }
@@ -529,11 +592,12 @@ WatchEngine *watch_engine_free(WatchEngine *e) {
 
         stop_requests(e);
         curl_event_free(e->curl);
-        FOREACH_ARRAY(q, ((Request *[]) { &e->call, &e->stream, &e->details }), 3)
+        FOREACH_ARRAY(q, ((Request *[]) { &e->call, &e->stream, &e->details, &e->probe }), 4)
                 if ((*q)->easy)
                         curl_easy_cleanup((*q)->easy);
         sd_event_source_disable_unref(e->list_defer);
         sd_event_source_disable_unref(e->details_timer);
+        sd_event_source_disable_unref(e->probe_timer);
         sd_event_source_disable_unref(e->retry_timer);
         sd_event_source_disable_unref(e->inotify);
         sd_bus_slot_unref(e->asked);
@@ -545,11 +609,11 @@ WatchEngine *watch_engine_free(WatchEngine *e) {
         return mfree(e);
 }
 
-static int add_timer(
-                WatchEngine *e, const char *name, sd_event_time_handler_t handler, sd_event_source **ret) {
+static int add_timer(WatchEngine *e, const char *name, usec_t accuracy, sd_event_time_handler_t handler,
+                sd_event_source **ret) {
         int r;
 
-        r = sd_event_add_time(e->event, ret, CLOCK_MONOTONIC, 0, 0, handler, e);
+        r = sd_event_add_time(e->event, ret, CLOCK_MONOTONIC, 0, accuracy, handler, e);
         if (r < 0)
                 return r;
 
@@ -569,8 +633,8 @@ static int set_paths(WatchEngine *e, const char *socket) {
         return e->socket && e->pid_file ? 0 : -ENOMEM;
 }
 
-int watch_engine_new(sd_event *event, const char *socket, WatchTable *table, WatchNotify *notify,
-                WatchEngine **ret) {
+int watch_engine_new(sd_event *event, const char *socket, usec_t silence, WatchTable *table,
+                WatchNotify *notify, WatchEngine **ret) {
         _cleanup_watch_engine_ WatchEngine *e = NULL;
         int r;
 
@@ -581,13 +645,17 @@ int watch_engine_new(sd_event *event, const char *socket, WatchTable *table, Wat
         e->event = sd_event_ref(event);
         e->table = table;
         e->notify = notify;
+        e->silence = silence ?: WATCH_SILENCE_USEC;
         e->retry = RETRY_MIN_USEC;
         e->n_told = SIZE_MAX;
         r = set_paths(e, socket ?: CCP_DOCKER_SOCKET);
         if (r >= 0)
-                r = add_timer(e, "engine-retry", on_retry, &e->retry_timer);
+                r = add_timer(e, "engine-retry", 0, on_retry, &e->retry_timer);
         if (r >= 0)
-                r = add_timer(e, "engine-details", on_details_timer, &e->details_timer);
+                r = add_timer(e, "engine-details", 0, on_details_timer, &e->details_timer);
+        if (r >= 0)
+                r = add_timer(e, "engine-probe", e->silence / PROBE_ACCURACY, on_probe_timer,
+                                &e->probe_timer);
         if (r >= 0)
                 r = sd_event_add_defer(event, &e->list_defer, on_list_defer, e);
         if (r >= 0)
@@ -599,7 +667,7 @@ int watch_engine_new(sd_event *event, const char *socket, WatchTable *table, Wat
         if (r < 0)
                 return r;
 
-        FOREACH_ARRAY(q, ((Request *[]) { &e->call, &e->stream, &e->details }), 3) {
+        FOREACH_ARRAY(q, ((Request *[]) { &e->call, &e->stream, &e->details, &e->probe }), 4) {
                 (*q)->engine = e;
                 (*q)->easy = curl_easy_init();
                 if (!(*q)->easy)

@@ -8,9 +8,13 @@
 
 typedef struct WatchEngine WatchEngine;
 
-/* socket NULL: CCP_DOCKER_SOCKET. Table and notify are borrowed. */
-int watch_engine_new(sd_event *event, const char *socket, WatchTable *table, WatchNotify *notify,
-                WatchEngine **ret);
+/* An Engine that hangs says nothing, and neither does one to which nothing happens: after so long a silence it is
+ * asked. */
+#define WATCH_SILENCE_USEC USEC_PER_MINUTE
+
+/* socket NULL: CCP_DOCKER_SOCKET. silence 0: WATCH_SILENCE_USEC. Table and notify are borrowed. */
+int watch_engine_new(sd_event *event, const char *socket, usec_t silence, WatchTable *table,
+                WatchNotify *notify, WatchEngine **ret);
 WatchEngine *watch_engine_free(WatchEngine *e);
 DEFINE_CLEANUP_FUNC(WatchEngine *, watch_engine_free);
 #define _cleanup_watch_engine_ _cleanup_(watch_engine_freep)

@@ -30,6 +30,7 @@ struct WatchNotify {
         usec_t retry;
 
         bool engine_known, engine_available, engine_unsent;
+        usec_t engine_started;
         ListPhase phase;
 };
 
@@ -124,6 +125,11 @@ static int send_container(WatchNotify *n, const WatchContainer *c) {
                 .health = c->health,
                 .exit_code = c->exit_code,
                 .since = c->since,
+                .started = c->started,
+                .n_restarts = c->n_restarts,
+                .oom_killed = c->oom && c->state == CONTAINER_EXITED && c->exit_code != 0,
+                .image = c->image,
+                .image_id = c->image_id,
         };
 
         return notify_socket_send_connected(n->fd, &m);
@@ -150,7 +156,8 @@ static int send_all(WatchNotify *n) {
         if (n->engine_unsent) {
                 r = notify_socket_send_connected(n->fd,
                                 &(NotifyMessage) { .type = NOTIFY_ENGINE,
-                                                .engine_available = n->engine_available });
+                                                .engine_available = n->engine_available,
+                                                .engine_started = n->engine_started });
                 if (r < 0)
                         return r;
                 n->engine_unsent = false;
@@ -210,12 +217,13 @@ void watch_notify_flush(WatchNotify *n) {
         notify_retry_later(n);
 }
 
-void watch_notify_set_engine(WatchNotify *n, bool available) {
-        if (n->engine_known && n->engine_available == available)
+void watch_notify_set_engine(WatchNotify *n, bool available, usec_t started) {
+        if (n->engine_known && n->engine_available == available && n->engine_started == started)
                 return;
 
         n->engine_known = true;
         n->engine_available = available;
+        n->engine_started = started;
         n->engine_unsent = true;
 }
 

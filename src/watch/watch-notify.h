@@ -16,7 +16,8 @@ WatchNotify *watch_notify_free(WatchNotify *n);
 DEFINE_CLEANUP_FUNC(WatchNotify *, watch_notify_free);
 #define _cleanup_watch_notify_ _cleanup_(watch_notify_freep)
 
-void watch_notify_set_engine(WatchNotify *n, bool available);
+/* 'started' is when the Engine did (realtime), 0 if it is away or nobody knows. */
+void watch_notify_set_engine(WatchNotify *n, bool available, usec_t started);
 /* The whole table is to be sent, as a list. */
 void watch_notify_begin_list(WatchNotify *n);
 /* Sends what can be sent now. What can't is sent later by itself. */

@@ -8,12 +8,16 @@
 #include "string-util.h"
 
 #define NSEC_PER_USEC 1000U
+/* Of two times that are the same, one told in whole seconds. */
+#define ROUGHLY_USEC (2 * USEC_PER_SEC)
 
 static void watch_container_free(WatchContainer *c) {
         free(c->id);
         free(c->instance);
         free(c->uuid);
         free(c->service);
+        free(c->image);
+        free(c->image_id);
         free(c);
 }
 
@@ -75,8 +79,24 @@ static bool is_wanted(const char *instance, const char *uuid, const char *servic
         return !isempty(instance) && !isempty(uuid) && !isempty(service) && !oneoff;
 }
 
-static int table_set_one(WatchTable *t, const DockerObject *o) {
+/* A list tells since when only roughly: "About an hour". But what is said to be so for less than half as long as
+ * we know began anew meanwhile. */
+static bool began_anew(const WatchContainer *c, const DockerObject *o, usec_t realtime) {
+        usec_t known, told;
+
+        if (c->state != o->state)
+                return true;
+        if (c->since > realtime || o->since > realtime)
+                return false;
+
+        known = realtime - c->since;
+        told = realtime - o->since;
+        return known > 2 * told + ROUGHLY_USEC;
+}
+
+static int table_set_one(WatchTable *t, const DockerObject *o, usec_t realtime) {
         WatchContainer *c;
+        bool anew;
         int r;
 
         if (!is_wanted(o->instance, o->uuid, o->service, o->oneoff))
@@ -88,27 +108,38 @@ static int table_set_one(WatchTable *t, const DockerObject *o) {
                 if (r < 0)
                         return r;
                 c->since = o->since;
-        } else if (c->state != o->state)
+                anew = true;
+        } else {
                 /* Of a state that events told, they told the time exactly. */
-                c->since = o->since;
+                anew = began_anew(c, o, realtime);
+                if (anew)
+                        c->since = o->since;
+        }
 
+        if (anew && IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_PAUSED)) {
+                c->started = o->since;
+                c->oom = c->stopped = false;
+        }
+        if (free_and_strdup(&c->image, o->image) < 0 || free_and_strdup(&c->image_id, o->image_id) < 0)
+                return -ENOMEM;
         c->state = o->state;
         c->health = o->health;
         c->has_healthcheck = c->has_healthcheck || o->health != CONTAINER_HEALTH_NONE;
         if (o->exit_code >= 0)
                 c->exit_code = o->exit_code;
-        c->listed = true;
+        c->listed = c->looked = true;
+        c->wanted = false;
         return 0;
 }
 
-int watch_table_set(WatchTable *t, const DockerObjects *list) {
+int watch_table_set(WatchTable *t, const DockerObjects *list, usec_t realtime) {
         WatchContainer *c, *next;
         int r;
 
         HASH_ITER(hh, t->by_id, c, next)
                 c->listed = false;
         FOREACH_ARRAY(o, list->items, list->n) {
-                r = table_set_one(t, o);
+                r = table_set_one(t, o, realtime);
                 if (r < 0)
                         return r;
         }
@@ -120,19 +151,31 @@ int watch_table_set(WatchTable *t, const DockerObjects *list) {
         return 0;
 }
 
-void watch_table_set_health(WatchTable *t, const DockerObjects *list) {
-        FOREACH_ARRAY(o, list->items, list->n) {
-                WatchContainer *c = table_find(t, o->id);
+static void table_set_details(WatchTable *t, WatchContainer *c, const DockerObject *o) {
+        c->looked = true;
+        /* Without it, as long as there is no memory for it. */
+        if (!streq_ptr(c->image_id, o->image_id) && free_and_strdup(&c->image_id, o->image_id) >= 0)
+                table_queue(t, c);
+        if (o->health == CONTAINER_HEALTH_NONE)
+                return;
 
-                if (!c || o->health == CONTAINER_HEALTH_NONE)
-                        continue;
-
-                c->has_healthcheck = true;
-                if (c->state == CONTAINER_RUNNING && c->health == CONTAINER_HEALTH_NONE) {
-                        c->health = o->health;
-                        table_queue(t, c);
-                }
+        c->has_healthcheck = true;
+        if (c->state == CONTAINER_RUNNING && c->health == CONTAINER_HEALTH_NONE) {
+                c->health = o->health;
+                table_queue(t, c);
         }
+}
+
+void watch_table_set_details(WatchTable *t, const DockerObjects *list) {
+        WatchContainer *c, *next;
+
+        for (size_t i = 0; list && i < list->n; i++) {
+                c = table_find(t, list->items[i].id);
+                if (c)
+                        table_set_details(t, c, list->items + i);
+        }
+        HASH_ITER(hh, t->by_id, c, next)
+                c->wanted = false;
 }
 
 static void container_enter(WatchContainer *c, ContainerState state, const DockerEvent *e) {
@@ -149,17 +192,31 @@ static bool container_apply(WatchContainer *c, const DockerEvent *e) {
                 container_enter(c, CONTAINER_CREATED, e);
                 return true;
         case DOCKER_EVENT_START:
+                /* After a stop somebody starts it, else the Engine does. */
+                if (c->state == CONTAINER_EXITED && !c->stopped)
+                        c->n_restarts++;
                 container_enter(c, CONTAINER_RUNNING, e);
+                c->started = c->since;
+                c->oom = c->stopped = false;
                 return true;
         case DOCKER_EVENT_DIE:
                 container_enter(c, CONTAINER_EXITED, e);
                 c->exit_code = e->exit_code;
                 return true;
+        case DOCKER_EVENT_STOP:
+                c->stopped = true;
+                return false;
+        case DOCKER_EVENT_OOM:
+                /* The "die" follows, if it was not only a child that was killed. */
+                c->oom = true;
+                return false;
         case DOCKER_EVENT_PAUSE:
                 c->state = CONTAINER_PAUSED;
+                c->since = e->time_nsec / NSEC_PER_USEC;
                 return true;
         case DOCKER_EVENT_UNPAUSE:
                 c->state = CONTAINER_RUNNING;
+                c->since = e->time_nsec / NSEC_PER_USEC;
                 return true;
         case DOCKER_EVENT_HEALTH:
                 c->has_healthcheck = true;
@@ -169,8 +226,7 @@ static bool container_apply(WatchContainer *c, const DockerEvent *e) {
                 container_enter(c, CONTAINER_REMOVED, e);
                 return true;
         default:
-                /* "stop" and "restart" come after the "die" and "start" that they are made of; "oom" comes
-                 * before a "die". */
+                /* "restart" comes after the "die" and "start" that it is made of. */
                 return false;
         }
 }
@@ -191,10 +247,15 @@ int watch_table_apply(WatchTable *t, const DockerEvent *e) {
                         return r;
         }
 
+        if (e->image && !c->image && free_and_strdup(&c->image, e->image) < 0)
+                return -ENOMEM;
         if (container_apply(c, e))
                 table_queue(t, c);
 
-        return e->type == DOCKER_EVENT_START && !c->has_healthcheck;
+        if (e->type != DOCKER_EVENT_START || c->looked || c->wanted)
+                return 0;
+        c->wanted = true;
+        return 1;
 }
 
 void watch_table_queue_all(WatchTable *t) {

@@ -11,13 +11,20 @@ typedef struct WatchContainer WatchContainer;
 struct WatchContainer {
         char *id; /* key */
         char *instance, *uuid, *service;
+        char *image;    /* its name; NULL: not told, as below */
+        char *image_id; /* only a list tells */
         ContainerState state;
         ContainerHealth health;
         bool has_healthcheck;
         int exit_code; /* of the last run, -1 if it never ended */
         usec_t since;
+        usec_t started;      /* the last time */
+        unsigned n_restarts; /* that nobody asked for, since we watch */
+        bool oom;            /* this run, or the last one where none goes on, ran out of memory */
+        bool stopped;        /* somebody asked for the end of the last run */
 
-        bool listed; /* seen in the current list */
+        bool listed;         /* seen in the current list */
+        bool wanted, looked; /* a look at it was asked for; was taken */
         bool queued;
         WatchContainer *prev, *next; /* of the queue */
         UT_hash_handle hh;
@@ -32,12 +39,13 @@ typedef struct WatchTable {
 void watch_table_done(WatchTable *t);
 size_t watch_table_size(const WatchTable *t);
 
-/* A whole list of the Engine's takes the place of what was known, and all of it is to be sent. */
-int watch_table_set(WatchTable *t, const DockerObjects *list);
-/* Takes a later look at some containers, but only for what events don't tell: whether there is a
- * healthcheck. */
-void watch_table_set_health(WatchTable *t, const DockerObjects *list);
-/* Returns 1 if the event leaves open whether the container has a healthcheck, 0 otherwise. */
+/* A whole list of the Engine's, made now (realtime), takes the place of what was known, and all of it is to be
+ * sent. */
+int watch_table_set(WatchTable *t, const DockerObjects *list, usec_t realtime);
+/* Takes a later look at some containers, but only for what events don't tell: whether there is a healthcheck, and
+ * the image's id. NULL: the look failed, the next start of each asks for another one. */
+void watch_table_set_details(WatchTable *t, const DockerObjects *list);
+/* Returns 1 if the event leaves that open, and no look was asked for yet; 0 otherwise. */
 int watch_table_apply(WatchTable *t, const DockerEvent *e);
 
 void watch_table_queue_all(WatchTable *t);

@@ -12,6 +12,7 @@
 
 static const char *arg_docker_socket = NULL;
 static const char *arg_notify_socket = NULL;
+static usec_t arg_silence = WATCH_SILENCE_USEC;
 
 static void help(void) {
         (void) printf("%s [OPTION…]\n\n"
@@ -19,19 +20,36 @@ static void help(void) {
                       "  -h --help                 Show this help\n"
                       "     --version              Show the version\n"
                       "     --docker-socket=PATH   The Docker Engine's socket (%s)\n"
-                      "     --notify-socket=PATH   ccpd's socket (%s)\n\n"
+                      "     --notify-socket=PATH   ccpd's socket (%s)\n"
+                      "     --silence=SECONDS      After so long without an event the Engine is asked\n"
+                      "                            whether it still answers (%u)\n\n"
                       "Signals: SIGHUP sends the whole list again, SIGTERM ends it.\n",
-                        program_invocation_short_name, CCP_DOCKER_SOCKET, CCP_NOTIFY_SOCKET);
+                        program_invocation_short_name, CCP_DOCKER_SOCKET, CCP_NOTIFY_SOCKET,
+                        (unsigned) (WATCH_SILENCE_USEC / USEC_PER_SEC));
+}
+
+static int parse_silence(const char *s) {
+        unsigned seconds;
+        char end;
+
+        if (sscanf(s, "%5u%c", &seconds, &end) != 1 || seconds == 0) {
+                log_error("--silence= takes a number of seconds, not '%s'.", s);
+                return -EINVAL;
+        }
+
+        arg_silence = seconds * USEC_PER_SEC;
+        return 0;
 }
 
 /* Returns 1 to go on, 0 to end well. */
 static int parse_argv(int argc, char *argv[]) {
-        enum { ARG_VERSION = 0x100, ARG_DOCKER_SOCKET, ARG_NOTIFY_SOCKET };
+        enum { ARG_VERSION = 0x100, ARG_DOCKER_SOCKET, ARG_NOTIFY_SOCKET, ARG_SILENCE };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, ARG_VERSION },
                 { "docker-socket", required_argument, NULL, ARG_DOCKER_SOCKET },
                 { "notify-socket", required_argument, NULL, ARG_NOTIFY_SOCKET },
+                { "silence", required_argument, NULL, ARG_SILENCE },
                 {},
         };
         int c;
@@ -49,6 +67,10 @@ static int parse_argv(int argc, char *argv[]) {
                         break;
                 case ARG_NOTIFY_SOCKET:
                         arg_notify_socket = optarg;
+                        break;
+                case ARG_SILENCE:
+                        if (parse_silence(optarg) < 0)
+                                return -EINVAL;
                         break;
                 default:
                         return -EINVAL;
@@ -104,7 +126,7 @@ static int run(sd_event *event) {
         r = watch_notify_new(event, arg_notify_socket, &table, &notify);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the way to ccpd: %m");
-        r = watch_engine_new(event, arg_docker_socket, &table, notify, &engine);
+        r = watch_engine_new(event, arg_docker_socket, arg_silence, &table, notify, &engine);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the way to the Docker Engine: %m");
         r = sd_event_add_signal(event, NULL, SIGHUP, on_reload, engine);

@@ -88,15 +88,18 @@ START_TEST(properties_are_an_object_with_known_shapes) {
         _cleanup_json_ json_t *v = NULL;
 
         ASSERT_OK(sd_bus_message_append(m, "a{sv}", 4, "Ports", "a{sq}", 1, "rocket-Chat", 10000, "Error",
-                        "(ss)", "x.Y", "Why", "Services", "a(ssssst)", 1, "db", "service", "running",
-                        "healthy", "abc", UINT64_C(7), "Features", "as", 0));
+                        "(ss)", "x.Y", "Why", "Services", "a(sssssttuibss)", 1, "db", "service", "running",
+                        "healthy", "abc", UINT64_C(7), UINT64_C(6), 2, 137, 1, "db:1", "sha256:ab",
+                        "Features", "as", 0));
         seal(m);
         ASSERT_OK(json_from_properties(m, CCP_INTERFACE_INSTANCE, &v));
         assert_json(v,
                         "{\"ports\":{\"rocket-Chat\":10000},\"error\":{\"name\":\"x.Y\",\"message\":\"Why\"}"
                         ","
                         "\"services\":[{\"service\":\"db\",\"kind\":\"service\",\"state\":\"running\","
-                        "\"health\":\"healthy\",\"container\":\"abc\",\"since\":7}],\"features\":[]}");
+                        "\"health\":\"healthy\",\"container\":\"abc\",\"since\":7,\"started_at\":6,"
+                        "\"restarts\":2,\"exit_code\":137,\"oom_killed\":true,\"image\":\"db:1\","
+                        "\"image_id\":\"sha256:ab\"}],\"features\":[]}");
 }
 END_TEST
 

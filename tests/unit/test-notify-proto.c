@@ -37,7 +37,8 @@ static const NotifyMessage container = {
 };
 
 START_TEST(what_is_written_can_be_read) {
-        _cleanup_notify_message_ NotifyMessage a = {}, b = {}, c = {};
+        _cleanup_notify_message_ NotifyMessage a = {}, b = {}, c = {}, e = {};
+        NotifyMessage d;
 
         check_text(&container,
                         "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=exited\nHEALTH=none\nEXIT="
@@ -50,6 +51,33 @@ START_TEST(what_is_written_can_be_read) {
         ck_assert_int_eq(a.health, CONTAINER_HEALTH_HEALTHY);
         ck_assert_int_eq(a.exit_code, -1);
         ck_assert_uint_eq(a.since, 0);
+
+        d = container;
+        d.started = 5;
+        d.n_restarts = 7;
+        d.oom_killed = true;
+        d.image = (char *) "registry.example.org:5000/a/b:1";
+        d.image_id = (char *) "sha256:abc";
+        check_text(&d,
+                        "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=exited\nHEALTH=none\nEXIT="
+                        "137\nSINCE=1700000000123456\nSTARTED=5\nRESTARTS=7\nOOM=1\n"
+                        "IMAGE=registry.example.org:5000/a/b:1\nIMAGE_ID=sha256:abc\n");
+        ASSERT_OK(parse("INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=exited\nSTARTED=5\n"
+                        "RESTARTS=4294967295\nOOM=1\nIMAGE=a b\nIMAGE_ID=x",
+                        &e));
+        ck_assert_uint_eq(e.started, 5);
+        ck_assert_uint_eq(e.n_restarts, UINT32_MAX);
+        ck_assert(e.oom_killed);
+        ck_assert_str_eq(e.image, "a b");
+        ck_assert_str_eq(e.image_id, "x");
+        /* A name from an image may be anything: what is none is left out. */
+        d.image = (char *) "a\nSTATE=running";
+        d.image_id = (char *) "";
+        d.started = d.n_restarts = 0;
+        d.oom_killed = false;
+        check_text(&d,
+                        "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=exited\nHEALTH=none\nEXIT="
+                        "137\nSINCE=1700000000123456\n");
 
         check_text(&(NotifyMessage) { .type = NOTIFY_JOB,
                                    .job = 42,
@@ -73,11 +101,13 @@ START_TEST(engine_and_list_are_read) {
                 const char *text;
                 NotifyType type;
                 bool available;
+                usec_t started;
         } table[] = {
-                { "ENGINE=available\n", NOTIFY_ENGINE, true },
-                { "ENGINE=unavailable", NOTIFY_ENGINE, false },
-                { "LIST=begin\n", NOTIFY_LIST_BEGIN, false },
-                { "LIST=end\nFUTURE=key\n", NOTIFY_LIST_END, false },
+                { "ENGINE=available\n", NOTIFY_ENGINE, true, 0 },
+                { "ENGINE=available\nSTARTED=1700000000123456\n", NOTIFY_ENGINE, true, 1700000000123456 },
+                { "ENGINE=unavailable", NOTIFY_ENGINE, false, 0 },
+                { "LIST=begin\n", NOTIFY_LIST_BEGIN, false, 0 },
+                { "LIST=end\nFUTURE=key\n", NOTIFY_LIST_END, false, 0 },
         };
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
@@ -86,6 +116,7 @@ START_TEST(engine_and_list_are_read) {
                 ASSERT_OK(parse(i->text, &m));
                 ck_assert_int_eq(m.type, i->type);
                 ck_assert_int_eq(m.engine_available, i->available);
+                ck_assert_uint_eq(m.engine_started, i->started);
         }
 }
 END_TEST
@@ -115,6 +146,13 @@ START_TEST(what_is_wrong_is_refused) {
                 "INSTANCE=\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running",
                 "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nEXIT=-1",
                 "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nJOB=1",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nOOM=yes",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nRESTARTS=4294967296",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nSTARTED=-1",
+                "INSTANCE=demo\nID=u1\nSERVICE=web\nCONTAINER=c1\nSTATE=running\nIMAGE=",
+                "ENGINE=available\nSTARTED=",
+                "LIST=begin\nSTARTED=1",
+                "JOB=1\nSTARTED=1",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {

@@ -3,8 +3,10 @@
 /* ccp-watch's parts on an event loop, between a scripted Engine and a socket that stands for ccpd's. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,6 +28,8 @@
         "\",\"Attributes\":{" LABELS more "}},\"timeNano\":1700000000000000000}\n"
 #define LIST(items) { .request = "GET /containers/json", .answer = FAKE_OK("[" items "]") }
 #define STEP_USEC (20 * USEC_PER_MSEC)
+#define STORM_CONTAINERS 300U
+#define STORM_EVENTS (STORM_CONTAINERS * 40U)
 #define PATIENCE_USEC (10 * USEC_PER_SEC)
 
 typedef struct Fixture {
@@ -44,7 +48,7 @@ static void listen_as_ccpd(Fixture *f) {
         ck_assert_int_ge(bind(f->receiver, (struct sockaddr *) &f->address, sizeof(f->address)), 0);
 }
 
-static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n) {
+static void fixture_start_silent(Fixture *f, const FakeRoute *routes, size_t n, usec_t silence) {
         log_set_target(LOG_TARGET_NULL);
         fake_engine_start(&f->engine, routes, n);
         f->address.sun_family = AF_UNIX;
@@ -53,7 +57,11 @@ static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n) {
 
         ASSERT_OK(sd_event_new(&f->event));
         ASSERT_OK(watch_notify_new(f->event, f->address.sun_path, &f->table, &f->notify));
-        ASSERT_OK(watch_engine_new(f->event, f->engine.socket, &f->table, f->notify, &f->watch));
+        ASSERT_OK(watch_engine_new(f->event, f->engine.socket, silence, &f->table, f->notify, &f->watch));
+}
+
+static void fixture_start(Fixture *f, const FakeRoute *routes, size_t n) {
+        fixture_start_silent(f, routes, n, 0);
 }
 
 static void fixture_done(Fixture *f) {
@@ -261,6 +269,119 @@ START_TEST(ccpd_gets_the_list_whenever_it_comes) {
 END_TEST
 
 /* Anybody can write labels into an image. */
+/* Its stream stays, but it says nothing, and does not answer either. */
+START_TEST(an_engine_that_hangs_is_found_out) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                { .request = "GET /_ping", .hang = true, .from = 1 },
+                LIST(""),
+                { .request = "GET /events", .answer = FAKE_OK(""), .hang = true },
+        };
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start_silent(&f, routes, ELEMENTSOF(routes), USEC_PER_SEC);
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        expect(&f, "ENGINE=available");
+        expect(&f, "LIST=begin");
+        expect(&f, "LIST=end");
+        expect(&f, "ENGINE=unavailable");
+}
+END_TEST
+
+START_TEST(an_engine_that_is_only_silent_stays) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(""),
+                { .request = "GET /events", .answer = FAKE_OK(""), .hang = true },
+        };
+        usec_t deadline = now(CLOCK_MONOTONIC) + PATIENCE_USEC;
+        _cleanup_fixture_ Fixture f = {};
+        unsigned n_pings = 0;
+
+        fixture_start_silent(&f, routes, ELEMENTSOF(routes), USEC_PER_SEC / 10);
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        expect(&f, "ENGINE=available");
+        expect(&f, "LIST=begin");
+        expect(&f, "LIST=end");
+        while (n_pings < 3) {
+                _cleanup_free_ char *requests = fake_engine_requests(&f.engine);
+
+                ck_assert_uint_lt(now(CLOCK_MONOTONIC), deadline);
+                n_pings = 0;
+                for (const char *p = requests; (p = strstr(p, "/_ping")); p++)
+                        n_pings++;
+                ASSERT_OK(sd_event_run(f.event, STEP_USEC));
+        }
+        ck_assert_int_lt(recv(f.receiver, &n_pings, sizeof(n_pings), 0), 0);
+}
+END_TEST
+
+/* Its pid file is as old as it is. */
+START_TEST(when_the_engine_started_is_told) {
+        static const FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(""),
+                { .request = "GET /events", .answer = FAKE_OK(""), .hang = true },
+        };
+        const struct timespec times[2] = { { 1700000000, 123456789 }, { 1700000000, 123456789 } };
+        _cleanup_free_ char *pid_file = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_fixture_ Fixture f = {};
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        pid_file = strjoin(f.engine.directory, "/docker.pid");
+        fd = open(pid_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ck_assert_int_ge(futimens(fd, times), 0);
+        watch_engine_start(f.watch);
+        expect(&f, "ENGINE=available STARTED=1700000000123456");
+}
+END_TEST
+
+/* The end of each container is what counts, however much comes between. */
+START_TEST(a_storm_of_events_ends_in_the_right_state) {
+        _cleanup_string_builder_ StringBuilder b = {};
+        FakeRoute routes[] = {
+                FAKE_PING,
+                LIST(""),
+                { .request = "GET /events", .hang = true },
+        };
+        bool ended[STORM_CONTAINERS] = {};
+        _cleanup_fixture_ Fixture f = {};
+        unsigned n_left = STORM_CONTAINERS, n_told = 0;
+
+        string_builder_append(&b, FAKE_OK(""));
+        for (unsigned i = 0; i < STORM_EVENTS; i++)
+                string_builder_appendf(&b,
+                                "{\"Type\":\"container\",\"Action\":\"%s\",\"Actor\":{\"ID\":\"c%u\","
+                                "\"Attributes\":{" LABELS ",\"exitCode\":\"%u\"}},\"timeNano\":%u000}\n",
+                                i / STORM_CONTAINERS % 2 == 0 ? "start" : "die", i % STORM_CONTAINERS,
+                                i >= STORM_EVENTS - STORM_CONTAINERS ? 42U : 1U, i + 1);
+        routes[2].answer = b.data;
+
+        fixture_start(&f, routes, ELEMENTSOF(routes));
+        listen_as_ccpd(&f);
+        watch_engine_start(f.watch);
+        while (n_left > 0) {
+                _cleanup_free_ char *text = receive(&f);
+                const char *p = strstr(text, "CONTAINER=c");
+                unsigned i;
+
+                if (!p || sscanf(p, "CONTAINER=c%u", &i) != 1)
+                        continue;
+                n_told++;
+                if (!ended[i] && strstr(text, "STATE=exited") && strstr(text, "EXIT=42")) {
+                        ended[i] = true;
+                        n_left--;
+                }
+        }
+        ck_assert_uint_eq(watch_table_size(&f.table), STORM_CONTAINERS);
+        ck_assert_uint_lt(n_told, STORM_EVENTS / 2);
+}
+END_TEST
+
 START_TEST(labels_of_one_container_take_nothing_away) {
         _cleanup_string_builder_ StringBuilder list = {}, events = {};
         FakeRoute routes[] = {
@@ -357,4 +478,6 @@ END_TEST
 TESTS("watch", a_list_and_then_events, the_status_follows_what_is_watched,
                 a_new_container_is_looked_at_for_its_healthcheck, it_comes_back_with_a_new_list,
                 an_engine_that_talks_nonsense_is_unavailable, ccpd_gets_the_list_whenever_it_comes,
+                an_engine_that_hangs_is_found_out, an_engine_that_is_only_silent_stays,
+                when_the_engine_started_is_told, a_storm_of_events_ends_in_the_right_state,
                 labels_of_one_container_take_nothing_away, a_full_queue_loses_nothing)

@@ -593,8 +593,10 @@ class Instance(Base):
             "Error": dbus.Struct(("", ""), signature="ss"), "CreatedAt": dbus.UInt64(i["created"]),
             "Services": dbus.Array([dbus.Struct((s, "service", "running" if running else "exited",
                                                  "healthy" if running else "none", "abcdef0123456789",
-                                                 dbus.UInt64(i["created"])), signature="ssssst")
-                                    for s in ("postgres", "app")], signature="(ssssst)"),
+                                                 dbus.UInt64(i["created"]), dbus.UInt64(i["created"]),
+                                                 dbus.UInt32(0), dbus.Int32(-1), False, "postgres:17",
+                                                 "sha256:" + "ab" * 32), signature="sssssttuibss")
+                                    for s in ("postgres", "app")], signature="(sssssttuibss)"),
         }, signature="sv")
 
     def job(self, kind, options):
