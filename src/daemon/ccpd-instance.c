@@ -209,6 +209,7 @@ void instance_end_list(Instance *i) {
 bool instance_update_health(Instance *i) {
         HealthVerdict verdicts[INSTANCE_SERVICES_MAX];
         usec_t realtime = now(CLOCK_REALTIME);
+        size_t n = 0;
         bool waiting = false;
         Health health;
 
@@ -220,13 +221,16 @@ bool instance_update_health(Instance *i) {
                         const InstanceService *s = i->services + k;
                         HealthJudgement judgement = health_judge(s->kind, &s->observation, realtime);
 
-                        verdicts[k] = (HealthVerdict) { .kind = s->kind, .verdict = judgement.verdict };
+                        /* What is stopped on purpose is as it should be. */
+                        if (strv_contains(i->record->stopped_services, s->name))
+                                continue;
+                        verdicts[n++] = (HealthVerdict) { .kind = s->kind, .verdict = judgement.verdict };
                         /* A healthcheck is told by an event; the end of the settling time is not. */
                         waiting = waiting ||
                                         (judgement.verdict == VERDICT_WAITING &&
                                                         s->observation.health == CONTAINER_HEALTH_NONE);
                 }
-                health = health_summarize(verdicts, i->n_services);
+                health = health_summarize(verdicts, n);
 
                 /* It should run, and nothing of it is there. */
                 if (i->n_services == 0 && i->record->state == INSTANCE_RUNNING &&

@@ -115,3 +115,12 @@ def test_three_hundred_containers_that_die_at_once(ccpd, watcher):
     wait_for(lambda: ccpd.get(ROOT, "Manager", "NUnhealthy") == 30, what="the news of all deaths")
     for path in paths.values():
         assert {str(row[2]) for row in ccpd.get(path, "Instance", "Services")} == {"exited"}
+
+
+def test_what_was_stopped_on_purpose_is_not_unwell(ccpd, watcher):
+    path = running(ccpd, "alpha")
+    watcher.container("alpha", "web")
+    watcher.container("alpha", "api", state="exited", health="none", exit=143)
+    wait_for(lambda: ccpd.get(path, "Instance", "Health") == "degraded")
+    ccpd.postgres.sql("UPDATE instances SET stopped_services = '{api}'")
+    wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
