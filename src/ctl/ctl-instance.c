@@ -253,7 +253,7 @@ int verb_show(Ctl *c, char **args, Error *reterr) {
         return EXIT_DONE;
 }
 
-/* Calls a method of an instance that makes a job, and waits for that. 'services' is for Restart only. */
+/* Calls a method of an instance that makes a job, and waits for that. 'services' NULL: the method takes none. */
 static int run_instance_job(
                 Ctl *c, const char *slug, const char *method, char *const *services, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
@@ -272,7 +272,7 @@ static int run_instance_job(
         }
 
         r = ctl_message(c, path, CCP_INTERFACE_INSTANCE, method, &m, reterr);
-        if (r >= 0 && streq(method, "Restart"))
+        if (r >= 0 && services)
                 r = sd_bus_message_append_strv(m, (char **) services);
         if (r >= 0)
                 r = sd_bus_message_append(m, "a{sv}", 0);
@@ -291,11 +291,11 @@ static int run_instance_job(
 }
 
 int verb_start(Ctl *c, char **args, Error *reterr) {
-        return run_instance_job(c, args[0], "Start", NULL, reterr);
+        return run_instance_job(c, args[0], "Start", args + 1, reterr);
 }
 
 int verb_stop(Ctl *c, char **args, Error *reterr) {
-        return run_instance_job(c, args[0], "Stop", NULL, reterr);
+        return run_instance_job(c, args[0], "Stop", args + 1, reterr);
 }
 
 int verb_restart(Ctl *c, char **args, Error *reterr) {

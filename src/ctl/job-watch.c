@@ -461,6 +461,8 @@ static void print_success(const Ctl *c, const json_t *job) {
                 { "delete", "was deleted" },
         };
         const char *kind = json_get_text(job, "kind"), *slug = json_get_text(job, "instance");
+        const json_t *names = json_object_get(job, "services");
+        _cleanup_free_ char *services = json_array_size(names) > 0 ? json_to_text(names) : NULL;
         usec_t queued = json_get_number(job, "queued_at"), finished = json_get_number(job, "finished_at");
 
         if (streq(json_get_text(job, "state"), "cancelled")) {
@@ -470,8 +472,8 @@ static void print_success(const Ctl *c, const json_t *job) {
 
         for (size_t i = 0; i < ELEMENTSOF(sentences); i++)
                 if (streq(kind, sentences[i].kind))
-                        ctl_say(c, "%s %s (job %s, %s).\n", slug, sentences[i].sentence,
-                                        json_get_text(job, "id"),
+                        ctl_say(c, "%s%s%s %s (job %s, %s).\n", slug, services ? ": " : "",
+                                        strempty(services), sentences[i].sentence, json_get_text(job, "id"),
                                         FORMAT_TIMESPAN(finished > queued ? finished - queued : 0));
         if (streq(kind, "create"))
                 ctl_say(c, "See 'ccpctl status %s'.\n", slug);

@@ -13,6 +13,7 @@
 #include "ccpd-manager.h"
 #include "ccpd-secret-bus.h"
 #include "ccpd-use-bus.h"
+#include "json-util.h"
 #include "log.h"
 #include "slice.h"
 #include "string-util.h"
@@ -198,6 +199,11 @@ GETTER(get_error) {
 
 #define SERVICE_TYPE "(sssssttuibss)"
 
+GETTER(get_stopped_services) {
+        (void) property;
+        return sd_bus_message_append_strv(reply, ((Instance *) userdata)->record->stopped_services);
+}
+
 GETTER(get_services) {
         const Instance *i = userdata;
         int r;
@@ -321,14 +327,6 @@ static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kin
         return 1;
 }
 
-static int method_start(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return submit_from_message(message, userdata, JOB_START, NULL, reterr);
-}
-
-static int method_stop(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return submit_from_message(message, userdata, JOB_STOP, NULL, reterr);
-}
-
 static int method_delete(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         return submit_from_message(message, userdata, JOB_DELETE, NULL, reterr);
 }
@@ -344,15 +342,14 @@ bool instance_knows_service(const Instance *i, const char *name) {
         return false;
 }
 
-static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        Instance *i = userdata;
-        json_auto_t *spec = NULL, *services = NULL;
+/* The services that a call names, as a job's spec; *ret stays NULL where it names none, which means all. */
+static int read_services(sd_bus_message *message, const Instance *i, json_t **ret, sd_bus_error *reterr) {
+        _cleanup_json_ json_t *services = NULL;
         const char *name;
         int r;
 
-        spec = json_object();
         services = json_array();
-        if (!spec || !services)
+        if (!services)
                 return -ENOMEM;
 
         r = sd_bus_message_enter_container(message, 'a', "s");
@@ -369,12 +366,49 @@ static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error 
         if (r < 0)
                 return r;
         r = sd_bus_message_exit_container(message);
-        if (r < 0)
+        if (r < 0 || json_array_size(services) == 0)
                 return r;
 
-        if (json_object_set(spec, "services", services) < 0)
-                return -ENOMEM;
-        return submit_from_message(message, i, JOB_RESTART, spec, reterr);
+        *ret = json_pack("{s:O}", "services", services);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* The worker sees to that too: the state may be another one when it is its turn. */
+static int check_partial(const Instance *i, sd_bus_error *reterr) {
+        if (IN_SET(i->record->state, INSTANCE_RUNNING, INSTANCE_FAILED) || i->job)
+                return 0;
+
+        return sd_bus_error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "'%s' is %s, and so are all its services. Start it: ccpctl start %s",
+                        i->record->slug, instance_state_to_string(i->record->state), i->record->slug);
+}
+
+static int submit_for_services(sd_bus_message *message, Instance *i, JobKind kind, sd_bus_error *reterr) {
+        _cleanup_json_ json_t *spec = NULL;
+        int r;
+
+        r = read_services(message, i, &spec, reterr);
+        if (r < 0)
+                return r;
+        if (spec) {
+                r = check_partial(i, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return submit_from_message(message, i, kind, spec, reterr);
+}
+
+static int method_start(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_for_services(message, userdata, JOB_START, reterr);
+}
+
+static int method_stop(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_for_services(message, userdata, JOB_STOP, reterr);
+}
+
+static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_for_services(message, userdata, JOB_RESTART, reterr);
 }
 
 const sd_bus_vtable instance_vtable[] = {
@@ -405,11 +439,13 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("CreatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Services", "a" SERVICE_TYPE, get_services, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("StoppedServices", "as", get_stopped_services, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 
-        SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
-                        method_start, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_stop,
-                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_ARGS("as", services, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_start, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("as", services, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_stop, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_ARGS("as", services, "a{sv}", options),
                         SD_BUS_RESULT("o", job), method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),

@@ -217,6 +217,7 @@ bool instance_update_health(Instance *i) {
         HealthVerdict verdicts[INSTANCE_SERVICES_MAX];
         const HealthVerdict *blame = NULL;
         usec_t realtime = now(CLOCK_REALTIME);
+        size_t n = 0;
         bool waiting = false;
         Health health = HEALTH_UNKNOWN;
 
@@ -227,12 +228,15 @@ bool instance_update_health(Instance *i) {
                         const InstanceService *s = i->services + k;
                         HealthJudgement judgement;
 
+                        /* What is stopped on purpose is as it should be. */
+                        if (strv_contains(i->record->stopped_services, s->name))
+                                continue;
                         waiting = instance_judge_service(i, s, realtime, &judgement) || waiting;
-                        verdicts[k] = (HealthVerdict) { s->kind, judgement.verdict, s->name,
+                        verdicts[n++] = (HealthVerdict) { s->kind, judgement.verdict, s->name,
                                 judgement.reason };
                 }
-                health = health_summarize(verdicts, i->n_services);
-                blame = health_find_reason(verdicts, i->n_services);
+                health = health_summarize(verdicts, n);
+                blame = health_find_reason(verdicts, n);
 
                 /* It should run, and nothing of it is there. */
                 if (i->n_services == 0 && i->record->state == INSTANCE_RUNNING &&

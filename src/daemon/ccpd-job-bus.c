@@ -14,6 +14,7 @@
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-manager.h"
+#include "json-util.h"
 #include "log.h"
 #include "string-util.h"
 
@@ -105,6 +106,28 @@ static int append_unit(sd_bus_message *reply, const JobRecord *record, _unused_ 
         return sd_bus_message_append(reply, "s", unit);
 }
 
+/* Of a job that is about some services only. */
+static int append_services(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
+        const json_t *names = json_object_get(record->spec, "services"), *name;
+        size_t i;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        if (r < 0)
+                return r;
+        json_array_foreach(names, i, name) {
+                r = sd_bus_message_append(reply, "s", strempty(json_string_value(name)));
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(reply);
+}
+
+/* Of one that ccpd made by itself. */
+static int append_reason(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
+        return sd_bus_message_append(reply, "s", strempty(json_object_get_string(record->spec, "reason")));
+}
+
 static int append_attempt(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
         return sd_bus_message_append(reply, "u", record->attempt);
 }
@@ -134,6 +157,8 @@ static const struct {
         { "Kind", "s", append_kind },
         { "Instance", "s", append_instance },
         { "InstancePath", "o", append_instance_path },
+        { "Services", "as", append_services },
+        { "Reason", "s", append_reason },
         { "State", "s", append_state },
         { "Step", "u", append_step },
         { "Steps", "a(ussttss)", append_steps },
@@ -288,6 +313,8 @@ const sd_bus_vtable job_vtable[] = {
         SD_BUS_PROPERTY("Kind", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Instance", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("InstancePath", "o", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Services", "as", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Reason", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Step", "u", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Steps", "a(ussttss)", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -339,6 +339,21 @@ int docker_stop(Docker *d, const char *id, const DockerOwner *owner, Error *rete
         return r;
 }
 
+int docker_unpause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = check_owner(d, DOCKER_CONTAINER, id, owner, reterr);
+        if (r <= 0)
+                return r;
+
+        path = strjoin("/containers/", id, "/unpause");
+        if (!path)
+                return error_set_errnof(reterr, ENOMEM, "Cannot call the Docker Engine: %m");
+
+        return call_tolerant(d, "POST", path, reterr);
+}
+
 int docker_remove(Docker *d, DockerKind kind, const char *id, const DockerOwner *owner, Error *reterr) {
         _cleanup_free_ char *path = NULL;
         int r;

@@ -259,6 +259,22 @@ static void up_plan_done(UpPlan *p) {
 }
 #define _cleanup_up_plan_ _cleanup_(up_plan_done)
 
+/* Compose can't start what is paused. */
+static int unpause(const EngineContext *c, const DockerObjects *containers, char *const *services,
+                Error *reterr) {
+        FOREACH_ARRAY(o, containers->items, containers->n) {
+                int r;
+
+                if (o->state != CONTAINER_PAUSED || !o->service || !strv_contains(services, o->service))
+                        continue;
+                r = docker_unpause(c->docker, o->id, &c->owner, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
 static int up_plan_make(const EngineContext *c, char *const *services, char *const *once, UpPlan *ret,
                 Error *reterr) {
         _cleanup_docker_objects_ DockerObjects containers = {};
@@ -267,6 +283,10 @@ static int up_plan_make(const EngineContext *c, char *const *services, char *con
         int r;
 
         r = docker_list_owned(c->docker, DOCKER_CONTAINER, &c->owner, &containers, reterr);
+        if (r < 0)
+                return r;
+
+        r = unpause(c, &containers, services, reterr);
         if (r < 0)
                 return r;
 

@@ -53,7 +53,8 @@ typedef struct EngineVTable {
         int (*build)(const EngineContext *c, unsigned *ret_n, Error *reterr);
 
         /* Makes and starts these services (at least one) and no other: depends_on counts among them alone.
-         * Those of 'once' whose container of this revision ended with 0 are not run again; may be NULL.
+         * Those of 'once' whose container of this revision ended with 0 are not run again; may be NULL. What is
+         * paused goes on.
          * Refuses where anything of this project is not the owner's (SlugTaken). Does not wait for
          * health. */
         int (*up)(const EngineContext *c, char *const *services, char *const *once, Error *reterr);

@@ -218,8 +218,8 @@ static int stage_add(Stage *s, Job *j, const BlueprintService *service, Error *r
         return 0;
 }
 
-/* Collects the services for which the filters say yes; 'stage' invalid: of all stages, 'names' NULL: all. */
-static int stage_new(Job *j, ServiceStage stage, char *const *names, Stage *ret, Error *reterr) {
+/* Collects the services of a stage that the job is about; 'stage' invalid: of all stages. */
+static int stage_new(Job *j, ServiceStage stage, Stage *ret, Error *reterr) {
         json_t *services = json_object_get(j->config, "services"), *value;
         const json_t *features = json_object_get(j->values, "features");
         size_t n = json_object_size(services);
@@ -244,7 +244,8 @@ static int stage_new(Job *j, ServiceStage stage, char *const *names, Stage *ret,
                 };
                 const BlueprintService *service = blueprint_find_service(j->blueprint, name) ?: &unknown;
 
-                if ((stage >= 0 && service->stage != stage) || (names && !strv_contains(names, name)) ||
+                if ((stage >= 0 && service->stage != stage) ||
+                                (j->services && !strv_contains(j->services, name)) ||
                                 !service_is_enabled(service, features))
                         continue;
 
@@ -423,7 +424,7 @@ static int run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *rete
 
         r = job_engine_resolve(j, reterr);
         if (r >= 0)
-                r = stage_new(j, stage, NULL, &s, reterr);
+                r = stage_new(j, stage, &s, reterr);
         if (r < 0)
                 return r;
         if (s.n == 0)
@@ -476,7 +477,7 @@ static int keep_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *ret
 
         r = job_engine_resolve(j, reterr);
         if (r >= 0)
-                r = stage_new(j, stage, NULL, &s, reterr);
+                r = stage_new(j, stage, &s, reterr);
         if (r >= 0)
                 r = stage_is_up(j, &s, &missing, reterr);
         if (r != 0)
@@ -493,7 +494,7 @@ static int check_up(Job *j, Error *reterr) {
 
         r = job_engine_resolve(j, reterr);
         if (r >= 0)
-                r = stage_new(j, _SERVICE_STAGE_INVALID, NULL, &s, reterr);
+                r = stage_new(j, _SERVICE_STAGE_INVALID, &s, reterr);
         if (r >= 0)
                 r = stage_is_up(j, &s, &missing, reterr);
         if (r != 0)
@@ -536,13 +537,13 @@ int job_engine_run_application(Job *j, Error *reterr) {
         return job_note_unwell(j, n_unwell, reterr);
 }
 
-int job_engine_wait_healthy(Job *j, char *const *services, unsigned *n_unwell, Error *reterr) {
+int job_engine_wait_healthy(Job *j, unsigned *n_unwell, Error *reterr) {
         _cleanup_stage_ Stage s = {};
         int r;
 
         r = job_engine_resolve(j, reterr);
         if (r >= 0)
-                r = stage_new(j, _SERVICE_STAGE_INVALID, services, &s, reterr);
+                r = stage_new(j, _SERVICE_STAGE_INVALID, &s, reterr);
         if (r < 0)
                 return r;
 
@@ -624,8 +625,10 @@ int job_engine_build(Job *j, Error *reterr) {
         return j->engine->build(&c, &n, reterr);
 }
 
-/* The services that have a container, but for one-shots, which are not to be run again. */
+/* The services that have a container, but for one-shots, which are not to be run again, and what somebody wants to
+ * have stopped. */
 static int list_existing(Job *j, char ***ret, Error *reterr) {
+        char *const *stopped = job_instance(j) ? job_instance(j)->stopped_services : NULL;
         const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
         _cleanup_docker_objects_ DockerObjects containers = {};
         _cleanup_strv_free_ char **l = NULL;
@@ -640,7 +643,7 @@ static int list_existing(Job *j, char ***ret, Error *reterr) {
                                 o->service ? blueprint_find_service(j->blueprint, o->service) : NULL;
 
                 if (!o->service || o->oneoff || strv_contains(l, o->service) ||
-                                (s && s->kind == SERVICE_KIND_ONESHOT))
+                                strv_contains(stopped, o->service) || (s && s->kind == SERVICE_KIND_ONESHOT))
                         continue;
 
                 r = strv_extend(&l, o->service);
@@ -649,6 +652,84 @@ static int list_existing(Job *j, char ***ret, Error *reterr) {
         }
 
         *ret = TAKE_PTR(l);
+        return 0;
+}
+
+/* The services that a request named; NULL: none, so it is about all. */
+static int read_services(const Job *j, char ***ret) {
+        const json_t *names = json_object_get(j->claim.job->spec, "services"), *name;
+        _cleanup_strv_free_ char **l = NULL;
+        size_t i;
+
+        json_array_foreach(names, i, name)
+                if (json_is_string(name) && strv_extend(&l, json_string_value(name)) < 0)
+                        return -ENOMEM;
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+bool job_is_partial(const Job *j) {
+        return json_array_size(json_object_get(j->claim.job->spec, "services")) > 0;
+}
+
+/* A wrong name is said before anything is touched. What is to be stopped is known to compose, whatever became of the
+ * files. */
+static int check_services(Job *j, Error *reterr) {
+        int r;
+
+        if (!IN_SET(j->claim.job->state_before, INSTANCE_RUNNING, INSTANCE_FAILED))
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "'%s' is %s, and so are all its services. Start it: ccpctl start %s",
+                                j->claim.job->slug, instance_state_to_string(j->claim.job->state_before),
+                                j->claim.job->slug);
+        if (j->claim.job->kind == JOB_STOP)
+                return 0;
+
+        r = job_engine_resolve(j, reterr);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(s, j->services)
+                if (!job_engine_find_service(j, *s))
+                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                        "The instance has no service '%s'.", *s);
+        return 0;
+}
+
+/* All but what somebody wants to have stopped: for a start or restart that is not about those either. */
+static int choose_others(Job *j, Error *reterr) {
+        const json_t *service;
+        const char *name;
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r < 0)
+                return r;
+        json_object_foreach(json_object_get(j->config, "services"), name, service) {
+                (void) service;
+                if (strv_contains(job_instance(j)->stopped_services, name))
+                        continue;
+                r = strv_extend(&j->services, name);
+                if (r < 0)
+                        return error_set_errnof(reterr, r, "%m");
+        }
+
+        return 0;
+}
+
+int job_engine_choose_services(Job *j, Error *reterr) {
+        bool by_ccpd = json_object_get(j->claim.job->spec, "reason") != NULL;
+        int r;
+
+        j->services = strv_free(j->services);
+        if (job_is_partial(j)) {
+                r = read_services(j, &j->services);
+                return r < 0 ? error_set_errnof(reterr, r, "%m") : check_services(j, reterr);
+        }
+
+        if (strv_length(job_instance(j)->stopped_services) > 0 &&
+                        (j->claim.job->kind == JOB_RESTART || (j->claim.job->kind == JOB_START && by_ccpd)))
+                return choose_others(j, reterr);
         return 0;
 }
 
@@ -663,7 +744,8 @@ static int find_running(Job *j, char **ret, Error *reterr) {
                 return r;
 
         FOREACH_ARRAY(o, containers.items, containers.n)
-                if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING, CONTAINER_PAUSED)) {
+                if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING, CONTAINER_PAUSED) &&
+                                (!j->services || (o->service && strv_contains(j->services, o->service)))) {
                         *ret = TAKE_PTR(o->name);
                         return 1;
                 }
@@ -681,7 +763,7 @@ int job_engine_stop(Job *j, Error *reterr) {
                 return r;
 
         c = job_engine_context(j);
-        r = j->engine->stop(&c, NULL, reterr);
+        r = j->engine->stop(&c, j->services, reterr);
         if (r < 0)
                 return r;
 
@@ -709,7 +791,11 @@ int job_engine_start_existing(Job *j, Error *reterr) {
         int r;
 
         r = job_active_revision_find(j, reterr);
-        if (r >= 0)
+        if (r >= 0 && job_is_partial(j)) {
+                r = read_services(j, &services);
+                if (r < 0)
+                        return error_set_errnof(reterr, r, "%m");
+        } else if (r >= 0)
                 r = list_existing(j, &services, reterr);
         if (r < 0 || !services)
                 return r;
@@ -718,12 +804,12 @@ int job_engine_start_existing(Job *j, Error *reterr) {
         return j->engine->start(&c, services, reterr);
 }
 
-int job_engine_restart(Job *j, char *const *services, Error *reterr) {
+int job_engine_restart(Job *j, Error *reterr) {
         EngineContext c = job_engine_context(j);
         _cleanup_strv_free_ char **existing = NULL;
         int r;
 
-        if (!services) {
+        if (!job_is_partial(j)) {
                 r = list_existing(j, &existing, reterr);
                 if (r < 0)
                         return r;
@@ -733,7 +819,7 @@ int job_engine_restart(Job *j, char *const *services, Error *reterr) {
                                         j->claim.job->slug);
         }
 
-        return j->engine->restart(&c, services ?: existing, reterr);
+        return j->engine->restart(&c, existing ?: j->services, reterr);
 }
 
 int job_engine_down(Job *j, bool volumes, Error *reterr) {

@@ -28,8 +28,14 @@ int job_engine_pull(Job *j, Error *reterr);
 /* 1: nothing is built. */
 int job_engine_build(Job *j, Error *reterr);
 
-/* Waits until these services are healthy; all where it is NULL. */
-int job_engine_wait_healthy(Job *j, char *const *services, unsigned *n_unwell, Error *reterr);
+/* Finds out which services the job is about: those that the request names, or all; but for what somebody wants to have
+ * stopped, where the request is not about that. */
+int job_engine_choose_services(Job *j, Error *reterr);
+/* Whether the request names services: then the instance keeps its state, whatever comes of it. */
+bool job_is_partial(const Job *j);
+
+/* Waits until the services of the job are healthy. */
+int job_engine_wait_healthy(Job *j, unsigned *n_unwell, Error *reterr);
 
 /* The two steps that create and start have in common: the first stage; and the two others, after which
  * everything of all stages must still run. The first gives 1 if it has no services. */
@@ -40,12 +46,12 @@ int job_engine_run_application(Job *j, Error *reterr);
  * result is an object from service to {image, digest}. */
 int job_engine_verify(Job *j, json_t **ret_images, Error *reterr);
 
-/* Stops all containers, and looks whether they stopped. */
+/* Stops the containers of the job's services, and looks whether they stopped. */
 int job_engine_stop(Job *j, Error *reterr);
-/* Starts the containers that there are, but for one-shots. */
+/* Starts the containers that there are of the job's services; of all: but for one-shots and what is to be stopped. */
 int job_engine_start_existing(Job *j, Error *reterr);
-/* Restarts these services; NULL: those that have a container, but for one-shots. */
-int job_engine_restart(Job *j, char *const *services, Error *reterr);
+/* Restarts them, the same. */
+int job_engine_restart(Job *j, Error *reterr);
 
 /* These two work without the revision's files. */
 int job_engine_down(Job *j, bool volumes, Error *reterr);

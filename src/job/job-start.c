@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Starting an instance: containers that run stay as they are, others are started or made anew from the files
- * of the active revision. */
+/* Starting an instance, or some services of it: containers that run stay as they are, others are started or made anew
+ * from the files of the active revision. */
 
 #include "job-engine.h"
 #include "job-revision.h"
+
+static int prepare(Job *j, Error *reterr) {
+        int r;
+
+        r = job_active_revision_load(j, reterr);
+        return r < 0 ? r : job_engine_choose_services(j, reterr);
+}
 
 static const StepOps steps[] = {
         { "infrastructure", job_engine_run_infrastructure, "stop-containers",
@@ -15,7 +22,7 @@ static const StepOps steps[] = {
 const JobOps job_start_ops = {
         .steps = steps,
         .n_steps = ELEMENTSOF(steps),
-        .prepare = job_active_revision_load,
+        .prepare = prepare,
         .end = STORE_END_STATE,
         .undone = STORE_END_BEFORE,
         .fails_instance = true,

@@ -79,6 +79,7 @@ void job_done(Job *j) {
         json_decref(j->config);
         strv_erase_and_free(j->redact);
         strv_free(j->profiles);
+        strv_free(j->services);
         free(j->project);
         free(j->directory);
         free(j->revision_directory);
@@ -586,7 +587,7 @@ static int turn_back(Job *j, Error *cause) {
                 return finish(j, JOB_FAILED, &both, STORE_END_STATE, INSTANCE_FAILED);
         }
 
-        if (begun && !cancelled && j->ops->fails_instance)
+        if (begun && !cancelled && j->ops->fails_instance && !job_is_partial(j))
                 return finish(j, state, cause, STORE_END_STATE,
                                 instance_state_after(j->claim.job->kind, false));
 
@@ -615,7 +616,7 @@ static int work(Job *j) {
                 return turn_back(j, &error);
         }
 
-        return finish(j, JOB_SUCCEEDED, NULL, j->partial ? STORE_END_BEFORE : j->ops->end,
+        return finish(j, JOB_SUCCEEDED, NULL, job_is_partial(j) ? STORE_END_BEFORE : j->ops->end,
                         instance_state_after(job->kind, true));
 }
 

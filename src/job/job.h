@@ -84,10 +84,10 @@ struct Job {
 
         double progress_base, progress_scale; /* where in its step the engine's 0 to 1 lie */
         char *detail;
-        bool partial;   /* only some of the services are concerned: the instance's state stays */
-        bool committed; /* a STEP_COMMIT has begun */
-        bool stopped;   /* asked to end before the job's end, and it did */
-        bool deaf;      /* SIGTERM was answered, and this is the answer */
+        char **services; /* the only ones that the job is about; NULL: all */
+        bool committed;  /* a STEP_COMMIT has begun */
+        bool stopped;    /* asked to end before the job's end, and it did */
+        bool deaf;       /* SIGTERM was answered, and this is the answer */
         usec_t deaf_until;
         usec_t store_since, store_asked_at; /* of the present wait for the records */
 };

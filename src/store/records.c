@@ -20,6 +20,8 @@ DB_ENUM_READER(instance_state);
 DB_ENUM_READER(job_kind);
 DB_ENUM_READER(job_state);
 DB_ENUM_READER(revision_state);
+DB_ENUM_READER(recovery_reason);
+DB_ENUM_READER(repair_mode);
 
 /* --- free --- */
 
@@ -44,6 +46,9 @@ InstanceRecord *instance_record_free(InstanceRecord *i) {
                 free(p->host);
         }
         free(i->ports);
+        strv_free(i->stopped_services);
+        strv_free(i->changed_files);
+        json_decref(i->images);
         return mfree(i);
 }
 
@@ -174,9 +179,11 @@ static int read_ports(const json_t *array, InstanceRecord *i) {
         return 0;
 }
 
-static int read_features(const json_t *array, InstanceRecord *i) {
-        i->features = new0(char *, json_array_size(array) + 1);
-        if (!i->features)
+static int read_strv(const json_t *array, char ***ret) {
+        _cleanup_strv_free_ char **l = NULL;
+
+        l = new0(char *, json_array_size(array) + 1);
+        if (!l)
                 return -ENOMEM;
 
         for (size_t k = 0; k < json_array_size(array); k++) {
@@ -185,11 +192,12 @@ static int read_features(const json_t *array, InstanceRecord *i) {
                 if (!s)
                         return -EBADMSG;
 
-                i->features[k] = strdup(s);
-                if (!i->features[k])
+                l[k] = strdup(s);
+                if (!l[k])
                         return -ENOMEM;
         }
 
+        *ret = TAKE_PTR(l);
         return 0;
 }
 
@@ -255,6 +263,44 @@ static int read_subnet(DbRow *row, InstanceRecord *i) {
         return subnet_parse(subnet, &i->subnet) < 0 ? -EBADMSG : 0;
 }
 
+static void read_recovery(DbRow *row, RecoveryAttempts *ret) {
+        int reason = RECOVERY_NONE;
+        uint32_t n = 0;
+
+        db_row_enum(row, read_recovery_reason, &reason);
+        db_row_uint32(row, &n);
+        db_row_usec(row, &ret->at);
+        ret->n = n;
+        ret->reason = reason;
+}
+
+/* What keeps and brings back an instance: the last columns. */
+static int read_upkeep(DbRow *row, InstanceRecord *i) {
+        _cleanup_json_ json_t *stopped = NULL, *changed = NULL;
+        _cleanup_free_ char *images = NULL;
+        int repair = REPAIR_DEFAULT, r;
+
+        db_row_json(row, JSON_ARRAY, &stopped);
+        db_row_enum(row, read_repair_mode, &repair);
+        db_row_json(row, JSON_ARRAY, &changed);
+        db_row_usec(row, &i->changed_files_at);
+        read_recovery(row, &i->recovery);
+        db_row_string_or_null(row, &images);
+        r = db_row_end(row);
+        if (r >= 0)
+                r = read_strv(stopped, &i->stopped_services);
+        if (r >= 0)
+                r = read_strv(changed, &i->changed_files);
+        if (r < 0)
+                return r;
+
+        i->repair = repair;
+        if (!images)
+                return 0;
+        i->images = json_loads(images, JSON_REJECT_DUPLICATES, NULL);
+        return json_is_object(i->images) ? 0 : -EBADMSG;
+}
+
 int instance_record_read(const PGresult *result, int number, InstanceRecord **ret, Error *reterr) {
         _cleanup_(instance_record_freep) InstanceRecord *i = NULL;
         _cleanup_json_ json_t *features = NULL, *ports = NULL, *limits = NULL;
@@ -287,11 +333,11 @@ int instance_record_read(const PGresult *result, int number, InstanceRecord **re
         r = read_subnet(&row, i);
         db_row_json(&row, JSON_OBJECT, &limits);
         if (r >= 0)
-                r = db_row_end(&row);
+                r = read_upkeep(&row, i);
         if (r >= 0)
                 r = limits_from_json(limits, &i->limits);
         if (r >= 0)
-                r = read_features(features, i);
+                r = read_strv(features, &i->features);
         if (r >= 0)
                 r = read_ports(ports, i);
         if (r < 0)

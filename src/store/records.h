@@ -9,6 +9,7 @@
 #include "instance.h"
 #include "job-kind.h"
 #include "limits.h"
+#include "recovery.h"
 #include "strv.h"
 #include "subnet.h"
 #include "time-util.h"
@@ -44,6 +45,12 @@ typedef struct InstanceRecord {
         size_t n_ports;
         bool has_subnet;
         Subnet subnet;
+        char **stopped_services; /* on purpose */
+        RepairMode repair;
+        char **changed_files; /* of the active revision, "changed PATH" and the like (revision-files.h) */
+        usec_t changed_files_at;
+        RecoveryAttempts recovery; /* by ccpd itself */
+        json_t *images; /* of the active revision: service → {image, digest}; NULL: none is recorded */
 } InstanceRecord;
 
 typedef struct StepRecord {

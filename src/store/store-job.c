@@ -49,6 +49,8 @@ typedef struct CreateJobOp {
         char instance_id[STORE_ID_MAX];
         JobKind kind;
         DbParams job_params; /* of job-insert */
+        RecoveryReason reason;
+        unsigned attempt;
         InstanceState state;
         char *slug;
         bool busy;
@@ -197,6 +199,15 @@ static int create_job_bind_state(DbParams *params, void *userdata) {
         return 0;
 }
 
+static int create_job_bind_recovery(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        db_params_add_string(params, op->instance_id);
+        db_params_add_string(params, recovery_reason_to_string(op->reason));
+        db_params_add_int64(params, op->reason == RECOVERY_NONE ? 0 : MAX(op->attempt, 1U));
+        return 0;
+}
+
 static int create_job_read_instance(const PGresult *result, void *userdata, Error *reterr) {
         CreateJobOp *op = userdata;
 
@@ -240,6 +251,7 @@ static const DbStep create_job_steps[] = {
         { sql_job_active_on, create_job_bind_active, create_job_result_active },
         { sql_job_steps_insert, create_job_bind_steps },
         { sql_instance_set_state, create_job_bind_state },
+        { sql_instance_note_recovery, create_job_bind_recovery },
         { sql_instances_select, create_job_bind_instance, create_job_read_instance },
         { sql_jobs_select, create_job_bind_read_job, create_job_read_job },
         { sql_audit_append, create_job_bind_audit, create_job_result_audit, .refusal = STORE_AUDIT_REFUSAL },
@@ -267,7 +279,13 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
         if (!op)
                 return store_oom(&create_job_transaction, reterr);
 
-        *op = (CreateJobOp) { .kind = create->kind, .callback = callback, .userdata = userdata };
+        *op = (CreateJobOp) {
+                .kind = create->kind,
+                .reason = create->reason,
+                .attempt = create->attempt,
+                .callback = callback,
+                .userdata = userdata,
+        };
         store_copy_id(op->instance_id, create->instance);
         db_params_add_string(&op->job_params, op->instance_id);
         db_params_add_string(&op->job_params, job_kind_to_string(create->kind));
@@ -381,6 +399,12 @@ static int finish_bind_instance(DbParams *params, void *userdata) {
         return 0;
 }
 
+static int finish_bind_success(DbParams *params, void *userdata) {
+        StoreFinishOp *op = userdata;
+
+        return op->finish.state == JOB_SUCCEEDED ? finish_bind_steps(params, userdata) : DB_STEP_SKIP;
+}
+
 static int finish_bind_release(DbParams *params, void *userdata) {
         StoreFinishOp *op = userdata;
 
@@ -467,6 +491,8 @@ static const DbStep finish_steps[] = {
         { sql_job_lock_worker, finish_bind_id, finish_result_worker },
         /* They are told in this order: who hears that the job ended has seen what became of the instance. */
         { sql_instance_finish, finish_bind_instance },
+        { sql_instance_note_stopped, finish_bind_success },
+        { sql_instance_note_recovered, finish_bind_success },
         { sql_instance_delete, finish_bind_release },
         { sql_job_finish_steps, finish_bind_steps },
         { sql_job_finish, finish_bind_job },

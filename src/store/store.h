@@ -122,6 +122,10 @@ typedef struct StoreJobCreate {
         const json_t *spec;   /* an object; NULL: an empty one */
         const AuditActor *actor;
         const json_t *details; /* of the audit entry; NULL: none */
+        /* Why ccpd itself makes it, and the how manyeth attempt this is; what it tried before counts no more once
+         * somebody else does something. */
+        RecoveryReason reason;
+        unsigned attempt;
 } StoreJobCreate;
 
 /* A job on an instance, which takes the state that goes with it. Busy, naming the job that is on it;

@@ -142,7 +142,7 @@ def park(count, seconds, path):
         except (AssertionError, OSError):
             break
     for bus in buses:
-        bus.send('org.changemaker.ccp1', path, 'org.changemaker.ccp1.Instance', 'Stop', 'a{sv}', struct.pack('<II', 0, 0),
+        bus.send('org.changemaker.ccp1', path, 'org.changemaker.ccp1.Instance', 'Stop', 'asa{sv}', struct.pack('<II', 0, 0),
                  flags=INTERACTIVE)
     time.sleep(float(seconds))
     print(len(buses))

@@ -168,7 +168,7 @@ def history(server, root, hello):
     server.ccpctl('job', 'cancel', last_job(server, 'slow'), '--quiet', check=False)
     wait_job(server, 'slow')
     with Caller(server, 'vera') as vera:
-        vera.error(instance_path('edmonton'), 'Instance', 'Start', 'a{sv}', {})
+        vera.error(instance_path('edmonton'), 'Instance', 'Start', 'asa{sv}', [], {})
     return record.since()
 
 
@@ -242,7 +242,7 @@ def test_a_job_that_is_disturbed_still_has_one_end(server, record):
 def test_a_refused_change_is_on_record_and_a_refused_look_is_not(server, record, hello):
     with Caller(server, 'vera') as vera, Caller(server, 'nora') as nora:
         for path, interface, member, signature, arguments in (
-                (instance_path('edmonton'), 'Instance', 'Stop', 'a{sv}', [{}]),
+                (instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [[], {}]),
                 (instance_path('hamilton'), 'Instance', 'Delete', 'a{sv}', [{}]),
                 (instance_path('edmonton'), 'Instance', 'RevealSecret', 'sa{sv}', [SECRET, {}]),
                 (ROOT, 'Manager', 'CreateInstance', 'ssa{sv}', ['hamilton', 'hello', {}]),
@@ -310,8 +310,8 @@ class Changes:
         domain = {'domain': ['s', 'hamilton.example.org']}
         self.calls = {
             'INSTANCE_CREATE': (ROOT, 'Manager', 'CreateInstance', 'ssa{sv}', 'hamilton', 'hello', domain),
-            'INSTANCE_START': (instance_path('resting'), 'Instance', 'Start', 'a{sv}', {}),
-            'INSTANCE_STOP': (instance_path('edmonton'), 'Instance', 'Stop', 'a{sv}', {}),
+            'INSTANCE_START': (instance_path('resting'), 'Instance', 'Start', 'asa{sv}', [], {}),
+            'INSTANCE_STOP': (instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], {}),
             'INSTANCE_RESTART': (instance_path('edmonton'), 'Instance', 'Restart', 'asa{sv}', [], {}),
             'INSTANCE_DELETE': (instance_path('doomed'), 'Instance', 'Delete', 'a{sv}', {}),
             'JOB_CANCEL': (f'{ROOT}/job/{running}', 'Job', 'Cancel', 'a{sv}', {}),
@@ -358,7 +358,7 @@ def test_without_postgresql_nothing_is_changed(server, root, record, changes):
         server.wait(lambda: get(server, ROOT, 'Manager', 'StoreState') == 'unavailable', what='the notice')
         changes.refused(root, 'StoreUnavailable')
         with Caller(server, 'vera') as vera:
-            assert vera.error(instance_path('edmonton'), 'Instance', 'Stop', 'a{sv}', {}).short == 'NotAuthorized'
+            assert vera.error(instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], {}).short == 'NotAuthorized'
         # To read the record needs it too, and to see what is running does not.
         assert root.error(ROOT, 'Manager', 'QueryAudit', 'a{sv}t', {}, 1).short == 'StoreUnavailable'
         assert root.error(ROOT, 'Manager', 'VerifyAudit').short == 'StoreUnavailable'

@@ -58,8 +58,8 @@ CALLS = {
         'Unsubscribe': ('', [], ''),
     },
     'Instance': {
-        'Start': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
-        'Stop': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
+        'Start': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
+        'Stop': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'Restart': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'Delete': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'GetUse': ('a{sv}', [{}], ''),
@@ -402,7 +402,7 @@ def test_a_role_holds_at_once_for_who_is_connected(server, callers):
         return short_error(nora, ROOT, 'Manager', 'GetInstance', 's', 'calgary') == ''
 
     def operates():
-        return short_error(nora, instance_path('calgary'), 'Instance', 'Stop', 'a{sv}', UNKNOWN) == 'InvalidArgument'
+        return short_error(nora, instance_path('calgary'), 'Instance', 'Stop', 'asa{sv}', [], UNKNOWN) == 'InvalidArgument'
 
     for role, expected in (('client', (True, False)), ('viewer', (True, False)), ('operator', (True, True)), ('admin', (True, True))):
         assert not sees() and not operates()
@@ -429,11 +429,11 @@ def test_a_group_gives_its_role_to_its_members(server, callers):
         assert refused(gina, ROOT, 'Manager', 'ListInstances', 'a{sv}tt', {}, 0, 10)
         grant(server, 'viewer', group='crew')
         assert len(gina.manager('ListInstances', 'a{sv}tt', {}, 0, 10)) == 2
-        assert refused(gina, instance_path('edmonton'), 'Instance', 'Stop', 'a{sv}', UNKNOWN)
+        assert refused(gina, instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], UNKNOWN)
         # The most powerful counts.
         grant(server, 'operator', user='gina', instance='edmonton')
-        assert short_error(gina, instance_path('edmonton'), 'Instance', 'Stop', 'a{sv}', UNKNOWN) == 'InvalidArgument'
-        assert refused(gina, instance_path('calgary'), 'Instance', 'Stop', 'a{sv}', UNKNOWN)
+        assert short_error(gina, instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], UNKNOWN) == 'InvalidArgument'
+        assert refused(gina, instance_path('calgary'), 'Instance', 'Stop', 'asa{sv}', [], UNKNOWN)
         revoke(server, group='crew')
         assert [row[0] for row in gina.manager('ListInstances', 'a{sv}tt', {}, 0, 10)] == ['edmonton']
         revoke(server, user='gina', instance='edmonton')
@@ -454,8 +454,9 @@ def test_a_role_for_one_instance_is_a_clients_for_the_fleet(server, callers):
     grant(server, 'admin', user='iris', instance='edmonton')
     with Caller(server, 'iris') as iris:
         for member in ('Start', 'Delete'):
-            assert short_error(iris, instance_path('edmonton'), 'Instance', member, 'a{sv}', UNKNOWN) == 'InvalidArgument'
-            assert refused(iris, instance_path('calgary'), 'Instance', member, 'a{sv}', UNKNOWN)
+            signature, arguments, expected = CALLS['Instance'][member]
+            assert short_error(iris, instance_path('edmonton'), 'Instance', member, signature, *arguments) == expected
+            assert refused(iris, instance_path('calgary'), 'Instance', member, signature, *arguments)
         assert short_error(iris, instance_path('edmonton'), 'Instance', 'ListSecrets') == 'InteractiveAuthorizationRequired'
         for member in ('CreateInstance', 'SetSettings', 'GrantRole', 'ListRoles', 'QueryAudit', 'ListBlueprints', 'GetSettings'):
             signature, arguments, _ = CALLS['Manager'][member]
@@ -528,7 +529,7 @@ def test_a_number_without_a_name_may_do_nothing(server, callers):
         for member in ('ListInstances', 'GetInstance', 'Subscribe', 'ListRoles'):
             signature, arguments, _ = CALLS['Manager'][member]
             assert refused(zoe, ROOT, 'Manager', member, signature, *arguments)
-        assert refused(zoe, instance_path('edmonton'), 'Instance', 'Stop', 'a{sv}', {})
+        assert refused(zoe, instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], {})
     assert callers['root'].manager('QueryAudit', 'a{sv}t', {'user': ['s', '4003']}, 1)[0]['User'] == '4003'
     assert server.json('show', 'edmonton')['state'] == 'running'
     revoke(server, user='zoe')
@@ -551,7 +552,8 @@ def test_a_site_lets_its_nightshift_restart_one_instance(server, callers, rules)
         server.wait(lambda: restarts(nina) == 'InvalidArgument', 10, 'the rule')
         assert restarts(nina, 'calgary') == restarts(nina, 'hamilton') == 'NotAuthorized'
         for member in ('Start', 'Stop', 'Delete'):
-            assert refused(nina, instance_path('edmonton'), 'Instance', member, 'a{sv}', UNKNOWN)
+            signature, arguments, _ = CALLS['Instance'][member]
+            assert refused(nina, instance_path('edmonton'), 'Instance', member, signature, *arguments)
         assert restarts(callers['cleo']) == 'NotAuthorized' and restarts(callers['olga']) == 'InvalidArgument'
         assert server.ccpctl('restart', 'edmonton', '--quiet', user='nina').returncode == 0
         server.sh(f'rm {RULES}')
@@ -565,7 +567,7 @@ def test_a_site_deletes_nothing_on_sundays(server, callers, rules, day, expected
           f'LD_LIBRARY_PATH=/usr/lib/{server.sh("uname -m")}-linux-gnu/faketime "FAKETIME={day}"')
     for name, answered in (('adam', expected), ('root', 'InvalidArgument')):
         assert short_error(callers[name], instance_path('edmonton'), 'Instance', 'Delete', 'a{sv}', UNKNOWN) == answered, name
-    assert short_error(callers['adam'], instance_path('edmonton'), 'Instance', 'Stop', 'a{sv}', UNKNOWN) == 'InvalidArgument'
+    assert short_error(callers['adam'], instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], UNKNOWN) == 'InvalidArgument'
 
 
 LOGGING = '''polkit.addRule(function(action, subject) {

@@ -316,6 +316,94 @@ START_TEST(jobs_are_listed_by_filter_and_page) {
 }
 END_TEST
 
+/* The row of the only instance, as text. */
+#define ASSERT_UPKEEP(t, text)                                                                            \
+        ASSERT_QUERY((t)->conninfo,                                                                       \
+                        "SELECT state || ' ' || stopped_services::text || ' ' || recovery_reason || ' ' " \
+                        "|| "                                                                             \
+                        "recovery_attempts FROM instances",                                               \
+                        text)
+
+static void run_job(TestDb *t, const char *id, JobKind kind, const char *spec, RecoveryReason reason,
+                unsigned attempt, StoreFinish finish) {
+        _cleanup_json_ json_t *json = spec ? json_loads(spec, 0, NULL) : NULL;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        StoreJobCreate create = job_create(id, kind);
+
+        create.spec = json;
+        create.reason = reason;
+        create.attempt = attempt;
+        TEST_STORE(t, &o, store_create_job, test_on_created, &create);
+        ASSERT_OK(o.r);
+        finish.job = o.job->id;
+        TEST_STORE(t, &o, store_finish_job, test_on_job, &finish);
+        ASSERT_OK(o.r);
+}
+
+static char *create_running(TestDb *t, const char *slug) {
+        uint64_t job;
+        char *id = test_create_instance(t, slug, &job);
+
+        test_finish(t, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
+        return id;
+}
+
+START_TEST(what_is_stopped_on_purpose_stays_so) {
+        static const StoreFinish done = { .state = JOB_SUCCEEDED, .end = STORE_END_BEFORE },
+                                 failed = { .state = JOB_FAILED, .end = STORE_END_BEFORE };
+        _cleanup_test_db_ TestDb t;
+        _cleanup_free_ char *id = NULL;
+
+        test_db_open(&t, NULL);
+        id = create_running(&t, "oslo");
+        run_job(&t, id, JOB_STOP, "{\"services\":[\"web\",\"db\"]}", RECOVERY_NONE, 0, done);
+        ASSERT_UPKEEP(&t, "running {db,web} none 0");
+        run_job(&t, id, JOB_STOP, "{\"services\":[\"web\"]}", RECOVERY_NONE, 0, done);
+        ASSERT_UPKEEP(&t, "running {db,web} none 0");
+        run_job(&t, id, JOB_STOP, "{\"services\":[\"x\"]}", RECOVERY_NONE, 0, failed);
+        ASSERT_UPKEEP(&t, "running {db,web} none 0");
+        run_job(&t, id, JOB_RESTART, NULL, RECOVERY_NONE, 0, done);
+        ASSERT_UPKEEP(&t, "running {db,web} none 0");
+        run_job(&t, id, JOB_START, "{\"reason\":\"boot\"}", RECOVERY_BOOT, 1, done);
+        ASSERT_UPKEEP(&t, "running {db,web} none 0");
+        run_job(&t, id, JOB_RESTART, "{\"services\":[\"web\"]}", RECOVERY_NONE, 0, done);
+        ASSERT_UPKEEP(&t, "running {db} none 0");
+        run_job(&t, id, JOB_STOP, NULL, RECOVERY_NONE, 0, done);
+        ASSERT_UPKEEP(&t, "running {db} none 0");
+        run_job(&t, id, JOB_START, NULL, RECOVERY_NONE, 0, done);
+        ASSERT_UPKEEP(&t, "running {} none 0");
+}
+END_TEST
+
+START_TEST(attempts_to_bring_back_are_counted) {
+        static const StoreFinish done = { .state = JOB_SUCCEEDED, .end = STORE_END_BEFORE },
+                                 failed = {
+                                         .state = JOB_FAILED,
+                                         .error_name = CCP_ERROR_UNHEALTHY,
+                                         .error_message = "It is unwell.",
+                                         .end = STORE_END_STATE,
+                                         .instance_state = INSTANCE_FAILED,
+                                 };
+        _cleanup_test_db_ TestDb t;
+        _cleanup_free_ char *id = NULL;
+
+        test_db_open(&t, NULL);
+        id = create_running(&t, "oslo");
+        run_job(&t, id, JOB_START, "{\"reason\":\"boot\"}", RECOVERY_BOOT, 1, failed);
+        ASSERT_UPKEEP(&t, "failed {} boot 1");
+        run_job(&t, id, JOB_START, "{\"reason\":\"boot\"}", RECOVERY_BOOT, 2, failed);
+        ASSERT_UPKEEP(&t, "failed {} boot 2");
+        run_job(&t, id, JOB_START, "{\"reason\":\"boot\"}", RECOVERY_BOOT, 3, done);
+        ASSERT_UPKEEP(&t, "failed {} none 0");
+        /* What was put right may have to be again. */
+        run_job(&t, id, JOB_START, "{\"reason\":\"drift\"}", RECOVERY_DRIFT, 1, done);
+        ASSERT_UPKEEP(&t, "failed {} drift 1");
+        /* Whoever does something with it begins anew. */
+        run_job(&t, id, JOB_RESTART, NULL, RECOVERY_NONE, 0, failed);
+        ASSERT_UPKEEP(&t, "failed {} none 0");
+}
+END_TEST
+
 START_TEST(settings_are_kept) {
         _cleanup_test_db_ TestDb t;
         _cleanup_test_outcome_ TestOutcome o = {};
@@ -380,5 +468,6 @@ END_TEST
 TESTS("store-job", a_job_is_recorded_with_its_steps, one_job_at_a_time_works_on_an_instance,
                 states_that_do_not_allow_a_job_refuse_it, many_who_ask_at_once_get_one_job,
                 a_cancelled_job_is_marked, the_end_of_a_job_decides_over_its_instance,
-                everything_is_loaded_for_a_start, jobs_are_listed_by_filter_and_page, settings_are_kept,
+                everything_is_loaded_for_a_start, jobs_are_listed_by_filter_and_page,
+                what_is_stopped_on_purpose_stays_so, attempts_to_bring_back_are_counted, settings_are_kept,
                 changes_are_notified_once_for_each_transaction)

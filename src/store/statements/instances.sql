@@ -12,7 +12,11 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                         ORDER BY p.name COLLATE "C"), '[]')
                 FROM ports p WHERE p.instance = i.id),
         (SELECT s.subnet::text FROM subnets s WHERE s.instance = i.id),
-        i.limits
+        i.limits,
+        to_json(i.stopped_services), i.repair, to_json(i.changed_files),
+        (extract(epoch FROM i.changed_files_at) * 1000000)::bigint,
+        i.recovery_reason, i.recovery_attempts, (extract(epoch FROM i.recovery_at) * 1000000)::bigint,
+        (SELECT r.images FROM revisions r WHERE r.instance = i.id AND r.number = i.revision)
 FROM instances i
 WHERE $1::uuid IS NULL OR i.id = $1
 ORDER BY i.slug COLLATE "C";
@@ -37,6 +41,39 @@ UPDATE instances SET state = $2 WHERE id = $1 RETURNING id;
 -- A state of NULL leaves it as it is.
 -- name: instance-finish
 UPDATE instances SET state = coalesce($2, state), error_name = $3, error_message = $4 WHERE id = $1;
+
+-- What somebody wants to have stopped, or no longer, after the job $1 of his. A start or restart by ccpd itself (it has
+-- a reason) leaves that as it is, and so does a restart of all.
+-- name: instance-note-stopped
+UPDATE instances i SET stopped_services = CASE
+        WHEN j.kind = 'stop' THEN ARRAY(SELECT s FROM unnest(i.stopped_services) s
+                UNION SELECT jsonb_array_elements_text(j.spec -> 'services') ORDER BY 1)
+        WHEN j.spec ? 'services' THEN ARRAY(SELECT s FROM unnest(i.stopped_services) s
+                WHERE NOT j.spec -> 'services' ? s ORDER BY 1)
+        ELSE '{}' END
+FROM jobs j
+WHERE j.id = $1 AND i.id = j.instance AND NOT j.spec ? 'reason'
+        AND (j.kind = 'start' OR (j.kind IN ('stop', 'restart') AND j.spec ? 'services'));
+
+-- The attempt $3 to bring it back begins, for the reason $2; 0 and 'none': somebody else does something with it.
+-- name: instance-note-recovery
+UPDATE instances SET recovery_reason = $2, recovery_attempts = $3::integer,
+        recovery_at = CASE WHEN $3::integer > 0 THEN clock_timestamp() END
+WHERE id = $1 AND ($3::integer > 0 OR recovery_attempts > 0);
+
+-- It is back, by the job $1. What was repaired is counted on: it may happen again.
+-- name: instance-note-recovered
+UPDATE instances i SET recovery_reason = 'none', recovery_attempts = 0, recovery_at = NULL
+FROM jobs j
+WHERE j.id = $1 AND i.id = j.instance AND i.recovery_reason IN ('boot', 'engine');
+
+-- name: instance-set-repair
+UPDATE instances SET repair = $2 WHERE id = $1 RETURNING slug;
+
+-- Only if it differs, and only of the revision that was looked at.
+-- name: instance-set-changed-files
+UPDATE instances SET changed_files = $3::text[], changed_files_at = CASE WHEN $3::text[] <> '{}' THEN clock_timestamp() END
+WHERE id = $1 AND revision = $2::integer AND changed_files <> $3::text[];
 
 -- name: instance-delete
 DELETE FROM instances WHERE id = $1;

@@ -206,7 +206,8 @@ class Job:
         path = ROOT + "/instance/" + escape(r["instance"])
         return dbus.Dictionary({
             "Id": str(r["id"]), "Kind": r["kind"], "Instance": r["instance"],
-            "InstancePath": dbus.ObjectPath(path), "State": v["state"], "Step": dbus.UInt32(v["step"]),
+            "InstancePath": dbus.ObjectPath(path), "Services": dbus.Array(r.get("services", []), signature="s"), "Reason": "",
+            "State": v["state"], "Step": dbus.UInt32(v["step"]),
             "Steps": dbus.Array([dbus.Struct((dbus.UInt32(i), n, s, dbus.UInt64(b), dbus.UInt64(e),
                                               n.capitalize() + " it", d), signature="ussttss")
                                  for i, n, s, b, e, d in v["steps"]], signature="(ussttss)"),
@@ -307,12 +308,12 @@ class Mock:
         if not self.state.data["jobs"][i].get("old"):
             self.jobs[i] = JobObject(self, i)
 
-    def new_job(self, kind, slug):
+    def new_job(self, kind, slug, services=()):
         n = self.state.data["next_job"]
         self.state.data["next_job"] = n + 1
         bad = slug.startswith("bad")
         record = {"id": n, "kind": kind, "instance": slug, "queued": now(),
-                  "step_ms": 300 if slug.startswith("slow") else 30,
+                  "services": [str(s) for s in services], "step_ms": 300 if slug.startswith("slow") else 30,
                   "fail_at": len(STEPS[kind]) - 1 if bad else 0}
         self.state.data["jobs"][str(n)] = record
         self.state.save()
@@ -634,12 +635,12 @@ class Instance(Base):
                                     for s in ("postgres", "app")], signature="(sssssttuibss)"),
         }, signature="sv")
 
-    def job(self, kind, options):
+    def job(self, kind, options, services=()):
         if options:
             raise CcpError("InvalidArgument", "There is no option '%s'." % list(options)[0])
         if self.slug.startswith("busy"):
             raise CcpError("Busy", "Job 99 is at work on '%s'." % self.slug)
-        return self.mock.new_job(kind, self.slug)
+        return self.mock.new_job(kind, self.slug, services)
 
     @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="a{sv}")
     def CheckHealth(self, options):
@@ -668,15 +669,20 @@ class Instance(Base):
     @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
     def Start(self, options):
         return self.job("start", options)
+    @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="o")
+    def Start(self, services, options):
+        self.mock.call("start", self.slug, list(services))
+        return self.job("start", options, services)
 
-    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
-    def Stop(self, options):
-        return self.job("stop", options)
+    @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="o")
+    def Stop(self, services, options):
+        self.mock.call("stop", self.slug, list(services))
+        return self.job("stop", options, services)
 
     @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="o")
     def Restart(self, services, options):
         self.mock.call("restart", self.slug, list(services))
-        return self.job("restart", options)
+        return self.job("restart", options, services)
 
     @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o", sender_keyword="sender",
                          async_callbacks=("reply", "fail"))

@@ -90,7 +90,8 @@ class Things(BusTest):
         o = self.ctl("show", "alpha", "--json=short").json()
         self.assertEqual(o["ports"], {"web": 10000, "db": 15400})
         self.assertEqual(o["error"], {"name": "", "message": ""})
-        self.assertEqual(set(o["services"][0]), {"service", "kind", "state", "health", "container", "since"})
+        self.assertEqual(set(o["services"][0]), {"service", "kind", "state", "health", "container", "since", "started_at",
+                                                  "restarts", "exit_code", "oom_killed", "image", "image_id"})
         self.assertEqual(o["parameters"], {"owner": "Ann\nBob"})
         self.assertIsInstance(o["created_at"], int)
         self.assertEqual([i["slug"] for i in self.ctl("show", "alpha", "beta", "--json=short").json()],
@@ -216,7 +217,7 @@ class ExitCodes(BusTest):
     def test_usage_is_2(self):
         for args, hint in ((["lisst"], "'list'"), (["job", "folow", "1"], "'job follow'"), (["--jsn=short"], "'--json'"),
                            (["job"], "list, show, follow"), (["show"], "ccpctl show SLUG"),
-                           (["list", "--domain=x"], "--domain"), (["start", "a", "b"], "Too many"),
+                           (["list", "--domain=x"], "--domain"), (["delete", "a", "b"], "Too many"),
                            (["job", "show", "x1"], "number"), (["--json=xml"], "pretty"), (["list", "--state"], "--state="),
                            (["list", "--quiet=1"], "no value"), (["-Z"], "-Z"), (["job", "list", "-n0"], "above 0"),
                            (["blueprint", "render", "x"], "--context")):
@@ -330,8 +331,10 @@ class Jobs(BusTest):
         self.create("alpha")
         self.assertIn("alpha has stopped", self.ctl("stop", "alpha").out)
         self.assertIn("alpha is running", self.ctl("start", "alpha").out)
+        for verb, sentence in (("stop", "has stopped"), ("start", "is running"), ("restart", "was restarted")):
+            self.assertIn(f"alpha: app postgres {sentence}", self.ctl(verb, "alpha", "app", "postgres").out)
+            self.assertEqual(self.calls(verb)[-1][2], ["app", "postgres"])
         self.assertIn("alpha was restarted", self.ctl("restart", "alpha", "app", "postgres").out)
-        self.assertEqual(self.calls("restart")[0][2], ["app", "postgres"])
         self.assertIn("alpha was deleted", self.ctl("delete", "alpha", "--yes").out)
         self.assertEqual(self.saved()["instances"], {})
 
@@ -484,8 +487,9 @@ class Completion(BusTest):
             self.create(slug, "--quiet", code=6 if slug == "bad" else 0)
         self.assertEqual(self.complete("ccpctl status b"), ["bad", "beta"])
         self.assertEqual(self.complete("ccpctl -q stop "), ["alpha", "bad", "beta"])
-        self.assertEqual(self.complete("ccpctl stop alpha "), [])
-        self.assertEqual(self.complete("ccpctl restart alpha "), ["postgres", "app"])
+        self.assertEqual(self.complete("ccpctl delete alpha "), [])
+        for verb in ("start", "stop", "restart"):
+            self.assertEqual(self.complete(f"ccpctl {verb} alpha "), ["postgres", "app"])
         self.assertEqual(self.complete("ccpctl job show "), ["3", "2", "1"])
         self.assertEqual(self.complete("ccpctl job retry "), ["3"])
         self.assertEqual(self.complete("ccpctl create x --blueprint="), ["web"])

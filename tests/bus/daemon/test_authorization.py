@@ -80,7 +80,7 @@ def test_what_polkit_is_told(fleet):
     operator = fleet.person("daemon")
     fleet.polkit("Questions")
     operator.instance("alpha", "Restart", "asa{sv}", ["nonsense"], {}, interactive=True)
-    operator.instance("beta", "Stop", "a{sv}", {})
+    operator.instance("beta", "Stop", "asa{sv}", [], {})
     assert [list(map(str, q)) for q in fleet.polkit("Questions")] == [
         [operator.name, f"{NAME}.operate", "alpha", "operator", "restart", "1"],
         [operator.name, f"{NAME}.operate", "beta", "", "stop", "0"]]
@@ -172,7 +172,7 @@ def test_without_polkit_only_root_may(fleet):
 def test_whatever_is_no_yes_is_a_no(fleet, answer):
     grant(fleet, "admin", "user", "daemon")
     fleet.polkit("Answer", "operate", answer)
-    name = fleet.person("daemon").instance("alpha", "Stop", "a{sv}", {})["error"]
+    name = fleet.person("daemon").instance("alpha", "Stop", "asa{sv}", [], {})["error"]
     assert name == (ASK if answer == "challenge" else f"{NAME}.Error.NotAuthorized")
     assert fleet.get(instance_path("alpha"), "Instance", "State") == "provisioning"
 
@@ -181,7 +181,7 @@ def test_polkit_that_hangs_holds_up_nobody_else(fleet):
     grant(fleet, "admin", "user", "daemon")
     admin = fleet.person("daemon")
     fleet.polkit("Answer", "operate", "hang")
-    admin.send("Stop", "a{sv}", {}, path=instance_path("alpha"), interface=f"{NAME}.Instance")
+    admin.send("Stop", "asa{sv}", [], {}, path=instance_path("alpha"), interface=f"{NAME}.Instance")
     assert fleet.manager("GetInstance", "alpha") == instance_path("alpha")
     # Ten seconds are enough for rules.
     assert admin.answer()["error"] == f"{NAME}.Error.NotAuthorized"
@@ -382,7 +382,7 @@ def test_a_secret_is_handed_over_and_on_record(fleet):
 def test_what_is_denied_is_on_record_and_a_flood_of_it_counted(fleet):
     somebody = fleet.person("daemon")
     for _ in range(60):
-        assert somebody.instance("alpha", "Stop", "a{sv}", {})["error"] == f"{NAME}.Error.NotAuthorized"
+        assert somebody.instance("alpha", "Stop", "asa{sv}", [], {})["error"] == f"{NAME}.Error.NotAuthorized"
     query = dbus.Dictionary({"user": "daemon", "outcome": "denied"}, signature="sv")
     entries = fleet.manager("QueryAudit", query, dbus.UInt64(100))
     assert 20 <= len(entries) < 40

@@ -98,12 +98,36 @@ def test_the_end_of_a_job_is_announced(ccpd):
     assert ccpd.get(job, "Job", "Progress") == 1.0
     wait_for(lambda: ccpd.get(instance, "Instance", "State") == "running")
     assert ccpd.get(instance, "Instance", "Job") == "/"
-    stop = ccpd.call("Instance", "Stop", dbus.Dictionary({}, "sv"), path=instance)
+    stop = ccpd.call("Instance", "Stop", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=instance)
     assert ccpd.get(stop, "Job", "Kind") == "stop"
-    name, message = error_of(ccpd.call, "Instance", "Start", dbus.Dictionary({}, "sv"), path=instance)
+    name, message = error_of(ccpd.call, "Instance", "Start", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=instance)
     assert name == "Busy" and stop.rsplit("/", 1)[1] in message
     history = ccpd.manager("ListJobs", dbus.Dictionary({}, "sv"), dbus.UInt64(0), dbus.UInt64(10))
     assert [j["Kind"] for j in history] == ["stop", "create"]
+
+
+def test_services_are_started_and_stopped_by_name(ccpd):
+    instance, job = ccpd.create("edmonton")
+    finish(ccpd, job)
+    wait_for(lambda: ccpd.get(instance, "Instance", "State") == "running")
+
+    def run(method, *services, state="succeeded"):
+        made = ccpd.call("Instance", method, dbus.Array(services, "s"), dbus.Dictionary({}, "sv"), path=instance)
+        spec = ccpd.postgres.sql(f"SELECT spec FROM jobs WHERE id = {made.rsplit('/', 1)[1]}")[0][0]
+        finish(ccpd, made, state)
+        wait_for(lambda: ccpd.get(instance, "Instance", "Job") == "/")
+        return spec
+
+    assert run("Stop", "web") == '{"services": ["web"]}' and run("Start") == "{}" and run("Restart") == "{}"
+    assert error_of(run, "Stop", "nonsense") == (
+        "InvalidArgument", "'edmonton' has no service 'nonsense'. See: ccpctl status edmonton")
+    # What the worker records of it at the end.
+    ccpd.postgres.sql("UPDATE instances SET stopped_services = '{web}'")
+    wait_for(lambda: ccpd.get(instance, "Instance", "StoppedServices") == ["web"])
+    ccpd.postgres.sql("UPDATE instances SET state = 'stopped'")
+    wait_for(lambda: ccpd.get(instance, "Instance", "State") == "stopped")
+    name, message = error_of(run, "Start", "web")
+    assert name == "WrongState" and "ccpctl start edmonton" in message
 
 
 @pytest.mark.parametrize("slug", ["../x", "a..b", "x" * 64, "Upper", "", "-a", "a-", "a b", "ä", "a/b", "a\n"])
@@ -450,7 +474,7 @@ def test_nobody_but_root_gets_an_answer(ccpd):
                  ["get-property", NAME, f"{ROOT}/instance/edmonton", f"{NAME}.Instance", "Slug"],
                  ["call", NAME, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"],
                  ["call", NAME, f"{ROOT}/instance", "org.freedesktop.DBus.Introspectable", "Introspect"],
-                 ["call", NAME, f"{ROOT}/instance/nonsense", f"{NAME}.Instance", "Start", "a{sv}", "0"]):
+                 ["call", NAME, f"{ROOT}/instance/nonsense", f"{NAME}.Instance", "Start", "asa{sv}", "0", "0"]):
         result = as_nobody(*argv)
         assert result.returncode != 0 and "You may not" in result.stderr, (argv, result.stderr, result.stdout)
         # Nothing but what was asked for comes back.
