@@ -22,21 +22,17 @@
 
 static int append_service(sd_bus_message *reply, const Instance *i, const InstanceService *s) {
         usec_t realtime = now(CLOCK_REALTIME);
-        const HealthProbeRecord *probes = NULL;
+        const ProbeState *probes = instance_find_probes(i, s, realtime);
         HealthJudgement j;
         bool healthy;
 
         (void) instance_judge_service(i, s, realtime, &j);
         healthy = j.verdict == VERDICT_HEALTHY;
-        FOREACH_ARRAY(p, i->health_state.probes, i->health_state.n_probes)
-                if (streq(p->service, s->name) && streq_ptr(p->container, s->container))
-                        probes = p;
-
         return sd_bus_message_append(reply, "a{sv}", 6, "Service", "s", s->name, "Kind", "s",
                         service_kind_to_string(s->kind), "Verdict", "s", verdict_to_string(j.verdict),
                         "Reason", "s", healthy ? "" : j.reason, "Latency", "t",
-                        probes ? probes->state.latency : UINT64_C(0), "CheckedAt", "t",
-                        probes ? probes->state.checked_at : UINT64_C(0));
+                        probes ? probes->latency : UINT64_C(0), "CheckedAt", "t",
+                        probes ? probes->checked_at : UINT64_C(0));
 }
 
 static int append_check(sd_bus_message *reply, const Instance *i) {

@@ -54,8 +54,7 @@ void instance_health_done(InstanceHealth *h) {
         *h = (InstanceHealth) {};
 }
 
-/* What probes have come to in this run of the container. */
-static const ProbeState *find_probes(const Instance *i, const InstanceService *s, usec_t realtime) {
+const ProbeState *instance_find_probes(const Instance *i, const InstanceService *s, usec_t realtime) {
         FOREACH_ARRAY(p, i->health_state.probes, i->health_state.n_probes)
                 if (streq(p->service, s->name))
                         return streq_ptr(p->container, s->container) &&
@@ -81,7 +80,7 @@ bool instance_judge_service(
         bool expected = false;
 
         if (is_probed(i, s->name)) {
-                probes = find_probes(i, s, realtime);
+                probes = instance_find_probes(i, s, realtime);
                 /* Where nobody looks any more, a failure may long be over. */
                 if (interval == 0 && probes && probes->verdict != PROBE_HEALTHY)
                         probes = NULL;

@@ -32,6 +32,8 @@ void instance_health_done(InstanceHealth *h);
 /* The judgement of a service of an instance now. Returns true if time alone may change it. */
 bool instance_judge_service(
                 const Instance *i, const InstanceService *s, usec_t realtime, HealthJudgement *ret);
+/* What probes have come to in the present run of a service's container; NULL: nothing is known of it. */
+const ProbeState *instance_find_probes(const Instance *i, const InstanceService *s, usec_t realtime);
 /* The health has become this one for this reason (both may be as before). Announces what changed. */
 void instance_set_health(Instance *i, Health health, const HealthVerdict *blame);
 usec_t instance_health_since(const Instance *i);

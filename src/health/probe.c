@@ -14,10 +14,23 @@
 /* At once: each takes a descriptor, or a process of the Engine's. */
 #define CONNECTIONS_MAX 256U
 #define COMMANDS_MAX 8U
+/* So many that began in this last time: more would be a part of each other's latency. Those that take longer wait
+ * beside them. */
+#define FRESH_MAX 16U
+#define FRESH_USEC (50 * USEC_PER_MSEC)
 #define POLL_INTERVAL_USEC (200 * USEC_PER_MSEC)
 #define REASON_MAX 512U
 /* On top of what the probes themselves may take. */
 #define SLACK_USEC (2 * USEC_PER_SEC)
+
+/* The first TLS connection reads all certificates that the system trusts, and everybody waits: so it comes after
+ * those that need none. */
+typedef enum ProbeClass {
+        PROBE_CLASS_PLAIN,
+        PROBE_CLASS_TLS,
+        PROBE_CLASS_COMMAND,
+        _PROBE_CLASS_MAX,
+} ProbeClass;
 
 struct ProbeLoop {
         const ProbeOptions *options;
@@ -26,8 +39,8 @@ struct ProbeLoop {
         size_t n;
         ProbeRun **active;
         size_t n_active, n_commands;
-        /* Those of a kind that wait begin here. */
-        size_t next_connection, next_command;
+        usec_t next_begin; /* then more of those that wait may begin */
+        size_t next[_PROBE_CLASS_MAX]; /* those of a class that wait begin here */
         struct curl_waitfd fds[CONNECTIONS_MAX];
         ProbeRun *waiting[CONNECTIONS_MAX]; /* for each of these */
 };
@@ -47,8 +60,19 @@ const char *probe_address(const Probe *p) {
         return streq(address, "::") ? "::1" : address;
 }
 
+static ProbeClass probe_class(const Probe *p) {
+        switch (p->health->type) {
+        case HEALTH_TYPE_COMMAND:
+                return PROBE_CLASS_COMMAND;
+        case HEALTH_TYPE_HTTPS:
+                return PROBE_CLASS_TLS;
+        default:
+                return PROBE_CLASS_PLAIN;
+        }
+}
+
 static bool is_command(const Probe *p) {
-        return p->health->type == HEALTH_TYPE_COMMAND;
+        return probe_class(p) == PROBE_CLASS_COMMAND;
 }
 
 usec_t probes_timeout(size_t n, size_t n_commands) {
@@ -56,7 +80,7 @@ usec_t probes_timeout(size_t n, size_t n_commands) {
         usec_t connections = (n_connections + CONNECTIONS_MAX - 1) / CONNECTIONS_MAX * PROBE_TIMEOUT_USEC,
                commands = (n_commands + COMMANDS_MAX - 1) / COMMANDS_MAX * PROBE_COMMAND_TIMEOUT_USEC;
 
-        return MAX(connections, commands) + SLACK_USEC;
+        return MAX(connections, commands) + (n_connections / FRESH_MAX + 1) * FRESH_USEC + SLACK_USEC;
 }
 
 int probe_run_good(ProbeRun *run, usec_t latency) {
@@ -156,39 +180,69 @@ static int run_begin(ProbeLoop *l, ProbeRun *run) {
         return run_step(run, run->ops->begin(run));
 }
 
-/* The next one of a kind that has not begun. */
-static ProbeRun *find_waiting(ProbeLoop *l, bool command) {
-        size_t *next = command ? &l->next_command : &l->next_connection;
-
-        for (; *next < l->n; ++*next)
-                if (is_command(l->runs[*next].probe) == command)
+/* The next one of a class that has not begun. */
+static ProbeRun *find_waiting(ProbeLoop *l, ProbeClass class) {
+        for (size_t *next = l->next + class; *next < l->n; ++*next)
+                if (probe_class(l->runs[*next].probe) == class)
                         return l->runs + (*next)++;
 
         return NULL;
+}
+
+/* How many connections began a moment ago, and when the oldest of these is none of them any more. */
+static size_t count_fresh(const ProbeLoop *l, usec_t *ret_until) {
+        usec_t n = now(CLOCK_MONOTONIC), until = USEC_INFINITY;
+        size_t n_fresh = 0;
+
+        for (size_t i = 0; i < l->n_active; i++) {
+                usec_t end = l->active[i]->begun + FRESH_USEC;
+
+                if (is_command(l->active[i]->probe) || end <= n)
+                        continue;
+                n_fresh++;
+                until = MIN(until, end);
+        }
+
+        *ret_until = until;
+        return n_fresh;
+}
+
+static int loop_begin_connections(ProbeLoop *l) {
+        usec_t until;
+
+        l->next_begin = USEC_INFINITY;
+        for (;;) {
+                ProbeRun *run;
+                int r;
+
+                if (l->n_active - l->n_commands >= CONNECTIONS_MAX - COMMANDS_MAX)
+                        return 0;
+                if (count_fresh(l, &until) >= FRESH_MAX) {
+                        l->next_begin = until;
+                        return 0;
+                }
+                run = find_waiting(l, PROBE_CLASS_PLAIN) ?: find_waiting(l, PROBE_CLASS_TLS);
+                if (!run)
+                        return 0;
+                r = run_begin(l, run);
+                if (r < 0)
+                        return r;
+        }
 }
 
 static int loop_begin_waiting(ProbeLoop *l) {
         ProbeRun *run;
         int r;
 
-        while (l->n_active - l->n_commands < CONNECTIONS_MAX - COMMANDS_MAX) {
-                run = find_waiting(l, /* command= */ false);
+        r = loop_begin_connections(l);
+        while (r >= 0 && l->n_commands < COMMANDS_MAX) {
+                run = find_waiting(l, PROBE_CLASS_COMMAND);
                 if (!run)
                         break;
                 r = run_begin(l, run);
-                if (r < 0)
-                        return r;
-        }
-        while (l->n_commands < COMMANDS_MAX) {
-                run = find_waiting(l, /* command= */ true);
-                if (!run)
-                        break;
-                r = run_begin(l, run);
-                if (r < 0)
-                        return r;
         }
 
-        return 0;
+        return MIN(r, 0);
 }
 
 static int loop_read_transfers(ProbeLoop *l) {
@@ -263,7 +317,7 @@ static unsigned loop_collect_sockets(ProbeLoop *l) {
 }
 
 static usec_t loop_next_time(const ProbeLoop *l) {
-        usec_t n = now(CLOCK_MONOTONIC), next = n + POLL_INTERVAL_USEC;
+        usec_t n = now(CLOCK_MONOTONIC), next = MIN(n + POLL_INTERVAL_USEC, l->next_begin);
 
         for (size_t i = 0; i < l->n_active; i++)
                 next = MIN(next, l->active[i]->deadline);

@@ -172,17 +172,19 @@ START_TEST(probes_and_containers_are_judged_together) {
 }
 END_TEST
 
-START_TEST(a_run_is_known_by_when_it_began) {
-        HealthObservation o = { .exists = true, .state = CONTAINER_RUNNING, .since = NOW - 20 * USEC_PER_SEC };
+#define LATE (1000 * USEC_PER_HOUR)
 
-        ck_assert(health_is_same_run(&o, NOW - 10 * USEC_PER_SEC, NOW));
-        ck_assert(!health_is_same_run(&o, NOW - 30 * USEC_PER_SEC, NOW));
+START_TEST(a_run_is_known_by_when_it_began) {
+        HealthObservation o = { .exists = true, .state = CONTAINER_RUNNING, .since = LATE - 20 * USEC_PER_SEC };
+
+        ck_assert(health_is_same_run(&o, LATE - 10 * USEC_PER_SEC, LATE));
+        ck_assert(!health_is_same_run(&o, LATE - 30 * USEC_PER_SEC, LATE));
         /* "Up 5 minutes" may be nearly six. */
-        o.since = NOW - 5 * USEC_PER_MINUTE;
-        ck_assert(health_is_same_run(&o, NOW - 5 * USEC_PER_MINUTE - 50 * USEC_PER_SEC, NOW));
-        ck_assert(!health_is_same_run(&o, NOW - 7 * USEC_PER_MINUTE, NOW));
-        o.since = NOW - 2 * USEC_PER_HOUR;
-        ck_assert(health_is_same_run(&o, NOW - 170 * USEC_PER_MINUTE, NOW));
+        o.since = LATE - 5 * USEC_PER_MINUTE;
+        ck_assert(health_is_same_run(&o, LATE - 5 * USEC_PER_MINUTE - 50 * USEC_PER_SEC, LATE));
+        ck_assert(!health_is_same_run(&o, LATE - 7 * USEC_PER_MINUTE, LATE));
+        o.since = LATE - 2 * USEC_PER_HOUR;
+        ck_assert(health_is_same_run(&o, LATE - 170 * USEC_PER_MINUTE, LATE));
 }
 END_TEST
 
