@@ -5,8 +5,8 @@
  * each key. All pointers belong to the Blueprint; strings are UTF-8; absent ones are NULL unless said. */
 
 #include "error.h"
-#include "limits.h"
 #include "policy-rule.h"
+#include "resource-limits.h"
 #include "secret-alphabet.h"
 #include "strv.h"
 #include "time-util.h"

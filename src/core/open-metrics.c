@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <errno.h>
 #include "open-metrics.h"
+#include <errno.h>
 
 #include <inttypes.h>
 
@@ -77,8 +77,8 @@ void metrics_add(MetricsWriter *w, const MetricLabel *labels, size_t n, uint64_t
 
 void metrics_add_usec(MetricsWriter *w, const MetricLabel *labels, size_t n, usec_t value) {
         append_name(w, labels, n, NULL);
-        string_builder_appendf(&w->text, "%" PRIu64 ".%06" PRIu64 "\n", value / USEC_PER_SEC,
-                        value % USEC_PER_SEC);
+        string_builder_appendf(
+                        &w->text, "%" PRIu64 ".%06" PRIu64 "\n", value / USEC_PER_SEC, value % USEC_PER_SEC);
 }
 
 void metrics_add_info(MetricsWriter *w, const MetricLabel *labels, size_t n) {

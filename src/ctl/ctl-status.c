@@ -176,7 +176,8 @@ static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
         print_field("Ports", ports);
         print_field("Subnet", json_get_text(instance, "subnet"));
         print_blueprint(instance);
-        limits = json_object_get(instance, "limits") ? json_to_text(json_object_get(instance, "limits")) : NULL;
+        limits = json_object_get(instance, "limits") ? json_to_text(json_object_get(instance, "limits"))
+                                                     : NULL;
         print_field("Limits", limits);
         print_field("Folder", json_get_text(instance, "directory"));
         print_field("Slice", json_get_text(instance, "slice"));

@@ -49,10 +49,10 @@ static char *format_bytes_of(const json_t *row, const char *key) {
         return strdup(json_is_number(v) ? top_format_size(buf, sizeof(buf), json_number_value(v)) : "");
 }
 
-#define COLUMN_FORMATTER(name, formatter, key)                             \
+#define COLUMN_FORMATTER(name, formatter, key)                            \
         static char *name(const json_t *row, _unused_ Color *ret_color) { \
-                return formatter(row, key);                                \
-        }                                                                  \
+                return formatter(row, key);                               \
+        }                                                                 \
         struct _require_semicolon_
 
 COLUMN_FORMATTER(format_cpu, format_percent, "cpu_percent");
@@ -64,16 +64,17 @@ COLUMN_FORMATTER(format_received, format_bytes_of, "network_received_rate");
 COLUMN_FORMATTER(format_sent, format_bytes_of, "network_sent_rate");
 COLUMN_FORMATTER(format_disk, format_bytes_of, "disk");
 
-#define COMMON_COLUMNS                                                        \
-        { { "CPU%", .right = true }, "cpu_percent", format_cpu },             \
-        { { "MEMORY", .right = true }, "memory_used", format_memory },        \
-        { { "MEM%", .right = true }, "memory_percent", format_memory_percent }, \
-        { { "TASKS", .right = true }, "tasks" },                              \
-        { { "READ/S", .right = true }, "io_read_rate", format_read },         \
-        { { "WRITE/S", .right = true }, "io_written_rate", format_written },  \
-        { { "RX/S", .right = true }, "network_received_rate", format_received }, \
-        { { "TX/S", .right = true }, "network_sent_rate", format_sent },      \
-        { { "DISK", .right = true }, "disk", format_disk }
+#define COMMON_COLUMNS                                                                           \
+        { { "CPU%", .right = true }, "cpu_percent", format_cpu },                                \
+                        { { "MEMORY", .right = true }, "memory_used", format_memory },           \
+                        { { "MEM%", .right = true }, "memory_percent", format_memory_percent },  \
+                        { { "TASKS", .right = true }, "tasks" },                                 \
+                        { { "READ/S", .right = true }, "io_read_rate", format_read },            \
+                        { { "WRITE/S", .right = true }, "io_written_rate", format_written },     \
+                        { { "RX/S", .right = true }, "network_received_rate", format_received }, \
+                        { { "TX/S", .right = true }, "network_sent_rate", format_sent }, {       \
+                { "DISK", .right = true }, "disk", format_disk                                   \
+        }
 
 static const ListColumn instance_columns[] = { { { "INSTANCE", 1 }, "slug", format_name }, COMMON_COLUMNS };
 static const ListColumn service_columns[] = {
@@ -181,7 +182,8 @@ static int top_prepare(Top *t, Error *reterr) {
         t->sort = sort ? top_sort_from_string(sort) : TOP_SORT_CPU;
         if (t->sort < 0)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "--sort= takes name, cpu, memory, tasks, io, network or disk, not '%s'.", sort);
+                                "--sort= takes name, cpu, memory, tasks, io, network or disk, not '%s'.",
+                                sort);
 
         /* One that does not exist is said so. */
         STRV_FOREACH(slug, t->slugs) {
@@ -197,7 +199,8 @@ static int top_prepare(Top *t, Error *reterr) {
 
 int verb_top(Ctl *c, char **args, Error *reterr) {
         _cleanup_(top_done) Top t = { .ctl = c, .slugs = args };
-        bool live = terminal_is_screen() && !ctl_prints_json(c) && !arguments_have(&c->arguments, OPTION(ONCE));
+        bool live = terminal_is_screen() && !ctl_prints_json(c) &&
+                        !arguments_have(&c->arguments, OPTION(ONCE));
         int r;
 
         r = top_prepare(&t, reterr);

@@ -66,7 +66,8 @@ static int add_rate(json_t *row, const json_t *before, const char *counter, cons
 
 static int add_memory(json_t *row) {
         const json_t *memory = json_object_get(row, "memory"), *max = json_object_get(row, "memory_max");
-        json_int_t used = json_integer_value(memory) - json_integer_value(json_object_get(row, "memory_cache"));
+        json_int_t used = json_integer_value(memory) -
+                        json_integer_value(json_object_get(row, "memory_cache"));
 
         if (!json_is_integer(memory))
                 return 0;

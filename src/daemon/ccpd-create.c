@@ -287,8 +287,8 @@ static int plan_make(CreatePlan *p, const Manager *m, const CreateRequest *q, Er
         r = plan_spec(p, q);
         if (r < 0)
                 return r;
-        p->details = json_pack("{s:s, s:s*, s:O*, s:O*}", "blueprint", p->blueprint->name, "domain", p->domain,
-                        "features", json_object_get(p->spec, "features"), "limits",
+        p->details = json_pack("{s:s, s:s*, s:O*, s:O*}", "blueprint", p->blueprint->name, "domain",
+                        p->domain, "features", json_object_get(p->spec, "features"), "limits",
                         json_object_get(p->spec, "limits"));
         if (!p->details)
                 return -ENOMEM;

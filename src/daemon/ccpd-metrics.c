@@ -33,7 +33,7 @@ static void add_counts(MetricsWriter *w, const Manager *m) {
         uint64_t n[_INSTANCE_STATE_MAX] = {}, n_active = 0;
 
         FOREACH_INSTANCE(i, m)
-                n[i->record->state]++;
+        n[i->record->state]++;
         BEGIN(w, "ccpd_instances", METRIC_GAUGE, NULL, "Instances by state.");
         for (InstanceState s = 0; s < _INSTANCE_STATE_MAX; s++)
                 metrics_add(w, LABELS({ "state", instance_state_to_string(s) }), n[s]);
@@ -59,15 +59,15 @@ static void add_counts(MetricsWriter *w, const Manager *m) {
 static void add_infos(MetricsWriter *w, const Manager *m) {
         BEGIN(w, "ccpd_instance", METRIC_INFO, NULL, "What an instance is.");
         FOREACH_INSTANCE(i, m)
-                metrics_add_info(w, LABELS(SLUG(i), { "name", i->record->name },
-                                                    { "domain", i->record->domain },
-                                                    { "blueprint", i->record->blueprint },
-                                                    { "blueprint_version", i->record->blueprint_version }));
+        metrics_add_info(w,
+                        LABELS(SLUG(i), { "name", i->record->name }, { "domain", i->record->domain },
+                                        { "blueprint", i->record->blueprint },
+                                        { "blueprint_version", i->record->blueprint_version }));
 
         BEGIN(w, "ccpd_instance_state_changed_timestamp_seconds", METRIC_GAUGE, "seconds",
                         "When the instance came into its state.");
         FOREACH_INSTANCE(i, m)
-                metrics_add_usec(w, LABELS(SLUG(i)), i->record->state_changed_at);
+        metrics_add_usec(w, LABELS(SLUG(i)), i->record->state_changed_at);
 }
 
 static void add_states(MetricsWriter *w, const Manager *m) {
@@ -77,26 +77,27 @@ static void add_states(MetricsWriter *w, const Manager *m) {
                 states[s] = instance_state_to_string(s);
         BEGIN(w, "ccpd_instance_state", METRIC_STATE_SET, NULL, "The state of an instance.");
         FOREACH_INSTANCE(i, m)
-                metrics_add_state(w, LABELS(SLUG(i)), states, ELEMENTSOF(states), (size_t) i->record->state);
+        metrics_add_state(w, LABELS(SLUG(i)), states, ELEMENTSOF(states), (size_t) i->record->state);
 
         for (Health h = 0; h < _HEALTH_MAX; h++)
                 healths[h] = health_to_string(h);
         BEGIN(w, "ccpd_instance_health", METRIC_STATE_SET, NULL, "The health of an instance.");
         FOREACH_INSTANCE(i, m)
-                metrics_add_state(w, LABELS(SLUG(i)), healths, ELEMENTSOF(healths), (size_t) i->health);
+        metrics_add_state(w, LABELS(SLUG(i)), healths, ELEMENTSOF(healths), (size_t) i->health);
 }
 
 static void add_services(MetricsWriter *w, const Manager *m) {
         BEGIN(w, "ccpd_service_running", METRIC_GAUGE, NULL, "1 if the container of a service runs.");
         FOREACH_INSTANCE(i, m)
-                FOREACH_ARRAY(s, i->services, i->n_services)
-                        metrics_add(w, LABELS(SLUG(i), { "service", s->name }),
-                                        s->observation.state == CONTAINER_RUNNING);
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                metrics_add(w, LABELS(SLUG(i), { "service", s->name }),
+                                s->observation.state == CONTAINER_RUNNING);
 
-        BEGIN(w, "ccpd_service_restarts", METRIC_COUNTER, NULL, "Ends of a container that nobody asked for.");
+        BEGIN(w, "ccpd_service_restarts", METRIC_COUNTER, NULL,
+                        "Ends of a container that nobody asked for.");
         FOREACH_INSTANCE(i, m)
-                FOREACH_ARRAY(s, i->services, i->n_services)
-                        metrics_add(w, LABELS(SLUG(i), { "service", s->name }), s->n_restarts);
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                metrics_add(w, LABELS(SLUG(i), { "service", s->name }), s->n_restarts);
 }
 
 static void add_use(MetricsWriter *w, const Manager *m) {
@@ -104,23 +105,32 @@ static void add_use(MetricsWriter *w, const Manager *m) {
                 UseField field;
                 Metric metric;
         } table[] = {
-                { USE_CPU_USEC, { "ccpd_instance_cpu_seconds", METRIC_COUNTER, "seconds",
-                                                "Processor time that the containers of an instance took." } },
-                { USE_MEMORY, { "ccpd_instance_memory_bytes", METRIC_GAUGE, "bytes",
-                                              "Memory of an instance, with what is cached of files." } },
-                { USE_MEMORY_CACHE, { "ccpd_instance_memory_cache_bytes", METRIC_GAUGE, "bytes",
-                                                    "The part of its memory that is given back first." } },
-                { USE_OOM_KILLS, { "ccpd_instance_oom_kills", METRIC_COUNTER, NULL,
-                                                 "Processes that were killed for want of memory." } },
+                { USE_CPU_USEC,
+                                { "ccpd_instance_cpu_seconds", METRIC_COUNTER, "seconds",
+                                                "Processor time that the containers of an instance "
+                                                "took." } },
+                { USE_MEMORY,
+                                { "ccpd_instance_memory_bytes", METRIC_GAUGE, "bytes",
+                                                "Memory of an instance, with what is cached of files." } },
+                { USE_MEMORY_CACHE,
+                                { "ccpd_instance_memory_cache_bytes", METRIC_GAUGE, "bytes",
+                                                "The part of its memory that is given back first." } },
+                { USE_OOM_KILLS,
+                                { "ccpd_instance_oom_kills", METRIC_COUNTER, NULL,
+                                                "Processes that were killed for want of memory." } },
                 { USE_TASKS, { "ccpd_instance_tasks", METRIC_GAUGE, NULL, "Processes and threads." } },
-                { USE_IO_READ, { "ccpd_instance_io_read_bytes", METRIC_COUNTER, "bytes",
-                                               "Bytes read from disks." } },
-                { USE_IO_WRITTEN, { "ccpd_instance_io_written_bytes", METRIC_COUNTER, "bytes",
-                                                  "Bytes written to disks." } },
-                { USE_NETWORK_RECEIVED, { "ccpd_instance_network_received_bytes", METRIC_COUNTER, "bytes",
-                                                        "Bytes that came from outside the instance." } },
-                { USE_NETWORK_SENT, { "ccpd_instance_network_sent_bytes", METRIC_COUNTER, "bytes",
-                                                    "Bytes that went out of the instance." } },
+                { USE_IO_READ,
+                                { "ccpd_instance_io_read_bytes", METRIC_COUNTER, "bytes",
+                                                "Bytes read from disks." } },
+                { USE_IO_WRITTEN,
+                                { "ccpd_instance_io_written_bytes", METRIC_COUNTER, "bytes",
+                                                "Bytes written to disks." } },
+                { USE_NETWORK_RECEIVED,
+                                { "ccpd_instance_network_received_bytes", METRIC_COUNTER, "bytes",
+                                                "Bytes that came from outside the instance." } },
+                { USE_NETWORK_SENT,
+                                { "ccpd_instance_network_sent_bytes", METRIC_COUNTER, "bytes",
+                                                "Bytes that went out of the instance." } },
         };
 
         FOREACH_ARRAY(t, table, ELEMENTSOF(table)) {
@@ -142,17 +152,17 @@ static void add_disk(MetricsWriter *w, const Manager *m) {
         BEGIN(w, "ccpd_instance_disk_bytes", METRIC_GAUGE, "bytes",
                         "What a folder, volume or container of an instance takes of the disk.");
         FOREACH_INSTANCE(i, m)
-                FOREACH_ARRAY(d, i->use.disk, i->use.n_disk)
-                        metrics_add(w,
-                                        LABELS(SLUG(i), { "kind", disk_kind_to_string(d->kind) },
-                                                        { "name", d->name }),
-                                        d->bytes);
+        FOREACH_ARRAY(d, i->use.disk, i->use.n_disk)
+                metrics_add(w,
+                                LABELS(SLUG(i), { "kind", disk_kind_to_string(d->kind) },
+                                                { "name", d->name }),
+                                d->bytes);
 
         BEGIN(w, "ccpd_instance_disk_measured_timestamp_seconds", METRIC_GAUGE, "seconds",
                         "When the disk was measured.");
         FOREACH_INSTANCE(i, m)
-                if (i->use.n_disk > 0)
-                        metrics_add_usec(w, LABELS(SLUG(i)), i->use.disk[0].measured_at);
+        if (i->use.n_disk > 0)
+                metrics_add_usec(w, LABELS(SLUG(i)), i->use.disk[0].measured_at);
 }
 
 int manager_make_metrics(const Manager *m, MetricsFormat format, char **ret, size_t *ret_size) {

@@ -172,7 +172,8 @@ static void on_use_read(char *const *ids, void *userdata) {
         operation_reply_message(q->operation, reply);
 }
 
-static int question_ask(sd_bus_message *message, Manager *m, char *const *ids, bool services, append_t append) {
+static int question_ask(
+                sd_bus_message *message, Manager *m, char *const *ids, bool services, append_t append) {
         _cleanup_(operation_freep) Operation *o = NULL;
         _cleanup_free_ UseQuestion *q = NULL;
         int r;

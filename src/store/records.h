@@ -10,6 +10,7 @@
 #include "job-kind.h"
 #include "limits.h"
 #include "recovery.h"
+#include "resource-limits.h"
 #include "strv.h"
 #include "subnet.h"
 #include "time-util.h"
@@ -37,8 +38,8 @@ typedef struct InstanceRecord {
         char *source; /* NULL: that of the blueprint, or none */
         char *bind_address;
         ResourceLimits limits; /* chosen for it; the blueprint's hold where it has none */
-        uint32_t revision; /* 0: none yet */
-        char *error_name;  /* the last failure; both NULL: none */
+        uint32_t revision;     /* 0: none yet */
+        char *error_name;      /* the last failure; both NULL: none */
         char *error_message;
         usec_t created_at, updated_at;
         PortRecord *ports; /* by name */

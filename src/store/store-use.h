@@ -25,7 +25,7 @@ typedef struct DiskRecord {
         DiskKind kind;
         char *name; /* "" for the folder */
         uint64_t bytes;
-        bool complete;     /* false: there is more of it, which could not be looked into */
+        bool complete; /* false: there is more of it, which could not be looked into */
         usec_t measured_at;
 } DiskRecord;
 

@@ -74,7 +74,8 @@ static int parse_argv(int argc, char *argv[]) {
 
 /* What is away is told by others, and the timer comes again; all else is a failure. */
 static int fail(int r, const Error *e) {
-        if (streq_ptr(e->name, CCP_ERROR_ENGINE_UNAVAILABLE) || streq_ptr(e->name, CCP_ERROR_STORE_UNAVAILABLE)) {
+        if (streq_ptr(e->name, CCP_ERROR_ENGINE_UNAVAILABLE) ||
+                        streq_ptr(e->name, CCP_ERROR_STORE_UNAVAILABLE)) {
                 log_notice("Not measured: %s", e->message);
                 return MEASURE_LATER;
         }
@@ -97,7 +98,8 @@ static int measure_folders(char *const *instances, DiskRecords *records) {
                 r = folder_measure(fd, i[1], &size);
                 if (r < 0) {
                         if (r != -ENOENT)
-                                log_warning_errno(r, "Cannot measure the folder of '%s', ignoring: %m", i[1]);
+                                log_warning_errno(
+                                                r, "Cannot measure the folder of '%s', ignoring: %m", i[1]);
                         continue;
                 }
                 r = disk_records_add(records, i[0], DISK_FOLDER, "", size.bytes, !size.incomplete);

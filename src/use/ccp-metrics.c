@@ -25,6 +25,7 @@
 #define METRICS_MAX (256U * 1024U * 1024U)
 #define REQUEST_USEC (5 * USEC_PER_SEC)
 #define ANSWER_USEC (10 * USEC_PER_SEC)
+#define HANG_UP_USEC (2 * USEC_PER_SEC)
 #define CALL_USEC (10 * USEC_PER_SEC)
 #define FILE_MODE 0640
 
@@ -41,8 +42,8 @@ static int call_ccpd(const char *format, sd_bus_message **ret, sd_bus_error *ret
 
         r = sd_bus_open_system(&bus);
         if (r >= 0)
-                r = sd_bus_message_new_method_call(bus, &m, CCP_BUS_NAME, CCP_BUS_PATH, CCP_INTERFACE_MANAGER,
-                                "GetMetrics");
+                r = sd_bus_message_new_method_call(
+                                bus, &m, CCP_BUS_NAME, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "GetMetrics");
         if (r >= 0)
                 r = sd_bus_message_set_auto_start(m, false);
         if (r >= 0)
@@ -57,8 +58,9 @@ static int get_metrics(const char *format, char **ret, size_t *ret_size) {
         int fd, r;
 
         r = call_ccpd(format, &reply, &e);
-        if (r < 0 && (sd_bus_error_has_name(&e, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
-                                    sd_bus_error_has_name(&e, SD_BUS_ERROR_SERVICE_UNKNOWN)))
+        if (r < 0 &&
+                        (sd_bus_error_has_name(&e, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
+                                        sd_bus_error_has_name(&e, SD_BUS_ERROR_SERVICE_UNKNOWN)))
                 return log_debug_errno(r, "ccpd does not run.");
         if (r < 0)
                 return e.message ? log_error_errno(r, "Cannot get the metrics of ccpd: %s", e.message)
@@ -132,8 +134,8 @@ static int send_all(int fd, const char *data, size_t size) {
         return 0;
 }
 
-static int send_answer(int fd, HttpStatus status, const char *type, const char *body, size_t size,
-                bool head_only) {
+static int send_answer(
+                int fd, HttpStatus status, const char *type, const char *body, size_t size, bool head_only) {
         _cleanup_free_ char *head = NULL;
         int r;
 
@@ -155,6 +157,16 @@ static int send_answer(int fd, HttpStatus status, const char *type, const char *
 
 static int send_status(int fd, HttpStatus status, const char *body, bool head_only) {
         return send_answer(fd, status, "text/plain; charset=utf-8", body, strlen(body), head_only);
+}
+
+/* Takes what he still sends, so that the answer is not cut off by it. */
+static void hang_up(int fd) {
+        usec_t deadline = now(CLOCK_MONOTONIC) + HANG_UP_USEC;
+        char data[HTTP_HEAD_MAX];
+
+        (void) shutdown(fd, SHUT_WR);
+        while (wait_until(fd, POLLIN, deadline) >= 0 && recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+                ;
 }
 
 /* A reader who asks for something else, leaves or is slow is no failure of ours. */
@@ -180,6 +192,8 @@ static int serve(int fd) {
                 r = send_answer(fd, status, CONTENT_TYPE, text, size, head_only);
         if (r < 0)
                 (void) log_debug_errno(r, "Failed to answer: %m");
+        else
+                hang_up(fd);
         return 0;
 }
 
@@ -203,14 +217,16 @@ static int write_file(const char *path) {
                 return log_error_errno(errno, "Cannot open '%s': %m", folder);
 
         away = get_metrics("prometheus", &text, &size) < 0;
-        r = write_file_beneath(fd, name + 1, away ? AWAY_TEXT : text, away ? strlen(AWAY_TEXT) : size, FILE_MODE);
+        r = write_file_beneath(
+                        fd, name + 1, away ? AWAY_TEXT : text, away ? strlen(AWAY_TEXT) : size, FILE_MODE);
         return r < 0 ? log_error_errno(r, "Cannot write '%s': %m", path) : 0;
 }
 
 static void help(void) {
         (void) printf("%s [OPTION…] serve\n"
                       "%s [OPTION…] write FILE\n\n"
-                      "Hands the metrics of ccpd on: over HTTP on the socket that is standard input, or into a\n"
+                      "Hands the metrics of ccpd on: over HTTP on the socket that is standard input, or "
+                      "into a\n"
                       "file for the textfile collector of node_exporter.\n\n"
                       "  -h --help     Show this help\n"
                       "     --version  Show the version\n",

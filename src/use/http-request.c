@@ -50,7 +50,8 @@ HttpStatus http_request_check(const char *data, size_t size, const char *path, b
         target = cut_word(&p, end, &n_target);
         version = cut_word(&p, end, &n_version);
         if (!method || !target || !version || p != end ||
-                        (!word_is(version, n_version, "HTTP/1.1") && !word_is(version, n_version, "HTTP/1.0")))
+                        (!word_is(version, n_version, "HTTP/1.1") &&
+                                        !word_is(version, n_version, "HTTP/1.0")))
                 return HTTP_BAD_REQUEST;
 
         *ret_head_only = word_is(method, n_method, "HEAD");

@@ -46,11 +46,30 @@ int cgroup_open_container(int slice, const char *container) {
         return fd < 0 ? -errno : fd;
 }
 
+/* A number that is all of a line. */
+static int parse_line(const char *s, const char **ret_end, uint64_t *ret) {
+        uint64_t n;
+
+        if (number_parse(&s, &n) < 0 || *s != '\n')
+                return -EBADMSG;
+
+        *ret_end = s + 1;
+        *ret = n;
+        return 0;
+}
+
 int cgroup_parse_number(const char *text, uint64_t *ret) {
+        const char *end;
+        uint64_t n;
+
         *ret = USE_UNKNOWN;
         if (streq(text, "max\n"))
                 return 0;
-        return number_parse(&text, ret) < 0 || !streq(text, "\n") ? -EBADMSG : 0;
+        if (parse_line(text, &end, &n) < 0 || *end)
+                return -EBADMSG;
+
+        *ret = n;
+        return 0;
 }
 
 int cgroup_parse_key(const char *text, const char *key, uint64_t *ret) {
@@ -58,10 +77,8 @@ int cgroup_parse_key(const char *text, const char *key, uint64_t *ret) {
         for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
                 const char *p = startswith(line, key);
 
-                if (p && *p == ' ') {
-                        p++;
-                        return number_parse(&p, ret) < 0 || *p != '\n' ? -EBADMSG : 0;
-                }
+                if (p && *p == ' ')
+                        return parse_line(p + 1, &p, ret);
         }
         return 0;
 }
@@ -157,10 +174,9 @@ void cgroup_read_use(int group, Use *u) {
                 uint64_t *value = u->values + t->field;
 
                 *value = USE_UNKNOWN;
-                if (read_text(group, t->file, text, sizeof(text)) &&
-                                (t->key ? cgroup_parse_key(text, t->key, value)
-                                        : cgroup_parse_number(text, value)) < 0)
-                        *value = USE_UNKNOWN;
+                if (read_text(group, t->file, text, sizeof(text)))
+                        (void) (t->key ? cgroup_parse_key(text, t->key, value)
+                                       : cgroup_parse_number(text, value));
         }
 
         u->values[USE_IO_READ] = u->values[USE_IO_WRITTEN] = USE_UNKNOWN;

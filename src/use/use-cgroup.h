@@ -19,7 +19,8 @@ void cgroup_read_use(int group, Use *u);
 /* The first process in a group; -ESRCH if there is none. */
 int cgroup_first_process(int group, pid_t *ret);
 
-/* The parsers of its files. Each returns 0 or -EBADMSG, and sets *ret to USE_UNKNOWN where the text does not say. */
+/* The parsers of its files. Each returns 0 or -EBADMSG. *ret is USE_UNKNOWN after a failure, and
+ * where the text does not say. */
 /* "123\n", or "max\n": unknown. */
 int cgroup_parse_number(const char *text, uint64_t *ret);
 /* The number of a key in lines "KEY NUMBER". */

@@ -16,7 +16,8 @@ static void measure_children(FolderSize *s, int fd, dev_t device, unsigned depth
 
 static void add(FolderSize *s, const struct stat *st) {
         s->entries++;
-        s->bytes += (uint64_t) st->st_blocks * BLOCK_SIZE / MAX(S_ISDIR(st->st_mode) ? 1U : st->st_nlink, 1U);
+        s->bytes += (uint64_t) st->st_blocks * BLOCK_SIZE /
+                        MAX(S_ISDIR(st->st_mode) ? 1U : st->st_nlink, 1U);
 }
 
 static void measure_folder(FolderSize *s, int parent, const char *name, dev_t device, unsigned depth) {

@@ -18,12 +18,16 @@ START_TEST(what_bears_our_labels_counts) {
 
         ASSERT_OK(parse("{\"Volumes\": ["
                         "{\"Name\": \"a_ccp_data\", \"Labels\": {\"ccp.id\": \"" ID
-                        "\", \"com.docker.compose.volume\": \"data\"}, \"UsageData\": {\"Size\": 10, \"RefCount\": 1}},"
+                        "\", \"com.docker.compose.volume\": \"data\"}, \"UsageData\": {\"Size\": 10, "
+                        "\"RefCount\": 1}},"
                         "{\"Name\": \"other\", \"Labels\": null, \"UsageData\": {\"Size\": 99}},"
-                        "{\"Name\": \"unmeasured\", \"Labels\": {\"ccp.id\": \"" ID "\"}, \"UsageData\": {\"Size\": -1}},"
-                        "{\"Name\": \"by-name\", \"Labels\": {\"ccp.id\": \"" ID "\"}, \"UsageData\": {\"Size\": 0}}],"
+                        "{\"Name\": \"unmeasured\", \"Labels\": {\"ccp.id\": \"" ID
+                        "\"}, \"UsageData\": {\"Size\": -1}},"
+                        "{\"Name\": \"by-name\", \"Labels\": {\"ccp.id\": \"" ID
+                        "\"}, \"UsageData\": {\"Size\": 0}}],"
                         "\"Containers\": ["
-                        "{\"Id\": \"x\", \"Labels\": {\"ccp.id\": \"" ID "\", \"ccp.service\": \"web\"}, \"SizeRw\": 20},"
+                        "{\"Id\": \"x\", \"Labels\": {\"ccp.id\": \"" ID
+                        "\", \"ccp.service\": \"web\"}, \"SizeRw\": 20},"
                         "{\"Id\": \"y\", \"Labels\": {\"ccp.id\": \"" ID "\", \"ccp.service\": \"db\"}}],"
                         "\"Images\": [{}]}",
                         &df));

@@ -48,20 +48,24 @@ START_TEST(a_head_without_an_end_is_refused_at_the_limit) {
         bool head_only;
 
         memset(data, 'x', sizeof(data));
-        ck_assert_int_eq(http_request_check(data, sizeof(data) - 1, "/metrics", &head_only), HTTP_INCOMPLETE);
-        ck_assert_int_eq(http_request_check(data, sizeof(data), "/metrics", &head_only), HTTP_HEAD_TOO_LARGE);
+        ck_assert_int_eq(
+                        http_request_check(data, sizeof(data) - 1, "/metrics", &head_only), HTTP_INCOMPLETE);
+        ck_assert_int_eq(
+                        http_request_check(data, sizeof(data), "/metrics", &head_only), HTTP_HEAD_TOO_LARGE);
 }
 END_TEST
 
 START_TEST(only_head_asks_for_the_head_alone) {
         bool head_only;
 
-        ck_assert_int_eq(http_request_check("HEAD /metrics HTTP/1.1\r\n\r\n", 26, "/metrics", &head_only), HTTP_OK);
+        ck_assert_int_eq(http_request_check("HEAD /metrics HTTP/1.1\r\n\r\n", 26, "/metrics", &head_only),
+                        HTTP_OK);
         ck_assert(head_only);
-        ck_assert_int_eq(http_request_check("GET /metrics HTTP/1.1\r\n\r\n", 25, "/metrics", &head_only), HTTP_OK);
+        ck_assert_int_eq(http_request_check("GET /metrics HTTP/1.1\r\n\r\n", 25, "/metrics", &head_only),
+                        HTTP_OK);
         ck_assert(!head_only);
 }
 END_TEST
 
-TESTS("http-request", a_request_is_judged_when_its_head_is_there, a_head_without_an_end_is_refused_at_the_limit,
-                only_head_asks_for_the_head_alone)
+TESTS("http-request", a_request_is_judged_when_its_head_is_there,
+                a_head_without_an_end_is_refused_at_the_limit, only_head_asks_for_the_head_alone)

@@ -46,7 +46,8 @@ START_TEST(open_metrics_are_as_the_specification_says) {
                         "ccpd_tasks 18446744073709551615\n"
                         "# TYPE ccpd_instance info\n"
                         "# HELP ccpd_instance What it is.\n"
-                        "ccpd_instance_info{slug=\"a\",name=\"\\\"quoted\\\"\\n\\\\back\xc3\xa4\",domain=\"\"} 1\n"
+                        "ccpd_instance_info{slug=\"a\",name=\"\\\"quoted\\\"\\n\\\\back\xc3\xa4\",domain="
+                        "\"\"} 1\n"
                         "# TYPE ccpd_health stateset\n"
                         "# HELP ccpd_health How it is.\n"
                         "ccpd_health{slug=\"a\",ccpd_health=\"good\"} 0\n"
@@ -68,7 +69,8 @@ START_TEST(the_older_format_has_other_names_and_no_end) {
                         "ccpd_tasks 18446744073709551615\n"
                         "# TYPE ccpd_instance_info gauge\n"
                         "# HELP ccpd_instance_info What it is.\n"
-                        "ccpd_instance_info{slug=\"a\",name=\"\\\"quoted\\\"\\n\\\\back\xc3\xa4\",domain=\"\"} 1\n"
+                        "ccpd_instance_info{slug=\"a\",name=\"\\\"quoted\\\"\\n\\\\back\xc3\xa4\",domain="
+                        "\"\"} 1\n"
                         "# TYPE ccpd_health gauge\n"
                         "# HELP ccpd_health How it is.\n"
                         "ccpd_health{slug=\"a\",ccpd_health=\"good\"} 0\n"
@@ -77,4 +79,5 @@ START_TEST(the_older_format_has_other_names_and_no_end) {
 }
 END_TEST
 
-TESTS("open-metrics", open_metrics_are_as_the_specification_says, the_older_format_has_other_names_and_no_end)
+TESTS("open-metrics", open_metrics_are_as_the_specification_says,
+                the_older_format_has_other_names_and_no_end)

@@ -24,11 +24,12 @@ static bool has(const json_t *rows, size_t i, const char *key) {
 }
 
 START_TEST(rates_are_of_the_time_between_two_readings) {
-        _cleanup_json_ json_t *before = load(
-                "[{\"slug\": \"a\", \"time\": 1000000, \"cpu_usec\": 0, \"io_read\": 100, \"network_sent\": 7}]");
-        _cleanup_json_ json_t *rows = load(
-                "[{\"slug\": \"a\", \"time\": 3000000, \"cpu_usec\": 3000000, \"io_read\": 2100, \"network_sent\": 7,"
-                "  \"memory\": 1000, \"memory_cache\": 250, \"memory_max\": 3000}]");
+        _cleanup_json_ json_t *before = load("[{\"slug\": \"a\", \"time\": 1000000, \"cpu_usec\": 0, "
+                                             "\"io_read\": 100, \"network_sent\": 7}]");
+        _cleanup_json_ json_t *rows =
+                        load("[{\"slug\": \"a\", \"time\": 3000000, \"cpu_usec\": 3000000, \"io_read\": "
+                             "2100, \"network_sent\": 7,"
+                             "  \"memory\": 1000, \"memory_cache\": 250, \"memory_max\": 3000}]");
 
         ASSERT_OK(top_add_rates(rows, before));
         ck_assert_double_eq(number(rows, 0, "cpu_percent"), 150);
@@ -41,15 +42,16 @@ START_TEST(rates_are_of_the_time_between_two_readings) {
 END_TEST
 
 START_TEST(what_is_not_known_stays_unknown) {
-        _cleanup_json_ json_t *before = load(
-                "[{\"name\": \"web\", \"container\": \"1\", \"time\": 1, \"cpu_usec\": 0},"
-                " {\"name\": \"db\", \"container\": \"2\", \"time\": 1, \"cpu_usec\": 50},"
-                " {\"name\": \"same\", \"container\": \"3\", \"time\": 2, \"cpu_usec\": 50}]");
-        _cleanup_json_ json_t *rows = load(
-                "[{\"name\": \"web\", \"container\": \"9\", \"time\": 2, \"cpu_usec\": 10},"
-                " {\"name\": \"db\", \"container\": \"2\", \"time\": 2, \"cpu_usec\": 10, \"memory_max\": 9},"
-                " {\"name\": \"same\", \"container\": \"3\", \"time\": 2, \"cpu_usec\": 60},"
-                " {\"name\": \"new\", \"container\": \"4\", \"time\": 2, \"cpu_usec\": 60}]");
+        _cleanup_json_ json_t *before =
+                        load("[{\"name\": \"web\", \"container\": \"1\", \"time\": 1, \"cpu_usec\": 0},"
+                             " {\"name\": \"db\", \"container\": \"2\", \"time\": 1, \"cpu_usec\": 50},"
+                             " {\"name\": \"same\", \"container\": \"3\", \"time\": 2, \"cpu_usec\": 50}]");
+        _cleanup_json_ json_t *rows =
+                        load("[{\"name\": \"web\", \"container\": \"9\", \"time\": 2, \"cpu_usec\": 10},"
+                             " {\"name\": \"db\", \"container\": \"2\", \"time\": 2, \"cpu_usec\": 10, "
+                             "\"memory_max\": 9},"
+                             " {\"name\": \"same\", \"container\": \"3\", \"time\": 2, \"cpu_usec\": 60},"
+                             " {\"name\": \"new\", \"container\": \"4\", \"time\": 2, \"cpu_usec\": 60}]");
 
         /* Another container, a counter that began anew, no time between, none before. */
         ASSERT_OK(top_add_rates(rows, before));
@@ -61,9 +63,11 @@ END_TEST
 
 START_TEST(the_largest_come_first_and_the_unknown_last) {
         _cleanup_json_ json_t *rows = load(
-                "[{\"slug\": \"none\"}, {\"slug\": \"b\", \"io_read_rate\": 1, \"io_written_rate\": 5},"
-                " {\"slug\": \"c\", \"io_read_rate\": 7}, {\"slug\": \"a\", \"io_read_rate\": 6}]");
-        static const char *const by_io[] = { "c", "a", "b", "none" }, *const by_name[] = { "a", "b", "c", "none" };
+                        "[{\"slug\": \"none\"}, {\"slug\": \"b\", \"io_read_rate\": 1, \"io_written_rate\": "
+                        "5},"
+                        " {\"slug\": \"c\", \"io_read_rate\": 7}, {\"slug\": \"a\", \"io_read_rate\": 6}]");
+        static const char *const by_io[] = { "c", "a", "b", "none" },
+                                 *const by_name[] = { "a", "b", "c", "none" };
 
         ASSERT_OK(top_sort(rows, TOP_SORT_IO));
         for (size_t i = 0; i < 4; i++)
@@ -99,8 +103,9 @@ START_TEST(sizes_are_short) {
 END_TEST
 
 START_TEST(the_summary_adds_up) {
-        _cleanup_json_ json_t *rows = load("[{\"slug\": \"a\", \"cpu_percent\": 1.5, \"memory_used\": 1024},"
-                                           " {\"slug\": \"b\", \"cpu_percent\": 2.0, \"memory_used\": 1024}]");
+        _cleanup_json_ json_t *rows =
+                        load("[{\"slug\": \"a\", \"cpu_percent\": 1.5, \"memory_used\": 1024},"
+                             " {\"slug\": \"b\", \"cpu_percent\": 2.0, \"memory_used\": 1024}]");
         _cleanup_free_ char *text = NULL;
 
         ASSERT_OK(top_summarize(rows, "instance", &text));

@@ -94,7 +94,8 @@ START_TEST(disks_are_summed_up) {
 
         ASSERT_ERROR(cgroup_parse_io("8:0 rbytes=x wbytes=20\n", &n_read, &n_written), EBADMSG);
         ASSERT_ERROR(cgroup_parse_io("8:0 rbytes=1", &n_read, &n_written), EBADMSG);
-        ASSERT_ERROR(cgroup_parse_io("8:0 rbytes=18446744073709551614\n8:1 rbytes=1\n", &n_read, &n_written), EBADMSG);
+        ASSERT_ERROR(cgroup_parse_io("8:0 rbytes=18446744073709551614\n8:1 rbytes=1\n", &n_read, &n_written),
+                        EBADMSG);
         ck_assert_uint_eq(n_read, USE_UNKNOWN);
 }
 END_TEST
@@ -182,6 +183,6 @@ START_TEST(groups_are_found_by_slice_and_container) {
 }
 END_TEST
 
-TESTS("use-cgroup", numbers_are_read_strictly, a_key_is_a_whole_word_at_the_start_of_a_line, disks_are_summed_up,
-                a_missing_controller_is_unknown_and_never_0, all_files_of_a_group_are_read,
-                groups_are_found_by_slice_and_container)
+TESTS("use-cgroup", numbers_are_read_strictly, a_key_is_a_whole_word_at_the_start_of_a_line,
+                disks_are_summed_up, a_missing_controller_is_unknown_and_never_0,
+                all_files_of_a_group_are_read, groups_are_found_by_slice_and_container)

@@ -10,23 +10,25 @@
 #include "string-util.h"
 #include "test.h"
 
-#define DEV_HEAD                                                                      \
-        "Inter-|   Receive                                                |  Transmit\n" \
-        " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier " \
+#define DEV_HEAD                                                                                        \
+        "Inter-|   Receive                                                |  Transmit\n"                \
+        " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop " \
+        "fifo colls carrier "                                                                           \
         "compressed\n"
 #define ROUTE_HEAD "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 
-static const char dev_text[] = DEV_HEAD
-                "    lo:  100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0\n"
-                "  eth0: 1       1    0    0    0     0          0         0      2       1    0    0    0     0       0          0\n"
-                "br-aaaaaaaaaaaa: 1000 9 0 0 0 0 0 0 2000 9 0 0 0 0 0 0\n"
-                "br-bbbbbbbbbbbb: 30 9 0 0 0 0 0 0 40 9 0 0 0 0 0 0\n";
+static const char dev_text[] = DEV_HEAD "    lo:  100       1    0    0    0     0          0         0     "
+                                        " 100       1    0    0    0     0       0          0\n"
+                                        "  eth0: 1       1    0    0    0     0          0         0      2 "
+                                        "      1    0    0    0     0       0          0\n"
+                                        "br-aaaaaaaaaaaa: 1000 9 0 0 0 0 0 0 2000 9 0 0 0 0 0 0\n"
+                                        "br-bbbbbbbbbbbb: 30 9 0 0 0 0 0 0 40 9 0 0 0 0 0 0\n";
 /* 10.200.0.0/27 and 10.200.0.32/27 of one instance, 10.200.0.64/26 of another, and a default route */
-static const char route_text[] = ROUTE_HEAD
-                "eth0\t00000000\t0102000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
-                "br-aaaaaaaaaaaa\t0000C80A\t00000000\t0001\t0\t0\t0\tE0FFFFFF\t0\t0\t0\n"
-                "br-bbbbbbbbbbbb\t2000C80A\t00000000\t0001\t0\t0\t0\tE0FFFFFF\t0\t0\t0\n"
-                "br-gone\t4000C80A\t00000000\t0001\t0\t0\t0\tC0FFFFFF\t0\t0\t0\n";
+static const char route_text[] =
+                ROUTE_HEAD "eth0\t00000000\t0102000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+                           "br-aaaaaaaaaaaa\t0000C80A\t00000000\t0001\t0\t0\t0\tE0FFFFFF\t0\t0\t0\n"
+                           "br-bbbbbbbbbbbb\t2000C80A\t00000000\t0001\t0\t0\t0\tE0FFFFFF\t0\t0\t0\n"
+                           "br-gone\t4000C80A\t00000000\t0001\t0\t0\t0\tC0FFFFFF\t0\t0\t0\n";
 
 START_TEST(interfaces_are_read) {
         _cleanup_free_ NetworkInterface *l = NULL;
@@ -44,7 +46,8 @@ END_TEST
 START_TEST(what_is_no_list_of_interfaces_is_refused) {
         static const char *const texts[] = { "", "Inter-|", "Inter-|\n", "nonsense\n\n", DEV_HEAD "eth0\n",
                 DEV_HEAD "eth0: \n", DEV_HEAD "eth0: 1 2 3\n", DEV_HEAD ": 1 0 0 0 0 0 0 0 1\n",
-                DEV_HEAD "a-name-that-is-too-long: 1 0 0 0 0 0 0 0 1\n", DEV_HEAD "eth0: x 0 0 0 0 0 0 0 1\n",
+                DEV_HEAD "a-name-that-is-too-long: 1 0 0 0 0 0 0 0 1\n",
+                DEV_HEAD "eth0: x 0 0 0 0 0 0 0 1\n",
                 DEV_HEAD "eth0: 99999999999999999999 0 0 0 0 0 0 0 1\n" };
         NetworkInterface *l;
         size_t n;
@@ -84,8 +87,8 @@ START_TEST(an_instance_has_the_bridges_in_its_subnet) {
 END_TEST
 
 START_TEST(without_a_bridge_nothing_is_known) {
-        static const char *const subnets[] = { "10.200.0.64/26", "10.200.0.128/26", "10.0.0.0/26", "192.168.0.0/24",
-                "10.200.0.0/28" };
+        static const char *const subnets[] = { "10.200.0.64/26", "10.200.0.128/26", "10.0.0.0/26",
+                "192.168.0.0/24", "10.200.0.0/28" };
         Use u;
 
         FOREACH_ARRAY(s, subnets, ELEMENTSOF(subnets)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "limits.h"
+#include "resource-limits.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -25,11 +25,11 @@ static const struct {
         const char *rule;
 } kinds[_LIMIT_KIND_MAX] = {
         [LIMIT_MEMORY] = { "memory", offsetof(ResourceLimits, memory), MEMORY_MIN, INT64_MAX, parse_memory,
-                "a size of 16M or more, such as 512M or 2G" },
+                        "a size of 16M or more, such as 512M or 2G" },
         [LIMIT_CPUS] = { "cpus", offsetof(ResourceLimits, cpus), 10, 1024 * THOUSANDTHS, parse_thousandths,
-                "a number from 0.01 to 1024, such as 1.5" },
+                        "a number from 0.01 to 1024, such as 1.5" },
         [LIMIT_PIDS] = { "pids", offsetof(ResourceLimits, pids), 1, 4194304, parse_number,
-                "a whole number from 1 to 4194304" },
+                        "a whole number from 1 to 4194304" },
 };
 
 static const struct {
@@ -107,7 +107,8 @@ static int parse_thousandths(const char *s, uint64_t *ret) {
 int limits_set(ResourceLimits *limits, LimitKind kind, const char *text) {
         uint64_t value;
 
-        if (kinds[kind].parse(text, &value) < 0 || value < kinds[kind].minimum || value > kinds[kind].maximum)
+        if (kinds[kind].parse(text, &value) < 0 || value < kinds[kind].minimum ||
+                        value > kinds[kind].maximum)
                 return -EINVAL;
 
         *limit_of(limits, kind) = value;
@@ -174,7 +175,9 @@ int limits_to_json(const ResourceLimits *limits, json_t **ret) {
         for (LimitKind k = 0; k < _LIMIT_KIND_MAX; k++) {
                 uint64_t value = *limit_of(limits, k);
 
-                if (value > 0 && json_object_set_new(json, kinds[k].name, json_integer((json_int_t) value)) < 0)
+                if (value > 0 &&
+                                json_object_set_new(json, kinds[k].name, json_integer((json_int_t) value)) <
+                                                0)
                         return -ENOMEM;
         }
 

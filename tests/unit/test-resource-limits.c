@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "limits.h"
+#include "resource-limits.h"
 #include "string-util.h"
 #include "test.h"
 
@@ -29,7 +29,9 @@ START_TEST(limits_survive_the_round_trip) {
 
                 ck_assert_msg(limits_set(&l, i->kind, i->text) == 0, "%s", i->text);
                 ck_assert_str_eq(LIMIT_FORMAT(&l, i->kind), i->shown);
-                ck_assert_uint_eq(i->kind == LIMIT_MEMORY ? l.memory : i->kind == LIMIT_CPUS ? l.cpus : l.pids,
+                ck_assert_uint_eq(i->kind == LIMIT_MEMORY               ? l.memory
+                                                : i->kind == LIMIT_CPUS ? l.cpus
+                                                                        : l.pids,
                                 i->value);
                 ASSERT_OK(limits_to_json(&l, &json));
                 ck_assert_uint_eq(json_object_size(json), 1);
@@ -66,8 +68,8 @@ START_TEST(nonsense_is_refused) {
                 { LIMIT_PIDS, "4194305" },
                 { LIMIT_PIDS, "10 " },
         };
-        static const char *const jsons[] = { "[]", "{\"memory\": \"512M\"}", "{\"memory\": 0}", "{\"disk\": 1}",
-                "{\"pids\": 1.5}" };
+        static const char *const jsons[] = { "[]", "{\"memory\": \"512M\"}", "{\"memory\": 0}",
+                "{\"disk\": 1}", "{\"pids\": 1.5}" };
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
                 ResourceLimits l = {};
@@ -90,7 +92,8 @@ START_TEST(the_sentence_says_what_a_limit_has_to_be) {
 
         ck_assert_int_lt(limits_set_named(&l, "memory", "lots", &e), 0);
         ck_assert_str_eq(e.name, CCP_ERROR_INVALID_ARGUMENT);
-        ck_assert_str_eq(e.message, "The limit 'memory' has to be a size of 16M or more, such as 512M or 2G.");
+        ck_assert_str_eq(e.message,
+                        "The limit 'memory' has to be a size of 16M or more, such as 512M or 2G.");
         ck_assert_int_lt(limits_set_named(&l, "disk", "1G", &e2), 0);
         ck_assert_str_eq(e2.message, "There is no limit 'disk'. There are memory, cpus and pids.");
 }
@@ -107,5 +110,5 @@ START_TEST(what_was_chosen_goes_before_the_blueprint) {
 }
 END_TEST
 
-TESTS("limits", limits_survive_the_round_trip, nonsense_is_refused, the_sentence_says_what_a_limit_has_to_be,
-                what_was_chosen_goes_before_the_blueprint)
+TESTS("resource-limits", limits_survive_the_round_trip, nonsense_is_refused,
+                the_sentence_says_what_a_limit_has_to_be, what_was_chosen_goes_before_the_blueprint)
