@@ -12,19 +12,19 @@
 #include "log.h"
 #include "string-util.h"
 
-/* PID 1 has to start a program for each. */
+/* PID 1 may have to start the program. */
 #define READY_TIMEOUT (20 * USEC_PER_SEC)
 /* For reading itself, once it was waited for as long as was asked for. */
 #define ANSWER_TIMEOUT (60 * USEC_PER_SEC)
 
-/* Logs that are read at the same time: by all, which ccp-logs.socket limits too, and by one user. */
+/* Logs that are read at the same time: by all, which ccp-logs limits too, and by one user. */
 #define READERS_MAX 128U
 #define READERS_OF_USER_MAX 16U
 
 /* Of an answer that is collected: one line of a log may have a MiB, and its control characters are six in JSON. */
 #define ANSWER_MAX (16U * 1024U * 1024U)
 
-#define HINT "See: systemctl status ccp-logs.socket, and journalctl -u ccp-logs.socket -u 'ccp-logs@*'"
+#define HINT "See: systemctl status ccp-logs.socket, and journalctl -u ccp-logs"
 
 typedef enum ReaderState {
         READER_ASKING,      /* it has not said yet that the request is fine */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Logs that are being read. ccpd does not read the journal itself: each request is a connection to ccp-logs.socket,
- * for which PID 1 starts a program of its own that may do that and nothing else. */
+/* Logs that are being read. ccpd does not read the journal itself: each request is a connection to ccp-logs,
+ * which has a process for each that may do that and nothing else. */
 
 #include <sys/types.h>
 

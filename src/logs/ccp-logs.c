@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Reads the logs of one instance from the journal, for ccpd, which asks for them over a connection that is standard
- * input and output. ccpd says what it wants in a line, hears whether that can be had, and closes its side of the
+/* Reads logs of instances from the journal. Started by its socket, it only takes connections, and starts itself anew
+ * for each. Such a one reads the logs of one instance, for ccpd, which asks for them over the connection. ccpd says what it wants in a line, hears whether that can be had, and closes its side of the
  * connection. Then the lines go to whoever has it by then: ccpd or one of its callers. */
 
 #include <errno.h>
@@ -10,10 +10,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <systemd/sd-daemon.h>
 
 #include "alloc-util.h"
 #include "fd-util.h"
 #include "log-journal.h"
+#include "log-server.h"
 #include "log.h"
 
 /* ccpd asks as soon as it is connected. */
@@ -44,7 +46,7 @@ static void reader_done(Reader *d) {
 
 static int help(void) {
         printf("ccp-logs [OPTIONS…]\n\n"
-               "Reads the logs of an instance for ccpd. Started by ccp-logs.socket, not by hand.\n\n"
+               "Reads the logs of instances for ccpd. Started by ccp-logs.socket, not by hand.\n\n"
                "  -h --help     Show this help\n"
                "     --version  Show the version\n\n"
                "See ccpd(8).\n");
@@ -362,17 +364,19 @@ static int run(Reader *d, Error *reterr) {
                         });
 }
 
-int main(int argc, char *argv[]) {
+static int serve(const char *program) {
+        int r;
+
+        r = log_server_run(SD_LISTEN_FDS_START, program);
+        if (r < 0)
+                log_error_errno(r, "Failed to take connections: %m");
+        return r;
+}
+
+static int read_for_ccpd(void) {
         _cleanup_(reader_done) Reader d = { .request = LOG_REQUEST_NEW, .life = -EBADF };
         _cleanup_error_ Error error = {};
         int r;
-
-        log_open();
-        (void) signal(SIGPIPE, SIG_IGN);
-
-        r = parse_argv(argc, argv);
-        if (r <= 0)
-                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 
         r = run(&d, &error);
         if (error_is_set(&error)) {
@@ -381,7 +385,20 @@ int main(int argc, char *argv[]) {
         }
         /* Nobody is there any more, or nobody asked: no failure of ours. */
         if (r < 0 && !IN_SET(r, -EPIPE, -ECONNRESET, -ENODATA, -ETIMEDOUT, -ECANCELED))
-                return log_error_errno(r, "Failed to read the logs: %m"), EXIT_FAILURE;
+                return log_error_errno(r, "Failed to read the logs: %m");
 
-        return EXIT_SUCCESS;
+        return 0;
+}
+
+int main(int argc, char *argv[]) {
+        int r;
+
+        log_open();
+        (void) signal(SIGPIPE, SIG_IGN);
+
+        r = parse_argv(argc, argv);
+        if (r > 0)
+                r = sd_listen_fds(/* unset_environment= */ true) == 1 ? serve(argv[0]) : read_for_ccpd();
+
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

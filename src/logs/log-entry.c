@@ -3,6 +3,7 @@
 #include "log-entry.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <syslog.h>
 
 #include "alloc-util.h"
@@ -63,15 +64,44 @@ void log_text_append(StringBuilder *b, const char *s, size_t n) {
                 string_builder_append_n(b, s + begin, n - begin);
 }
 
-static json_t *entry_to_json(const LogEntry *e) {
+/* As JSON has it, with its quotes; s is valid UTF-8. */
+static void append_string(StringBuilder *b, const char *s) {
+        const char *begin = s;
+
+        string_builder_append_n(b, "\"", 1);
+        for (; *s; s++) {
+                if ((unsigned char) *s >= ' ' && *s != '"' && *s != '\\')
+                        continue;
+
+                string_builder_append_n(b, begin, (size_t) (s - begin));
+                begin = s + 1;
+                if ((unsigned char) *s >= ' ')
+                        string_builder_append_n(b, (const char[]) { '\\', *s }, 2);
+                else
+                        string_builder_appendf(b, "\\u%04x", (unsigned) *s);
+        }
+        string_builder_append_n(b, begin, (size_t) (s - begin));
+        string_builder_append_n(b, "\"", 1);
+}
+
+/* Not by way of jansson's objects: of these lines there may be a million. */
+static int append_entry(StringBuilder *b, const LogEntry *e) {
         const char *source = log_source_to_string(e->source);
 
-        if (!source || !e->cursor || !e->message)
-                return NULL;
+        if (!source || !e->cursor || !e->message || e->time > INT64_MAX)
+                return -EINVAL;
 
-        return json_pack("{s:I, s:s, s:s, s:s*, s:i, s:s, s:o*}", "time", (json_int_t) e->time, "cursor",
-                        e->cursor, "source", source, "service", e->service, "priority", e->priority,
-                        "message", e->message, "truncated", e->truncated ? json_true() : NULL);
+        string_builder_appendf(b, "{\"time\":%" PRIu64 ",\"cursor\":", e->time);
+        append_string(b, e->cursor);
+        string_builder_appendf(b, ",\"source\":\"%s\"", source);
+        if (e->service) {
+                string_builder_append(b, ",\"service\":");
+                append_string(b, e->service);
+        }
+        string_builder_appendf(b, ",\"priority\":%i,\"message\":", e->priority);
+        append_string(b, e->message);
+        string_builder_append(b, e->truncated ? ",\"truncated\":true}\n" : "}\n");
+        return 0;
 }
 
 static json_t *line_to_json(const LogLine *l) {
@@ -81,11 +111,10 @@ static json_t *line_to_json(const LogLine *l) {
         case LOG_LINE_ERROR:
                 return json_pack("{s:s, s:s}", "error", l->error.name ?: CCP_ERROR_INTERNAL, "message",
                                 strempty(l->error.message));
-        case LOG_LINE_ENTRY:
-                return entry_to_json(&l->entry);
         case LOG_LINE_END:
                 return json_pack("{s:s, s:s}", "end", log_end_to_string(l->end), "cursor",
                                 strempty(l->cursor));
+        case LOG_LINE_ENTRY:
         case _LOG_LINE_TYPE_MAX:
                 break;
         }
@@ -98,8 +127,12 @@ static int dump_to_builder(const char *data, size_t size, void *userdata) {
 }
 
 int log_line_append(StringBuilder *b, const LogLine *l) {
-        _cleanup_json_ json_t *o = line_to_json(l);
+        _cleanup_json_ json_t *o = NULL;
 
+        if (l->type == LOG_LINE_ENTRY)
+                return append_entry(b, &l->entry);
+
+        o = line_to_json(l);
         if (!o || json_dump_callback(o, dump_to_builder, b, JSON_COMPACT) < 0)
                 return -EINVAL;
 

@@ -21,6 +21,10 @@
 /* Lines that are not at their end, of different containers; of more the oldest is told as it is. */
 #define OPEN_LINES_MAX 256U
 
+/* What was read on the way back to the beginning is kept so far, so that it is not read again. */
+#define WINDOW_RECORDS_MAX 4096U
+#define WINDOW_SIZE_MAX (4U * 1024U * 1024U)
+
 /* The MESSAGE_ID of journald's own entry about what it left out. */
 #define MESSAGE_DROPPED "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e"
 
@@ -43,16 +47,28 @@ struct LogJournal {
         unsigned n_looked;
         bool stopped; /* the handler has enough */
 
+        LogRecord *window; /* to be told before anything else, newest first */
+        size_t n_window, n_window_allocated, window_size;
+        bool window_full; /* there was too much of it: it is not used */
+
         LogRecord open_lines[OPEN_LINES_MAX]; /* their latest part, without its text */
         size_t n_open_lines;
         LogRecord dropped; /* the last one that says that lines are missing; time 0: none */
         uint64_t n_dropped;
 };
 
+static void free_window(LogJournal *j) {
+        FOREACH_ARRAY(r, j->window, j->n_window)
+                log_record_done(r);
+        j->n_window = j->n_window_allocated = 0;
+        j->window = mfree(j->window);
+}
+
 LogJournal *log_journal_free(LogJournal *j) {
         if (!j)
                 return NULL;
 
+        free_window(j);
         FOREACH_ARRAY(r, j->open_lines, j->n_open_lines)
                 log_record_done(r);
         log_record_done(&j->dropped);
@@ -515,8 +531,26 @@ static int read_one(LogJournal *j) {
         return tell_record(j, &record);
 }
 
+/* What was found on the way back. */
+static int read_window(LogJournal *j) {
+        int r = 0;
+
+        while (r >= 0 && j->n_window > 0 && !j->stopped) {
+                _cleanup_log_record_ LogRecord record = j->window[--j->n_window];
+
+                r = free_and_strdup(&j->cursor, record.cursor);
+                if (r >= 0)
+                        r = tell_record(j, &record);
+        }
+        return r;
+}
+
 int log_journal_read(LogJournal *j, bool final) {
         int r, end = 0;
+
+        r = read_window(j);
+        if (r < 0)
+                return r;
 
         while (!j->stopped && end == 0) {
                 r = next_entry(j);
@@ -555,14 +589,15 @@ static int seek_head(LogJournal *j) {
         return begin_here(j, r < 0 ? r : sd_journal_next(j->journal));
 }
 
-static int seek_cursor(LogJournal *j) {
+/* Behind an entry, or where it was. */
+static int seek_cursor(LogJournal *j, const char *cursor) {
         int r;
 
-        r = sd_journal_seek_cursor(j->journal, j->request->cursor);
+        r = sd_journal_seek_cursor(j->journal, cursor);
         if (r >= 0)
                 r = sd_journal_next(j->journal);
         if (r > 0) {
-                r = sd_journal_test_cursor(j->journal, j->request->cursor);
+                r = sd_journal_test_cursor(j->journal, cursor);
                 if (r > 0)
                         r = sd_journal_next(j->journal);
                 else if (r == 0)
@@ -571,42 +606,74 @@ static int seek_cursor(LogJournal *j) {
         return begin_here(j, r);
 }
 
-/* Whether an entry is one of the lines that were asked for, when they are counted. Returns -ETIME before all that
- * were asked for. */
-static int counts(LogJournal *j) {
-        _cleanup_log_record_ LogRecord record = {};
+static int take_to_window(LogJournal *j, LogRecord *record) {
+        if (j->window_full)
+                return 0;
+
+        /* Parts are collected when they are told. */
+        if (log_record_part(record) > 0)
+                record->values[LOG_FIELD_MESSAGE] = mfree(record->values[LOG_FIELD_MESSAGE]);
+        else
+                j->window_size += record->sizes[LOG_FIELD_MESSAGE];
+        if (j->n_window >= WINDOW_RECORDS_MAX || j->window_size > WINDOW_SIZE_MAX) {
+                j->window_full = true;
+                free_window(j);
+                return 0;
+        }
+
+        if (!GREEDY_REALLOC(j->window, j->n_window_allocated, j->n_window + 1))
+                return -ENOMEM;
+        j->window[j->n_window++] = *record;
+        *record = (LogRecord) {};
+        return 0;
+}
+
+/* Whether it is one of the lines that were asked for, when they are counted. */
+static int counts(LogJournal *j, const LogRecord *record) {
         _cleanup_log_entry_ LogEntry e = {};
-        LogSource source;
         int r;
+
+        if (log_record_source(record) == LOG_SOURCE_JOURNAL || !log_record_ends_line(record))
+                return 0;
+        if (!j->pattern)
+                return 1;
+
+        r = make_entry(j, record, &e);
+        return is_damage(r) ? 0 : r < 0 ? r : matches_pattern(j, &e);
+}
+
+/* Looks at the entry where we are, and takes it. Returns 1 if it counts, -ETIME before all that were asked for. */
+static int look_back(LogJournal *j, char **newest) {
+        _cleanup_log_record_ LogRecord record = {};
+        int r, counted;
 
         r = read_record(j->journal, &record);
         if (is_damage(r))
                 return 0;
         if (r < 0)
                 return r;
+        if (!*newest) {
+                r = free_and_strdup(newest, record.cursor);
+                if (r < 0)
+                        return r;
+        }
         if (record.time < j->request->since)
                 return -ETIME;
-
-        source = log_record_source(&record);
-        if (source == LOG_SOURCE_JOURNAL || !is_shown(j, &record) || !log_record_ends_line(&record) ||
-                        record.time > j->request->until)
+        if (record.time > j->request->until || !is_shown(j, &record))
                 return 0;
-        if (!j->pattern)
-                return 1;
 
-        r = make_entry(j, &record, &e);
-        return is_damage(r) ? 0 : r < 0 ? r : matches_pattern(j, &e);
+        counted = counts(j, &record);
+        if (counted < 0)
+                return counted;
+        r = take_to_window(j, &record);
+        return r < 0 ? r : counted;
 }
 
-/* So many lines back from the end. */
-static int seek_back(LogJournal *j) {
+/* So many lines back from the end. Returns where we are: 1 at the first one, 0 before it, -ENODATA if that is the
+ * first of all. */
+static int go_back(LogJournal *j, char **newest) {
         uint64_t n = 0;
         int r;
-
-        r = j->request->until != USEC_INFINITY ? sd_journal_seek_realtime_usec(j->journal, j->request->until)
-                                               : sd_journal_seek_tail(j->journal);
-        if (r < 0)
-                return r;
 
         while ((r = sd_journal_previous(j->journal)) > 0) {
                 r = check(j);
@@ -614,24 +681,38 @@ static int seek_back(LogJournal *j) {
                         return r;
                 /* One that is not told, so that the next is. */
                 if (j->request->lines == 0)
-                        return begin_here(j, 0);
-                r = counts(j);
-                if (r == -ETIME)
-                        return begin_here(j, 0);
+                        return 0;
+                r = look_back(j, newest);
                 if (r < 0)
-                        return r;
+                        return r == -ETIME ? 0 : r;
                 n += r > 0;
                 if (n == j->request->lines)
-                        return begin_here(j, 1);
+                        return 1;
         }
+        return r < 0 ? r : -ENODATA;
+}
 
-        /* There are no more. */
-        return r < 0 ? r : seek_head(j);
+static int seek_back(LogJournal *j) {
+        _cleanup_free_ char *newest = NULL;
+        int r;
+
+        r = j->request->until != USEC_INFINITY ? sd_journal_seek_realtime_usec(j->journal, j->request->until)
+                                               : sd_journal_seek_tail(j->journal);
+        if (r < 0)
+                return r;
+        r = go_back(j, &newest);
+        if (r < 0 && r != -ENODATA)
+                return r;
+
+        /* What lies between is in the window. */
+        if (newest && !j->window_full)
+                return seek_cursor(j, newest);
+        return r == -ENODATA ? seek_head(j) : begin_here(j, r);
 }
 
 int log_journal_seek(LogJournal *j) {
         if (j->request->cursor)
-                return seek_cursor(j);
+                return seek_cursor(j, j->request->cursor);
         if (j->request->lines == LOG_LINES_ALL)
                 return seek_head(j);
         return seek_back(j);

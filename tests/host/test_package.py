@@ -118,7 +118,7 @@ def test_files_lie_where_they_should(installed):
     files = set(installed.sh('dpkg-query -L ccpd ccpctl').splitlines())
     assert {'/usr/lib/ccpd/ccpd', '/usr/lib/ccpd/ccp-job', '/usr/lib/ccpd/ccp-logs', '/usr/lib/ccpd/ccp-watch', '/usr/bin/ccpctl',
             '/usr/lib/systemd/system/ccpd.service', '/usr/lib/systemd/system/ccp-job@.service',
-            '/usr/lib/systemd/system/ccp-logs@.service', '/usr/lib/systemd/system/docker.service.d/50-ccpd-logs.conf',
+            '/usr/lib/systemd/system/ccp-logs.service', '/usr/lib/systemd/system/docker.service.d/50-ccpd-logs.conf',
             '/usr/share/dbus-1/system.d/org.changemaker.ccp1.conf', '/usr/share/ccpd/templates',
             '/usr/share/polkit-1/actions/org.changemaker.ccp1.policy', '/usr/share/polkit-1/rules.d/50-ccpd.rules',
             '/usr/lib/systemd/catalog/ccpd.catalog'} <= files

@@ -70,7 +70,7 @@ START_TEST(lines_are_what_they_say) {
                                                     .message = (char *) "a\t\x1b\"\x7f\n" } },
                         "{\"time\":1700000000123456,\"cursor\":\"s=1\",\"source\":\"container\",\"service\":"
                         "\"web\","
-                        "\"priority\":3,\"message\":\"a\\t\\u001B\\\"\x7f\\n\"}\n");
+                        "\"priority\":3,\"message\":\"a\\u0009\\u001b\\\"\x7f\\u000a\"}\n");
         assert_line(&(LogLine) { .type = LOG_LINE_ENTRY,
                                     .entry = { .cursor = (char *) "s=1",
                                                     .source = LOG_SOURCE_JOB,
