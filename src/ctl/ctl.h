@@ -65,6 +65,7 @@ int verb_status(Ctl *c, char **args, Error *reterr);
 int verb_start(Ctl *c, char **args, Error *reterr);
 int verb_stop(Ctl *c, char **args, Error *reterr);
 int verb_restart(Ctl *c, char **args, Error *reterr);
+int verb_set(Ctl *c, char **args, Error *reterr);
 int verb_delete(Ctl *c, char **args, Error *reterr);
 int verb_create(Ctl *c, char **args, Error *reterr);
 int verb_job_list(Ctl *c, char **args, Error *reterr);

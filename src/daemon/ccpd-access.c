@@ -110,6 +110,8 @@ static const AccessRule rules[] = {
                         AUDIT_INSTANCE_RESTART },
         { CCP_INTERFACE_INSTANCE, "Delete", "delete", "delete", CCP_ACTION_DELETE, ABOUT_PATH,
                         AUDIT_INSTANCE_DELETE },
+        { CCP_INTERFACE_INSTANCE, "SetSettings", "set", "change settings of", CCP_ACTION_OPERATE, ABOUT_PATH,
+                        AUDIT_INSTANCE_UPDATE },
         { CCP_INTERFACE_INSTANCE, "ListSecrets", "list-secrets", "look at the secrets of",
                         CCP_ACTION_REVEAL_SECRET, ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "RevealSecret", "reveal-secret", "reveal a secret of",

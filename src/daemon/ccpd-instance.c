@@ -53,6 +53,7 @@ Instance *instance_free(Instance *i) {
         FOREACH_ARRAY(s, i->services, i->n_services)
                 instance_service_done(s);
         free(i->services);
+        drifts_done(&i->drifts);
         bus_told_done(&i->told);
         instance_record_free(i->record);
         return mfree(i);
@@ -177,6 +178,7 @@ int instance_update_service(Instance *i, const NotifyMessage *m) {
 
         s->listed = true;
         s->started = m->started;
+        s->stopped = m->stopped;
         s->observation = (HealthObservation) {
                 .exists = true,
                 .state = m->state,

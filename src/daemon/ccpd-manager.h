@@ -10,6 +10,7 @@
 #include "ccpd-instance.h"
 #include "ccpd-job.h"
 #include "ccpd-operation.h"
+#include "ccpd-recovery.h"
 #include "store.h"
 #include "unit-client.h"
 #include "vault.h"
@@ -51,6 +52,7 @@ struct Manager {
         Instance *instances_by_id; /* by UUID */
         Job *jobs;                 /* by id, oldest first */
         Operation *operations;
+        Recovery *recovery;
         ManagerReload *reloads;
 
         Caller *receiver; /* of the signal that is being made; NULL: none is */

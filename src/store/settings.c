@@ -147,6 +147,40 @@ static json_t *get_audit_retention_days(const Settings *s) {
         return json_integer(s->audit_retention_days);
 }
 
+static int set_recovery_concurrency(Settings *s, const char *name _unused_, const json_t *value) {
+        json_int_t n = value ? json_integer_value(value) : (json_int_t) RECOVERY_CONCURRENCY_DEFAULT;
+
+        if ((value && !json_is_integer(value)) || n < 1 || n > (json_int_t) JOB_CONCURRENCY_MAX)
+                return -EINVAL;
+
+        if (s)
+                s->recovery_concurrency = (unsigned) n;
+        return 0;
+}
+
+static json_t *get_recovery_concurrency(const Settings *s) {
+        return json_integer(s->recovery_concurrency);
+}
+
+static int set_repair(Settings *s, const char *name _unused_, const json_t *value) {
+        RepairMode mode = REPAIR_OFF;
+
+        if (value && !json_is_string(value))
+                return -EINVAL;
+        if (value)
+                mode = repair_mode_from_string(json_string_value(value));
+        if (!IN_SET(mode, REPAIR_OFF, REPAIR_ON))
+                return -EINVAL;
+
+        if (s)
+                s->repair = mode;
+        return 0;
+}
+
+static json_t *get_repair(const Settings *s) {
+        return json_string(repair_mode_to_string(s->repair));
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -159,6 +193,9 @@ static const Setting settings[] = {
         { "job_concurrency", false, "a number from 1 to 64", set_job_concurrency, get_job_concurrency },
         { "audit_retention_days", false, "a number from 30 to 3650, or 0 to keep everything",
                         set_audit_retention_days, get_audit_retention_days },
+        { "recovery_concurrency", false, "a number from 1 to 64", set_recovery_concurrency,
+                        get_recovery_concurrency },
+        { "repair", false, "off or on", set_repair, get_repair },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {
@@ -183,7 +220,8 @@ static int apply(Settings *s, const char *key, const json_t *value, Error *reter
         if (!setting)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "There is no setting '%s'. There are port_range_NAME, subnet_pool, "
-                                "bind_address, job_concurrency and audit_retention_days.",
+                                "bind_address, job_concurrency, audit_retention_days, recovery_concurrency "
+                                "and repair.",
                                 TEXT_FOR_ERROR(key));
 
         r = setting->set(s, name, json_is_null(value) ? NULL : value);

@@ -3,12 +3,13 @@
 
 /* The settings of the whole service: which there are, what they may hold, and their defaults.
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
- * audit_retention_days 0 */
+ * audit_retention_days 0, recovery_concurrency 2, repair "off" */
 
 #include <jansson.h>
 
 #include "error.h"
 #include "port-range.h"
+#include "recovery.h"
 #include "subnet.h"
 
 /* Named port ranges at most, those that every host has included. */
@@ -25,6 +26,8 @@ typedef struct Settings {
         char *bind_address;
         unsigned job_concurrency;
         unsigned audit_retention_days; /* 0: entries of the audit record are kept for ever */
+        unsigned recovery_concurrency; /* instances that are brought back at a time */
+        RepairMode repair;             /* of instances that do not say it themselves; never the default */
 } Settings;
 
 /* The defaults. */

@@ -45,6 +45,7 @@ StoreContents *store_contents_free(StoreContents *c) {
         job_records_done(&c->jobs);
         settings_free(c->settings);
         role_records_free(c->roles);
+        recovery_record_free(c->recovery);
         return mfree(c);
 }
 
@@ -107,11 +108,18 @@ static int load_result_roles(const PGresult *result, void *userdata, Error *rete
         return role_records_read(result, &op->contents->roles, reterr);
 }
 
+static int load_result_recovery(const PGresult *result, void *userdata, Error *reterr) {
+        LoadOp *op = userdata;
+
+        return recovery_record_read(result, &op->contents->recovery, reterr);
+}
+
 static const DbStep load_steps[] = {
         { sql_instances_select, load_bind_instances, load_result_instances },
         { sql_jobs_select, load_bind_jobs, load_result_jobs },
         { sql_settings_select, NULL, load_result_settings },
         { sql_roles_select, NULL, load_result_roles },
+        { sql_recovery_last, NULL, load_result_recovery },
 };
 static const DbTransaction load_transaction = {
         .what = "read the records",

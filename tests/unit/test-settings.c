@@ -36,7 +36,9 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "job_concurrency")), 4);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "audit_retention_days")), 0);
         ck_assert(json_is_integer(json_object_get(json, "audit_retention_days")));
-        ck_assert_uint_eq(json_object_size(json), 8);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "recovery_concurrency")), 2);
+        ck_assert_str_eq(json_object_get_string(json, "repair"), "off");
+        ck_assert_uint_eq(json_object_size(json), 10);
 }
 END_TEST
 
@@ -95,6 +97,12 @@ START_TEST(wrong_values_are_refused) {
                 { "job_concurrency", "4.0" },
                 { "job_concurrency", "true" },
                 { "job_concurrency_", "4" },
+                { "recovery_concurrency", "0" },
+                { "recovery_concurrency", "65" },
+                { "recovery_concurrency", "\"2\"" },
+                { "repair", "\"default\"" },
+                { "repair", "\"yes\"" },
+                { "repair", "true" },
                 { "audit_retention_days", "29" },
                 { "audit_retention_days", "3651" },
                 { "audit_retention_days", "-1" },
