@@ -64,6 +64,7 @@
 #define CCP_MESSAGE_AUDIT_CANCELLED "3aecbade360b44258fb7d9958c3f506d"
 #define CCP_MESSAGE_AUDIT_DENIED "27b3040dafed42c088d01eca9344a59c"
 #define CCP_MESSAGE_AUDIT_LOST "0dda4d3352e74ce4984d9b0d3479129a"
+#define CCP_MESSAGE_FLEET_RECOVERED "314284d554f54f4c98d51657dd563da1"
 
 /* Where things lie. Build options do not move them: units, sysusers and the man pages name them too. */
 #define CCP_STATE_DIR "/var/lib/ccpd"
@@ -75,6 +76,8 @@
 #define CCP_DOCTOR_SOCKET "/run/ccpd/doctor"
 #define CCP_LOGS_SOCKET "/run/ccpd/logs"
 #define CCP_DOCKER_SOCKET "/run/docker.sock"
+/* There while instances may start: from when the Engine is up until right before it is stopped */
+#define CCP_GATE "/run/ccp-gate/open"
 #define CCP_MASTER_KEY_CREDENTIAL "ccpd.master-key"
 #define CCP_STORE_CONNINFO "dbname=ccpd application_name=ccpd"
 

@@ -14,9 +14,10 @@
 
 #define NETWORKS_MAX 16U
 
-#define COMMENT                                                                                          \
-        "Written by ccpd for each revision; changes are lost. It adds the labels, the log driver, the\n" \
-        "slice, the limits and the subnet of the instance to the compose file beside it."
+#define COMMENT                                                                                            \
+        "Written by ccpd for each revision; changes are lost. It adds the labels, the log driver, the\n"   \
+        "slice, the restart policy, the limits and the subnet of the instance to the compose file beside " \
+        "it."
 
 /* Sets a key of an object to a new value, which may be NULL when out of memory. */
 static int set_new(json_t *object, const char *key, json_t *value) {
@@ -72,6 +73,19 @@ static int make_logging(const OverrideInput *input, const char *service, json_t 
 
         *ret = logging;
         return 0;
+}
+
+/* Docker starts again what crashed, without any help; but nothing at its own start, since then ccpd does, in stages. Of
+ * its policies "unless-stopped" alone never starts what was stopped: "on-failure" does so, when the Engine starts, for
+ * what ended with another status than 0, as most do by a signal (seen with 26.1). That it starts nothing else then is
+ * ccp-gate's work. */
+static const char *choose_restart(const char *name, const json_t *service, const Blueprint *blueprint) {
+        const BlueprintService *s = blueprint ? blueprint_find_service(blueprint, name) : NULL;
+        const char *own = json_object_get_string(service, "restart");
+
+        if (s && s->kind == SERVICE_KIND_ONESHOT)
+                return "no";
+        return own && streq(own, "no") ? "no" : "unless-stopped";
 }
 
 /* A quantity of the resolved file: a number, or a number as text. 0 if it is not there. */
@@ -167,6 +181,10 @@ static int make_service(const char *name, const json_t *service, const OverrideI
                 return r;
 
         r = set_new(result, "cgroup_parent", json_string(slice));
+        if (r < 0)
+                return r;
+
+        r = set_new(result, "restart", json_string(choose_restart(name, service, input->blueprint)));
         if (r < 0)
                 return r;
 

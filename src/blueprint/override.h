@@ -3,8 +3,8 @@
 
 /* ccp.override.yml: what ccpd adds to a compose file, as a second file for compose.
  *
- * Each service gets the labels ccp.*, logging to the journal, the instance's slice, and the limits: they are
- * ceilings, so a service keeps a lower limit of its own. Each network and volume gets the labels. The
+ * Each service gets the labels ccp.*, logging to the journal, the instance's slice, when Docker starts it again, and
+ * the limits: they are ceilings, so a service keeps a lower limit of its own. Each network and volume gets the labels. The
  * instance's subnet goes to its network; if there are several, it is cut into equal parts (two of a /26: /27;
  * up to four: /28) that are given out in the order of the networks' names. A network that names a part of the
  * subnet itself keeps it. What is external, or a network of another driver, stays as it is. */
@@ -22,6 +22,7 @@ typedef struct OverrideInput {
         uint64_t revision;
         const Subnet *subnet;
         const ResourceLimits *limits; /* NULL: none */
+        const Blueprint *blueprint;   /* says which services are one-shots; NULL: none is */
 } OverrideInput;
 
 /* 'config' is the resolved compose file, which passed policy_check(). The result is the text of the YAML

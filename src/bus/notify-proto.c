@@ -76,6 +76,7 @@ static int append_container(StringBuilder *b, const NotifyMessage *m) {
         append_number(b, "STARTED", m->started);
         append_number(b, "RESTARTS", m->n_restarts);
         append_number(b, "OOM", m->oom_killed);
+        append_number(b, "STOPPED", m->stopped);
         append_name(b, "IMAGE", m->image);
         append_name(b, "IMAGE_ID", m->image_id);
         return 0;
@@ -188,6 +189,7 @@ typedef enum Key {
         KEY_STARTED,
         KEY_RESTARTS,
         KEY_OOM,
+        KEY_STOPPED,
         KEY_IMAGE,
         KEY_IMAGE_ID,
         _KEY_MAX,
@@ -210,6 +212,7 @@ static const char *const key_table[_KEY_MAX] = {
         [KEY_STARTED] = "STARTED",
         [KEY_RESTARTS] = "RESTARTS",
         [KEY_OOM] = "OOM",
+        [KEY_STOPPED] = "STOPPED",
         [KEY_IMAGE] = "IMAGE",
         [KEY_IMAGE_ID] = "IMAGE_ID",
 };
@@ -228,7 +231,7 @@ static const struct {
                         BIT(KEY_INSTANCE) | BIT(KEY_ID) | BIT(KEY_SERVICE) | BIT(KEY_CONTAINER) |
                                         BIT(KEY_STATE) | BIT(KEY_HEALTH) | BIT(KEY_EXIT) | BIT(KEY_SINCE) |
                                         BIT(KEY_STARTED) | BIT(KEY_RESTARTS) | BIT(KEY_OOM) |
-                                        BIT(KEY_IMAGE) | BIT(KEY_IMAGE_ID),
+                                        BIT(KEY_STOPPED) | BIT(KEY_IMAGE) | BIT(KEY_IMAGE_ID),
                         NOTIFY_CONTAINER },
 };
 
@@ -275,6 +278,8 @@ static int message_set(NotifyMessage *m, Key key, const char *value, bool *ret_l
                 return parse_unsigned(value, &m->n_restarts);
         case KEY_OOM:
                 return parse_flag(value, &m->oom_killed);
+        case KEY_STOPPED:
+                return parse_flag(value, &m->stopped);
         case KEY_IMAGE:
                 return parse_text(value, &m->image);
         case KEY_IMAGE_ID:

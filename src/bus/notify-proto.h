@@ -44,6 +44,7 @@ typedef struct NotifyMessage {
         usec_t started;      /* the last time; realtime, 0 if unknown */
         unsigned n_restarts; /* that nobody asked for, since the sender watches */
         bool oom_killed;     /* the last run ended for want of memory */
+        bool stopped;        /* it ended, and the Engine is not going to start it again */
         char *image;         /* its name; NULL if not told, as below */
         char *image_id;      /* "sha256:…" */
 } NotifyMessage;

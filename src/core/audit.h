@@ -15,8 +15,10 @@ typedef enum AuditAction {
         AUDIT_INSTANCE_STOP,
         AUDIT_INSTANCE_RESTART,
         AUDIT_INSTANCE_DELETE,
+        AUDIT_INSTANCE_UPDATE,
         AUDIT_JOB_CANCEL,
         AUDIT_SECRET_REVEAL,
+        AUDIT_FLEET_RECOVER, /* after a start of the Engine */
         AUDIT_SETTINGS_UPDATE,
         AUDIT_BLUEPRINTS_RELOAD,
         AUDIT_USER_LOGIN,  /* the first call of a session */

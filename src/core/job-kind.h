@@ -17,6 +17,8 @@
 /* Jobs that run at the same time: the default of the setting job_concurrency, and its highest value. */
 #define JOB_CONCURRENCY_DEFAULT 4U
 #define JOB_CONCURRENCY_MAX 64U
+/* Instances that are brought back at the same time: the default of the setting recovery_concurrency. */
+#define RECOVERY_CONCURRENCY_DEFAULT 2U
 /* Finished jobs that stay on the bus as objects. */
 #define JOB_OBJECTS_MAX 200U
 

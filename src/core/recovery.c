@@ -42,18 +42,17 @@ static const RecoveryRule *find_rule(RecoveryReason reason) {
         return reason == RECOVERY_DRIFT ? &put_right : &come_back;
 }
 
-unsigned recovery_attempts_counted(const RecoveryAttempts *a, RecoveryReason reason, usec_t since) {
+unsigned recovery_attempts_counted(
+                const RecoveryAttempts *a, RecoveryReason reason, uint64_t run, usec_t since) {
         if (a->n == 0 || a->reason <= RECOVERY_NONE || find_rule(a->reason) != find_rule(reason) ||
-                        a->at < since)
+                        a->run != run || a->at < since)
                 return 0;
 
         return a->n;
 }
 
-usec_t recovery_next_attempt(
-                const RecoveryAttempts *a, RecoveryReason reason, usec_t since, usec_t realtime) {
+usec_t recovery_next_attempt(const RecoveryAttempts *a, RecoveryReason reason, unsigned n, usec_t realtime) {
         const RecoveryRule *rule = find_rule(reason);
-        unsigned n = recovery_attempts_counted(a, reason, since);
 
         if (n == 0)
                 return 0;

@@ -21,6 +21,7 @@ DECLARE_STRING_TABLE(recovery_reason, RecoveryReason);
 /* What was tried so far. */
 typedef struct RecoveryAttempts {
         RecoveryReason reason; /* of the last one */
+        uint64_t run;          /* the recovery it belonged to; 0: to none */
         unsigned n;            /* 0: none */
         usec_t at;             /* when the last one began; realtime */
 } RecoveryAttempts;
@@ -28,13 +29,13 @@ typedef struct RecoveryAttempts {
 /* What was put right stays so for this long, or it counts as another attempt. */
 #define RECOVERY_DRIFT_WINDOW_USEC USEC_PER_HOUR
 
-/* How many of these attempts count for this reason: none of those before 'since' (realtime), such as when the Engine
- * started. */
-unsigned recovery_attempts_counted(const RecoveryAttempts *a, RecoveryReason reason, usec_t since);
+/* How many of these attempts count for this reason: in this recovery (0: none), and not before 'since' (realtime). The
+ * clock is often wrong when a machine starts, so it is not that which tells one recovery from the one before. */
+unsigned recovery_attempts_counted(
+                const RecoveryAttempts *a, RecoveryReason reason, uint64_t run, usec_t since);
 
-/* When the next attempt may begin (realtime); 0: at once; USEC_INFINITY: not by itself any more. */
-usec_t recovery_next_attempt(
-                const RecoveryAttempts *a, RecoveryReason reason, usec_t since, usec_t realtime);
+/* When the attempt after the first n may begin (realtime); 0: at once; USEC_INFINITY: not by itself any more. */
+usec_t recovery_next_attempt(const RecoveryAttempts *a, RecoveryReason reason, unsigned n, usec_t realtime);
 /* How many there are at the most. */
 unsigned recovery_attempts_max(RecoveryReason reason);
 

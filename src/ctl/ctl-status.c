@@ -75,6 +75,70 @@ static void print_state(const json_t *instance) {
                         color_on(stdout, COLOR_NONE));
 }
 
+/* What differs, each in a line of its own. */
+static void print_drift(const json_t *instance) {
+        static const struct {
+                const char *kind, *before, *after;
+        } sentences[] = {
+                { "stopped", "the container of ", " was stopped" },
+                { "paused", "the container of ", " was paused" },
+                { "removed", "the container of ", " was removed" },
+                { "image", "the container of ", " is of another image" },
+                { "extra", "there is a container of ", ", which the instance does not have" },
+                { "file-changed", "the file ", " was changed" },
+                { "file-added", "the file ", " was added" },
+                { "file-missing", "the file ", " is missing" },
+        };
+        const char *label = "Drift";
+        json_t *drift;
+        size_t i;
+
+        json_array_foreach(json_object_get(instance, "drift"), i, drift) {
+                const char *kind = json_get_text(drift, "kind");
+                _cleanup_free_ char *subject = text_escape(json_get_text(drift, "subject"));
+
+                FOREACH_ARRAY(s, sentences, ELEMENTSOF(sentences)) {
+                        if (!streq(s->kind, kind))
+                                continue;
+                        print_label(label);
+                        (void) printf("%s%s'%s'%s%s; %s\n", color_on(stdout, COLOR_YELLOW), s->before,
+                                        strempty(subject), s->after, color_on(stdout, COLOR_NONE),
+                                        FORMAT_AGO(json_get_number(drift, "since")));
+                        label = "";
+                }
+        }
+}
+
+/* What ccpd itself tried. */
+static void print_recovery(const json_t *instance) {
+        const json_t *recovery = json_object_get(instance, "recovery");
+        const char *reason = json_get_text(recovery, "reason");
+        uint64_t n = json_get_number(recovery, "attempts"), next = json_get_number(recovery, "next");
+
+        if (n == 0)
+                return;
+
+        print_label("Recovery");
+        (void) printf("started %" PRIu64 " time%s by ccpd after %s", n, n == 1 ? "" : "s",
+                        streq(reason, "boot")                     ? "the start of the server"
+                                        : streq(reason, "engine") ? "the start of Docker"
+                                                                  : "it had drifted");
+        if (next > 0)
+                (void) printf("; again at %s", FORMAT_TIMESTAMP(next));
+        (void) putchar('\n');
+}
+
+static bool has_drift(const json_t *instance, const char *prefix) {
+        json_t *drift;
+        size_t i;
+
+        json_array_foreach(json_object_get(instance, "drift"), i, drift)
+                if (startswith(json_get_text(drift, "kind"), prefix))
+                        return true;
+
+        return false;
+}
+
 static Color color_of_instance(const json_t *instance) {
         const char *state = json_get_text(instance, "state"), *health = json_get_text(instance, "health");
 
@@ -127,6 +191,18 @@ static void print_advice(const json_t *instance, const json_t *job) {
                                 id, id, id);
         else if (streq(state, "stopped"))
                 (void) printf("\nTo start it: ccpctl start %s\n", slug);
+        else if (has_drift(instance, "file-"))
+                (void) printf("\nIt cannot be started again from files that are not what was recorded: put "
+                              "them back "
+                              "in\n%s/current/.\n",
+                                json_get_text(instance, "directory"));
+        else if (has_drift(instance, "extra"))
+                (void) printf("\nTo see what is too many: docker ps --all --filter label=ccp.instance=%s\n",
+                                slug);
+        else if (has_drift(instance, ""))
+                (void) printf("\nTo put it right: ccpctl start %s; to have that done: ccpctl set %s "
+                              "repair=on\n",
+                                slug, slug);
         else if (streq(health, "degraded") || streq(health, "unhealthy"))
                 (void) printf("\nWhat its services say: journalctl CCP_INSTANCE=%s -p err\n", slug);
 }
@@ -170,6 +246,8 @@ static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
                         color_on(stdout, COLOR_NONE), slug, strempty(name));
         print_state(instance);
         print_field("Error", json_get_text(json_object_get(instance, "error"), "message"));
+        print_recovery(instance);
+        print_drift(instance);
         print_field("Domain", domain);
         print_field("URL", url);
         print_local_urls(c, instance);

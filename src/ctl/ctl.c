@@ -36,6 +36,7 @@ static const Verb verbs[] = {
                         verb_stop },
         { NULL, "restart", "SLUG [SERVICE…]", 1, ARGUMENTS_ANY, 0, "Restart an instance, or services of it",
                         verb_restart },
+        { NULL, "set", "SLUG KEY=VALUE…", 2, ARGUMENTS_ANY, 0, "Change settings of an instance", verb_set },
         { NULL, "delete", "SLUG", 1, 1, OPTION(YES), "Delete an instance and all its data", verb_delete },
         { NULL, "doctor", NULL, 0, 0, 0, "Check that all that ccpd needs is there", verb_doctor },
         { NULL, "logs", "SLUG [SERVICE…]", 1, ARGUMENTS_ANY,

@@ -77,6 +77,7 @@ int verb_top(Ctl *c, char **args, Error *reterr);
 int verb_start(Ctl *c, char **args, Error *reterr);
 int verb_stop(Ctl *c, char **args, Error *reterr);
 int verb_restart(Ctl *c, char **args, Error *reterr);
+int verb_set(Ctl *c, char **args, Error *reterr);
 int verb_delete(Ctl *c, char **args, Error *reterr);
 int verb_doctor(Ctl *c, char **args, Error *reterr);
 int verb_create(Ctl *c, char **args, Error *reterr);

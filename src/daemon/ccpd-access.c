@@ -130,6 +130,8 @@ static const AccessRule rules[] = {
         { CCP_INTERFACE_INSTANCE, "GetUse", "get-use", "look at", CCP_ACTION_VIEW, ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "ListServices", "list-services", "look at", CCP_ACTION_VIEW, ABOUT_PATH,
                         NO_AUDIT },
+        { CCP_INTERFACE_INSTANCE, "SetSettings", "set", "change settings of", CCP_ACTION_OPERATE, ABOUT_PATH,
+                        AUDIT_INSTANCE_UPDATE },
         { CCP_INTERFACE_INSTANCE, "ListSecrets", "list-secrets", "look at the secrets of",
                         CCP_ACTION_REVEAL_SECRET, ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "RevealSecret", "reveal-secret", "reveal a secret of",

@@ -257,19 +257,24 @@ static void on_pruned(int r, uint64_t n_removed, Error *error, _unused_ void *us
                 log_info("Removed %" PRIu64 " old entries of the audit record.", n_removed);
 }
 
-static void prune(Manager *m) {
-        const AuditActor self = {
+void audit_actor_self(AuditActor *ret) {
+        *ret = (AuditActor) {
                 .uid = getuid(),
                 .user = "ccpd",
                 .login_uid = -1,
                 .pid = (uint32_t) getpid(),
                 .process = "ccpd",
         };
+}
+
+static void prune(Manager *m) {
         _cleanup_error_ Error e = {};
+        AuditActor self;
 
         if (m->settings->audit_retention_days == 0)
                 return;
 
+        audit_actor_self(&self);
         if (store_prune_audit(m->db, (usec_t) m->settings->audit_retention_days * USEC_PER_DAY, &self,
                             on_pruned, m, NULL, &e) < 0)
                 log_debug("Old entries of the audit record are not removed now: %s", e.message);

@@ -199,6 +199,38 @@ GETTER(get_error) {
 
 #define SERVICE_TYPE "(sssssttuibss)"
 
+GETTER(get_drift) {
+        const Drifts *l = &((Instance *) userdata)->drifts;
+        int r;
+
+        (void) property;
+        r = sd_bus_message_open_container(reply, 'a', "(sst)");
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(d, l->items, l->n) {
+                r = sd_bus_message_append(
+                                reply, "(sst)", drift_kind_to_string(d->kind), d->subject, d->since);
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(reply);
+}
+
+GETTER(get_repair) {
+        (void) property;
+        return sd_bus_message_append(
+                        reply, "s", repair_mode_to_string(((Instance *) userdata)->record->repair));
+}
+
+GETTER(get_recovery) {
+        const Instance *i = userdata;
+        const RecoveryAttempts *a = &i->record->recovery;
+
+        (void) property;
+        return sd_bus_message_append(reply, "(sut)", a->n > 0 ? recovery_reason_to_string(a->reason) : "",
+                        a->n, recovery_next_of(i->manager->recovery, i));
+}
+
 GETTER(get_stopped_services) {
         (void) property;
         return sd_bus_message_append_strv(reply, ((Instance *) userdata)->record->stopped_services);
@@ -411,6 +443,64 @@ static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error 
         return submit_for_services(message, userdata, JOB_RESTART, reterr);
 }
 
+/* --- settings of one instance --- */
+
+static void on_settings_recorded(int r, InstanceRecord *instance, Error *error, void *userdata) {
+        _cleanup_(instance_record_freep) InstanceRecord *taken = instance;
+        Operation *o = userdata;
+        _cleanup_error_ Error e = {};
+
+        if (r >= 0)
+                r = manager_take_instance(operation_manager(o), &taken, NULL);
+        if (r >= 0) {
+                operation_reply(o, NULL);
+                return;
+        }
+
+        if (!error_is_set(error))
+                (void) error_set_errnof(&e, r, "Cannot take the setting over: %m");
+        operation_fail(o, error_is_set(error) ? error : &e);
+}
+
+typedef struct InstanceSettings {
+        const char *repair;
+} InstanceSettings;
+
+static const BusOption instance_settings[] = {
+        { "repair", "s", offsetof(InstanceSettings, repair) },
+};
+
+static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        Instance *i = userdata;
+        InstanceSettings settings = {};
+        _cleanup_error_ Error e = {};
+        RepairMode repair;
+        Operation *o;
+        int r;
+
+        r = bus_read_options(message, instance_settings, ELEMENTSOF(instance_settings), &settings, &e);
+        if (r >= 0 && !settings.repair)
+                r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
+                                "No setting was given. There is repair: off, on or default.");
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        repair = repair_mode_from_string(settings.repair);
+        if (repair < 0)
+                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The setting 'repair' has to be off, on or default.");
+
+        o = operation_new(i->manager, message);
+        if (!o)
+                return -ENOMEM;
+        r = manager_check_store(i->manager, &e);
+        if (r >= 0)
+                r = store_set_repair(i->manager->db, i->record->id, repair, operation_actor(o),
+                                on_settings_recorded, o, NULL, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
 const sd_bus_vtable instance_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Id", "s", get_id, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -439,6 +529,9 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("CreatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Services", "a" SERVICE_TYPE, get_services, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Drift", "a(sst)", get_drift, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Repair", "s", get_repair, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Recovery", "(sut)", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StoppedServices", "as", get_stopped_services, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 
@@ -463,6 +556,8 @@ const sd_bus_vtable instance_vtable[] = {
                         method_get_instance_use, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListServices", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", services),
                         method_list_services, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetSettings", SD_BUS_ARGS("a{sv}", settings), SD_BUS_NO_RESULT,
+                        method_set_settings, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSecrets", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sut)", secrets),
                         method_list_secrets, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RevealSecret", SD_BUS_ARGS("s", name, "a{sv}", options),

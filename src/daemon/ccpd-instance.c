@@ -56,6 +56,7 @@ Instance *instance_free(Instance *i) {
         FOREACH_ARRAY(s, i->services, i->n_services)
                 instance_service_done(s);
         free(i->services);
+        drifts_done(&i->drifts);
         bus_told_done(&i->told);
         instance_health_done(&i->health_state);
         instance_disk_done(&i->use);
@@ -182,6 +183,7 @@ int instance_update_service(Instance *i, const NotifyMessage *m) {
 
         s->listed = true;
         s->started = m->started;
+        s->stopped = m->stopped;
         s->observation = (HealthObservation) {
                 .exists = true,
                 .state = m->state,

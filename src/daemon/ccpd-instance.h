@@ -5,6 +5,7 @@
 
 #include "bus-signal.h"
 #include "ccpd-health.h"
+#include "ccpd-drift.h"
 #include "container-state.h"
 #include "hash.h"
 #include "health.h"
@@ -28,6 +29,7 @@ typedef struct InstanceService {
         unsigned n_restarts;  /* that nobody asked for, since the container is known */
         unsigned n_told;      /* of these, what the watcher that is there has counted */
         unsigned n_forgotten; /* of these, what was before a long quiet run */
+        bool stopped;         /* it ended, and nobody but a person starts it again */
         bool listed;          /* seen in the list that ccp-watch is sending */
 } InstanceService;
 
@@ -51,6 +53,12 @@ struct Instance {
         bool listed;                 /* all its containers were told once since we know it */
         Job *job;                    /* the one that is on it, NULL if none */
         InstanceUse use;
+
+        Drifts drifts;         /* what is not as it was made */
+        bool left_as_it_is;    /* that was told */
+        bool reviving;         /* a job to bring it back is being made */
+        usec_t not_before;     /* of the next one, monotonic */
+        uint64_t recovered_in; /* the recovery that brought it back; 0: none */
 
         bool announced; /* InterfacesAdded was sent */
         bool changed;

@@ -226,7 +226,7 @@ void job_queue_dispatch(Manager *m) {
                 return;
 
         for (j = m->jobs; j; j = j->hh.next)
-                n_active += j->unit_active;
+                n_active += j->unit_active && !job_is_own(j);
 
         for (j = m->jobs; j; j = next) {
                 next = j->hh.next;
@@ -234,8 +234,9 @@ void job_queue_dispatch(Manager *m) {
                         continue;
                 if (j->not_before > monotonic)
                         retry_at = MIN(retry_at, j->not_before);
-                else if (n_active < m->settings->job_concurrency) {
-                        n_active++;
+                /* How many there are of our own is up to us; nobody else waits for them. */
+                else if (job_is_own(j) || n_active < m->settings->job_concurrency) {
+                        n_active += !job_is_own(j);
                         job_start(j);
                 } else
                         /* It waits for others: its caller does not have to. */

@@ -104,6 +104,7 @@ static void job_ended(Job *j) {
         j->manager->jobs_ended[j->record->kind][j->record->state]++;
         j->manager->changed = true;
         job_set_changed(j);
+        recovery_job_ended(j->manager->recovery, j);
         job_queue_ended(j);
 }
 

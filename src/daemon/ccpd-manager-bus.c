@@ -106,6 +106,15 @@ static int get_n_jobs(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ 
         return sd_bus_message_append(reply, "u", count_jobs(m, access_viewer(m)));
 }
 
+/* It names instances of the whole fleet. */
+static int get_recovery(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                _unused_ const char *property, sd_bus_message *reply, void *userdata,
+                _unused_ sd_bus_error *reterr) {
+        const Manager *m = userdata;
+
+        return recovery_append(reply, m->recovery, access_sees_fleet(m, access_viewer(m)));
+}
+
 /* --- looking up --- */
 
 static int check_loaded(const Manager *m, sd_bus_error *reterr) {
@@ -595,6 +604,7 @@ static void on_settings_set(int r, Settings *settings, Error *error, void *userd
         job_queue_dispatch(m);
         sweeps_update_timer(m->sweeps);
         manager_update_health(m);
+        recovery_queue(m->recovery);
 }
 
 static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -667,6 +677,7 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("NStopped", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NFailed", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NJobs", "u", get_n_jobs, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Recovery", "a{sv}", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 
         SD_BUS_METHOD_WITH_ARGS("CreateInstance", SD_BUS_ARGS("s", slug, "s", blueprint, "a{sv}", options),
                         SD_BUS_RESULT("o", instance, "o", job), method_create_instance,

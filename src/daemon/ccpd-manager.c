@@ -79,6 +79,9 @@ int manager_new(sd_event *event, Manager **ret) {
         r = db_new(event, NULL, &m->db);
         if (r < 0)
                 return r;
+        r = recovery_new(m, &m->recovery);
+        if (r < 0)
+                return r;
 
         *ret = TAKE_PTR(m);
         return 0;
@@ -107,6 +110,7 @@ Manager *manager_free(Manager *m) {
                 log_reader_free(m->log_readers);
         manager_forget_use(m);
         db_free(m->db);
+        m->recovery = recovery_free(m->recovery);
         while (m->jobs)
                 job_free(m->jobs);
         while (m->instances)
@@ -170,6 +174,7 @@ static void manager_emit_at(Manager *m, usec_t at) {
 void manager_queue_emit(Manager *m) {
         int r;
 
+        recovery_queue(m->recovery);
         if (!m->bus)
                 return;
 
@@ -512,6 +517,8 @@ void manager_update_instance_health(Instance *i) {
 }
 
 void manager_set_engine_state(Manager *m, EngineState state, usec_t started) {
+        if (m->engine_started != started || m->engine_state != state)
+                recovery_engine_changed(m->recovery);
         m->engine_started = started;
         if (m->engine_state == state)
                 return;
@@ -716,6 +723,7 @@ static int manager_merge(Manager *m, StoreContents *contents) {
         settings_free(m->settings);
         m->settings = TAKE_PTR(contents->settings);
         access_set_roles(m, TAKE_PTR(contents->roles));
+        recovery_set_record(m->recovery, TAKE_PTR(contents->recovery));
 
         /* What is known and not among the records is gone. */
         for (i = m->instances; i; i = next_instance) {
@@ -796,6 +804,7 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
         }
 
         job_queue_dispatch(m);
+        recovery_queue(m->recovery);
 }
 
 void manager_list_units(Manager *m) {

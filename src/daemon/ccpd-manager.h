@@ -10,6 +10,7 @@
 #include "ccpd-instance.h"
 #include "ccpd-job.h"
 #include "ccpd-operation.h"
+#include "ccpd-recovery.h"
 #include "store.h"
 #include "unit-client.h"
 #include "vault.h"
@@ -56,6 +57,7 @@ struct Manager {
         Instance *instances_by_id; /* by UUID */
         Job *jobs;                 /* by id, oldest first */
         Operation *operations;
+        Recovery *recovery;
         ManagerReload *reloads;
         LogReader *log_readers;
         UseReading *use_readings;

@@ -73,6 +73,7 @@ static void manager_dispatch_notify(Manager *m, const NotifyMessage *message, pi
         case NOTIFY_LIST_END:
                 for (i = m->instances; i; i = i->hh.next)
                         instance_end_list(i);
+                recovery_list_taken(m->recovery);
                 break;
         case _NOTIFY_TYPE_MAX:
         case _NOTIFY_TYPE_INVALID:

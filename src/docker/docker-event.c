@@ -14,6 +14,7 @@ static const char *const docker_event_type_table[_DOCKER_EVENT_TYPE_MAX] = {
         [DOCKER_EVENT_CREATE] = "create",
         [DOCKER_EVENT_START] = "start",
         [DOCKER_EVENT_DIE] = "die",
+        [DOCKER_EVENT_KILL] = "kill",
         [DOCKER_EVENT_STOP] = "stop",
         [DOCKER_EVENT_RESTART] = "restart",
         [DOCKER_EVENT_PAUSE] = "pause",

@@ -15,6 +15,7 @@ typedef enum DockerEventType {
         DOCKER_EVENT_CREATE,
         DOCKER_EVENT_START,
         DOCKER_EVENT_DIE,
+        DOCKER_EVENT_KILL, /* a signal was sent, any */
         DOCKER_EVENT_STOP,
         DOCKER_EVENT_RESTART,
         DOCKER_EVENT_PAUSE,

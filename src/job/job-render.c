@@ -236,6 +236,7 @@ static int put_override(Job *j, int dirfd, const json_t *config, json_t *files, 
                 .revision = j->revision,
                 .subnet = &i->subnet,
                 .limits = &limits,
+                .blueprint = j->blueprint,
         };
         _cleanup_free_ char *text = NULL;
         int r;

@@ -19,5 +19,7 @@ int job_records_read(const PGresult *result, JobRecords *ret, Error *reterr);
 int secret_records_read(const PGresult *result, SecretRecords *ret, Error *reterr);
 /* roles-select; *ret is replaced */
 int role_records_read(const PGresult *result, RoleRecords **ret, Error *reterr);
+/* recovery-last and the like; NULL: there was none */
+int recovery_record_read(const PGresult *result, RecoveryRecord **ret, Error *reterr);
 /* revision-get */
 int revision_record_read(const PGresult *result, int number, RevisionRecord **ret, Error *reterr);

@@ -70,6 +70,15 @@ JobRecord *job_record_free(JobRecord *j) {
         return mfree(j);
 }
 
+RecoveryRecord *recovery_record_free(RecoveryRecord *r) {
+        if (!r)
+                return NULL;
+
+        free(r->boot);
+        strv_free(r->failed);
+        return mfree(r);
+}
+
 RevisionRecord *revision_record_free(RevisionRecord *r) {
         if (!r)
                 return NULL;
@@ -265,12 +274,15 @@ static int read_subnet(DbRow *row, InstanceRecord *i) {
 
 static void read_recovery(DbRow *row, RecoveryAttempts *ret) {
         int reason = RECOVERY_NONE;
+        uint64_t run = 0;
         uint32_t n = 0;
 
         db_row_enum(row, read_recovery_reason, &reason);
+        db_row_uint(row, INT64_MAX, &run);
         db_row_uint32(row, &n);
         db_row_usec(row, &ret->at);
         ret->n = n;
+        ret->run = run;
         ret->reason = reason;
 }
 
@@ -408,6 +420,41 @@ int revision_record_read(const PGresult *result, int number, RevisionRecord **re
 
         revision->state = state;
         *ret = TAKE_PTR(revision);
+        return 0;
+}
+
+int recovery_record_read(const PGresult *result, RecoveryRecord **ret, Error *reterr) {
+        _cleanup_(recovery_record_freep) RecoveryRecord *recovery = NULL;
+        _cleanup_json_ json_t *failed = NULL;
+        int reason = RECOVERY_NONE, r;
+        DbRow row = DB_ROW(result, 0);
+
+        if (PQntuples(result) == 0) {
+                *ret = NULL;
+                return 0;
+        }
+
+        recovery = new0(RecoveryRecord, 1);
+        if (!recovery)
+                return db_row_error(-ENOMEM, "a recovery", reterr);
+
+        db_row_uint(&row, INT64_MAX, &recovery->id);
+        db_row_enum(&row, read_recovery_reason, &reason);
+        db_row_string(&row, &recovery->boot);
+        db_row_usec(&row, &recovery->engine_started_at);
+        db_row_usec(&row, &recovery->begun_at);
+        db_row_usec(&row, &recovery->ended_at);
+        db_row_uint32(&row, &recovery->total);
+        db_row_uint32(&row, &recovery->healthy);
+        db_row_json(&row, JSON_ARRAY, &failed);
+        r = db_row_end(&row);
+        if (r >= 0)
+                r = read_strv(failed, &recovery->failed);
+        if (r < 0)
+                return db_row_error(r, "a recovery", reterr);
+
+        recovery->reason = reason;
+        *ret = TAKE_PTR(recovery);
         return 0;
 }
 

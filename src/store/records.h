@@ -109,6 +109,18 @@ typedef struct RevisionRecord {
         usec_t created_at;
 } RevisionRecord;
 
+/* What was done after a start of the Engine. */
+typedef struct RecoveryRecord {
+        uint64_t id;
+        RecoveryReason reason; /* boot or engine */
+        char *boot;            /* id of the boot */
+        usec_t engine_started_at, begun_at, ended_at;
+        unsigned total, healthy; /* of those that should run */
+        char **failed;           /* slugs of those that did not come back */
+} RecoveryRecord;
+
+RecoveryRecord *recovery_record_free(RecoveryRecord *r);
+DEFINE_CLEANUP_FUNC(RecoveryRecord *, recovery_record_free);
 InstanceRecord *instance_record_free(InstanceRecord *i);
 DEFINE_CLEANUP_FUNC(InstanceRecord *, instance_record_free);
 JobRecord *job_record_free(JobRecord *j);

@@ -9,6 +9,7 @@
 #include "job-kind.h"
 #include "json-util.h"
 #include "string-util.h"
+#include "strv.h"
 #include "validate.h"
 
 #define BIND_ADDRESS_DEFAULT "127.0.0.1"
@@ -205,6 +206,40 @@ static json_t *get_health_history_days(const Settings *s) {
         return json_integer(s->health_history_days);
 }
 
+static int set_recovery_concurrency(Settings *s, const char *name _unused_, const json_t *value) {
+        json_int_t n = value ? json_integer_value(value) : (json_int_t) RECOVERY_CONCURRENCY_DEFAULT;
+
+        if ((value && !json_is_integer(value)) || n < 1 || n > (json_int_t) JOB_CONCURRENCY_MAX)
+                return -EINVAL;
+
+        if (s)
+                s->recovery_concurrency = (unsigned) n;
+        return 0;
+}
+
+static json_t *get_recovery_concurrency(const Settings *s) {
+        return json_integer(s->recovery_concurrency);
+}
+
+static int set_repair(Settings *s, const char *name _unused_, const json_t *value) {
+        RepairMode mode = REPAIR_OFF;
+
+        if (value && !json_is_string(value))
+                return -EINVAL;
+        if (value)
+                mode = repair_mode_from_string(json_string_value(value));
+        if (!IN_SET(mode, REPAIR_OFF, REPAIR_ON))
+                return -EINVAL;
+
+        if (s)
+                s->repair = mode;
+        return 0;
+}
+
+static json_t *get_repair(const Settings *s) {
+        return json_string(repair_mode_to_string(s->repair));
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -223,6 +258,9 @@ static const Setting settings[] = {
                         get_health_samples_hours },
         { "health_history_days", false, "a number from 1 to 3650", set_health_history_days,
                         get_health_history_days },
+        { "recovery_concurrency", false, "a number from 1 to 64", set_recovery_concurrency,
+                        get_recovery_concurrency },
+        { "repair", false, "off or on", set_repair, get_repair },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {
@@ -238,6 +276,18 @@ static const Setting *find(const char *key, const char **ret_name) {
         return NULL;
 }
 
+static int no_such_setting(const char *key, Error *reterr) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_free_ char *list = NULL;
+
+        FOREACH_ARRAY(i, settings, ELEMENTSOF(settings))
+                if (strv_extendf(&names, "%s%s", i->key, i->is_prefix ? "NAME" : "") < 0)
+                        return error_set_errnof(reterr, ENOMEM, "Could not set '%s': %m", TEXT_FOR_ERROR(key));
+        list = strv_join(names, ", ");
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no setting '%s'. There are %s.",
+                        TEXT_FOR_ERROR(key), strempty(list));
+}
+
 static int apply(Settings *s, const char *key, const json_t *value, Error *reterr) {
         const Setting *setting;
         const char *name;
@@ -245,11 +295,7 @@ static int apply(Settings *s, const char *key, const json_t *value, Error *reter
 
         setting = find(key, &name);
         if (!setting)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "There is no setting '%s'. There are port_range_NAME, subnet_pool, "
-                                "bind_address, job_concurrency, audit_retention_days, health_interval, "
-                                "health_samples_hours and health_history_days.",
-                                TEXT_FOR_ERROR(key));
+                return no_such_setting(key, reterr);
 
         r = setting->set(s, name, json_is_null(value) ? NULL : value);
         if (r == -EINVAL)

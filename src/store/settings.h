@@ -3,12 +3,14 @@
 
 /* The settings of the whole service: which there are, what they may hold, and their defaults.
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
- * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400 */
+ * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
+ * recovery_concurrency 2, repair "off" */
 
 #include <jansson.h>
 
 #include "error.h"
 #include "port-range.h"
+#include "recovery.h"
 #include "subnet.h"
 
 /* Named port ranges at most, those that every host has included. */
@@ -35,6 +37,8 @@ typedef struct Settings {
         unsigned health_interval;      /* seconds between two sweeps; 0: there are none */
         unsigned health_samples_hours; /* so long each sample is kept */
         unsigned health_history_days;  /* so long the hours are kept that were made of them */
+        unsigned recovery_concurrency; /* instances that are brought back at a time */
+        RepairMode repair;             /* of instances that do not say it themselves; never the default */
 } Settings;
 
 /* The defaults. */

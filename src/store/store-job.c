@@ -51,6 +51,7 @@ typedef struct CreateJobOp {
         DbParams job_params; /* of job-insert */
         RecoveryReason reason;
         unsigned attempt;
+        uint64_t run;
         InstanceState state;
         char *slug;
         bool busy;
@@ -205,6 +206,7 @@ static int create_job_bind_recovery(DbParams *params, void *userdata) {
         db_params_add_string(params, op->instance_id);
         db_params_add_string(params, recovery_reason_to_string(op->reason));
         db_params_add_int64(params, op->reason == RECOVERY_NONE ? 0 : MAX(op->attempt, 1U));
+        db_params_add_int64(params, op->reason == RECOVERY_NONE ? 0 : (int64_t) op->run);
         return 0;
 }
 
@@ -283,6 +285,7 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
                 .kind = create->kind,
                 .reason = create->reason,
                 .attempt = create->attempt,
+                .run = create->run,
                 .callback = callback,
                 .userdata = userdata,
         };

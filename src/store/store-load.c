@@ -47,6 +47,7 @@ StoreContents *store_contents_free(StoreContents *c) {
         settings_free(c->settings);
         role_records_free(c->roles);
         health_states_free(c->health);
+        recovery_record_free(c->recovery);
         return mfree(c);
 }
 
@@ -121,6 +122,12 @@ static int load_result_sweep(const PGresult *result, void *userdata, Error *rete
         return health_sweep_record_read(result, &((LoadOp *) userdata)->contents->health->sweep, reterr);
 }
 
+static int load_result_recovery(const PGresult *result, void *userdata, Error *reterr) {
+        LoadOp *op = userdata;
+
+        return recovery_record_read(result, &op->contents->recovery, reterr);
+}
+
 static const DbStep load_steps[] = {
         { sql_instances_select, load_bind_instances, load_result_instances },
         { sql_jobs_select, load_bind_jobs, load_result_jobs },
@@ -129,6 +136,7 @@ static const DbStep load_steps[] = {
         { sql_health_probes_select, load_bind_instances, load_result_probes },
         { sql_health_current_select, load_bind_instances, load_result_currents },
         { sql_health_sweep_last, NULL, load_result_sweep },
+        { sql_recovery_last, NULL, load_result_recovery },
 };
 static const DbTransaction load_transaction = {
         .what = "read the records",

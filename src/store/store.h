@@ -32,6 +32,7 @@ typedef struct StoreContents {
         Settings *settings;
         RoleRecords *roles;
         HealthStates *health;
+        RecoveryRecord *recovery; /* the last one; NULL: none */
 } StoreContents;
 
 StoreContents *store_contents_free(StoreContents *c);
@@ -126,6 +127,7 @@ typedef struct StoreJobCreate {
          * somebody else does something. */
         RecoveryReason reason;
         unsigned attempt;
+        uint64_t run; /* the recovery that it belongs to; 0: none */
 } StoreJobCreate;
 
 /* A job on an instance, which takes the state that goes with it. Busy, naming the job that is on it;
@@ -160,6 +162,36 @@ typedef struct StoreFinish {
  * holds its lock. */
 int store_finish_job(Db *db, const StoreFinish *finish, StoreJobCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
+
+/* --- bringing back, and keeping --- */
+
+typedef struct StoreRecoveryBegin {
+        RecoveryReason reason;
+        const char *boot;
+        usec_t engine_started_at;
+        unsigned total; /* 0: it is over with that */
+} StoreRecoveryBegin;
+
+typedef void (*StoreRecoveryCallback)(int r, RecoveryRecord *recovery, Error *error, void *userdata);
+/* One that had not ended is over with it. */
+int store_begin_recovery(Db *db, const StoreRecoveryBegin *begin, StoreRecoveryCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr);
+
+typedef struct StoreRecoveryEnd {
+        uint64_t id;
+        unsigned total, healthy;
+        char *const *failed;
+        const AuditActor *actor;
+        const json_t *details; /* of the audit entry */
+} StoreRecoveryEnd;
+
+int store_end_recovery(Db *db, const StoreRecoveryEnd *end, StoreRecoveryCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+
+/* Sets what is done about drift of an instance, and puts that on record. Gives the instance as it then is;
+ * NoSuchInstance. */
+int store_set_repair(Db *db, const char *instance, RepairMode mode, const AuditActor *actor,
+                StoreInstanceCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
 
 /* --- settings --- */
 

@@ -128,6 +128,7 @@ static int send_container(WatchNotify *n, const WatchContainer *c) {
                 .started = c->started,
                 .n_restarts = c->n_restarts,
                 .oom_killed = c->oom && c->state == CONTAINER_EXITED && c->exit_code != 0,
+                .stopped = c->stopped && !IN_SET(c->state, CONTAINER_RUNNING, CONTAINER_PAUSED),
                 .image = c->image,
                 .image_id = c->image_id,
         };

@@ -10,6 +10,8 @@
 #define NSEC_PER_USEC 1000U
 /* Of two times that are the same, one told in whole seconds. */
 #define ROUGHLY_USEC (2 * USEC_PER_SEC)
+/* What ends so soon after a signal ends because of it; after a "stop" that takes longer there is an event. */
+#define KILL_USEC (10 * USEC_PER_SEC)
 
 static void watch_container_free(WatchContainer *c) {
         free(c->id);
@@ -120,6 +122,9 @@ static int table_set_one(WatchTable *t, const DockerObject *o, usec_t realtime) 
                 c->started = o->since;
                 c->oom = c->stopped = false;
         }
+        /* What the Engine is going to start again it calls restarting. */
+        if (IN_SET(o->state, CONTAINER_EXITED, CONTAINER_DEAD, CONTAINER_CREATED))
+                c->stopped = true;
         if (free_and_strdup(&c->image, o->image) < 0 || free_and_strdup(&c->image_id, o->image_id) < 0)
                 return -ENOMEM;
         c->state = o->state;
@@ -202,10 +207,17 @@ static bool container_apply(WatchContainer *c, const DockerEvent *e) {
         case DOCKER_EVENT_DIE:
                 container_enter(c, CONTAINER_EXITED, e);
                 c->exit_code = e->exit_code;
+                c->stopped = c->killed > 0 && c->since - c->killed <= KILL_USEC;
+                c->killed = 0;
                 return true;
-        case DOCKER_EVENT_STOP:
-                c->stopped = true;
+        case DOCKER_EVENT_KILL:
+                c->killed = e->time_nsec / NSEC_PER_USEC;
                 return false;
+        case DOCKER_EVENT_STOP:
+                if (c->stopped)
+                        return false;
+                c->stopped = true;
+                return true;
         case DOCKER_EVENT_OOM:
                 /* The "die" follows, if it was not only a child that was killed. */
                 c->oom = true;

@@ -21,7 +21,8 @@ struct WatchContainer {
         usec_t started;      /* the last time */
         unsigned n_restarts; /* that nobody asked for, since we watch */
         bool oom;            /* this run, or the last one where none goes on, ran out of memory */
-        bool stopped;        /* somebody asked for the end of the last run */
+        bool stopped;        /* somebody asked for the end of the last run, so the Engine starts none */
+        usec_t killed;       /* when somebody sent a signal, the last time */
 
         bool listed;         /* seen in the current list */
         bool wanted, looked; /* a look at it was asked for; was taken */

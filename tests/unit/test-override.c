@@ -86,6 +86,35 @@ START_TEST(services_get_what_is_ours) {
 }
 END_TEST
 
+START_TEST(only_what_crashed_is_started_again_by_docker) {
+        static const char *const own[] = { "", ", 'restart': 'always'", ", 'restart': 'on-failure:3'",
+                ", 'restart': 'unless-stopped'", ", 'restart': 'no'" };
+        BlueprintService services[] = {
+                { .name = (char *) "web", .kind = SERVICE_KIND_OPTIONAL },
+                { .name = (char *) "migrate", .kind = SERVICE_KIND_ONESHOT },
+        };
+        const Blueprint blueprint = { .services = services, .n_services = ELEMENTSOF(services) };
+
+        FOREACH_ARRAY(o, own, ELEMENTSOF(own)) {
+                _cleanup_free_ char *config = strjoin("{'services': {'web': {'image': 'x'", *o,
+                                                    "}, 'migrate': {'image': 'x'", *o,
+                                                    "}, 'unknown': {'image': 'x'", *o, "}}}"),
+                                    *text = NULL;
+                _cleanup_json_ json_t *json = parse_json(config);
+                const char *expected = strstr(*o, "'no'") ? "no" : "unless-stopped";
+                _cleanup_yaml_node_ YamlNode *root = NULL;
+                OverrideInput in = input;
+
+                in.blueprint = &blueprint;
+                ASSERT_OK(override_make(json, &in, &text, NULL));
+                ASSERT_OK(yaml_node_parse("f", text, strlen(text), &root, NULL));
+                ck_assert_str_eq(at(root, "services/web/restart"), expected);
+                ck_assert_str_eq(at(root, "services/unknown/restart"), expected);
+                ck_assert_str_eq(at(root, "services/migrate/restart"), "no");
+        }
+}
+END_TEST
+
 START_TEST(one_network_gets_the_whole_subnet) {
         _cleanup_yaml_node_ YamlNode *root =
                         make("{'services': {'web': {}}, 'networks': {'default': {'ipam': {}}}}", NULL);
@@ -213,7 +242,8 @@ START_TEST(yaml_reads_back_what_was_written) {
 }
 END_TEST
 
-TESTS("override", services_get_what_is_ours, one_network_gets_the_whole_subnet,
-                several_networks_share_the_subnet_in_order_of_names, networks_keep_a_part_that_they_name,
-                too_many_networks_are_refused, what_is_external_stays_as_it_is, limits_are_ceilings,
-                hostile_names_do_not_become_yaml, yaml_reads_back_what_was_written)
+TESTS("override", services_get_what_is_ours, only_what_crashed_is_started_again_by_docker,
+                one_network_gets_the_whole_subnet, several_networks_share_the_subnet_in_order_of_names,
+                networks_keep_a_part_that_they_name, too_many_networks_are_refused,
+                what_is_external_stays_as_it_is, limits_are_ceilings, hostile_names_do_not_become_yaml,
+                yaml_reads_back_what_was_written)

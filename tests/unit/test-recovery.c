@@ -25,9 +25,9 @@ START_TEST(attempts_come_after_longer_and_longer_pauses) {
         };
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
-                const RecoveryAttempts a = { i->n > 0 ? i->reason : RECOVERY_NONE, i->n, i->at };
+                const RecoveryAttempts a = { i->n > 0 ? i->reason : RECOVERY_NONE, 0, i->n, i->at };
 
-                ck_assert_uint_eq(recovery_next_attempt(&a, i->reason, 0, T(10)), i->next);
+                ck_assert_uint_eq(recovery_next_attempt(&a, i->reason, i->n, T(10)), i->next);
         }
         ck_assert_uint_eq(recovery_attempts_max(RECOVERY_BOOT), 5);
         ck_assert_uint_eq(recovery_attempts_max(RECOVERY_DRIFT), 3);
@@ -35,22 +35,22 @@ START_TEST(attempts_come_after_longer_and_longer_pauses) {
 END_TEST
 
 START_TEST(attempts_for_another_reason_or_before_do_not_count) {
-        const RecoveryAttempts boot = { RECOVERY_BOOT, 5, T(0) }, drift = { RECOVERY_DRIFT, 3, T(0) };
+        const RecoveryAttempts boot = { RECOVERY_BOOT, 7, 5, T(0) }, drift = { RECOVERY_DRIFT, 0, 3, T(0) };
 
-        ck_assert_uint_eq(recovery_attempts_counted(&boot, RECOVERY_ENGINE, 0), 5);
-        ck_assert_uint_eq(recovery_attempts_counted(&boot, RECOVERY_DRIFT, 0), 0);
-        ck_assert_uint_eq(recovery_attempts_counted(&drift, RECOVERY_BOOT, 0), 0);
+        ck_assert_uint_eq(recovery_attempts_counted(&boot, RECOVERY_ENGINE, 7, 0), 5);
+        ck_assert_uint_eq(recovery_attempts_counted(&boot, RECOVERY_DRIFT, 0, 0), 0);
+        ck_assert_uint_eq(recovery_attempts_counted(&drift, RECOVERY_BOOT, 7, 0), 0);
         /* The Engine was started once more since. */
-        ck_assert_uint_eq(recovery_attempts_counted(&boot, RECOVERY_BOOT, T(0)), 5);
-        ck_assert_uint_eq(recovery_attempts_counted(&boot, RECOVERY_BOOT, T(1)), 0);
-        ck_assert_uint_eq(recovery_next_attempt(&boot, RECOVERY_BOOT, T(1), T(2)), 0);
+        ck_assert_uint_eq(recovery_attempts_counted(&boot, RECOVERY_BOOT, 8, 0), 0);
+        ck_assert_uint_eq(recovery_attempts_counted(&drift, RECOVERY_DRIFT, 0, T(0)), 3);
+        ck_assert_uint_eq(recovery_attempts_counted(&drift, RECOVERY_DRIFT, 0, T(1)), 0);
 }
 END_TEST
 
 START_TEST(a_clock_that_was_set_back_makes_nobody_wait_longer) {
-        const RecoveryAttempts a = { RECOVERY_BOOT, 1, T(1000000) };
+        const RecoveryAttempts a = { RECOVERY_BOOT, 7, 1, T(1000000) };
 
-        ck_assert_uint_eq(recovery_next_attempt(&a, RECOVERY_BOOT, 0, T(0)), T(1));
+        ck_assert_uint_eq(recovery_next_attempt(&a, RECOVERY_BOOT, 1, T(0)), T(1));
 }
 END_TEST
 

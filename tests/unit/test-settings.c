@@ -39,7 +39,9 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "health_interval")), 30);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "health_samples_hours")), 24);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "health_history_days")), 400);
-        ck_assert_uint_eq(json_object_size(json), 11);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "recovery_concurrency")), 2);
+        ck_assert_str_eq(json_object_get_string(json, "repair"), "off");
+        ck_assert_uint_eq(json_object_size(json), 13);
 }
 END_TEST
 
@@ -104,6 +106,12 @@ START_TEST(wrong_values_are_refused) {
                 { "job_concurrency", "4.0" },
                 { "job_concurrency", "true" },
                 { "job_concurrency_", "4" },
+                { "recovery_concurrency", "0" },
+                { "recovery_concurrency", "65" },
+                { "recovery_concurrency", "\"2\"" },
+                { "repair", "\"default\"" },
+                { "repair", "\"yes\"" },
+                { "repair", "true" },
                 { "audit_retention_days", "29" },
                 { "audit_retention_days", "3651" },
                 { "audit_retention_days", "-1" },

@@ -9,6 +9,7 @@ ALTER TABLE instances
         ADD COLUMN changed_files_at timestamptz,
         ADD COLUMN recovery_reason text NOT NULL DEFAULT 'none'
                 CHECK (recovery_reason IN ('none', 'boot', 'engine', 'drift')),
+        ADD COLUMN recovery_run bigint NOT NULL DEFAULT 0,
         ADD COLUMN recovery_attempts integer NOT NULL DEFAULT 0 CHECK (recovery_attempts >= 0),
         ADD COLUMN recovery_at timestamptz,
         ADD CHECK ((recovery_attempts > 0) = (recovery_reason <> 'none') AND (recovery_attempts > 0) = (recovery_at IS NOT NULL));

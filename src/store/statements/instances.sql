@@ -15,7 +15,8 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
         i.limits,
         to_json(i.stopped_services), i.repair, to_json(i.changed_files),
         (extract(epoch FROM i.changed_files_at) * 1000000)::bigint,
-        i.recovery_reason, i.recovery_attempts, (extract(epoch FROM i.recovery_at) * 1000000)::bigint,
+        i.recovery_reason, i.recovery_run, i.recovery_attempts,
+        (extract(epoch FROM i.recovery_at) * 1000000)::bigint,
         (SELECT r.images FROM revisions r WHERE r.instance = i.id AND r.number = i.revision)
 FROM instances i
 WHERE $1::uuid IS NULL OR i.id = $1
@@ -55,15 +56,16 @@ FROM jobs j
 WHERE j.id = $1 AND i.id = j.instance AND NOT j.spec ? 'reason'
         AND (j.kind = 'start' OR (j.kind IN ('stop', 'restart') AND j.spec ? 'services'));
 
--- The attempt $3 to bring it back begins, for the reason $2; 0 and 'none': somebody else does something with it.
+-- The attempt $3 to bring it back begins, for the reason $2 in the recovery $4; 0 and 'none': somebody else does
+-- something with it.
 -- name: instance-note-recovery
-UPDATE instances SET recovery_reason = $2, recovery_attempts = $3::integer,
+UPDATE instances SET recovery_reason = $2, recovery_attempts = $3::integer, recovery_run = $4::bigint,
         recovery_at = CASE WHEN $3::integer > 0 THEN clock_timestamp() END
 WHERE id = $1 AND ($3::integer > 0 OR recovery_attempts > 0);
 
 -- It is back, by the job $1. What was repaired is counted on: it may happen again.
 -- name: instance-note-recovered
-UPDATE instances i SET recovery_reason = 'none', recovery_attempts = 0, recovery_at = NULL
+UPDATE instances i SET recovery_reason = 'none', recovery_run = 0, recovery_attempts = 0, recovery_at = NULL
 FROM jobs j
 WHERE j.id = $1 AND i.id = j.instance AND i.recovery_reason IN ('boot', 'engine');
 
