@@ -135,13 +135,13 @@ static int put_file(Job *j, int dirfd, const char *target, const void *data, siz
                 return error_set_errnof(reterr, r, "Cannot write %s of revision %" PRIu32 " in %s: %m",
                                 target, j->revision, j->directory);
 
-        r = job_revision_describe(data, size, mode, &made);
+        r = revision_file_describe(data, size, mode, &made);
         if (r >= 0)
-                r = job_revision_describe(back, back_size, mode, &read);
+                r = revision_file_describe(back, back_size, mode, &read);
         explicit_bzero(back, back_size);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
-        if (!job_revision_same(made, read))
+        if (!revision_file_same(made, read))
                 return error_setf(reterr, CCP_ERROR_INTERNAL,
                                 "The file %s in %s does not read back as it was written.", target,
                                 j->directory);
@@ -410,7 +410,7 @@ int job_static_copy(Job *j, Error *reterr) {
         json_object_foreach(files, target, file) {
                 const json_t *was = record ? json_object_get(record->files, target) : NULL;
 
-                if (!was || !job_revision_same(was, file))
+                if (!was || !revision_file_same(was, file))
                         return error_setf(reterr, CCP_ERROR_INTERNAL,
                                         "The blueprint's file %s changed while the instance was created. "
                                         "Try "
