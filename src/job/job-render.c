@@ -135,13 +135,13 @@ static int put_file(Job *j, int dirfd, const char *target, const void *data, siz
                 return error_set_errnof(reterr, r, "Cannot write %s of revision %" PRIu32 " in %s: %m",
                                 target, j->revision, j->directory);
 
-        r = job_revision_describe(data, size, mode, &made);
+        r = revision_file_describe(data, size, mode, &made);
         if (r >= 0)
-                r = job_revision_describe(back, back_size, mode, &read);
+                r = revision_file_describe(back, back_size, mode, &read);
         explicit_bzero(back, back_size);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
-        if (!job_revision_same(made, read))
+        if (!revision_file_same(made, read))
                 return error_setf(reterr, CCP_ERROR_INTERNAL,
                                 "The file %s in %s does not read back as it was written.", target,
                                 j->directory);
@@ -303,7 +303,7 @@ static int switch_current(int folder, const char *target) {
 static int publish(Job *j, int folder, int revisions, const char *temporary, const char *name, json_t *files,
                 Error *reterr) {
         const RevisionRecord record = { .number = j->revision, .state = REVISION_RENDERED, .files = files };
-        _cleanup_free_ char *link = strjoin(JOB_REVISIONS_FOLDER "/", name);
+        _cleanup_free_ char *link = strjoin(CCP_REVISIONS_FOLDER "/", name);
         int r;
 
         if (!link)
@@ -334,7 +334,7 @@ int job_render(Job *j, Error *reterr) {
         if (asprintf(&name, "%" PRIu32, j->revision) < 0)
                 name = NULL;
         temporary = name ? strjoin(name, ".tmp") : NULL;
-        directory = temporary ? strjoin(j->directory, "/" JOB_REVISIONS_FOLDER "/", temporary) : NULL;
+        directory = temporary ? strjoin(j->directory, "/" CCP_REVISIONS_FOLDER "/", temporary) : NULL;
         if (!directory || !files)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
@@ -346,7 +346,7 @@ int job_render(Job *j, Error *reterr) {
         r = folder = job_folder_open(j, reterr);
         if (r < 0)
                 return r;
-        r = revisions = mkdir_open_beneath(folder, JOB_REVISIONS_FOLDER, FOLDER_MODE);
+        r = revisions = mkdir_open_beneath(folder, CCP_REVISIONS_FOLDER, FOLDER_MODE);
         if (r >= 0)
                 r = rm_rf_at(revisions, temporary);
         if (r >= 0)
@@ -390,7 +390,7 @@ int job_static_copy(Job *j, Error *reterr) {
         if (j->blueprint->n_statics == 0)
                 return 1;
 
-        if (!files || asprintf(&name, JOB_REVISIONS_FOLDER "/%" PRIu32, j->revision) < 0) {
+        if (!files || asprintf(&name, CCP_REVISIONS_FOLDER "/%" PRIu32, j->revision) < 0) {
                 name = NULL;
                 return error_set_errnof(reterr, ENOMEM, "%m");
         }
@@ -411,7 +411,7 @@ int job_static_copy(Job *j, Error *reterr) {
         json_object_foreach(files, target, file) {
                 const json_t *was = record ? json_object_get(record->files, target) : NULL;
 
-                if (!was || !job_revision_same(was, file))
+                if (!was || !revision_file_same(was, file))
                         return error_setf(reterr, CCP_ERROR_INTERNAL,
                                         "The blueprint's file %s changed while the instance was created. "
                                         "Try "

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,11 +19,9 @@
 #include "json-util.h"
 #include "string-util.h"
 
-#define HASH_TEXT_MAX (2 * crypto_hash_sha256_BYTES + 1)
-
 int job_revision_set(Job *j, uint32_t revision) {
         free(j->revision_directory);
-        if (asprintf(&j->revision_directory, "%s/" JOB_REVISIONS_FOLDER "/%" PRIu32, j->directory,
+        if (asprintf(&j->revision_directory, "%s/" CCP_REVISIONS_FOLDER "/%" PRIu32, j->directory,
                             revision) < 0) {
                 j->revision_directory = NULL;
                 return -ENOMEM;
@@ -36,7 +33,7 @@ int job_revision_set(Job *j, uint32_t revision) {
 
 /* The folder of the job's revision. */
 static int open_revision(Job *j, Error *reterr) {
-        char name[STRLEN(JOB_REVISIONS_FOLDER "/4294967295") + 1];
+        char name[STRLEN(CCP_REVISIONS_FOLDER "/4294967295") + 1];
         _cleanup_close_ int folder = -EBADF;
         int fd;
 
@@ -44,7 +41,7 @@ static int open_revision(Job *j, Error *reterr) {
         if (folder < 0)
                 return folder;
 
-        (void) snprintf(name, sizeof(name), JOB_REVISIONS_FOLDER "/%" PRIu32, j->revision);
+        (void) snprintf(name, sizeof(name), CCP_REVISIONS_FOLDER "/%" PRIu32, j->revision);
         fd = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "Cannot open %s: %m", j->revision_directory);
@@ -105,28 +102,6 @@ int job_active_revision_find(Job *j, Error *reterr) {
         return 0;
 }
 
-int job_revision_describe(const void *data, size_t size, mode_t mode, json_t **ret) {
-        unsigned char hash[crypto_hash_sha256_BYTES];
-        char text[HASH_TEXT_MAX];
-        json_t *o;
-
-        crypto_hash_sha256(hash, data, size);
-        sodium_bin2hex(text, sizeof(text), hash, sizeof(hash));
-        o = json_pack("{s:s, s:i}", "sha256", text, "mode", (int) mode);
-        if (!o)
-                return -ENOMEM;
-
-        *ret = o;
-        return 0;
-}
-
-bool job_revision_same(const json_t *a, const json_t *b) {
-        const char *hash = json_object_get_string(a, "sha256");
-
-        return hash && streq_ptr(hash, json_object_get_string(b, "sha256")) &&
-                        json_equal(json_object_get(a, "mode"), json_object_get(b, "mode"));
-}
-
 static int refuse_file(const Job *j, const char *target, const char *what, Error *reterr) {
         return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                         "The file %s/%s %s since it was rendered, so nothing is run from it. Put it back as "
@@ -134,35 +109,31 @@ static int refuse_file(const Job *j, const char *target, const char *what, Error
                         j->revision_directory, target, what, j->claim.job->slug);
 }
 
-static int verify_file(const Job *j, int dirfd, const char *target, const json_t *was, Error *reterr) {
-        _cleanup_free_ char *data = NULL;
-        _cleanup_json_ json_t *is = NULL;
-        size_t size = 0;
-        int r;
+typedef struct Verification {
+        const Job *job;
+        Error *reterr;
+} Verification;
 
-        r = read_file_beneath(dirfd, target, BLUEPRINT_STATIC_SIZE_MAX, &data, &size);
-        if (IN_SET(r, -ENOENT, -ENOTDIR))
-                return refuse_file(j, target, "has vanished", reterr);
-        if (IN_SET(r, -ELOOP, -EISDIR, -EBADFD, -EFBIG))
-                return refuse_file(j, target, "was replaced", reterr);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot read %s/%s: %m", j->revision_directory, target);
+static int on_difference(const char *target, RevisionFileState state, void *userdata) {
+        static const char *const what[_REVISION_FILE_STATE_MAX] = {
+                [REVISION_FILE_CHANGED] = "was changed",
+                [REVISION_FILE_REPLACED] = "was replaced",
+                [REVISION_FILE_MISSING] = "has vanished",
+        };
+        Verification *v = userdata;
 
-        r = job_revision_describe(
-                        data, size, (mode_t) json_integer_value(json_object_get(was, "mode")), &is);
-        explicit_bzero(data, size);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
+        /* Of what was added, compose would take this one alone, whoever put it there. */
+        if (state == REVISION_FILE_ADDED)
+                return streq(target, ENGINE_ENV_FILE) ? refuse_file(v->job, target, "was added", v->reterr) : 0;
 
-        return job_revision_same(is, was) ? 0 : refuse_file(j, target, "was changed", reterr);
+        return refuse_file(v->job, target, what[state], v->reterr);
 }
 
 int job_revision_verify(Job *j, json_t *files, Error *reterr) {
         /* Without these, nothing else counts. */
         static const char *const needed[] = { JOB_BLUEPRINT_COPY, BLUEPRINT_OVERRIDE_FILE };
+        Verification v = { j, reterr };
         _cleanup_close_ int fd = -EBADF;
-        const char *target;
-        json_t *was;
         int r;
 
         fd = open_revision(j, reterr);
@@ -175,21 +146,10 @@ int job_revision_verify(Job *j, json_t *files, Error *reterr) {
                                         "There is no record of what the file %s/%s was.",
                                         j->revision_directory, *name);
 
-        json_object_foreach(files, target, was) {
-                if (json_is_true(json_object_get(was, "writable")))
-                        continue;
-
-                r = verify_file(j, fd, target, was, reterr);
-                if (r < 0)
-                        return r;
-        }
-
-        /* Compose would take this one, whoever put it there. */
-        if (!json_object_get(files, ENGINE_ENV_FILE) &&
-                        faccessat(fd, ENGINE_ENV_FILE, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
-                return refuse_file(j, ENGINE_ENV_FILE, "was added", reterr);
-
-        return 0;
+        r = revision_files_check(fd, files, 0, on_difference, &v);
+        if (r < 0 && !error_is_set(reterr))
+                return error_set_errnof(reterr, r, "Cannot read the files in %s: %m", j->revision_directory);
+        return r;
 }
 
 static int verify_active(Job *j, bool *ret_local, Error *reterr) {
@@ -276,11 +236,11 @@ int job_revision_remove(Job *j, uint32_t revision, Error *reterr) {
         if (folder < 0)
                 return 0;
 
-        revisions = open_beneath(folder, JOB_REVISIONS_FOLDER, O_RDONLY | O_DIRECTORY, 0);
+        revisions = open_beneath(folder, CCP_REVISIONS_FOLDER, O_RDONLY | O_DIRECTORY, 0);
         if (revisions == -ENOENT)
                 return 0;
         if (revisions < 0)
-                return error_set_errnof(reterr, revisions, "Cannot open %s/" JOB_REVISIONS_FOLDER ": %m",
+                return error_set_errnof(reterr, revisions, "Cannot open %s/" CCP_REVISIONS_FOLDER ": %m",
                                 j->directory);
 
         r = job_tree_remove(j, revisions, j->directory, temporary, reterr);

@@ -6,8 +6,8 @@
  * blueprint "local" if it is the administrator's own. */
 
 #include "job.h"
+#include "revision-files.h"
 
-#define JOB_REVISIONS_FOLDER CCP_REVISIONS_FOLDER
 #define JOB_CURRENT_LINK "current"
 #define JOB_CURRENT_LINK_NEW ".current.new"
 /* The blueprint's own text, kept with the revision: what later starts of it go by. */
@@ -23,9 +23,6 @@ int job_active_revision_find(Job *j, Error *reterr);
  * what was recorded (WrongState), and nothing in them what the policy refuses today (PolicyViolation). */
 int job_active_revision_load(Job *j, Error *reterr);
 
-/* What is recorded of a file, and whether two such records are about the same content. */
-int job_revision_describe(const void *data, size_t size, mode_t mode, json_t **ret);
-bool job_revision_same(const json_t *a, const json_t *b);
 /* Compares the files of the job's revision with the record of all of them. */
 int job_revision_verify(Job *j, json_t *files, Error *reterr);
 

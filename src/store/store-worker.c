@@ -260,6 +260,7 @@ static const DbTransaction state_transaction = {
         .n_steps = 1,
 };
 DEFINE_SIMPLE(cancelled, "read whether the job is cancelled", sql_job_is_cancelled, simple_result_flag);
+DEFINE_SIMPLE(changed_files, "record which files were changed", sql_instance_set_changed_files, NULL);
 DEFINE_SIMPLE(next, "read the revisions of the instance", sql_revision_next, simple_result_number);
 DEFINE_SIMPLE(put, "record the revision", sql_revision_put, NULL);
 DEFINE_SIMPLE(remove, "remove the record of the revision", sql_revision_remove, NULL);
@@ -445,6 +446,16 @@ int job_mark_left(DbSync *db, uint64_t id, Error *reterr) {
 }
 
 /* --- revisions --- */
+
+int instance_set_changed_files(
+                DbSync *db, const char *instance, uint32_t revision, char *const *changes, Error *reterr) {
+        SimpleOp op = {};
+
+        db_params_add_string(&op.params, instance);
+        db_params_add_int64(&op.params, revision);
+        db_params_add_strv(&op.params, (const char *const *) changes, strv_length(changes));
+        return run_simple(db, &changed_files_transaction, &op, reterr);
+}
 
 int revision_next(DbSync *db, const char *instance, uint32_t *ret, Error *reterr) {
         SimpleOp op = {};

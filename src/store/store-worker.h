@@ -47,6 +47,10 @@ int job_mark_crashed(DbSync *db, uint64_t id, const char *message, unsigned *ret
  * count. */
 int job_mark_left(DbSync *db, uint64_t id, Error *reterr);
 
+/* Which files of the active revision are not what was recorded; nothing if another one is active by now. */
+int instance_set_changed_files(
+                DbSync *db, const char *instance, uint32_t revision, char *const *changes, Error *reterr);
+
 /* The number for the next revision: one more than the highest there is. */
 int revision_next(DbSync *db, const char *instance, uint32_t *ret, Error *reterr);
 /* Records a revision, or what changed of it. created_at is not looked at. */

@@ -37,7 +37,7 @@ static void put(const char *name, const char *text) {
 
         ASSERT_OK(mkdir_parents_beneath(revision_fd, name, 0755));
         ASSERT_OK(write_file_beneath(revision_fd, name, text, strlen(text), 0644));
-        ASSERT_OK(job_revision_describe(text, strlen(text), 0644, &record));
+        ASSERT_OK(revision_file_describe(text, strlen(text), 0644, &record));
         ASSERT_OK(json_object_set_new(files, name, record));
 }
 

@@ -21,7 +21,7 @@ UPDATE revisions SET state = 'superseded' WHERE instance = $1 AND number <> $2 A
 UPDATE revisions SET state = 'active' WHERE instance = $1 AND number = $2 RETURNING number;
 
 -- name: instance-set-revision
-UPDATE instances SET revision = $2 WHERE id = $1;
+UPDATE instances SET revision = $2, changed_files = '{}', changed_files_at = NULL WHERE id = $1;
 
 -- name: revision-remove
 DELETE FROM revisions WHERE instance = $1 AND number = $2;
