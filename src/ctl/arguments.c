@@ -54,6 +54,10 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_SOURCE] = { "source", 0, "DIR", "Copy the source tree from this folder" },
         [OPTION_DRY_RUN] = { "dry-run", 0, NULL, "Only show what would be done" },
         [OPTION_YES] = { "yes", 0, NULL, "Do not ask" },
+        [OPTION_ALL] = { "all", 0, NULL, "Also what is over" },
+        [OPTION_RULE] = { "rule", 0, "ALERT", "Only this kind of alert" },
+        [OPTION_FOR] = { "for", 0, "TIME", "For so long: 2h" },
+        [OPTION_REASON] = { "reason", 0, "TEXT", "Why, for others to read" },
         [OPTION_CONTEXT] = { "context", 0, "FILE", "The values to render with, a JSON object" },
         [OPTION_FORMAT] = { "format", 0, "FORMAT", "yaml, dotenv, nginx, json, ini or text" },
 };

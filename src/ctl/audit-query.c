@@ -71,7 +71,7 @@ static int outcome_parse(const char *s, const char **ret, Error *reterr) {
         return 0;
 }
 
-static int option_time_parse(const Ctl *c, OptionId id, usec_t *ret, Error *reterr) {
+int ctl_option_time(const Ctl *c, OptionId id, usec_t *ret, Error *reterr) {
         const char *s = c->arguments.values[id];
         int r;
 
@@ -102,9 +102,9 @@ int audit_filter_from_arguments(const Ctl *c, AuditFilter *ret, Error *reterr) {
         if (r >= 0 && values[OPTION_OUTCOME])
                 r = outcome_parse(values[OPTION_OUTCOME], &f.outcome, reterr);
         if (r >= 0)
-                r = option_time_parse(c, OPTION_SINCE, &f.since, reterr);
+                r = ctl_option_time(c, OPTION_SINCE, &f.since, reterr);
         if (r >= 0)
-                r = option_time_parse(c, OPTION_UNTIL, &f.until, reterr);
+                r = ctl_option_time(c, OPTION_UNTIL, &f.until, reterr);
         if (r < 0)
                 return r;
         if (f.since >= f.until)

@@ -53,6 +53,11 @@ int read_value_file(const char *path, char **ret, Error *reterr);
 int ctl_list_rows(Ctl *c, const char *method, const char *const (*filters)[2], uint64_t max, json_t **ret,
                 Error *reterr);
 
+/* Writes the secret that a call handed over, "" for an instance of the whole service, past all buffers. */
+int ctl_write_secret(Ctl *c, sd_bus_message *reply, const char *instance, const char *name, Error *reterr);
+/* The time that an option has; *ret stays if it was not given. InvalidArgument. */
+int ctl_option_time(const Ctl *c, OptionId id, usec_t *ret, Error *reterr);
+
 /* The path and the properties of an instance. ret_path may be NULL. */
 int ctl_get_instance(Ctl *c, const char *slug, char **ret_path, json_t **ret, Error *reterr);
 /* Jobs as a table; returns the exit code or -ENOMEM. */
@@ -78,6 +83,14 @@ int verb_blueprint_show(Ctl *c, char **args, Error *reterr);
 int verb_blueprint_lint(Ctl *c, char **args, Error *reterr);
 int verb_blueprint_render(Ctl *c, char **args, Error *reterr);
 int verb_port_list(Ctl *c, char **args, Error *reterr);
+int verb_alert_list(Ctl *c, char **args, Error *reterr);
+int verb_alert_show(Ctl *c, char **args, Error *reterr);
+int verb_alert_silence(Ctl *c, char **args, Error *reterr);
+int verb_alert_silences(Ctl *c, char **args, Error *reterr);
+int verb_alert_unsilence(Ctl *c, char **args, Error *reterr);
+int verb_alert_test(Ctl *c, char **args, Error *reterr);
+int verb_alert_secret(Ctl *c, char **args, Error *reterr);
+int verb_alert_rotate(Ctl *c, char **args, Error *reterr);
 int verb_audit(Ctl *c, char **args, Error *reterr);
 int verb_audit_verify(Ctl *c, char **args, Error *reterr);
 int verb_audit_export(Ctl *c, char **args, Error *reterr);

@@ -37,6 +37,10 @@ struct Instance {
         Health health;
         Job *job; /* the one that is on it, NULL if none */
 
+        bool alerts_dirty; /* its alerts are to be judged */
+        bool secrets_known;
+        usec_t old_secret; /* when its oldest secret was made, if that is too long ago; else 0 */
+
         bool announced; /* InterfacesAdded was sent */
         bool changed;
         BusTold told;

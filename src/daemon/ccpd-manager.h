@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "blueprint-cache.h"
+#include "ccpd-alert.h"
 #include "ccpd-instance.h"
 #include "ccpd-job.h"
 #include "ccpd-operation.h"
@@ -46,6 +47,7 @@ struct Manager {
         Error vault_error;
         Settings *settings;
         BlueprintCache *blueprints;
+        Alerts *alerts;
 
         Instance *instances;       /* by slug */
         Instance *instances_by_id; /* by UUID */

@@ -85,8 +85,7 @@ static void on_reveal_recorded(int r, _unused_ AuditRecord *record, Error *error
                 operation_reply(v->operation, "h", v->fd);
 }
 
-/* Memory that nobody can change or grow, and that is gone with its last descriptor. */
-static int secret_to_memfd(const char *plain, size_t size, int *ret) {
+int secret_to_memfd(const char *plain, size_t size, int *ret) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 

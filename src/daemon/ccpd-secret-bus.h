@@ -6,5 +6,8 @@
 
 #include <systemd/sd-bus.h>
 
+/* Memory that nobody can change or grow, and that is gone with its last descriptor. */
+int secret_to_memfd(const char *plain, size_t size, int *ret);
+
 int method_list_secrets(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_reveal_secret(sd_bus_message *message, void *userdata, sd_bus_error *reterr);

@@ -145,11 +145,14 @@ def check_units():
     rules = Rules(file("60-ccpd.rules"), file("50-ccpd.rules"))
     manage = "org.freedesktop.systemd1.manage-units"
     for verb in ("start", "stop", "reset-failed"):
-        compare(verb, "yes", rules.ask(manage, user="ccpd", verb=verb, unit="ccp-job@12.service"))
+        for unit in ("ccp-job@12.service", "ccp-alert-webhook.service", "ccp-alert-mail.service"):
+            compare(verb, "yes", rules.ask(manage, user="ccpd", verb=verb, unit=unit))
     for user, verb, unit in (("other", "start", "ccp-job@12.service"), ("ccpd", "restart", "ccp-job@12.service"),
                              ("ccpd", "set-property", "ccp-job@12.service"), ("ccpd", "start", "docker.service"),
                              ("ccpd", "start", "ccp-job@0.service"), ("ccpd", "start", "ccp-job@x.service"),
-                             ("ccpd", "start", "ccp-job@1.service.d"), ("ccpd", "start", "a-ccp-job@1.service"),
+                             ("ccpd", "start", "ccp-job@1.service.d"),
+                             ("ccpd", "start", "ccp-alert-other.service"), ("ccpd", "start", "ccp-alert-mail.service.d"),
+                             ("ccpd", "start", "ccp-alert-mail.socket"), ("ccpd", "restart", "ccp-alert-mail.service"), ("ccpd", "start", "a-ccp-job@1.service"),
                              ("ccpd", "start", "ccp-job@1.service\n"), ("ccpd", "start", "ccp-job@" + "1" * 20 + ".service")):
         compare(f"{user}, {verb}, {unit!r}", None, rules.ask(manage, user=user, verb=verb, unit=unit))
     compare("a question without a unit", None, rules.ask(manage, user="ccpd"))

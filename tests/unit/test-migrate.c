@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "alert.h"
 #include "alloc-util.h"
 #include "db-sync.h"
 #include "instance.h"
@@ -119,6 +120,7 @@ START_TEST(many_who_start_at_once_do_not_disturb_each_other) {
         _cleanup_free_ char *conninfo = test_postgres_new_database();
         unsigned n_ready = 0;
         TestDb all[N];
+        char count[24];
 
         for (unsigned i = 0; i < N; i++)
                 test_db_start(all + i, conninfo);
@@ -133,7 +135,8 @@ START_TEST(many_who_start_at_once_do_not_disturb_each_other) {
                 ck_assert_uint_eq(all[i].n_unavailable, 0);
                 test_db_close(all + i);
         }
-        ASSERT_QUERY(conninfo, "SELECT count(*) FROM schema_migrations", "2");
+        (void) snprintf(count, sizeof(count), "%zu", n_migrations);
+        ASSERT_QUERY(conninfo, "SELECT count(*) FROM schema_migrations", count);
 }
 END_TEST
 
@@ -174,6 +177,9 @@ DEFINE_TO_STRING(step_state);
 DEFINE_TO_STRING(revision_state);
 DEFINE_TO_STRING(role);
 DEFINE_TO_STRING(subject_kind);
+DEFINE_TO_STRING(alert_channel);
+DEFINE_TO_STRING(alert_severity);
+DEFINE_TO_STRING(alert_status);
 
 START_TEST(the_schema_has_the_states_of_the_program) {
         _cleanup_test_db_ TestDb t;
@@ -187,6 +193,10 @@ START_TEST(the_schema_has_the_states_of_the_program) {
         check_values(t.conninfo, "revisions", "state", revision_state_string, _REVISION_STATE_MAX);
         check_values(t.conninfo, "roles", "subject", subject_kind_string, _SUBJECT_KIND_MAX);
         check_values(t.conninfo, "roles", "role", role_string, _ROLE_MAX);
+        check_values(t.conninfo, "alerts", "severity", alert_severity_string, _ALERT_SEVERITY_MAX);
+        check_values(t.conninfo, "alert_messages", "channel", alert_channel_string, _ALERT_CHANNEL_MAX);
+        check_values(t.conninfo, "alert_deliveries", "channel", alert_channel_string, _ALERT_CHANNEL_MAX);
+        check_values(t.conninfo, "alert_deliveries", "status", alert_status_string, _ALERT_STATUS_MAX);
 }
 END_TEST
 
