@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "bus-error.h"
+#include "bus-options.h"
 #include "ccpd-manager.h"
 #include "ccpd-secret-bus.h"
 #include "fd-util.h"
@@ -165,11 +166,15 @@ static void on_reveal_read(int r, SecretRecords *secrets, Error *error, void *us
                 reveal_end(v, &e);
 }
 
-int method_reveal_alert_secret(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *reterr) {
+int method_reveal_alert_secret(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
         Reveal *v;
         int r;
+
+        r = bus_read_options(message, NULL, 0, NULL, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
 
         v = new0(Reveal, 1);
         if (!v)
@@ -212,15 +217,21 @@ static void on_rotate_read(int r, SecretRecords *secrets, Error *error, void *us
                 operation_fail(o, &e);
 }
 
-int method_rotate_alert_secret(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *reterr) {
+int method_rotate_alert_secret(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
         Operation *o;
+        int r;
+
+        r = bus_read_options(message, NULL, 0, NULL, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
 
         o = operation_new(m, message);
         if (!o)
                 return -ENOMEM;
-        if (store_alert_secrets(m->db, NULL, NULL, on_rotate_read, o, NULL, &e) < 0)
+        r = store_alert_secrets(m->db, NULL, NULL, on_rotate_read, o, NULL, &e);
+        if (r < 0)
                 operation_fail(o, &e);
         return 1;
 }

@@ -147,8 +147,11 @@ static void alert_describe(Alert *alert, const Instance *i, const AlertFileSyste
                 return;
         }
 
+        /* A cause may be a sentence; this is a part of one. */
         if (strlen(text) > MESSAGE_SIZE_MAX)
                 text[MESSAGE_SIZE_MAX] = 0;
+        else if (endswith(text, "."))
+                *endswith(text, ".") = 0;
         utf8_make_valid(text);
         free(alert->record->message);
         alert->record->message = TAKE_PTR(text);
