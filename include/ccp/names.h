@@ -25,6 +25,7 @@
 #define CCP_ACTION_CREATE CCP_BUS_NAME ".create"
 #define CCP_ACTION_DELETE CCP_BUS_NAME ".delete"
 #define CCP_ACTION_REVEAL_SECRET CCP_BUS_NAME ".reveal-secret"
+#define CCP_ACTION_MANAGE_ALERTS CCP_BUS_NAME ".manage-alerts"
 #define CCP_ACTION_MANAGE_SETTINGS CCP_BUS_NAME ".manage-settings"
 #define CCP_ACTION_MANAGE_ROLES CCP_BUS_NAME ".manage-roles"
 
@@ -37,6 +38,7 @@
 #define CCP_ERROR_NO_SUCH_ROLE CCP_ERROR("NoSuchRole")
 #define CCP_ERROR_NO_SUCH_SERVICE CCP_ERROR("NoSuchService")
 #define CCP_ERROR_NO_SUCH_SECRET CCP_ERROR("NoSuchSecret")
+#define CCP_ERROR_NO_SUCH_ALERT CCP_ERROR("NoSuchAlert")
 #define CCP_ERROR_SLUG_TAKEN CCP_ERROR("SlugTaken")
 #define CCP_ERROR_DOMAIN_TAKEN CCP_ERROR("DomainTaken")
 #define CCP_ERROR_PORTS_EXHAUSTED CCP_ERROR("PortsExhausted")
@@ -65,6 +67,8 @@
 #define CCP_MESSAGE_AUDIT_DENIED "27b3040dafed42c088d01eca9344a59c"
 #define CCP_MESSAGE_AUDIT_LOST "0dda4d3352e74ce4984d9b0d3479129a"
 #define CCP_MESSAGE_FLEET_RECOVERED "314284d554f54f4c98d51657dd563da1"
+#define CCP_MESSAGE_ALERT_FIRING "70e7d2c791964af0b6d9c92154b6942c"
+#define CCP_MESSAGE_ALERT_RESOLVED "037455b0846d48a3be6c96b4f06a0fba"
 
 /* Where things lie. Build options do not move them: units, sysusers and the man pages name them too. */
 #define CCP_STATE_DIR "/var/lib/ccpd"

@@ -316,7 +316,8 @@ int process_run(char *const *argv, const ProcessOptions *options, ProcessResult 
         if (r >= 0) {
                 r = process_loop(&p);
                 /* Whatever it left behind in its group ends with it. */
-                (void) kill(-p.pid, SIGKILL);
+                if (!p.options->leave_children)
+                        (void) kill(-p.pid, SIGKILL);
                 k = process_reap(&p);
                 if (r == 0)
                         r = k;

@@ -22,6 +22,7 @@ typedef struct ProcessOptions {
         usec_t timeout;                    /* 0: none. Then SIGTERM, after 10 s SIGKILL, and -ETIMEDOUT */
         size_t stdout_limit, stderr_limit; /* bytes kept; 0: 64 KiB */
         bool stdout_all;                   /* more than the limit on stdout is -EFBIG instead of a cut */
+        bool leave_children; /* what it started and left behind goes on, instead of ending with it */
 
         /* Called with each complete line of stderr, without its newline. */
         void (*line)(const char *line, void *userdata);

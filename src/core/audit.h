@@ -19,6 +19,9 @@ typedef enum AuditAction {
         AUDIT_JOB_CANCEL,
         AUDIT_SECRET_REVEAL,
         AUDIT_FLEET_RECOVER, /* after a start of the Engine */
+        AUDIT_SECRET_ROTATE,
+        AUDIT_ALERT_SILENCE,
+        AUDIT_ALERT_UNSILENCE,
         AUDIT_SETTINGS_UPDATE,
         AUDIT_BLUEPRINTS_RELOAD,
         AUDIT_USER_LOGIN,  /* the first call of a session */

@@ -39,7 +39,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_FOLLOW] = { "follow", 'f', NULL, "Show new entries as they come" },
         [OPTION_WATCH] = { "watch", 'w', NULL, "Draw anew whenever something changes" },
         [OPTION_GREP] = { "grep", 'g', "PATTERN", "Only lines that match this regular expression" },
-        [OPTION_ALL] = { "all", 0, NULL, "What jobs and ccpd say of the instance, too" },
+        [OPTION_ALL] = { "all", 0, NULL, "Also what jobs and ccpd log; or alerts that are over" },
         [OPTION_USER] = { "user", 0, "USER", "Only what this user did; or who gets a role" },
         [OPTION_GROUP] = { "group", 0, "GROUP", "The group that gets a role, or loses it" },
         [OPTION_ACTION] = { "action", 0, "ACTION", "Only this action" },
@@ -59,6 +59,9 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_LIMIT] = { "limit", 0, "KEY=VALUE", "Limit memory, cpus or pids; may be repeated" },
         [OPTION_DRY_RUN] = { "dry-run", 0, NULL, "Only show what would be done" },
         [OPTION_YES] = { "yes", 0, NULL, "Do not ask" },
+        [OPTION_RULE] = { "rule", 0, "ALERT", "Only this kind of alert" },
+        [OPTION_FOR] = { "for", 0, "TIME", "For so long: 2h" },
+        [OPTION_REASON] = { "reason", 0, "TEXT", "Why, for others to read" },
         [OPTION_CONTEXT] = { "context", 0, "FILE", "The values to render with, a JSON object" },
         [OPTION_FORMAT] = { "format", 0, "FORMAT", "yaml, dotenv, nginx, json, ini or text" },
 };

@@ -89,7 +89,8 @@ static void wipe_and_free(void *p) {
 }
 
 /* The same as an object. jansson copies as it goes, so from here on it wipes what it frees. */
-static int secret_to_json(const Ctl *c, const Secret *s, char **args, char **ret, Error *reterr) {
+static int secret_to_json(const Ctl *c, const Secret *s, const char *instance, const char *name, char **ret,
+                Error *reterr) {
         _cleanup_json_ json_t *object = NULL, *value = NULL;
 
         json_set_alloc_funcs(malloc, wipe_and_free);
@@ -99,7 +100,7 @@ static int secret_to_json(const Ctl *c, const Secret *s, char **args, char **ret
                                 "The secret is not valid UTF-8, so it cannot be JSON. Leave --json out.");
 
         value = json_stringn(strempty(s->data), s->size);
-        object = json_pack("{s:s, s:s, s:O?}", "instance", args[0], "name", args[1], "value", value);
+        object = json_pack("{s:s, s:s, s:O?}", "instance", instance, "name", name, "value", value);
         if (!value || !object)
                 return -ENOMEM;
 
@@ -108,12 +109,13 @@ static int secret_to_json(const Ctl *c, const Secret *s, char **args, char **ret
 }
 
 /* Past the buffers of stdio, and past the pager. */
-static int secret_write(const Ctl *c, const Secret *s, char **args, Error *reterr) {
+static int secret_write(
+                const Ctl *c, const Secret *s, const char *instance, const char *name, Error *reterr) {
         _cleanup_erase_ char *text = NULL;
         int r;
 
         if (ctl_prints_json(c)) {
-                r = secret_to_json(c, s, args, &text, reterr);
+                r = secret_to_json(c, s, instance, name, &text, reterr);
                 if (r < 0)
                         return r;
                 r = loop_write(STDOUT_FILENO, text, strlen(text));
@@ -125,11 +127,22 @@ static int secret_write(const Ctl *c, const Secret *s, char **args, Error *reter
         return r < 0 ? error_set_errnof(reterr, r, "Cannot write the secret: %m.") : EXIT_DONE;
 }
 
+int ctl_write_secret(Ctl *c, sd_bus_message *reply, const char *instance, const char *name, Error *reterr) {
+        _cleanup_(secret_done) Secret secret = {};
+        int fd, r;
+
+        r = sd_bus_message_read(reply, "h", &fd);
+        if (r < 0)
+                return ctl_bad_reply(reterr, r);
+
+        r = secret_map(fd, &secret, reterr);
+        return r < 0 ? r : secret_write(c, &secret, instance, name, reterr);
+}
+
 int verb_secret_reveal(Ctl *c, char **args, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_(secret_done) Secret secret = {};
         _cleanup_free_ char *path = NULL;
-        int fd, r;
+        int r;
 
         if (arguments_have(&c->arguments, OPTION(HOST)))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
@@ -143,12 +156,5 @@ int verb_secret_reveal(Ctl *c, char **args, Error *reterr) {
 
         polkit_agent_open(c);
         r = ctl_call(c, path, CCP_INTERFACE_INSTANCE, "RevealSecret", &reply, reterr, "sa{sv}", args[1], 0);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "h", &fd);
-        if (r < 0)
-                return ctl_bad_reply(reterr, r);
-
-        r = secret_map(fd, &secret, reterr);
-        return r < 0 ? r : secret_write(c, &secret, args, reterr);
+        return r < 0 ? r : ctl_write_secret(c, reply, args[0], args[1], reterr);
 }

@@ -62,6 +62,9 @@ int ctl_read_lines(const Ctl *c, uint64_t otherwise, uint64_t *ret, Error *reter
 int ctl_list_rows(Ctl *c, const char *method, const char *const (*filters)[2], uint64_t max, json_t **ret,
                 Error *reterr);
 
+/* Writes the secret that a call handed over, "" for an instance of the whole service, past all buffers. */
+int ctl_write_secret(Ctl *c, sd_bus_message *reply, const char *instance, const char *name, Error *reterr);
+
 /* The path and the properties of an instance. ret_path may be NULL. */
 int ctl_get_instance(Ctl *c, const char *slug, char **ret_path, json_t **ret, Error *reterr);
 /* Jobs as a table; returns the exit code or -ENOMEM. */
@@ -92,6 +95,14 @@ int verb_blueprint_show(Ctl *c, char **args, Error *reterr);
 int verb_blueprint_lint(Ctl *c, char **args, Error *reterr);
 int verb_blueprint_render(Ctl *c, char **args, Error *reterr);
 int verb_port_list(Ctl *c, char **args, Error *reterr);
+int verb_alert_list(Ctl *c, char **args, Error *reterr);
+int verb_alert_show(Ctl *c, char **args, Error *reterr);
+int verb_alert_silence(Ctl *c, char **args, Error *reterr);
+int verb_alert_silences(Ctl *c, char **args, Error *reterr);
+int verb_alert_unsilence(Ctl *c, char **args, Error *reterr);
+int verb_alert_test(Ctl *c, char **args, Error *reterr);
+int verb_alert_secret(Ctl *c, char **args, Error *reterr);
+int verb_alert_rotate(Ctl *c, char **args, Error *reterr);
 int verb_audit(Ctl *c, char **args, Error *reterr);
 int verb_audit_verify(Ctl *c, char **args, Error *reterr);
 int verb_audit_export(Ctl *c, char **args, Error *reterr);

@@ -49,10 +49,11 @@ struct Access {
 /* Where a call says what it is about. */
 typedef enum About {
         ABOUT_FLEET,
-        ABOUT_PATH, /* the object's path */
-        ABOUT_SLUG, /* the first argument, a slug */
-        ABOUT_NEW,  /* the same, of an instance that is not there yet: takes a role for the fleet */
-        ABOUT_ID,   /* the first argument, the id of a job */
+        ABOUT_PATH,    /* the object's path */
+        ABOUT_SLUG,    /* the first argument, a slug; empty, where that may be said: the fleet */
+        ABOUT_NEW,     /* the same, of an instance that is not there yet: takes a role for the fleet */
+        ABOUT_ID,      /* the first argument, the id of a job */
+        ABOUT_SILENCE, /* the first argument, the id of a silence */
 } About;
 
 typedef struct AccessRule {
@@ -106,6 +107,22 @@ static const AccessRule rules[] = {
                         ABOUT_FLEET, AUDIT_USER_DELETE },
         { CCP_INTERFACE_MANAGER, "ListRoles", "list-roles", "look at roles", CCP_ACTION_MANAGE_ROLES,
                         ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "ListAlerts", "list-alerts", "look at alerts", CCP_ACTION_VIEW, ABOUT_FLEET,
+                        NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "ListSilences", "list-silences", "look at alerts", CCP_ACTION_VIEW,
+                        ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "SilenceAlerts", "silence", "silence alerts of", CCP_ACTION_MANAGE_ALERTS,
+                        ABOUT_SLUG, AUDIT_ALERT_SILENCE },
+        { CCP_INTERFACE_MANAGER, "UnsilenceAlerts", "unsilence", "end this silence",
+                        CCP_ACTION_MANAGE_ALERTS, ABOUT_SILENCE, AUDIT_ALERT_UNSILENCE },
+        { CCP_INTERFACE_MANAGER, "TestAlert", "test-alert", "send alerts", CCP_ACTION_MANAGE_ALERTS,
+                        ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "RevealAlertSecret", "reveal-alert-secret",
+                        "reveal the secret of the webhook", CCP_ACTION_REVEAL_SECRET, ABOUT_FLEET,
+                        AUDIT_SECRET_REVEAL },
+        { CCP_INTERFACE_MANAGER, "RotateAlertSecret", "rotate-alert-secret",
+                        "change the secret of the webhook", CCP_ACTION_MANAGE_SETTINGS, ABOUT_FLEET,
+                        AUDIT_SECRET_ROTATE },
         { CCP_INTERFACE_MANAGER, "QueryAudit", "query-audit", "look at the audit record",
                         CCP_ACTION_VIEW_AUDIT, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "VerifyAudit", "verify-audit", "verify the audit record",
@@ -209,6 +226,14 @@ static void about_job(AuthRequest *q, const AccessRule *rule, const Job *j) {
         q->audit = j ? audit_action_of_job(j->record->kind) : AUDIT_INSTANCE_START;
 }
 
+/* One that is for all instances, or is not there, takes a role for the fleet. */
+static void about_silence(AuthRequest *q, const Manager *m, const char *id) {
+        const SilenceRecord *s = id ? alerts_find_silence(m, strtoull(id, NULL, 10)) : NULL;
+
+        if (s && s->slug)
+                about_instance(q, s->slug, s->instance);
+}
+
 static void describe_path(AuthRequest *q, const Manager *m, const AccessRule *rule, const char *path) {
         _cleanup_free_ char *slug = NULL;
         const char *id;
@@ -248,7 +273,11 @@ static void describe_by_rule(
                 describe_path(q, m, rule, path);
                 break;
         case ABOUT_SLUG:
-                about_slug(q, m, first_argument(message));
+                s = first_argument(message);
+                if (!s || *s)
+                        about_slug(q, m, s);
+                else
+                        q->phrase = "do this for the whole fleet";
                 break;
         case ABOUT_NEW:
                 about_instance(q, first_argument(message), NULL);
@@ -257,6 +286,9 @@ static void describe_by_rule(
         case ABOUT_ID:
                 s = first_argument(message);
                 about_job(q, rule, s ? job_find_by_text(m, s) : NULL);
+                break;
+        case ABOUT_SILENCE:
+                about_silence(q, m, first_argument(message));
                 break;
         }
 }

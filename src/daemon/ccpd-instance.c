@@ -87,6 +87,7 @@ char *instance_path(const Instance *i) {
 void instance_set_changed(Instance *i) {
         i->changed = true;
         i->manager->changed = true;
+        alerts_note_instance(i);
         manager_queue_emit(i->manager);
 }
 

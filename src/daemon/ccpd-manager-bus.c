@@ -10,6 +10,8 @@
 #include "bus-object.h"
 #include "bus-options.h"
 #include "ccpd-access.h"
+#include "ccpd-alert-bus.h"
+#include "ccpd-alert-secret.h"
 #include "ccpd-audit.h"
 #include "ccpd-blueprint-bus.h"
 #include "ccpd-create.h"
@@ -96,6 +98,14 @@ static int get_counter(_unused_ sd_bus *bus, _unused_ const char *path, _unused_
                         return sd_bus_message_append(reply, "u",
                                         count_instances(m, access_viewer(m), c->state, c->health));
         return -ENXIO;
+}
+
+static int get_n_alerts(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                _unused_ const char *property, sd_bus_message *reply, void *userdata,
+                _unused_ sd_bus_error *reterr) {
+        const Manager *m = userdata;
+
+        return sd_bus_message_append(reply, "u", alerts_count(m, access_viewer(m)));
 }
 
 static int get_n_jobs(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
@@ -601,6 +611,7 @@ static void on_settings_set(int r, Settings *settings, Error *error, void *userd
         settings_free(m->settings);
         m->settings = settings;
         operation_reply(o, NULL);
+        alerts_note_settings(m);
         job_queue_dispatch(m);
         sweeps_update_timer(m->sweeps);
         manager_update_health(m);
@@ -678,6 +689,7 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("NFailed", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NJobs", "u", get_n_jobs, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "a{sv}", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NAlerts", "u", get_n_alerts, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 
         SD_BUS_METHOD_WITH_ARGS("CreateInstance", SD_BUS_ARGS("s", slug, "s", blueprint, "a{sv}", options),
                         SD_BUS_RESULT("o", instance, "o", job), method_create_instance,
@@ -728,6 +740,20 @@ const sd_bus_vtable manager_vtable[] = {
                         method_revoke_role, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListRoles", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssssts)", roles),
                         method_list_roles, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListAlerts", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
+                        SD_BUS_RESULT("aa{sv}", alerts), method_list_alerts, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListSilences", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", silences),
+                        method_list_silences, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SilenceAlerts", SD_BUS_ARGS("s", instance, "a{sv}", options),
+                        SD_BUS_RESULT("s", silence), method_silence_alerts, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("UnsilenceAlerts", SD_BUS_ARGS("s", silence), SD_BUS_NO_RESULT,
+                        method_unsilence_alerts, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("TestAlert", SD_BUS_ARGS("s", channel), SD_BUS_RESULT("s", id),
+                        method_test_alert, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RevealAlertSecret", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("h", secret),
+                        method_reveal_alert_secret, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RotateAlertSecret", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
+                        method_rotate_alert_secret, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("QueryAudit", SD_BUS_ARGS("a{sv}", filter, "t", limit),
                         SD_BUS_RESULT("aa{sv}", entries), method_query_audit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("VerifyAudit", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", verdict),

@@ -83,6 +83,10 @@ int manager_new(sd_event *event, Manager **ret) {
         if (r < 0)
                 return r;
 
+        r = alerts_new(m, &m->alerts);
+        if (r < 0)
+                return r;
+
         *ret = TAKE_PTR(m);
         return 0;
 }
@@ -109,6 +113,7 @@ Manager *manager_free(Manager *m) {
         while (m->log_readers)
                 log_reader_free(m->log_readers);
         manager_forget_use(m);
+        alerts_free(m->alerts);
         db_free(m->db);
         m->recovery = recovery_free(m->recovery);
         while (m->jobs)
@@ -474,6 +479,7 @@ void manager_remove_instance(Instance *i) {
                 if (i->announced && access_sees_instance(m, c, i))
                         manager_tell_instance(m, c, i, /* appears= */ false);
         logs_revoke(m, i->record->id);
+        alerts_note_removal(i);
         instance_free(i);
         manager_queue_emit(m);
 }
@@ -530,6 +536,7 @@ void manager_set_engine_state(Manager *m, EngineState state, usec_t started) {
 
         m->engine_state = state;
         m->changed = true;
+        alerts_note_host(m);
         manager_update_health(m);
         manager_queue_emit(m);
 }
@@ -846,6 +853,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         manager_queue_emit(m);
         manager_list_units(m);
         manager_load_disk(m);
+        alerts_note_loaded(m);
         audit_start_pruning(m);
         manager_want_name(m);
 }
@@ -887,6 +895,7 @@ static void on_store_state(_unused_ Db *db, bool available, const char *why, voi
         Manager *m = userdata;
 
         m->changed = true;
+        alerts_note_host(m);
         manager_queue_emit(m);
 
         if (!available) {
@@ -910,6 +919,7 @@ static void on_unit_removed(const char *unit, void *userdata) {
 
         if (j && j->unit_active && !j->start_request)
                 manager_list_units(m);
+        alerts_note_unit(m, unit);
 }
 
 static void on_units_reset(void *userdata) {
@@ -917,6 +927,7 @@ static void on_units_reset(void *userdata) {
 
         if (m->loaded)
                 manager_list_units(m);
+        alerts_note_unit(m, NULL);
 }
 
 static int on_name(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {

@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "blueprint-cache.h"
+#include "ccpd-alert.h"
 #include "ccpd-instance.h"
 #include "ccpd-job.h"
 #include "ccpd-operation.h"
@@ -52,6 +53,7 @@ struct Manager {
         Settings *settings;
         BlueprintCache *blueprints;
         Sweeps *sweeps;
+        Alerts *alerts;
 
         Instance *instances;       /* by slug */
         Instance *instances_by_id; /* by UUID */

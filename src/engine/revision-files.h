@@ -11,8 +11,6 @@
 #include "error.h"
 #include "time-util.h"
 
-/* Below an instance's folder; each revision is a folder with its number in it. */
-
 /* What is recorded of a file, and whether two such records are about the same content. */
 int revision_file_describe(const void *data, size_t size, mode_t mode, json_t **ret);
 bool revision_file_same(const json_t *a, const json_t *b);

@@ -2,21 +2,27 @@
 
 #include "sweep.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "fd-util.h"
 #include "hash.h"
 #include "health.h"
 #include "probe.h"
 #include "store-health.h"
 #include "string-util.h"
 #include "sweep-blueprint.h"
+#include "sweep-drift.h"
 
 /* Of one call of the Engine's. */
 #define ENGINE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 /* So many containers that went wrong are asked after one by one; of the others the list tells enough. */
 #define INSPECTS_MAX 32U
 #define REASON_MAX 512U
+/* How often the files of revisions are looked at. */
+#define FILES_INTERVAL_USEC (5 * USEC_PER_MINUTE)
 
 typedef struct SweepInstance SweepInstance;
 
@@ -368,6 +374,7 @@ static usec_t slowest(const Sweep *s, const SweepInstance *i) {
 static int judge_instance(const Sweep *s, const SweepInstance *i, HealthSample *ret) {
         _cleanup_free_ HealthVerdict *verdicts = NULL;
         const HealthVerdict *blame;
+        size_t n = 0;
 
         ret->instance = i->record->id;
         ret->state_changed_at = i->record->state_changed_at;
@@ -377,13 +384,15 @@ static int judge_instance(const Sweep *s, const SweepInstance *i, HealthSample *
         verdicts = new0(HealthVerdict, i->n_services);
         if (!verdicts)
                 return -ENOMEM;
-        for (size_t k = 0; k < i->n_services; k++)
-                verdicts[k] = judge_service(i->services + k);
+        /* What is stopped on purpose is as it should be. */
+        FOREACH_ARRAY(v, i->services, i->n_services)
+                if (!strv_contains(i->record->stopped_services, v->name))
+                        verdicts[n++] = judge_service(v);
 
         ret->latency = slowest(s, i);
         /* It should run, and nothing of it is there. */
-        ret->health = i->n_services == 0 ? HEALTH_UNHEALTHY : health_summarize(verdicts, i->n_services);
-        blame = health_find_reason(verdicts, i->n_services);
+        ret->health = i->n_services == 0 ? HEALTH_UNHEALTHY : health_summarize(verdicts, n);
+        blame = health_find_reason(verdicts, n);
         if (i->n_services == 0)
                 ret->reason = strdup("no container is there");
         else if (blame && asprintf(&ret->reason, "%s: %s", blame->service, blame->reason) < 0)
@@ -466,6 +475,30 @@ static int sweep_write(Sweep *s, Error *reterr) {
         return health_roll_up(s->db, s->input.settings, realtime, reterr);
 }
 
+/* Whether the files of revisions are as they were made. After the health is on record, and not each time: it costs a query
+ * and some looks at the disk for each instance. */
+static int sweep_files(const Sweep *s, const char *instances_dir, Error *reterr) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (s->began_at / FILES_INTERVAL_USEC == s->input.states.sweep.began_at / FILES_INTERVAL_USEC)
+                return 0;
+
+        fd = open(instances_dir ?: CCP_INSTANCES_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return error_set_errnof(reterr, errno, "Cannot open the folder of instances: %m");
+
+        FOREACH_ARRAY(record, s->input.instances.items, s->input.instances.n) {
+                if (strv_contains(s->input.busy, (*record)->id))
+                        continue;
+                r = sweep_drift(s->db, fd, *record, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
 static int sweep_look(Sweep *s, Error *reterr) {
         int r;
 
@@ -518,6 +551,8 @@ int sweep_run(DbSync *db, Docker *docker, const SweepOptions *options, SweepResu
                 r = sweep_look(&s, reterr);
         if (r >= 0)
                 r = sweep_write(&s, reterr);
+        if (r >= 0)
+                r = sweep_files(&s, options->instances_dir, reterr);
         if (r >= 0)
                 sweep_tell(&s, ret);
         return r;

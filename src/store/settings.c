@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
+#include "alert-target.h"
 #include "alloc-util.h"
 #include "job-kind.h"
 #include "json-util.h"
@@ -25,6 +26,8 @@ typedef struct Setting {
          * of NULL stands for the default. */
         int (*set)(Settings *s, const char *name, const json_t *value);
         json_t *(*get)(const Settings *s);
+        /* What may be shown of a text; NULL: all of it. */
+        char *(*redact)(const char *value);
 } Setting;
 
 /* --- port ranges --- */
@@ -240,6 +243,78 @@ static json_t *get_repair(const Settings *s) {
         return json_string(repair_mode_to_string(s->repair));
 }
 
+/* --- alerts --- */
+
+static int set_alert_webhook_url(Settings *s, const char *name _unused_, const json_t *value) {
+        const char *text = value ? json_string_value(value) : "";
+
+        if (!text || (!isempty(text) && webhook_url_validate(text, NULL) < 0))
+                return -EINVAL;
+
+        return s ? free_and_strdup(&s->alert_webhook_url, text) : 0;
+}
+
+static json_t *get_alert_webhook_url(const Settings *s) {
+        return json_string(s->alert_webhook_url);
+}
+
+static int set_alert_mail_to(Settings *s, const char *name _unused_, const json_t *value) {
+        const char *text = value ? json_string_value(value) : "";
+        _cleanup_strv_free_ char **addresses = NULL;
+
+        if (!text || (!isempty(text) && mail_addresses_parse(text, &addresses, NULL) < 0))
+                return -EINVAL;
+
+        return s ? free_and_strdup(&s->alert_mail_to, text) : 0;
+}
+
+static json_t *get_alert_mail_to(const Settings *s) {
+        return json_string(s->alert_mail_to);
+}
+
+static int set_number(unsigned *ret, const json_t *value, unsigned fallback, unsigned max) {
+        json_int_t n = value ? json_integer_value(value) : (json_int_t) fallback;
+
+        if ((value && !json_is_integer(value)) || n < 0 || n > (json_int_t) max)
+                return -EINVAL;
+
+        if (ret)
+                *ret = (unsigned) n;
+        return 0;
+}
+
+static int set_alert_repeat_hours(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->alert_repeat_hours : NULL, value, 24, ALERT_REPEAT_HOURS_MAX);
+}
+
+static json_t *get_alert_repeat_hours(const Settings *s) {
+        return json_integer(s->alert_repeat_hours);
+}
+
+static int set_alert_disk_percent(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->alert_disk_percent : NULL, value, 90, ALERT_DISK_PERCENT_MAX);
+}
+
+static json_t *get_alert_disk_percent(const Settings *s) {
+        return json_integer(s->alert_disk_percent);
+}
+
+static int set_alert_health_minutes(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->alert_health_minutes : NULL, value, 2, ALERT_HEALTH_MINUTES_MAX);
+}
+
+static json_t *get_alert_health_minutes(const Settings *s) {
+        return json_integer(s->alert_health_minutes);
+}
+
+static int set_alert_secret_age_days(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->alert_secret_age_days : NULL, value, 0, ALERT_SECRET_AGE_DAYS_MAX);
+}
+
+static json_t *get_alert_secret_age_days(const Settings *s) {
+        return json_integer(s->alert_secret_age_days);
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -261,6 +336,22 @@ static const Setting settings[] = {
         { "recovery_concurrency", false, "a number from 1 to 64", set_recovery_concurrency,
                         get_recovery_concurrency },
         { "repair", false, "off or on", set_repair, get_repair },
+        { "alert_webhook_url", false,
+                        "an address such as \"https://HOST[:PORT]/PATH\", without user and password (each "
+                        "message is signed instead, see ccpctl alert secret), or nothing",
+                        set_alert_webhook_url, get_alert_webhook_url, webhook_url_redact },
+        { "alert_mail_to", false,
+                        "at most ten mail addresses with commas between them, each "
+                        "USER@DOMAIN or a user of this machine, or nothing",
+                        set_alert_mail_to, get_alert_mail_to },
+        { "alert_repeat_hours", false, "a number up to 8760, or 0 to tell of an alert once",
+                        set_alert_repeat_hours, get_alert_repeat_hours },
+        { "alert_disk_percent", false, "a number up to 99, or 0 for no such alert", set_alert_disk_percent,
+                        get_alert_disk_percent },
+        { "alert_health_minutes", false, "a number up to 1440", set_alert_health_minutes,
+                        get_alert_health_minutes },
+        { "alert_secret_age_days", false, "a number up to 3650, or 0 for no such alert",
+                        set_alert_secret_age_days, get_alert_secret_age_days },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {
@@ -276,16 +367,18 @@ static const Setting *find(const char *key, const char **ret_name) {
         return NULL;
 }
 
-static int no_such_setting(const char *key, Error *reterr) {
-        _cleanup_strv_free_ char **names = NULL;
-        _cleanup_free_ char *list = NULL;
+static int fail_unknown(const char *key, Error *reterr) {
+        _cleanup_string_builder_ StringBuilder b = {};
+        _cleanup_free_ char *names = NULL;
 
         FOREACH_ARRAY(i, settings, ELEMENTSOF(settings))
-                if (strv_extendf(&names, "%s%s", i->key, i->is_prefix ? "NAME" : "") < 0)
-                        return error_set_errnof(reterr, ENOMEM, "Could not set '%s': %m", TEXT_FOR_ERROR(key));
-        list = strv_join(names, ", ");
-        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no setting '%s'. There are %s.",
-                        TEXT_FOR_ERROR(key), strempty(list));
+                string_builder_appendf(
+                                &b, "%s%s%s", i == settings ? "" : ", ", i->key, i->is_prefix ? "NAME" : "");
+        if (string_builder_finish(&b, &names, NULL) < 0)
+                return error_set_errnof(reterr, ENOMEM, "Could not set '%s': %m", TEXT_FOR_ERROR(key));
+
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no setting '%s'. There are: %s.",
+                        TEXT_FOR_ERROR(key), names);
 }
 
 static int apply(Settings *s, const char *key, const json_t *value, Error *reterr) {
@@ -295,7 +388,7 @@ static int apply(Settings *s, const char *key, const json_t *value, Error *reter
 
         setting = find(key, &name);
         if (!setting)
-                return no_such_setting(key, reterr);
+                return fail_unknown(key, reterr);
 
         r = setting->set(s, name, json_is_null(value) ? NULL : value);
         if (r == -EINVAL)
@@ -360,6 +453,8 @@ Settings *settings_free(Settings *s) {
                 free((char *) s->port_ranges[i].name);
         free(s->port_ranges);
         free(s->bind_address);
+        free(s->alert_webhook_url);
+        free(s->alert_mail_to);
         return mfree(s);
 }
 
@@ -382,6 +477,24 @@ int settings_to_json(const Settings *s, json_t **ret) {
         if (r < 0)
                 return -ENOMEM;
 
+        r = settings_redact(object);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(object);
+        return 0;
+}
+
+int settings_redact(json_t *object) {
+        FOREACH_ARRAY(i, settings, ELEMENTSOF(settings)) {
+                const char *value = i->redact ? json_object_get_string(object, i->key) : NULL;
+                _cleanup_free_ char *text = NULL;
+
+                if (!value)
+                        continue;
+                text = i->redact(value);
+                if (!text || json_object_set_new(object, i->key, json_string(text)) < 0)
+                        return -ENOMEM;
+        }
+
         return 0;
 }

@@ -4,7 +4,8 @@
 /* The settings of the whole service: which there are, what they may hold, and their defaults.
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
  * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
- * recovery_concurrency 2, repair "off" */
+ * recovery_concurrency 2, repair "off", alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
+ * alert_health_minutes 2, alert_secret_age_days 0 */
 
 #include <jansson.h>
 
@@ -27,6 +28,11 @@
 #define HEALTH_HISTORY_DAYS_MIN 1
 #define HEALTH_HISTORY_DAYS_MAX 3650
 
+#define ALERT_REPEAT_HOURS_MAX 8760U
+#define ALERT_DISK_PERCENT_MAX 99U
+#define ALERT_HEALTH_MINUTES_MAX 1440U
+#define ALERT_SECRET_AGE_DAYS_MAX 3650U
+
 typedef struct Settings {
         NamedPortRange *port_ranges; /* names are owned */
         size_t n_port_ranges;
@@ -39,6 +45,12 @@ typedef struct Settings {
         unsigned health_history_days;  /* so long the hours are kept that were made of them */
         unsigned recovery_concurrency; /* instances that are brought back at a time */
         RepairMode repair;             /* of instances that do not say it themselves; never the default */
+        char *alert_webhook_url;       /* "": none */
+        char *alert_mail_to;           /* addresses with commas or blanks between them; "": none */
+        unsigned alert_repeat_hours;   /* 0: an alert is told once */
+        unsigned alert_disk_percent;   /* 0: never */
+        unsigned alert_health_minutes;
+        unsigned alert_secret_age_days; /* 0: never */
 } Settings;
 
 /* The defaults. */
@@ -52,5 +64,7 @@ int settings_validate(const char *key, const json_t *value, Error *reterr);
 bool settings_is_known(const char *key);
 /* Sets one, by the same rules. */
 int settings_set(Settings *s, const char *key, const json_t *value, Error *reterr);
-/* All as an object, the keys and values as above. */
+/* All as an object, the keys and values as above; of those that are half a secret only what may be shown. */
 int settings_to_json(const Settings *s, json_t **ret);
+/* Puts what may be shown in the place of such values, in an object from keys to values. 0 or -ENOMEM. */
+int settings_redact(json_t *object);

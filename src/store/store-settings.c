@@ -117,6 +117,7 @@ static void settings_done(int r, Error *error, void *userdata) {
 
 int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor,
                 StoreSettingsCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        _cleanup_json_ json_t *details = NULL;
         SettingsOp *op;
         const char *key;
         json_t *value;
@@ -137,13 +138,14 @@ int store_set_settings(Db *db, const json_t *changes, const AuditActor *actor,
                 .callback = callback,
                 .userdata = userdata,
         };
-        if (!op->changes ||
+        details = json_deep_copy(changes);
+        if (!op->changes || !details || settings_redact(details) < 0 ||
                         store_audit_init(&op->audit,
                                         &(AuditEntry) {
                                                         .action = AUDIT_SETTINGS_UPDATE,
                                                         .outcome = AUDIT_SUCCEEDED,
                                                         .actor = actor,
-                                                        .details = changes,
+                                                        .details = details,
                                         }) < 0) {
                 settings_op_free(op);
                 return store_oom(&settings_transaction, reterr);

@@ -5,6 +5,7 @@ a chain somebody tampered with is found out. The same in the journal, with an ex
 import json
 import pathlib
 import re
+import time
 
 import pytest
 
@@ -199,6 +200,9 @@ def test_each_job_has_one_beginning_and_one_end_on_record(record, history):
 def test_each_other_change_has_one_entry(server, root, record):
     steps = [
         ('SETTINGS_UPDATE', lambda: server.ccpctl('settings', 'set', 'job_concurrency=3', '--quiet')),
+        ('ALERT_SILENCE', lambda: server.ccpctl('alert', 'silence', '--instance', 'edmonton', '--for', '1h', '--quiet')),
+        ('ALERT_UNSILENCE', lambda: root.manager('UnsilenceAlerts', 's', root.manager('ListSilences')[0]['Id'])),
+        ('SECRET_ROTATE', lambda: server.ccpctl('alert', 'rotate', '--quiet')),
         ('BLUEPRINTS_RELOAD', lambda: root.manager('Reload')),
         ('USER_CREATE', lambda: grant(server, 'viewer', user='nora')),
         ('USER_UPDATE', lambda: grant(server, 'operator', user='nora')),
@@ -307,7 +311,10 @@ class Changes:
         server.ccpctl('stop', 'resting', '--quiet')
         begin_slow(server)
         running, failed = last_job(server, 'slow'), last_job(server, 'sick')
+        server.ccpctl('alert', 'silence', '--instance', 'resting', '--for', '8h', '--quiet')
+        silence = server.json('alert', 'silences')[0]['id']
         domain = {'domain': ['s', 'hamilton.example.org']}
+        tomorrow = (int(time.time()) + 86400) * 1_000_000
         self.calls = {
             'INSTANCE_CREATE': (ROOT, 'Manager', 'CreateInstance', 'ssa{sv}', 'hamilton', 'hello', domain),
             'INSTANCE_START': (instance_path('resting'), 'Instance', 'Start', 'asa{sv}', [], {}),
@@ -318,6 +325,9 @@ class Changes:
             'INSTANCE_CREATE again': (f'{ROOT}/job/{failed}', 'Job', 'Retry', 'a{sv}', {}),
             'SECRET_REVEAL': (instance_path('edmonton'), 'Instance', 'RevealSecret', 'sa{sv}', SECRET, {}),
             'SETTINGS_UPDATE': (ROOT, 'Manager', 'SetSettings', 'a{sv}', {'job_concurrency': ['t', 7]}),
+            'ALERT_SILENCE': (ROOT, 'Manager', 'SilenceAlerts', 'sa{sv}', 'edmonton', {'until': ['t', tomorrow]}),
+            'ALERT_UNSILENCE': (ROOT, 'Manager', 'UnsilenceAlerts', 's', silence),
+            'SECRET_ROTATE': (ROOT, 'Manager', 'RotateAlertSecret', 'a{sv}', {}),
             'BLUEPRINTS_RELOAD': (ROOT, 'Manager', 'Reload'),
             'USER_CREATE': (ROOT, 'Manager', 'GrantRole', 'ssssa{sv}', 'admin', 'user', 'nora', '', {}),
             'USER_UPDATE': (ROOT, 'Manager', 'GrantRole', 'ssssa{sv}', 'admin', 'user', 'vera', '', {}),

@@ -52,6 +52,13 @@ CALLS = {
         'GrantRole': ('ssssa{sv}', ['emperor', 'user', 'nora', '', {}], 'InvalidArgument'),
         'RevokeRole': ('sssa{sv}', ['user', 'nora', '', UNKNOWN], 'InvalidArgument'),
         'ListRoles': ('', [], ''),
+        'ListAlerts': ('a{sv}tt', [{}, 0, 10], ''),
+        'ListSilences': ('', [], ''),
+        'SilenceAlerts': ('sa{sv}', ['edmonton', UNKNOWN], 'InvalidArgument'),
+        'UnsilenceAlerts': ('s', ['0'], 'NoSuchAlert'),
+        'TestAlert': ('s', ['pigeon'], 'InvalidArgument'),
+        'RevealAlertSecret': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
+        'RotateAlertSecret': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'QueryAudit': ('a{sv}t', [{}, 1], ''),
         'VerifyAudit': ('', [], ''),
         'Subscribe': ('', [], ''),
@@ -258,6 +265,8 @@ def probes(slug, job):
     yield ROOT, 'Manager', 'ListInstances', 'a{sv}tt', {'pattern': ['s', slug]}, 0, 10
     yield ROOT, 'Manager', 'ListJobs', 'a{sv}tt', {'instance': ['s', slug]}, 0, 10
     yield ROOT, 'Manager', 'QueryAudit', 'a{sv}t', {'instance': ['s', slug]}, 10
+    yield ROOT, 'Manager', 'ListAlerts', 'a{sv}tt', {'instance': ['s', slug]}, 0, 10
+    yield ROOT, 'Manager', 'SilenceAlerts', 'sa{sv}', slug, {'until': ['t', 1]}
     yield ROOT, 'Manager', 'GrantRole', 'ssssa{sv}', 'client', 'user', 'nora', slug, {}
     yield ROOT, 'Manager', 'RevokeRole', 'sssa{sv}', 'user', 'cleo', slug, {}
     for call in ('CreateInstance', 'PlanInstance'):
@@ -319,7 +328,7 @@ def test_a_client_sees_the_own_instance_alone(fleet, callers):
         assert {row[0] for row in caller.manager('ListPorts')} == {slug}
         counts = caller.call(ROOT, PROPERTIES, 'GetAll', 's', f'{NAME}.Manager')[0]
         assert {key: counts[key] for key in counts if re.match('N[A-Z]', key)} == {
-            'NInstances': 1, 'NRunning': 1, 'NStopped': 0, 'NFailed': 0, 'NHealthy': 1, 'NDegraded': 0, 'NUnhealthy': 0, 'NJobs': 0}
+            'NInstances': 1, 'NRunning': 1, 'NStopped': 0, 'NFailed': 0, 'NHealthy': 1, 'NDegraded': 0, 'NUnhealthy': 0, 'NJobs': 0, 'NAlerts': 0}
         assert caller.get(ROOT, 'Manager', 'NInstances') == 1
         assert children(caller, f'{ROOT}/instance') == {slug}
         assert children(caller, f'{ROOT}/job') == jobs

@@ -20,6 +20,7 @@ import manual  # noqa: E402
 
 # A field that an entry has not shows up as its bare name: only those that all of an outcome have will do.
 ALWAYS = {"CCP_ACTION", "CCP_OUTCOME", "CCP_USER", "CCP_UID"}
+OF_ALERTS = {"CCP_ALERT", "CCP_SEVERITY"}
 OF_OUTCOME = {"ACCEPTED": {"CCP_AUDIT_SEQ"}, "SUCCEEDED": {"CCP_AUDIT_SEQ"}, "CANCELLED": {"CCP_AUDIT_SEQ"},
               "FAILED": {"CCP_AUDIT_SEQ", "CCP_ERROR"}, "DENIED": {"CCP_AUDIT_SEQ", "CCP_ERROR"}, "LOST": set()}
 # Of lines that are no entries of the audit record.
@@ -54,6 +55,11 @@ for number, header, body in entries:
     fields = set(re.findall(r"@(\w+)@", header + body))
     if name in OF_OTHERS:
         check(fields <= OF_OTHERS[name], f"{name} may come without one of {fields}")
+        continue
+    if name.startswith("ALERT_"):
+        check(fields <= OF_ALERTS, f"{name} may come without one of {fields}")
+        check(all(f"Va {field}" in manual.PAGE.with_name("ccpd.8").read_text(encoding="utf-8") for field in fields),
+              f"ccpd(8) does not know one of {fields}")
         continue
     check(fields <= ALWAYS | OF_OUTCOME.get(name.removeprefix("AUDIT_"), set()), f"{name} may come without one of {fields}")
     check(fields <= set(manual.audit_fields().values()), f"org.changemaker.ccp1(5) does not know one of {fields}")

@@ -149,7 +149,7 @@ def check_units():
     manage = "org.freedesktop.systemd1.manage-units"
     for verb in ("start", "stop", "reset-failed"):
         for unit in ("ccp-job@12.service", "ccp-health@30s.timer", "ccp-health@5min.timer", "ccp-health@1h.timer",
-                     "ccp-health.service"):
+                     "ccp-health.service", "ccp-alert-webhook.service", "ccp-alert-mail.service"):
             compare(f"{verb} {unit}", "yes", rules.ask(manage, user="ccpd", verb=verb, unit=unit))
     for user, verb, unit in (("other", "start", "ccp-job@12.service"), ("ccpd", "restart", "ccp-job@12.service"),
                              ("ccpd", "set-property", "ccp-job@12.service"), ("ccpd", "start", "docker.service"),
@@ -159,6 +159,8 @@ def check_units():
                              ("ccpd", "start", "ccp-health@30s.service"), ("ccpd", "start", "ccp-health@30s.timer\n"),
                              ("ccpd", "start", "ccp-health@30s.timer.d"), ("ccpd", "start", "ccp-health@.timer"),
                              ("ccpd", "start", "a-ccp-health.service"), ("ccpd", "start", "ccp-healthxservice"),
+                             ("ccpd", "start", "ccp-alert-other.service"), ("ccpd", "start", "ccp-alert-mail.service.d"),
+                             ("ccpd", "start", "ccp-alert-mail.socket"), ("ccpd", "restart", "ccp-alert-mail.service"),
                              ("ccpd", "start", "ccp-job@1.service\n"), ("ccpd", "start", "ccp-job@" + "1" * 20 + ".service")):
         compare(f"{user}, {verb}, {unit!r}", None, rules.ask(manage, user=user, verb=verb, unit=unit))
     compare("a question without a unit", None, rules.ask(manage, user="ccpd"))

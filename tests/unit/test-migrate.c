@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "alert.h"
 #include "alloc-util.h"
 #include "db-sync.h"
 #include "instance.h"
@@ -178,6 +179,9 @@ DEFINE_TO_STRING(repair_mode);
 DEFINE_TO_STRING(recovery_reason);
 DEFINE_TO_STRING(role);
 DEFINE_TO_STRING(subject_kind);
+DEFINE_TO_STRING(alert_channel);
+DEFINE_TO_STRING(alert_severity);
+DEFINE_TO_STRING(alert_status);
 
 START_TEST(the_schema_has_the_states_of_the_program) {
         _cleanup_test_db_ TestDb t;
@@ -194,6 +198,10 @@ START_TEST(the_schema_has_the_states_of_the_program) {
         check_values(t.conninfo, "revisions", "state", revision_state_string, _REVISION_STATE_MAX);
         check_values(t.conninfo, "roles", "subject", subject_kind_string, _SUBJECT_KIND_MAX);
         check_values(t.conninfo, "roles", "role", role_string, _ROLE_MAX);
+        check_values(t.conninfo, "alerts", "severity", alert_severity_string, _ALERT_SEVERITY_MAX);
+        check_values(t.conninfo, "alert_messages", "channel", alert_channel_string, _ALERT_CHANNEL_MAX);
+        check_values(t.conninfo, "alert_deliveries", "channel", alert_channel_string, _ALERT_CHANNEL_MAX);
+        check_values(t.conninfo, "alert_deliveries", "status", alert_status_string, _ALERT_STATUS_MAX);
 }
 END_TEST
 

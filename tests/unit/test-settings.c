@@ -41,7 +41,13 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "health_history_days")), 400);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "recovery_concurrency")), 2);
         ck_assert_str_eq(json_object_get_string(json, "repair"), "off");
-        ck_assert_uint_eq(json_object_size(json), 13);
+        ck_assert_str_eq(json_string_value(json_object_get(json, "alert_webhook_url")), "");
+        ck_assert_str_eq(json_string_value(json_object_get(json, "alert_mail_to")), "");
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_repeat_hours")), 24);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_disk_percent")), 90);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_health_minutes")), 2);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_secret_age_days")), 0);
+        ck_assert_uint_eq(json_object_size(json), 19);
 }
 END_TEST
 
@@ -125,6 +131,19 @@ START_TEST(wrong_values_are_refused) {
                 { "health_samples_hours", "169" },
                 { "health_history_days", "0" },
                 { "health_history_days", "3651" },
+                { "alert_webhook_url", "\"ftp://example.org/\"" },
+                { "alert_webhook_url", "\"https://user:secret@example.org/\"" },
+                { "alert_webhook_url", "\"https://example.org/\u2026\"" },
+                { "alert_webhook_url", "4" },
+                { "alert_mail_to", "\"-oops@example.org\"" },
+                { "alert_mail_to", "\"a@example.org\\nBcc: b@example.org\"" },
+                { "alert_mail_to", "\" , \"" },
+                { "alert_repeat_hours", "8761" },
+                { "alert_repeat_hours", "-1" },
+                { "alert_disk_percent", "100" },
+                { "alert_health_minutes", "1441" },
+                { "alert_health_minutes", "0.5" },
+                { "alert_secret_age_days", "3651" },
                 { "", "4" },
                 { "nonsense", "4" },
         };
@@ -139,6 +158,25 @@ START_TEST(wrong_values_are_refused) {
                 ck_assert_str_eq(error.name, CCP_ERROR_INVALID_ARGUMENT);
                 ck_assert_ptr_nonnull(error.message);
         }
+}
+END_TEST
+
+START_TEST(what_is_half_a_secret_is_not_shown) {
+        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_json_ json_t *json = NULL,
+                              *url = json_string("https://hooks.example.org/services/T0/secret?key=1"),
+                              *shown = NULL;
+        _cleanup_error_ Error error = {};
+
+        ASSERT_OK(settings_new(&s));
+        ASSERT_OK(settings_set(s, "alert_webhook_url", url, NULL));
+        ck_assert_str_eq(s->alert_webhook_url, json_string_value(url));
+        ASSERT_OK(settings_to_json(s, &json));
+        shown = json_incref(json_object_get(json, "alert_webhook_url"));
+        ck_assert_str_eq(json_string_value(shown), "https://hooks.example.org/…");
+        /* Whoever sets what was shown does not lose the address. */
+        ASSERT_ERROR(settings_set(s, "alert_webhook_url", shown, &error), EINVAL);
+        ck_assert_ptr_null(strstr(error.message, "secret?key"));
 }
 END_TEST
 
@@ -160,4 +198,4 @@ START_TEST(port_ranges_are_limited) {
 END_TEST
 
 TESTS("settings", defaults_are_those_of_the_manual, settings_are_set_and_reset, wrong_values_are_refused,
-                port_ranges_are_limited)
+                what_is_half_a_secret_is_not_shown, port_ranges_are_limited)

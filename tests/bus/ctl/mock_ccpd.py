@@ -87,6 +87,42 @@ class State:
 SECRETS = {"POSTGRES_PASSWORD": b"s3cret of %s", "JWT_SECRET": b"", "TWO_LINES": b"one\ntwo\n", "RAW": b"\xff\x00"}
 
 
+def sealed(value, seals=0xf):
+    """A secret as ccpd hands it over."""
+    fd = os.memfd_create("secret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, value)
+    if seals:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    handle = dbus.types.UnixFd(fd)
+    os.close(fd)
+    return handle
+
+
+def delivery(channel, status, state, error, attempts=1):
+    return dbus.Dictionary({"Channel": channel, "Status": status, "State": state, "Number": dbus.UInt32(0),
+                            "Attempts": dbus.UInt32(attempts), "Error": error,
+                            "Time": dbus.UInt64(now() + (60000000 if state == "queued" else -1000000))}, signature="sv")
+
+
+def alert(number, rule, state, instance, *deliveries, **more):
+    t = now() - 600 * 1000000
+    fields = {"Id": number, "Alert": rule, "Severity": "error", "State": state, "Instance": instance, "InstanceId": "", "Name": "",
+              "Subject": "", "Message": "%s is unhealthy: db \x1b[31mhas ended" % instance, "NextStep": "ccpctl status " + instance,
+              "Since": dbus.UInt64(t), "FiredAt": dbus.UInt64(t), "ResolvedAt": dbus.UInt64(0 if state == "firing" else t + 9),
+              "NotifiedAt": dbus.UInt64(t), "Notifications": dbus.UInt32(2), "Silence": "", "SilencedUntil": dbus.UInt64(0),
+              "Deliveries": dbus.Array(deliveries, signature="a{sv}")}
+    return dbus.Dictionary(dict(fields, **more), signature="sv")
+
+
+ALERTS = [
+    alert("12", "instance-unhealthy", "firing", "alpha", delivery("mail", "firing", "delivered", ""),
+          delivery("webhook", "firing", "queued", "hooks.example.org answered 500.", attempts=4)),
+    alert("11", "disk-space", "firing", "", Subject="/var/lib/docker", Message="the file system of /var/lib/docker is nearly full",
+          NextStep="df /var/lib/docker", Silence="3", SilencedUntil=dbus.UInt64(now() + 3600 * 1000000)),
+    alert("9", "instance-failed", "resolved", "beta", delivery("webhook", "resolved", "failed", "hooks.example.org answered 404.")),
+]
+
+
 def entry(seq, action="INSTANCE_STOP", outcome="accepted", instance="alpha", user="ann", **more):
     """An entry of the record; time goes on by a second with each that was there from the beginning."""
     return dict({
@@ -573,6 +609,51 @@ class Manager(Base):
             "Fault": fault, "Seq": "" if fault == "none" else seq, "First": "1" if n else "", "Last": str(n or ""),
             "Verified": str(n if fault == "none" else int(seq) - 1), "Head": "%064x" % n}, signature="sv")
 
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="aa{sv}")
+    def ListAlerts(self, filters, offset, limit):
+        keys = {"id": "Id", "instance": "Instance", "rule": "Alert", "state": "State"}
+        tests = [alert("77", "test", "resolved", "", delivery("webhook", "test", *t)) for t in self.mock.state.data.get("tests", [])]
+        rows = [r for r in ALERTS + tests[-1:] if all(r[keys[k]] == v for k, v in filters.items())]
+        return dbus.Array(rows[offset:offset + limit], signature="a{sv}")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="s", out_signature="s")
+    def TestAlert(self, channel):
+        if channel not in ("webhook", "mail"):
+            raise CcpError("InvalidArgument", "Alerts are delivered to 'webhook' and 'mail'.")
+        state = os.environ.get("MOCK_TEST", "delivered")
+        self.mock.state.data.setdefault("tests", []).append([state, "" if state == "delivered" else "example.org answered 500."])
+        return "77"
+
+    @dbus.service.method(NAME + ".Manager", out_signature="aa{sv}")
+    def ListSilences(self):
+        rows = self.mock.state.data.get("silences", [])
+        return dbus.Array([dbus.Dictionary({k: dbus.UInt64(v) if isinstance(v, int) else v for k, v in r.items()}, signature="sv")
+                           for r in rows], signature="a{sv}")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="s")
+    def SilenceAlerts(self, instance, options):
+        rows = self.mock.state.data.setdefault("silences", [])
+        rows.append({"Id": str(len(rows) + 1), "Instance": str(instance), "Alert": str(options.get("rule", "")),
+                     "Until": int(options["until"]), "Reason": str(options.get("reason", "")), "By": "root", "CreatedAt": now()})
+        self.mock.state.save()
+        return rows[-1]["Id"]
+
+    @dbus.service.method(NAME + ".Manager", in_signature="s")
+    def UnsilenceAlerts(self, silence):
+        rows = self.mock.state.data.get("silences", [])
+        if silence not in [r["Id"] for r in rows]:
+            raise CcpError("NoSuchAlert", "There is no silence '%s'." % silence)
+        self.mock.state.data["silences"] = [r for r in rows if r["Id"] != silence]
+        self.mock.state.save()
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}", out_signature="h")
+    def RevealAlertSecret(self, _options):
+        return sealed(b"hook-s3cret")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}")
+    def RotateAlertSecret(self, _options):
+        self.mock.call("rotate")
+
     @dbus.service.method(NAME + ".Manager", out_signature="a(sssssts)")
     def ListRoles(self):
         return [dbus.Struct(row, signature="sssssts") for row in self.mock.state.data.get("roles", {}).values()]
@@ -797,14 +878,9 @@ class Instance(Base):
         if name not in SECRETS and name != "UNSEALED":
             raise CcpError("NoSuchSecret", "'%s' has no secret '%s'." % (self.slug, name))
         value = SECRETS.get(name, b"")
-        fd = os.memfd_create("secret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.write(fd, value % self.slug.encode() if b"%" in value else value)
-        if name != "UNSEALED":
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 0xf)
+        handle = sealed(value % self.slug.encode() if b"%" in value else value, 0 if name == "UNSEALED" else 0xf)
         self.mock.append(action="SECRET_REVEAL", outcome="succeeded", instance=self.slug, user="root",
                          Details=json.dumps({"name": name}))
-        handle = dbus.types.UnixFd(fd)
-        os.close(fd)
         return handle
 
 

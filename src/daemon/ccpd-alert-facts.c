@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-alert-facts.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "alloc-util.h"
+#include "ccpd-manager.h"
+#include "json-util.h"
+#include "string-util.h"
+
+/* A container that ran this long is not in a loop of restarts. */
+#define RESTARTS_FORGOTTEN_USEC (10 * USEC_PER_MINUTE)
+/* Of what is wrong with an instance, so many services are named. */
+#define SERVICES_NAMED_MAX 5U
+/* An instance that is unwell for this long is told; the list of its containers is complete by then. */
+#define HEALTH_HOLD_MIN_USEC (5 * USEC_PER_SEC)
+
+#define DOCKER_DATA_ROOT "/var/lib/docker"
+#define DOCKER_CONFIGURATION "/etc/docker/daemon.json"
+
+AlertThresholds alert_thresholds(const Manager *m) {
+        const Settings *s = m->settings;
+
+        return (AlertThresholds) {
+                .health_hold = MAX(s->alert_health_minutes * USEC_PER_MINUTE, HEALTH_HOLD_MIN_USEC),
+                .disk_percent = s->alert_disk_percent,
+                .secret_age = s->alert_secret_age_days * USEC_PER_DAY,
+        };
+}
+
+/* --- instances --- */
+
+static bool restarts_count(const InstanceService *s, usec_t realtime) {
+        const HealthObservation *o = &s->observation;
+
+        return o->state != CONTAINER_RUNNING || realtime < o->since + RESTARTS_FORGOTTEN_USEC;
+}
+
+static unsigned count_restarts(const Instance *i) {
+        usec_t realtime = now(CLOCK_REALTIME);
+        unsigned n = 0;
+
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                if (restarts_count(s, realtime))
+                        n = MAX(n, s->observation.n_restarts);
+        return n;
+}
+
+/* The last one that came to something. */
+static const JobRecord *last_job(const Instance *i) {
+        const JobRecord *last = NULL;
+
+        for (const Job *j = i->manager->jobs; j; j = j->hh.next)
+                if (IN_SET(j->record->state, JOB_SUCCEEDED, JOB_FAILED) &&
+                                streq(j->record->instance, i->record->id))
+                        last = j->record;
+        return last;
+}
+
+AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
+        const JobRecord *job = last_job(i);
+        usec_t realtime = now(CLOCK_REALTIME);
+
+        return (AlertFacts) {
+                .state = i->record->state,
+                .health = i->health,
+                .busy = i->job,
+                .counts_are_new = counting < RESTARTS_FORGOTTEN_USEC,
+                .n_restarts = count_restarts(i),
+                .last_job = job ? job->state : _JOB_STATE_INVALID,
+                .secrets_known = i->secrets_known,
+                .secret_age = i->old_secret > 0 && realtime > i->old_secret ? realtime - i->old_secret : 0,
+        };
+}
+
+/* "db has ended, web is unhealthy" */
+static void append_unwell(StringBuilder *b, const Instance *i) {
+        usec_t realtime = now(CLOCK_REALTIME);
+        unsigned n = 0;
+
+        FOREACH_ARRAY(s, i->services, i->n_services) {
+                HealthJudgement j = health_judge(s->kind, &s->observation, realtime);
+
+                if (j.verdict != VERDICT_FAILED)
+                        continue;
+                if (n++ < SERVICES_NAMED_MAX)
+                        string_builder_appendf(b, "%s%s %s", n > 1 ? ", " : "", s->name, j.reason);
+        }
+        if (n > SERVICES_NAMED_MAX)
+                string_builder_appendf(b, ", and %u more", n - SERVICES_NAMED_MAX);
+        if (i->n_services == 0)
+                string_builder_append(b, "it has no container");
+}
+
+static void append_restarting(StringBuilder *b, const Instance *i) {
+        usec_t realtime = now(CLOCK_REALTIME);
+        unsigned n = 0;
+
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                if (restarts_count(s, realtime) && s->observation.n_restarts > 0 && n++ < SERVICES_NAMED_MAX)
+                        string_builder_appendf(b, "%s%s (%u times)", n > 1 ? ", " : "", s->name,
+                                        s->observation.n_restarts);
+}
+
+static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instance *i) {
+        const JobRecord *job = NULL;
+
+        switch (rule) {
+        case ALERT_INSTANCE_FAILED:
+                string_builder_append(b, strempty(i->record->error_message));
+                break;
+        case ALERT_INSTANCE_UNHEALTHY:
+        case ALERT_INSTANCE_DEGRADED:
+                append_unwell(b, i);
+                break;
+        case ALERT_SERVICES_RESTARTING:
+                append_restarting(b, i);
+                break;
+        case ALERT_JOB_FAILED:
+                job = last_job(i);
+                if (job)
+                        string_builder_appendf(b, "%s, job %" PRIu64 ": %s", job_kind_to_string(job->kind),
+                                        job->id, strempty(job->error_message));
+                break;
+        case ALERT_SECRET_AGE:
+                if (i->old_secret > 0)
+                        string_builder_appendf(
+                                        b, "the oldest was made on %s", FORMAT_TIMESTAMP(i->old_secret));
+                break;
+        default:
+                break;
+        }
+}
+
+/* --- the host --- */
+
+AlertFacts alert_host_facts(const Manager *m, AlertAbout about) {
+        if (about == ALERT_ABOUT_STORE)
+                return (AlertFacts) { .known = true, .available = db_is_available(m->db) };
+
+        return (AlertFacts) {
+                .known = m->engine_state != ENGINE_UNKNOWN,
+                .available = m->engine_state == ENGINE_AVAILABLE,
+        };
+}
+
+/* Where Docker keeps its data: an administrator may have moved it. */
+static char *docker_data_root(void) {
+        _cleanup_json_ json_t *configuration =
+                        json_load_file(DOCKER_CONFIGURATION, JSON_REJECT_DUPLICATES, NULL);
+        const char *root = json_object_get_string(configuration, "data-root");
+
+        return strdup(root && root[0] == '/' ? root : DOCKER_DATA_ROOT);
+}
+
+/* As df(1) counts: what is kept for root is not there for others. */
+static unsigned percent_of(uint64_t used, uint64_t available) {
+        uint64_t total = used + available;
+
+        return total > 0 ? (unsigned) (((double) used * 100.0 + (double) total - 1) / (double) total) : 0;
+}
+
+static void read_usage(const struct statvfs *st, AlertFileSystem *f) {
+        unsigned blocks = percent_of(st->f_blocks - st->f_bfree, st->f_bavail),
+                 inodes = percent_of(st->f_files - st->f_ffree, st->f_favail);
+
+        f->inodes = inodes > blocks;
+        f->percent_used = MIN(MAX(blocks, inodes), 100U);
+        f->size = f->inodes ? st->f_files : st->f_blocks * st->f_frsize;
+        f->left = f->inodes ? st->f_favail : st->f_bavail * st->f_frsize;
+}
+
+size_t alert_read_file_systems(AlertFileSystem ret[static ALERT_FILE_SYSTEMS_MAX]) {
+        _cleanup_free_ char *docker = docker_data_root();
+        const char *const paths[] = { CCP_STATE_DIR, docker, "/var/lib/postgresql", "/var/log/journal" };
+        dev_t seen[ELEMENTSOF(paths)];
+        size_t n = 0;
+
+        static_assert(ELEMENTSOF(paths) <= ALERT_FILE_SYSTEMS_MAX, "file systems");
+        FOREACH_ARRAY(path, paths, ELEMENTSOF(paths)) {
+                struct statvfs fs;
+                struct stat st;
+                bool known = false;
+
+                if (!*path || stat(*path, &st) < 0 || statvfs(*path, &fs) < 0)
+                        continue;
+                for (size_t k = 0; k < n; k++)
+                        known = known || seen[k] == st.st_dev;
+                if (known)
+                        continue;
+
+                ret[n] = (AlertFileSystem) { .path = strdup(*path) };
+                if (!ret[n].path)
+                        break;
+                read_usage(&fs, ret + n);
+                seen[n++] = st.st_dev;
+        }
+        return n;
+}
+
+void alert_file_systems_done(AlertFileSystem *l, size_t n) {
+        FOREACH_ARRAY(f, l, n)
+                free(f->path);
+}
+
+static void append_disk_cause(StringBuilder *b, const AlertFileSystem *f) {
+        if (f->inodes)
+                string_builder_appendf(
+                                b, "%u %% of its %" PRIu64 " inodes are used", f->percent_used, f->size);
+        else
+                string_builder_appendf(b, "%u %% of its %.1f GB are used, %.1f GB are left", f->percent_used,
+                                (double) f->size / 1e9, (double) f->left / 1e9);
+}
+
+char *alert_cause(const Manager *m, AlertRule rule, const Instance *i, const AlertFileSystem *f) {
+        _cleanup_string_builder_ StringBuilder b = {};
+        char *s;
+
+        string_builder_append(&b, "");
+        switch (alert_rule_about(rule)) {
+        case ALERT_ABOUT_INSTANCE:
+                if (i)
+                        append_instance_cause(&b, rule, i);
+                break;
+        case ALERT_ABOUT_FILE_SYSTEM:
+                if (f)
+                        append_disk_cause(&b, f);
+                break;
+        case ALERT_ABOUT_STORE:
+                string_builder_append(&b, strempty(db_why_unavailable(m->db)));
+                break;
+        case ALERT_ABOUT_ENGINE:
+                break;
+        }
+
+        return string_builder_finish(&b, &s, NULL) < 0 ? NULL : s;
+}

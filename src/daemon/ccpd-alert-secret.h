@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The secret that messages to the webhook are signed with: made where it is needed first, revealed and replaced for those
+ * who may. */
+
+#include <systemd/sd-bus.h>
+
+typedef struct Manager Manager;
+
+/* Makes it, unless there is one. Logs what fails. */
+void alert_secret_ensure(Manager *m);
+
+int method_reveal_alert_secret(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
+int method_rotate_alert_secret(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
