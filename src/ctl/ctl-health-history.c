@@ -29,7 +29,8 @@ typedef struct Window {
         usec_t since, until, step;
 } Window;
 
-static int query(Ctl *c, const char *path, const char *interface, const Window *w, json_t **ret, Error *reterr) {
+static int query(Ctl *c, const char *path, const char *interface, const Window *w, json_t **ret,
+                Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         int r;
 
@@ -113,13 +114,16 @@ static char *format_uptime(const json_t *row, Color *ret_color) {
         const json_t *uptime = json_object_get(row, "uptime");
         double part = json_number_value(uptime);
 
-        *ret_color = !uptime ? COLOR_GREY : part >= 0.999 ? COLOR_GREEN : part >= 0.95 ? COLOR_YELLOW : COLOR_RED;
+        *ret_color = !uptime            ? COLOR_GREY
+                        : part >= 0.999 ? COLOR_GREEN
+                        : part >= 0.95  ? COLOR_YELLOW
+                                        : COLOR_RED;
         return strdup(FORMAT_PERCENT(row));
 }
 
-#define LATENCY_FORMATTER(name)                                               \
-        static char *format_##name(const json_t *row, _unused_ Color *ret) {  \
-                return strdup(FORMAT_LATENCY(json_get_number(row, #name)));   \
+#define LATENCY_FORMATTER(name)                                              \
+        static char *format_##name(const json_t *row, _unused_ Color *ret) { \
+                return strdup(FORMAT_LATENCY(json_get_number(row, #name)));  \
         }
 LATENCY_FORMATTER(p50)
 LATENCY_FORMATTER(p95)
@@ -179,7 +183,8 @@ static usec_t choose_step(usec_t length) {
 }
 
 /* Adds a period to the object: the numbers of all of it, and those of each step. */
-static int add_period(Ctl *c, const char *path, const char *title, const char *key, Window w, json_t *all, Error *reterr) {
+static int add_period(Ctl *c, const char *path, const char *title, const char *key, Window w, json_t *all,
+                Error *reterr) {
         _cleanup_json_ json_t *whole = NULL, *parts = NULL;
         json_t *period;
         int r;
@@ -220,10 +225,11 @@ static int print_instance(Ctl *c, const char *slug, const json_t *all) {
         if (r < 0 || arguments_have(&c->arguments, OPTION(QUIET) | OPTION(NO_LEGEND)))
                 return r;
 
-        (void) printf("\n%s all up, %s 99.9%%, %s 99%%, %s 95%%, %s 90%%, %s 75%%, %s 50%%, %s less, %s not known\n",
-                        glyph(GLYPH_BLOCK_8), glyph(GLYPH_BLOCK_7), glyph(GLYPH_BLOCK_6), glyph(GLYPH_BLOCK_5),
-                        glyph(GLYPH_BLOCK_4), glyph(GLYPH_BLOCK_3), glyph(GLYPH_BLOCK_2), glyph(GLYPH_BLOCK_1),
-                        glyph(GLYPH_PENDING));
+        (void) printf("\n%s all up, %s 99.9%%, %s 99%%, %s 95%%, %s 90%%, %s 75%%, %s 50%%, %s less, %s not "
+                      "known\n",
+                        glyph(GLYPH_BLOCK_8), glyph(GLYPH_BLOCK_7), glyph(GLYPH_BLOCK_6),
+                        glyph(GLYPH_BLOCK_5), glyph(GLYPH_BLOCK_4), glyph(GLYPH_BLOCK_3),
+                        glyph(GLYPH_BLOCK_2), glyph(GLYPH_BLOCK_1), glyph(GLYPH_PENDING));
         return r;
 }
 
@@ -246,8 +252,8 @@ static int show_instance(Ctl *c, const char *slug, const Window *asked, Error *r
                                 all, reterr);
         else
                 FOREACH_ARRAY(p, periods, ELEMENTSOF(periods)) {
-                        r = add_period(c, path, p->title, p->key, (Window) { n - p->length, n, p->step }, all,
-                                        reterr);
+                        r = add_period(c, path, p->title, p->key, (Window) { n - p->length, n, p->step },
+                                        all, reterr);
                         if (r < 0)
                                 return r;
                 }
@@ -269,9 +275,9 @@ static char *format_of(const json_t *row, const char *key, Color *ret_color) {
         return format_uptime(json_object_get(row, key), ret_color);
 }
 
-#define PERIOD_FORMATTER(name)                                                   \
-        static char *format_##name(const json_t *row, Color *ret_color) {        \
-                return format_of(row, #name, ret_color);                         \
+#define PERIOD_FORMATTER(name)                                            \
+        static char *format_##name(const json_t *row, Color *ret_color) { \
+                return format_of(row, #name, ret_color);                  \
         }
 PERIOD_FORMATTER(last_24h)
 PERIOD_FORMATTER(last_7d)
@@ -352,8 +358,7 @@ static int show_fleet(Ctl *c, const Window *asked, Error *reterr) {
                 r = add_fleet_period(c, "period", asked, by_slug, reterr);
         else
                 FOREACH_ARRAY(p, periods, ELEMENTSOF(periods)) {
-                        r = add_fleet_period(
-                                        c, p->key, &(Window) { n - p->length, n, 0 }, by_slug, reterr);
+                        r = add_fleet_period(c, p->key, &(Window) { n - p->length, n, 0 }, by_slug, reterr);
                         if (r < 0)
                                 return r;
                 }

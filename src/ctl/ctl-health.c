@@ -51,7 +51,8 @@ static const ListColumn fleet_columns[] = {
 };
 
 static int compare_slugs(const void *a, const void *b) {
-        return strcmp(json_get_text(*(json_t *const *) a, "slug"), json_get_text(*(json_t *const *) b, "slug"));
+        return strcmp(json_get_text(*(json_t *const *) a, "slug"),
+                        json_get_text(*(json_t *const *) b, "slug"));
 }
 
 /* All instances that may be seen, with their properties, by slug: one call. */
@@ -163,8 +164,8 @@ static int print_check(Ctl *c, const json_t *answer) {
         usec_t since = json_get_number(answer, "health_since");
 
         (void) printf("%s%s %s%s - %s since %s; %s\n", color_on(stdout, color_of_state(health)),
-                        glyph(GLYPH_DOT), color_on(stdout, COLOR_NONE), json_get_text(answer, "slug"), health,
-                        FORMAT_TIMESTAMP(since), FORMAT_AGO(since));
+                        glyph(GLYPH_DOT), color_on(stdout, COLOR_NONE), json_get_text(answer, "slug"),
+                        health, FORMAT_TIMESTAMP(since), FORMAT_AGO(since));
         if (json_array_size(json_object_get(answer, "services")) == 0)
                 return EXIT_DONE;
 

@@ -27,6 +27,8 @@ static const Verb verbs[] = {
                         verb_health },
         { NULL, "top", "[SLUG…]", 0, ARGUMENTS_ANY, OPTION(SORT) | OPTION(ONCE),
                         "Show what instances use, or the services of one", verb_top },
+        { NULL, "health", "[SLUG…]", 0, ARGUMENTS_ANY, 0,
+                        "Show how healthy instances are, or check them now", verb_health },
         { NULL, "start", "SLUG", 1, 1, 0, "Start an instance", verb_start },
         { NULL, "stop", "SLUG", 1, 1, 0, "Stop an instance", verb_stop },
         { NULL, "status", "SLUG…", 1, ARGUMENTS_ANY, 0, "Show how instances are, for people", verb_status },

@@ -39,7 +39,7 @@ struct ProbeLoop {
         size_t n;
         ProbeRun **active;
         size_t n_active, n_commands;
-        usec_t next_begin; /* then more of those that wait may begin */
+        usec_t next_begin;             /* then more of those that wait may begin */
         size_t next[_PROBE_CLASS_MAX]; /* those of a class that wait begin here */
         struct curl_waitfd fds[CONNECTIONS_MAX];
         ProbeRun *waiting[CONNECTIONS_MAX]; /* for each of these */

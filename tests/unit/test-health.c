@@ -146,14 +146,18 @@ START_TEST(probes_and_containers_are_judged_together) {
                 { CONTAINER_RUNNING, CONTAINER_HEALTH_STARTING, PROBE_HEALTHY, VERDICT_HEALTHY, "answers" },
                 { CONTAINER_RUNNING, CONTAINER_HEALTH_NONE, PROBE_FAILED, VERDICT_FAILED, "answers 502" },
                 { CONTAINER_RUNNING, CONTAINER_HEALTH_HEALTHY, PROBE_FAILED, VERDICT_FAILED, "answers 502" },
-                { CONTAINER_RUNNING, CONTAINER_HEALTH_HEALTHY, PROBE_WAITING, VERDICT_WAITING, "answers 502" },
-                { CONTAINER_RUNNING, CONTAINER_HEALTH_UNHEALTHY, PROBE_HEALTHY, VERDICT_FAILED, "is unhealthy" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_HEALTHY, PROBE_WAITING, VERDICT_WAITING,
+                                "answers 502" },
+                { CONTAINER_RUNNING, CONTAINER_HEALTH_UNHEALTHY, PROBE_HEALTHY, VERDICT_FAILED,
+                                "is unhealthy" },
                 { CONTAINER_RUNNING, CONTAINER_HEALTH_HEALTHY, -1, VERDICT_HEALTHY, "is healthy" },
                 { CONTAINER_RUNNING, CONTAINER_HEALTH_NONE, -1, VERDICT_WAITING, "has just started" },
                 { CONTAINER_EXITED, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_FAILED, "has ended" },
                 { CONTAINER_PAUSED, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_FAILED, "is paused" },
-                { CONTAINER_RESTARTING, CONTAINER_HEALTH_NONE, PROBE_FAILED, VERDICT_WAITING, "is being restarted" },
-                { CONTAINER_CREATED, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_WAITING, "is not started yet" },
+                { CONTAINER_RESTARTING, CONTAINER_HEALTH_NONE, PROBE_FAILED, VERDICT_WAITING,
+                                "is being restarted" },
+                { CONTAINER_CREATED, CONTAINER_HEALTH_NONE, PROBE_HEALTHY, VERDICT_WAITING,
+                                "is not started yet" },
         };
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
@@ -175,7 +179,9 @@ END_TEST
 #define LATE (1000 * USEC_PER_HOUR)
 
 START_TEST(a_run_is_known_by_when_it_began) {
-        HealthObservation o = { .exists = true, .state = CONTAINER_RUNNING, .since = LATE - 20 * USEC_PER_SEC };
+        HealthObservation o = {
+                .exists = true, .state = CONTAINER_RUNNING, .since = LATE - 20 * USEC_PER_SEC
+        };
 
         ck_assert(health_is_same_run(&o, LATE - 10 * USEC_PER_SEC, LATE));
         ck_assert(!health_is_same_run(&o, LATE - 30 * USEC_PER_SEC, LATE));
@@ -190,7 +196,9 @@ END_TEST
 
 START_TEST(the_worst_is_the_reason) {
         const HealthVerdict all[] = {
-                { P, VERDICT_WAITING, "a", "" }, { S, VERDICT_WAITING, "b", "" }, { P, VERDICT_FAILED, "c", "" },
+                { P, VERDICT_WAITING, "a", "" },
+                { S, VERDICT_WAITING, "b", "" },
+                { P, VERDICT_FAILED, "c", "" },
                 { O, VERDICT_FAILED, "d", "" },
         };
 
@@ -214,6 +222,6 @@ START_TEST(who_is_asked_from_outside) {
 END_TEST
 
 TESTS("health", probes_and_containers_are_judged_together, a_run_is_known_by_when_it_began,
-                the_worst_is_the_reason, who_is_asked_from_outside, containers_are_judged_by_kind_and_state, every_state_has_a_rule,
-                what_is_not_there_is_waited_for, memory_is_the_reason_where_it_was,
+                the_worst_is_the_reason, who_is_asked_from_outside, containers_are_judged_by_kind_and_state,
+                every_state_has_a_rule, what_is_not_there_is_waited_for, memory_is_the_reason_where_it_was,
                 a_clock_that_jumps_back_only_waits, an_instance_is_as_healthy_as_its_services)

@@ -82,7 +82,8 @@ static usec_t changed_at(Scene *s, const char *id) {
 }
 
 static void put_samples(const Scene *s, const char *sql) {
-        _cleanup_free_ char *all = strjoin("INSERT INTO health_samples (instance, time, health, latency) ", sql);
+        _cleanup_free_ char *all =
+                        strjoin("INSERT INTO health_samples (instance, time, health, latency) ", sql);
 
         test_postgres_tamper(s->t.conninfo, all);
 }
@@ -227,20 +228,25 @@ START_TEST(what_changed_meanwhile_is_left_out) {
         /* Stopped and started. */
         test_postgres_tamper(s.t.conninfo, "UPDATE instances SET state = 'running' WHERE slug = 'oslo'");
         ASSERT_OK(health_sweep_write(s.sweep,
-                        &(HealthSweepOutput) { .began_at = n + 1, .samples = &sample, .n_samples = 1 }, NULL));
+                        &(HealthSweepOutput) { .began_at = n + 1, .samples = &sample, .n_samples = 1 },
+                        NULL));
         QUERY(&s, "0", "SELECT count(*) FROM health_samples");
 
         /* A job is on it, or ended after it was looked at. */
         sample.state_changed_at = changed_at(&s, s.oslo);
-        test_postgres_tamper(s.t.conninfo, "UPDATE jobs SET state = 'running', finished_at = NULL "
-                                           "WHERE slug = 'oslo'");
+        test_postgres_tamper(s.t.conninfo,
+                        "UPDATE jobs SET state = 'running', finished_at = NULL "
+                        "WHERE slug = 'oslo'");
         ASSERT_OK(health_sweep_write(s.sweep,
-                        &(HealthSweepOutput) { .began_at = n + 2, .samples = &sample, .n_samples = 1 }, NULL));
+                        &(HealthSweepOutput) { .began_at = n + 2, .samples = &sample, .n_samples = 1 },
+                        NULL));
         QUERY(&s, "0", "SELECT count(*) FROM health_samples");
-        test_postgres_tamper(s.t.conninfo, "UPDATE jobs SET state = 'succeeded', finished_at = now() + "
-                                           "interval '1 hour' WHERE slug = 'oslo'");
+        test_postgres_tamper(s.t.conninfo,
+                        "UPDATE jobs SET state = 'succeeded', finished_at = now() + "
+                        "interval '1 hour' WHERE slug = 'oslo'");
         ASSERT_OK(health_sweep_write(s.sweep,
-                        &(HealthSweepOutput) { .began_at = n + 3, .samples = &sample, .n_samples = 1 }, NULL));
+                        &(HealthSweepOutput) { .began_at = n + 3, .samples = &sample, .n_samples = 1 },
+                        NULL));
         QUERY(&s, "0", "SELECT count(*) FROM health_samples");
 
         /* Deleted. */
@@ -276,16 +282,16 @@ START_TEST(what_a_job_saw_later_stays) {
         ASSERT_OK(health_put_probes(s.sweep, s.oslo, &job, 1, NULL));
 
         old = make_probe(s.oslo, "web", n - USEC_PER_SEC);
-        ASSERT_OK(health_sweep_write(
-                        s.sweep, &(HealthSweepOutput) { .began_at = n, .probes = &old, .n_probes = 1 }, NULL));
+        ASSERT_OK(health_sweep_write(s.sweep,
+                        &(HealthSweepOutput) { .began_at = n, .probes = &old, .n_probes = 1 }, NULL));
         QUERY(&s, "healthy", "SELECT verdict FROM health_probes");
         gone[0] = &old;
-        ASSERT_OK(health_sweep_write(
-                        s.sweep, &(HealthSweepOutput) { .began_at = n + 1, .gone = gone, .n_gone = 1 }, NULL));
+        ASSERT_OK(health_sweep_write(s.sweep,
+                        &(HealthSweepOutput) { .began_at = n + 1, .gone = gone, .n_gone = 1 }, NULL));
         QUERY(&s, "1", "SELECT count(*) FROM health_probes");
         gone[0] = &job;
-        ASSERT_OK(health_sweep_write(
-                        s.sweep, &(HealthSweepOutput) { .began_at = n + 2, .gone = gone, .n_gone = 1 }, NULL));
+        ASSERT_OK(health_sweep_write(s.sweep,
+                        &(HealthSweepOutput) { .began_at = n + 2, .gone = gone, .n_gone = 1 }, NULL));
         QUERY(&s, "0", "SELECT count(*) FROM health_probes");
 }
 END_TEST
@@ -327,7 +333,8 @@ START_TEST(a_sweep_that_could_not_look_says_why) {
 
         scene_open(&s);
         (void) error_setf(&error, CCP_ERROR_ENGINE_UNAVAILABLE, "It is away.");
-        ASSERT_OK(health_sweep_write(s.sweep, &(HealthSweepOutput) { .began_at = 1, .error = &error }, NULL));
+        ASSERT_OK(health_sweep_write(
+                        s.sweep, &(HealthSweepOutput) { .began_at = 1, .error = &error }, NULL));
         ck_assert_int_eq(store_load_health(s.t.db, NULL, on_states, &o, NULL, NULL), 0);
         TEST_DB_WAIT(&s.t, o.done);
         ck_assert_str_eq(o.error_name, CCP_ERROR_ENGINE_UNAVAILABLE);
@@ -354,8 +361,10 @@ static void fill(const Scene *s, unsigned first, unsigned n_hours) {
         ck_assert_int_ge(
                         asprintf(&sql,
                                         "SELECT '%s', %llu + n * 60000000::bigint, CASE n %% 10 WHEN 0 THEN "
-                                        "'unknown' WHEN 1 THEN 'unhealthy' WHEN 2 THEN 'degraded' WHEN 3 THEN "
-                                        "'degraded' ELSE 'healthy' END, CASE WHEN n %% 10 > 1 THEN 1000 * (1 + n "
+                                        "'unknown' WHEN 1 THEN 'unhealthy' WHEN 2 THEN 'degraded' WHEN 3 "
+                                        "THEN "
+                                        "'degraded' ELSE 'healthy' END, CASE WHEN n %% 10 > 1 THEN 1000 * "
+                                        "(1 + n "
                                         "%% 10) END FROM generate_series(%u, %u) n",
                                         s->oslo, (unsigned long long) HOUR, first * 60,
                                         (first + n_hours) * 60 - 1),
@@ -390,7 +399,8 @@ START_TEST(missed_hours_and_gaps_are_made_up_for) {
         fill(&s, 6, 2);
         ASSERT_OK(health_roll_up(s.sweep, s.settings, HOUR + 8 * USEC_PER_HOUR, NULL));
         assert_hours(&s, "0 6 0 36 12 6, 6 6 0 36 12 6, 7 6 0 36 12 6");
-        QUERY(&s, "8", "SELECT (until - %llu) / 3600000000 FROM health_rolled_up", (unsigned long long) HOUR);
+        QUERY(&s, "8", "SELECT (until - %llu) / 3600000000 FROM health_rolled_up",
+                        (unsigned long long) HOUR);
 }
 END_TEST
 
@@ -402,12 +412,15 @@ START_TEST(a_clock_that_was_set_back_does_no_harm) {
         ASSERT_OK(health_roll_up(s.sweep, s.settings, HOUR + 3 * USEC_PER_HOUR, NULL));
         /* An hour and a half back: the second hour is lived through again. */
         ASSERT_OK(health_roll_up(s.sweep, s.settings, HOUR + 90 * USEC_PER_MINUTE, NULL));
-        QUERY(&s, "1", "SELECT (until - %llu) / 3600000000 FROM health_rolled_up", (unsigned long long) HOUR);
+        QUERY(&s, "1", "SELECT (until - %llu) / 3600000000 FROM health_rolled_up",
+                        (unsigned long long) HOUR);
         assert_hours(&s, "0 6 0 36 12 6, 1 6 0 36 12 6, 2 6 0 36 12 6");
         {
                 _cleanup_free_ char *sql = NULL;
 
-                ck_assert_int_ge(asprintf(&sql, "SELECT '%s', %llu + n, 'healthy', NULL FROM generate_series(1, 4) n",
+                ck_assert_int_ge(asprintf(&sql,
+                                                 "SELECT '%s', %llu + n, 'healthy', NULL FROM "
+                                                 "generate_series(1, 4) n",
                                                  s.oslo, (unsigned long long) (HOUR + 90 * USEC_PER_MINUTE)),
                                 0);
                 put_samples(&s, sql);

@@ -23,9 +23,10 @@
 #include "string-util.h"
 #include "test.h"
 
-#define BLUEPRINT                                                                                  \
-        "name: changemaker-lite\ntitle: X\nversion: \"%s\"\nfiles:\n  - { template: a.hbs, target: " \
-        "docker-compose.yml, format: yaml }\nports: { web: nginx }\nservices:\n  web: { timeout: 1s, health: "  \
+#define BLUEPRINT                                                                                      \
+        "name: changemaker-lite\ntitle: X\nversion: \"%s\"\nfiles:\n  - { template: a.hbs, target: "   \
+        "docker-compose.yml, format: yaml }\nports: { web: nginx }\nservices:\n  web: { timeout: 1s, " \
+        "health: "                                                                                     \
         "{ type: http, port: web, path: %s } }\n  migrate: { kind: oneshot }\n  mail: { kind: optional }\n"
 
 /* A listener that answers whatever its file says: the whole answer. */
@@ -122,11 +123,11 @@ static void scene_open(Scene *s) {
         test_db_open(&s->t, NULL);
         s->oslo = test_create_instance(&s->t, "oslo", &job);
         test_finish(&s->t, job, JOB_SUCCEEDED, INSTANCE_RUNNING);
-        ck_assert_int_ge(asprintf(&sql, "UPDATE ports SET number = %u WHERE name = 'web'", s->answerer.port), 0);
+        ck_assert_int_ge(asprintf(&sql, "UPDATE ports SET number = %u WHERE name = 'web'", s->answerer.port),
+                        0);
         test_postgres_tamper(s->t.conninfo, sql);
         /* The time of a job's end is that of the clock, too. */
-        test_postgres_tamper(s->t.conninfo,
-                        "UPDATE jobs SET finished_at = now() - interval '1 minute'");
+        test_postgres_tamper(s->t.conninfo, "UPDATE jobs SET finished_at = now() - interval '1 minute'");
         ASSERT_OK(db_sync_open(&(DbSyncOptions) { .conninfo = s->t.conninfo }, &s->db, NULL));
 }
 
@@ -152,19 +153,23 @@ static void scene_close(Scene *s) {
 #define _cleanup_scene_ _cleanup_(scene_close)
 
 /* A container, as the Engine lists it. */
-static void append_container(StringBuilder *b, const Scene *s, const char *service, const char *id, const char *state,
-                const char *status) {
+static void append_container(StringBuilder *b, const Scene *s, const char *service, const char *id,
+                const char *state, const char *status) {
         string_builder_appendf(b,
-                        "%s{\"Id\":\"%s\",\"Names\":[\"/x\"],\"Created\":1700000000,\"State\":\"%s\",\"Status\":\"%s\","
-                        "\"Labels\":{\"ccp.instance\":\"oslo\",\"ccp.id\":\"%s\",\"com.docker.compose.service\":\"%s\"}"
+                        "%s{\"Id\":\"%s\",\"Names\":[\"/"
+                        "x\"],\"Created\":1700000000,\"State\":\"%s\",\"Status\":\"%s\","
+                        "\"Labels\":{\"ccp.instance\":\"oslo\",\"ccp.id\":\"%s\",\"com.docker.compose."
+                        "service\":\"%s\"}"
                         "}",
                         b->size > 0 ? "," : "", id, state, status, s->oslo, service);
 }
 
 /* Lets an Engine tell of these containers, and looks once. */
 static void sweep(Scene *s, const char *containers, SweepResult *ret) {
-        _cleanup_free_ char *list = strjoin("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[", containers, "]");
-        const FakeRoute routes[] = { FAKE_PING, { .request = "GET /containers/json?all=1", .answer = list } };
+        _cleanup_free_ char *list =
+                        strjoin("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[", containers, "]");
+        const FakeRoute routes[] = { FAKE_PING,
+                { .request = "GET /containers/json?all=1", .answer = list } };
         const SweepOptions options = { .templates = s->templates, .instances_dir = s->folder };
         _cleanup_error_ Error error = {};
 
@@ -216,8 +221,8 @@ START_TEST(one_lost_probe_does_not_flap) {
         {
                 char expected[128];
 
-                (void) snprintf(expected, sizeof(expected), "web: answers 502 instead of 200 to GET / on port %u",
-                                s.answerer.port);
+                (void) snprintf(expected, sizeof(expected),
+                                "web: answers 502 instead of 200 to GET / on port %u", s.answerer.port);
                 ASSERT_QUERY(s.t.conninfo, REASON, expected);
         }
         answerer_set(&s.answerer, "200 OK");
@@ -238,7 +243,8 @@ START_TEST(a_new_run_of_a_container_begins_anew) {
 
         /* Another container, which has just been started: what never answered is starting. */
         sweep_with(&s, "c2", "running", "Up Less than a second");
-        ASSERT_QUERY(s.t.conninfo, "SELECT container || ' ' || verdict || ' ' || n_failures FROM health_probes",
+        ASSERT_QUERY(s.t.conninfo,
+                        "SELECT container || ' ' || verdict || ' ' || n_failures FROM health_probes",
                         "c2 waiting 1");
         ASSERT_QUERY(s.t.conninfo, HEALTH, "starting");
 
@@ -295,8 +301,10 @@ START_TEST(only_what_is_the_instances_own_counts) {
 
         scene_open(&s);
         sweep(&s,
-                        "{\"Id\":\"c9\",\"Names\":[\"/x\"],\"Created\":1700000000,\"State\":\"running\",\"Status\":\"Up 1 "
-                        "hour\",\"Labels\":{\"ccp.instance\":\"oslo\",\"ccp.id\":\"00000000-0000-0000-0000-000000000001\","
+                        "{\"Id\":\"c9\",\"Names\":[\"/"
+                        "x\"],\"Created\":1700000000,\"State\":\"running\",\"Status\":\"Up 1 "
+                        "hour\",\"Labels\":{\"ccp.instance\":\"oslo\",\"ccp.id\":\"00000000-0000-0000-0000-"
+                        "000000000001\","
                         "\"com.docker.compose.service\":\"web\"}}",
                         &result);
         ck_assert_uint_eq(result.n_services, 0);
