@@ -13,6 +13,7 @@
 #include "ccpd-drift.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-manager.h"
+#include "fd-util.h"
 #include "json-util.h"
 #include "log.h"
 #include "string-util.h"
@@ -27,6 +28,10 @@
 #define REPAIR_GRACE_USEC (10 * USEC_PER_SEC)
 /* A job that could not be made is asked for again after so long. */
 #define REFUSED_DELAY_USEC (30 * USEC_PER_SEC)
+/* An id of the kernel, and a number. */
+#define BOOT_TEXT_MAX 64U
+/* Of /proc/PID/stat, see proc_pid_stat(5). */
+#define INIT_START_FIELD 22U
 
 /* A job that is being made. */
 typedef struct Revival Revival;
@@ -40,6 +45,7 @@ struct Recovery {
         Manager *manager;
         RecoveryRecord *record; /* the last one; NULL: none */
         const char *gate;
+        char boot[BOOT_TEXT_MAX];
         bool listed;         /* all containers of the Engine that is there are known */
         bool storing;        /* the begin or the end is being recorded */
         usec_t settle_since; /* all was tried; monotonic, 0: it was not */
@@ -70,11 +76,13 @@ static bool recovery_is_active(const Recovery *q) {
         return q->record && q->record->ended_at == 0;
 }
 
-/* The Engine that is there was started since. Where nobody knows when that was, there is nothing to go by. */
+/* The Engine that is there was started since. Where nobody knows when that was, it was at the boot. */
 static bool recovery_is_wanted(const Recovery *q) {
         usec_t started = q->manager->engine_started;
 
-        return started > 0 && (!q->record || q->record->engine_started_at != started);
+        if (!q->record || !streq(q->record->boot, q->boot))
+                return true;
+        return started > 0 && q->record->engine_started_at != started;
 }
 
 /* --- jobs --- */
@@ -201,14 +209,14 @@ static void on_recorded(int r, RecoveryRecord *record, Error *error, void *userd
 
 static void recovery_begin(Recovery *q) {
         Manager *m = q->manager;
-        char boot[SD_ID128_STRING_MAX] = "";
+        bool same_boot = q->record && streq(q->record->boot, q->boot);
+        StoreRecoveryBegin begin = {
+                .reason = same_boot ? RECOVERY_ENGINE : RECOVERY_BOOT,
+                .boot = q->boot,
+                .engine_started_at = m->engine_started,
+        };
         _cleanup_error_ Error e = {};
-        StoreRecoveryBegin begin = { .boot = boot, .engine_started_at = m->engine_started };
-        sd_id128_t id;
 
-        if (sd_id128_get_boot(&id) >= 0)
-                (void) sd_id128_to_string(id, boot);
-        begin.reason = q->record && streq(q->record->boot, boot) ? RECOVERY_ENGINE : RECOVERY_BOOT;
         for (Instance *i = m->instances; i; i = i->hh.next)
                 begin.total += should_run(i);
 
@@ -564,6 +572,30 @@ int recovery_append(sd_bus_message *reply, const Recovery *q, bool visible) {
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+/* When PID 1 was started, in ticks; 0 if nobody knows. */
+static unsigned long long read_init_start(void) {
+        _cleanup_fclose_ FILE *f = fopen("/proc/1/stat", "re");
+        unsigned long long start = 0;
+        char line[512], *p;
+
+        if (!f || !fgets(line, sizeof(line), f))
+                return 0;
+        p = strrchr(line, ')');
+        for (unsigned field = 2; p && field < INIT_START_FIELD; field++)
+                p = strchr(p + 1, ' ');
+        return p && sscanf(p, " %llu", &start) == 1 ? start : 0;
+}
+
+/* In a container the kernel's id may be that of its host, which was not booted. */
+static void read_boot(char *buf, size_t size) {
+        char text[SD_ID128_STRING_MAX] = "";
+        sd_id128_t id;
+
+        if (sd_id128_get_boot(&id) >= 0)
+                (void) sd_id128_to_string(id, text);
+        (void) snprintf(buf, size, "%s-%llu", text, read_init_start());
+}
+
 int recovery_new(Manager *m, Recovery **ret) {
         Recovery *q;
         int r;
@@ -577,6 +609,7 @@ int recovery_new(Manager *m, Recovery **ret) {
                 .gate = secure_getenv("CCP_GATE") ?: CCP_GATE,
                 .due = USEC_INFINITY,
         };
+        read_boot(q->boot, sizeof(q->boot));
         r = sd_event_add_time(m->event, &q->timer, CLOCK_MONOTONIC, 0, 0, on_timer, q);
         if (r >= 0)
                 r = sd_event_source_set_enabled(q->timer, SD_EVENT_OFF);

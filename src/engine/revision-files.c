@@ -102,8 +102,7 @@ static bool is_written_by_containers(const json_t *files) {
 }
 
 /* What else there is in the folder itself. Folders belong to mounts of containers, or hold recorded files. */
-static int check_added(
-                int dirfd, const json_t *files, revision_file_handler_t handler, void *userdata) {
+static int check_added(int dirfd, const json_t *files, revision_file_handler_t handler, void *userdata) {
         DIR *d;
         int fd, r = 0;
 
@@ -131,8 +130,8 @@ static int check_added(
         return r;
 }
 
-int revision_files_check(
-                int dirfd, const json_t *files, usec_t since, revision_file_handler_t handler, void *userdata) {
+int revision_files_check(int dirfd, const json_t *files, usec_t since, revision_file_handler_t handler,
+                void *userdata) {
         const char *target;
         json_t *was;
         int r;

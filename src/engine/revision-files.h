@@ -33,5 +33,5 @@ int revision_file_check(
 /* All of them, and those beside them that nobody recorded. Calls back for each that is not the same; a negative return
  * ends it and is returned. */
 typedef int (*revision_file_handler_t)(const char *target, RevisionFileState state, void *userdata);
-int revision_files_check(
-                int dirfd, const json_t *files, usec_t since, revision_file_handler_t handler, void *userdata);
+int revision_files_check(int dirfd, const json_t *files, usec_t since, revision_file_handler_t handler,
+                void *userdata);

@@ -50,7 +50,8 @@ static bool is_known(const InstanceRecord *i, char *const *changes) {
 }
 
 /* Files from before the revision was recorded need not be read again. */
-static int find_changes(int instances, const InstanceRecord *i, const RevisionRecord *revision, char ***ret) {
+static int find_changes(
+                int instances, const InstanceRecord *i, const RevisionRecord *revision, char ***ret) {
         _cleanup_strv_free_ char **changes = NULL;
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;

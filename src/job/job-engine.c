@@ -97,10 +97,10 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
  * never). -ENODATA where nobody can tell. */
 static int read_unit(Job *j, bool *ret_stopping, usec_t *ret_active_since) {
         static char *const argv[] = { (char *) "systemctl", (char *) "show",
-                (char *) "--property=ActiveState,ActiveEnterTimestampMonotonic", (char *) "docker.service",
-                NULL };
+                (char *) "--property=ActiveState,ActiveEnterTimestampMonotonic,Job",
+                (char *) "docker.service", NULL };
         _cleanup_process_result_ ProcessResult result = {};
-        const char *out, *since;
+        const char *out, *since, *job;
 
         if (process_run(argv,
                             &(ProcessOptions) {
@@ -117,7 +117,10 @@ static int read_unit(Job *j, bool *ret_stopping, usec_t *ret_active_since) {
         if (result.status != 0 || !since)
                 return -ENODATA;
 
-        *ret_stopping = strstr(out, "ActiveState=deactivating\n") != NULL;
+        /* It has a job: it is about to be stopped, once its instances are (ccp-gate.service). */
+        job = strstr(out, "Job=");
+        *ret_stopping = strstr(out, "ActiveState=deactivating\n") ||
+                        (job && strtoull(job + STRLEN("Job="), NULL, 10) > 0);
         *ret_active_since = strtoull(since + STRLEN("ActiveEnterTimestampMonotonic="), NULL, 10);
         return 0;
 }

@@ -124,7 +124,8 @@ static int on_difference(const char *target, RevisionFileState state, void *user
 
         /* Of what was added, compose would take this one alone, whoever put it there. */
         if (state == REVISION_FILE_ADDED)
-                return streq(target, ENGINE_ENV_FILE) ? refuse_file(v->job, target, "was added", v->reterr) : 0;
+                return streq(target, ENGINE_ENV_FILE) ? refuse_file(v->job, target, "was added", v->reterr)
+                                                      : 0;
 
         return refuse_file(v->job, target, what[state], v->reterr);
 }

@@ -147,8 +147,8 @@ static int stop_batch(const DockerObject *containers, size_t n) {
         return r < 0 ? r : result.status != 0 ? -EIO : 0;
 }
 
-/* The program stops those that it is told of all at once. */
-static int stop_instances(Docker *d) {
+/* The program stops those that it is told of all at once. What it does not stop, Docker does. */
+static void stop_instances(Docker *d) {
         char *const labels[] = { (char *) CCP_LABEL_ID, NULL };
         _cleanup_docker_objects_ DockerObjects list = {};
         _cleanup_error_ Error error = {};
@@ -156,9 +156,11 @@ static int stop_instances(Docker *d) {
         int r;
 
         r = docker_list(d, DOCKER_CONTAINER, labels, &list, &error);
-        if (r < 0)
-                return log_full(LOG_WARNING, r, "Cannot stop the instances before Docker stops: %s",
+        if (r < 0) {
+                log_warning("Cannot stop the instances before Docker stops, it will do so itself: %s",
                                 strempty(error.message));
+                return;
+        }
 
         /* Those that run come first. */
         FOREACH_ARRAY(o, list.items, list.n)
@@ -171,17 +173,12 @@ static int stop_instances(Docker *d) {
 
         log_info("Docker is being stopped: stopping %zu containers before it.", n);
         for (size_t i = 0; i < n; i += BATCH_MAX) {
-                int k = stop_batch(list.items + i, MIN(n - i, (size_t) BATCH_MAX));
-
-                if (k < 0) {
-                        log_warning_errno(k,
+                r = stop_batch(list.items + i, MIN(n - i, (size_t) BATCH_MAX));
+                if (r < 0)
+                        log_warning_errno(r,
                                         "Cannot stop all instances before Docker stops, it will do so "
                                         "itself: %m");
-                        r = k;
-                }
         }
-
-        return r;
 }
 
 static int gate_close(void) {
@@ -205,7 +202,8 @@ static int gate_close(void) {
                 return 0;
         }
 
-        return stop_instances(d);
+        stop_instances(d);
+        return 0;
 }
 
 int main(int argc, char *argv[]) {

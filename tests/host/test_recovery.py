@@ -3,6 +3,7 @@
 stopped, paused or removed containers behind ccpd's back. And starting and stopping single services."""
 
 import json
+import re
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from instances import containers
 pytestmark = pytest.mark.allow_journal(
     r'PostgreSQL is not available', r'Docker Engine', r'Failed to read the records', r'After the start of .* are healthy; not: ',
     r'ccp.*\.slice', r'The job failed: ', r'Turning back: ', r'Job \d+ .*failed', r'ccp-watch\.service: (Main process|Failed)',
-    r"did not come back", r'Cannot stop (all|the) instances')
+    r"did not come back", r'ccpd\.service: (Main process exited|Failed with result)', r'Cannot stop (all|the) instances')
 
 BLUEPRINT = {
     'blueprint.yaml': '''
@@ -226,12 +227,13 @@ def test_one_that_does_not_come_back_is_told_and_tried_again(server):
     assert (row['total'], row['healthy'], row['failed']) == (len(SLUGS), len(SLUGS) - 1, ['i1'])
     assert shown['Failed'] == ['i1']
     instance = server.json('show', 'i1')
-    assert instance['state'] == 'failed' and instance['recovery']['attempts'] == 1 and instance['recovery']['next'] > 0
-    status = server.ccpctl('status', 'i1').stdout
-    assert 'Recovery: started 1 time by ccpd after the start of Docker; again at' in ' '.join(status.split())
+    assert instance['state'] == 'failed' and instance['recovery']['attempts'] >= 1 and instance['recovery']['next'] > 0
+    status = ' '.join(server.ccpctl('status', 'i1').stdout.split())
+    assert re.search(r'Recovery: started \d times? by ccpd after the start of Docker; again at', status), status
     assert server.json('audit', '--action', 'FLEET_RECOVER', '--lines', '1')[0]['outcome'] == 'failed'
-    # It lost nothing, and a minute later it is back.
+    # It lost nothing, and is back with one of the next attempts, which begins now rather than in some minutes.
     server.sh('docker run --rm --volumes-from i1_ccp-db-1 busybox:1.37 rm /data/broken')
+    query(server, "UPDATE instances SET recovery_at = recovery_at - interval '1 hour' WHERE slug = 'i1'")
     server.wait(lambda: server.json('show', 'i1')['state'] == 'running', 120, 'the second attempt')
     server.wait(lambda: healthy(server) == set(SLUGS), 30, 'the health of all')
     assert server.sh('docker exec i1_ccp-db-1 cat /data/migrations | wc -l') == '1'
@@ -359,7 +361,7 @@ def test_drift_is_repaired_where_somebody_wants_it(server):
     jobs = server.json('job', 'list', '--instance', 'i4')
     assert [job['reason'] for job in jobs[:2]] == ['drift', 'drift'] and jobs[0]['started_by'] == 'ccpd'
     entry = server.json('audit', '--instance', 'i4', '--action', 'INSTANCE_UPDATE', '--lines', '1')[0]
-    assert entry['user'] == 'root' and json.loads(entry['details']) == {'repair': 'on'}
+    assert entry['user'] == 'root' and entry['details'] == {'repair': 'on'}
 
 
 # --- single services ---

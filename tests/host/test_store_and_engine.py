@@ -12,7 +12,8 @@ from instances import containers, settled
 # What goes away is missed, and what comes back is welcomed.
 pytestmark = pytest.mark.allow_journal(
     r'PostgreSQL is not available', r'[Tt]he Docker Engine', r'Paused at ', r'Failed to read the records',
-    r'ccpd\.service: (Main process exited|Failed with result)')
+    # After a power cut Docker tries to start what ran, and systemd says that it does not let it.
+    r'ccp.*\.slice', r'ccpd\.service: (Main process exited|Failed with result)')
 
 INSTANCES = '/var/lib/ccpd/instances'
 RECORDS = ('instances', 'ports', 'subnets', 'secrets', 'revisions', 'jobs', 'job_steps')
@@ -48,6 +49,12 @@ def serves(server, hello):
 def records(server):
     """All rows, as the database has them."""
     return {table: query(server, f'SELECT t::text FROM {table} t ORDER BY 1') for table in RECORDS}
+
+
+def lasting_records(server):
+    """The rows that no start changes, without the time of the last change."""
+    return {table: query(server, f"SELECT to_jsonb(t) - 'updated_at' FROM {table} t ORDER BY 1")
+            for table in RECORDS if table not in ('jobs', 'job_steps')}
 
 
 def unavailable(server, *argv):
@@ -182,14 +189,16 @@ def test_a_restart_in_the_middle_of_a_job_changes_nothing(server, hello):
 def test_a_reboot_keeps_instances_and_records(server, hello, hard):
     server.ccpctl('create', 'resting', '--blueprint', 'hello', '--domain', 'r.example.org', '--quiet')
     server.ccpctl('stop', 'resting', '--quiet')
-    objects, rows = managed(server), records(server)
+    objects, rows = managed(server), lasting_records(server)
     shown = {slug: server.json('show', slug) for slug in ('hello', 'resting')}
     files = server.sh(f'cd {INSTANCES} && find . -type f -exec sha256sum {{}} + | sort')
 
     server.reboot(hard=hard)
     server.wait(lambda: answers(server), what='ccpd after the reboot')
     server.wait(lambda: server.json('show', 'hello')['health'] == 'healthy', 60, 'the health after the reboot')
-    assert records(server) == rows and set(managed(server)) == set(objects)
+    # What should run was started again, by jobs of ccpd's own.
+    server.wait(lambda: query(server, 'SELECT count(*) FROM jobs WHERE finished_at IS NULL') == '0', 60, 'the end of all jobs')
+    assert lasting_records(server) == rows and set(managed(server)) >= set(objects)
     for slug, was in shown.items():
         now = server.json('show', slug)
         assert {key: now[key] for key in now if key != 'services'} == {key: was[key] for key in was if key != 'services'}

@@ -91,7 +91,8 @@ static void check(Scene *s, bool recorded, const char *expected) {
         r = sweep_drift(s->db, s->instances, o.instance, &error);
         ck_assert_msg(r == recorded, "%i: %s", r, strempty(error.message));
         ASSERT_QUERY(s->t.conninfo, "SELECT array_to_string(changed_files, '; ') FROM instances", expected);
-        ASSERT_QUERY(s->t.conninfo, "SELECT (changed_files <> '{}') = (changed_files_at IS NOT NULL) FROM instances",
+        ASSERT_QUERY(s->t.conninfo,
+                        "SELECT (changed_files <> '{}') = (changed_files_at IS NOT NULL) FROM instances",
                         "t");
 }
 
