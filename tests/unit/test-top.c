@@ -32,11 +32,11 @@ START_TEST(rates_are_of_the_time_between_two_readings) {
                              "  \"memory\": 1000, \"memory_cache\": 250, \"memory_max\": 3000}]");
 
         ASSERT_OK(top_add_rates(rows, before));
-        ck_assert_double_eq(number(rows, 0, "cpu_percent"), 150);
-        ck_assert_double_eq(number(rows, 0, "io_read_rate"), 1000);
-        ck_assert_double_eq(number(rows, 0, "network_sent_rate"), 0);
-        ck_assert_double_eq(number(rows, 0, "memory_used"), 750);
-        ck_assert_double_eq(number(rows, 0, "memory_percent"), 25);
+        ck_assert_double_eq_tol(number(rows, 0, "cpu_percent"), 150, 0.001);
+        ck_assert_double_eq_tol(number(rows, 0, "io_read_rate"), 1000, 0.001);
+        ck_assert_double_eq_tol(number(rows, 0, "network_sent_rate"), 0, 0.001);
+        ck_assert_double_eq_tol(number(rows, 0, "memory_used"), 750, 0.001);
+        ck_assert_double_eq_tol(number(rows, 0, "memory_percent"), 25, 0.001);
         ck_assert(!has(rows, 0, "io_written_rate"));
 }
 END_TEST

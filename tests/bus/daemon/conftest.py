@@ -121,9 +121,8 @@ class Daemon:
         self.people = []
         self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, CCP_STORE=postgres.conninfo,
                                 CREDENTIALS_DIRECTORY=str(folder), CCP_TEMPLATES=f"{HERE}/blueprints",
-                                CCP_LOG_LEVEL="debug", CCP_LOGS_SOCKET=str(folder / "logs"))
-                                CCP_LOG_LEVEL="debug", CCP_CGROUP=str(folder / "cgroup"))
-                                CCP_GATE="/", CCP_LOG_LEVEL="debug")
+                                CCP_LOG_LEVEL="debug", CCP_LOGS_SOCKET=str(folder / "logs"),
+                                CCP_CGROUP=str(folder / "cgroup"), CCP_GATE="/")
         (folder / "ccpd.master-key").write_bytes(os.urandom(32))
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
