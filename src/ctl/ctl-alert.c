@@ -421,7 +421,8 @@ int verb_alert_secret(Ctl *c, _unused_ char **args, Error *reterr) {
                                 c->arguments.values[OPTION_HOST]);
 
         polkit_agent_open(c);
-        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "RevealAlertSecret", &reply, reterr, "a{sv}", 0);
+        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "RevealAlertSecret", &reply, reterr, "a{sv}",
+                        0);
         return r < 0 ? r : ctl_write_secret(c, reply, "", "ALERT_WEBHOOK", reterr);
 }
 

@@ -4,8 +4,8 @@
 /* An instance as the daemon knows it: its record, and what its containers do. */
 
 #include "bus-signal.h"
-#include "ccpd-health.h"
 #include "ccpd-drift.h"
+#include "ccpd-health.h"
 #include "container-state.h"
 #include "hash.h"
 #include "health.h"

@@ -10,8 +10,8 @@
 #include "json-util.h"
 #include "string-util.h"
 
-static const char *const heads[] = { "Date: ", "From: ", "To: ", "Subject: ", "Message-ID: ", "Auto-Submitted: ",
-        "MIME-Version: ", "Content-Type: ", "Content-Transfer-Encoding: ", " " };
+static const char *const heads[] = { "Date: ", "From: ", "To: ", "Subject: ", "Message-ID: ",
+        "Auto-Submitted: ", "MIME-Version: ", "Content-Type: ", "Content-Transfer-Encoding: ", " " };
 
 static void check_mail(const char *mail) {
         const char *body = strstr(mail, "\n\n");
@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         /* The records take nothing else. */
         utf8_make_valid(text);
-        if (alert_mail_build(&m, "server", to, 0, &mail) < 0 || alert_message_to_json(&m, "server", &body) < 0)
+        if (alert_mail_build(&m, "server", to, 0, &mail) < 0 ||
+                        alert_message_to_json(&m, "server", &body) < 0)
                 abort();
         check_mail(mail);
         json = json_loads(body, JSON_REJECT_DUPLICATES, NULL);
