@@ -12,7 +12,7 @@
 #define LINES_DEFAULT 100U
 
 /* Who follows ends it like this: that is no failure. What was printed is flushed already. */
-static void on_interrupt(_unused_ int signal) {
+static _noreturn_ void on_interrupt(_unused_ int signal) {
         _exit(EXIT_DONE);
 }
 

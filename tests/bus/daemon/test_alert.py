@@ -184,7 +184,7 @@ def test_an_alert_fires_ends_and_is_on_record(ccpd):
 def test_health_must_be_bad_for_a_while(ccpd, watcher):
     configure(ccpd, alert_health_minutes=0)
     path = running(ccpd, "alpha")
-    watcher.engine(started=1)
+    watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
     # A moment is none.
@@ -202,7 +202,7 @@ def test_health_must_be_bad_for_a_while(ccpd, watcher):
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "unknown")
     time.sleep(HOLD + 1)
     assert firing(ccpd) == {("instance-unhealthy", "alpha")}
-    watcher.engine(started=2)
+    watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
     wait_for(lambda: firing(ccpd) == set(), what="the end")
     assert len(alerts(ccpd, rule="instance-unhealthy")) == 1
@@ -211,7 +211,7 @@ def test_health_must_be_bad_for_a_while(ccpd, watcher):
 def test_what_is_stopped_or_worked_on_raises_none(ccpd, watcher):
     configure(ccpd, alert_health_minutes=0)
     stopped, busy = running(ccpd, "alpha"), running(ccpd, "beta")
-    watcher.engine(started=1)
+    watcher.engine(started=0)
     watcher.list({"slug": "alpha"}, {"slug": "beta"})
     wait_for(lambda: ccpd.get(busy, "Instance", "Health") == "healthy")
     job = ccpd.call("Instance", "Restart", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=busy)
@@ -240,7 +240,7 @@ def test_a_job_that_failed_and_changed_nothing(ccpd):
 
 def test_a_service_that_restarts_again_and_again(ccpd, watcher):
     path = running(ccpd, "alpha")
-    watcher.engine(started=1)
+    watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
     t = int(time.time() * 1e6)
@@ -410,7 +410,7 @@ def test_what_fires_is_taken_up_by_the_next_ccpd(ccpd, receiver):
 def test_the_records_are_away(ccpd, watcher, receiver):
     configure(ccpd, alert_health_minutes=0, alert_webhook_url=receiver.url)
     path = running(ccpd, "alpha")
-    watcher.engine(started=1)
+    watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
     ccpd.postgres.kill()

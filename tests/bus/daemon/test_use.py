@@ -60,7 +60,7 @@ def test_what_is_not_counted_is_left_out_and_never_0(ccpd):
 def test_an_instance_and_its_containers(ccpd):
     running(ccpd, "my-shop")
     watcher = Watcher(ccpd)
-    watcher.engine(1)
+    watcher.engine(0)
     watcher.container("my-shop", container=CONTAINER, restarts=2, image="busybox:1", image_id="sha256:abc")
     watcher.container("my-shop", service="gone", container="f" * 64)
     group(ccpd, "my-shop")

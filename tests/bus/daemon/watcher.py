@@ -44,7 +44,9 @@ class Watcher:
                 select.select([], [self.socket], [])
 
     def engine(self, started=None):
-        self.send(f"ENGINE=available\nSTARTED={started}\n" if started else "ENGINE=unavailable\n")
+        """It is there, and started then (0: nobody knows when, so that nothing has to be brought back); or it is not."""
+        self.send("ENGINE=unavailable\n" if started is None else
+                  "ENGINE=available\n" + (f"STARTED={started}\n" if started else ""))
 
     def list(self, *containers):
         """All containers that there are, each a dict of container()'s arguments."""
