@@ -16,7 +16,7 @@ import pytest
 from conftest import NAME, ROOT, wait_for
 from test_authorization import grant
 from test_daemon import error_of
-from watcher import Watcher, finish, running
+from watcher import recovered, Watcher, finish, running
 
 WORKER = os.environ.get("CCP_ALERT") or str(pathlib.Path(os.environ["CCPD"]).parents[1] / "alert/ccp-alert")
 UNIT = "ccp-alert-webhook.service"
@@ -186,6 +186,7 @@ def test_health_must_be_bad_for_a_while(ccpd, watcher):
     path = running(ccpd, "alpha")
     watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
+    recovered(ccpd)
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
     # A moment is none.
     watcher.container("alpha", state="exited", health="none")
@@ -196,7 +197,7 @@ def test_health_must_be_bad_for_a_while(ccpd, watcher):
     watcher.container("alpha", state="exited", health="none", exit=1)
     wait_for(lambda: firing(ccpd) == {("instance-unhealthy", "alpha")}, what="the alert")
     assert time.monotonic() - since >= HOLD - 0.5
-    assert alerts(ccpd, state="firing")[0]["Message"] == "alpha is unhealthy: main has ended"
+    assert alerts(ccpd, state="firing")[0]["Message"] == "alpha is unhealthy: web has ended"
     # Without Docker nobody knows whether it is over.
     watcher.engine()
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "unknown")
@@ -204,6 +205,7 @@ def test_health_must_be_bad_for_a_while(ccpd, watcher):
     assert firing(ccpd) == {("instance-unhealthy", "alpha")}
     watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
+    recovered(ccpd)
     wait_for(lambda: firing(ccpd) == set(), what="the end")
     assert len(alerts(ccpd, rule="instance-unhealthy")) == 1
 
@@ -213,6 +215,7 @@ def test_what_is_stopped_or_worked_on_raises_none(ccpd, watcher):
     stopped, busy = running(ccpd, "alpha"), running(ccpd, "beta")
     watcher.engine(started=0)
     watcher.list({"slug": "alpha"}, {"slug": "beta"})
+    recovered(ccpd)
     wait_for(lambda: ccpd.get(busy, "Instance", "Health") == "healthy")
     job = ccpd.call("Instance", "Restart", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=busy)
     ccpd.postgres.sql("UPDATE instances SET state = 'stopped' WHERE slug = 'alpha'")
@@ -242,13 +245,14 @@ def test_a_service_that_restarts_again_and_again(ccpd, watcher):
     path = running(ccpd, "alpha")
     watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
+    recovered(ccpd)
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
     t = int(time.time() * 1e6)
     for n in range(3):
         watcher.container("alpha", state="exited", health="none", exit=1, since=t + 2 * n, started=t + 2 * n, restarts=n)
         watcher.container("alpha", since=t + 2 * n + 1, started=t + 2 * n + 1, restarts=n + 1)
     wait_for(lambda: firing(ccpd) == {("services-restarting", "alpha")}, what="the alert")
-    assert alerts(ccpd, state="firing")[0]["Message"] == "services of alpha restart again and again: main (3 times)"
+    assert alerts(ccpd, state="firing")[0]["Message"] == "services of alpha restart again and again: web (3 times)"
 
 
 def test_disks_and_secrets(ccpd):
@@ -412,14 +416,15 @@ def test_the_records_are_away(ccpd, watcher, receiver):
     path = running(ccpd, "alpha")
     watcher.engine(started=0)
     watcher.list({"slug": "alpha"})
+    recovered(ccpd)
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
     ccpd.postgres.kill()
     wait_for(lambda: ccpd.get(ROOT, "Manager", "StoreState") == "unavailable")
     watcher.container("alpha", state="exited", health="none", exit=1)
-    wait_for(lambda: "Alert: alpha is unhealthy: main has ended." in log_of(ccpd), what="the line of the journal")
+    wait_for(lambda: "Alert: alpha is unhealthy: web has ended." in log_of(ccpd), what="the line of the journal")
     # It is told from memory.
     [alert] = alerts(ccpd, state="firing", rule="instance-unhealthy")
-    assert (alert["Id"], alert["Instance"], alert["Message"]) == ("", "alpha", "alpha is unhealthy: main has ended")
+    assert (alert["Id"], alert["Instance"], alert["Message"]) == ("", "alpha", "alpha is unhealthy: web has ended")
     assert error_of(ccpd.manager, "TestAlert", "webhook")[0] == "StoreUnavailable"
     ccpd.postgres.start()
     wait_for(lambda: ccpd.get(ROOT, "Manager", "StoreState") == "available", seconds=40)

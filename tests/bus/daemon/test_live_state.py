@@ -18,7 +18,7 @@ def watcher(ccpd):
     w.close()
 
 
-def service(ccpd, path, name="main"):
+def service(ccpd, path, name="web"):
     for row in ccpd.get(path, "Instance", "Services"):
         if row[0] == name:
             return dict(zip(FIELDS, row, strict=True))
@@ -34,8 +34,8 @@ def test_a_container_is_told_with_all_that_is_known(ccpd, watcher):
     watcher.container("alpha", state="exited", health="none", since=7, started=5, exit=137, oom=1, restarts=3,
                       image="busybox:1.37", image_id="sha256:abc")
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "unhealthy")
-    assert service(ccpd, path) == {"service": "main", "kind": "service", "state": "exited", "health": "none",
-                                   "container": "alpha-main", "since": 7, "started": 5, "restarts": 3, "exit": 137, "oom": 1,
+    assert service(ccpd, path) == {"service": "web", "kind": "service", "state": "exited", "health": "none",
+                                   "container": "alpha-web", "since": 7, "started": 5, "restarts": 3, "exit": 137, "oom": 1,
                                    "image": "busybox:1.37", "image_id": "sha256:abc"}
 
 

@@ -72,12 +72,12 @@ def test_an_instance_and_its_containers(ccpd):
     assert {k: v for k, v in found.items() if k not in ("slug", "time", "services")} == expected
     rows = {r["name"]: r for r in found["services"]}
     # PID 1 is in no group of this container: what it exchanges is not what the container does.
-    assert {k: v for k, v in rows["main"].items() if k not in ("name", "time")} == expected | {"memory_max": 4000}
+    assert {k: v for k, v in rows["web"].items() if k not in ("name", "time")} == expected | {"memory_max": 4000}
     assert set(rows["gone"]) == {"name", "time"}
 
     services = {r["name"]: r for r in ccpd.call("Instance", "ListServices", path=instance_path("my-shop"))}
-    assert services["main"]["cpu_usec"] == 5000000 and services["main"]["container"] == CONTAINER
-    assert (services["main"]["state"], services["main"]["restarts"], services["main"]["image"]) == ("running", 2, "busybox:1")
+    assert services["web"]["cpu_usec"] == 5000000 and services["web"]["container"] == CONTAINER
+    assert (services["web"]["state"], services["web"]["restarts"], services["web"]["image"]) == ("running", 2, "busybox:1")
     watcher.close()
 
 
@@ -129,10 +129,10 @@ def test_disk_as_it_was_measured(ccpd):
     ccpd.create("beta")
     assert "disk" not in use(ccpd, "alpha")
     disk(ccpd, "alpha", ("folder", "", 1, "true"), ("volume", "data", 20, "true"), ("volume", "logs", 300, "false"),
-         ("container", "main", 4000, "true"))
+         ("container", "web", 4000, "true"))
     found = wait_for(lambda: (u := use(ccpd, "alpha")) and u.get("disk") == 4321 and u, what="the sum")
     assert found["disk_folder"] == 1 and found["disk_volumes"] == {"data": 20, "logs": 300} and not found["disk_complete"]
-    assert found["disk_services"] == {"main": 4000} and found["disk_measured_at"] > 1700000000 * 10**6
+    assert found["disk_services"] == {"web": 4000} and found["disk_measured_at"] > 1700000000 * 10**6
     assert "disk" not in use(ccpd, "beta")
 
     # A ccpd that is started again knows it, too.

@@ -25,6 +25,11 @@ def running(ccpd, slug, blueprint="trivial"):
     return str(path)
 
 
+def recovered(ccpd):
+    """Once the first list was there, ccpd brings back what should run: what ends before that is started again."""
+    wait_for(lambda: ccpd.get("/org/changemaker/ccp1", "Manager", "Recovery").get("EndedAt"), what="the end of the recovery")
+
+
 class Watcher:
     """Sends like ccp-watch: while ccpd's queue is full it waits, and loses nothing."""
 
@@ -55,7 +60,7 @@ class Watcher:
             self.container(**c)
         self.send("LIST=end\n")
 
-    def container(self, slug, service="main", state="running", health="healthy", container=None, **fields):
+    def container(self, slug, service="web", state="running", health="healthy", container=None, **fields):
         if slug not in self.ids:
             self.ids[slug] = self.ccpd.postgres.sql(f"SELECT id FROM instances WHERE slug = '{slug}'")[0][0]
         fields = {"SINCE": 1, "STARTED": 1} | {k.upper(): v for k, v in fields.items()}
