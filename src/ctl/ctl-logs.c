@@ -53,7 +53,7 @@ static int query_from_arguments(const Ctl *c, char **args, LogQuery *ret, Error 
 }
 
 int verb_logs(Ctl *c, char **args, Error *reterr) {
-        LogQuery q;
+        LogQuery q = {};
         int r;
 
         r = query_from_arguments(c, args, &q, reterr);

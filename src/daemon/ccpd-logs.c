@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "alloc-util.h"
 #include "ccpd-manager.h"
 #include "fd-util.h"
 #include "log.h"
 #include "string-util.h"
+#include "worker-call.h"
 
 /* PID 1 may have to start the program. */
 #define READY_TIMEOUT (20 * USEC_PER_SEC)
@@ -256,26 +256,6 @@ static const char *socket_path(void) {
         return secure_getenv("CCP_LOGS_SOCKET") ?: CCP_LOGS_SOCKET;
 }
 
-static int connect_reader(int *ret) {
-        struct sockaddr_un sa = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = -EBADF;
-        const char *path = socket_path();
-
-        if (strlen(path) >= sizeof(sa.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(sa.sun_path, path, strlen(path));
-
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        /* To a unix socket it is done at once, or not at all. */
-        if (connect(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0)
-                return -errno;
-
-        *ret = TAKE_FD(fd);
-        return 0;
-}
-
 /* Sends the request, and the other end of the line by which we know that the program is there. */
 static int send_request(int fd, const LogRequest *q, int life) {
         _cleanup_free_ char *line = NULL;
@@ -316,11 +296,11 @@ static int send_request(int fd, const LogRequest *q, int life) {
 
 static int reader_ask(LogReader *r, const LogRequest *q) {
         _cleanup_close_ int theirs = -EBADF;
-        int pair[2], k;
+        int pair[2];
 
-        k = connect_reader(&r->fd);
-        if (k < 0)
-                return k;
+        r->fd = worker_connect(socket_path());
+        if (r->fd < 0)
+                return r->fd;
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         r->life = pair[0];

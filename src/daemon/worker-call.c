@@ -76,20 +76,30 @@ static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
 }
 
 /* PID 1 accepts; its queue is long enough for a local socket to connect at once, or not at all. */
-static int call_connect(WorkerCall *c, const char *path, const char *request) {
+int worker_connect(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
-        size_t n = strlen(request);
-        ssize_t k;
+        _cleanup_close_ int fd = -EBADF;
 
         if (strlen(path) >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
         memcpy(address.sun_path, path, strlen(path));
 
-        c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+
+        return TAKE_FD(fd);
+}
+
+static int call_connect(WorkerCall *c, const char *path, const char *request) {
+        size_t n = strlen(request);
+        ssize_t k;
+
+        c->fd = worker_connect(path);
         if (c->fd < 0)
-                return -errno;
-        if (connect(c->fd, (struct sockaddr *) &address, sizeof(address)) < 0)
-                return -errno;
+                return c->fd;
 
         k = send(c->fd, request, n, MSG_NOSIGNAL);
         if (k < 0)

@@ -9,6 +9,9 @@
 #include "error.h"
 #include "time-util.h"
 
+/* A connection to a worker's socket, that does not wait. Returns the descriptor. */
+int worker_connect(const char *path);
+
 typedef struct WorkerCall WorkerCall;
 
 /* r = 0 and the answer, with a NUL beyond 'size', which the call owns; or negative, with an error to be moved. The call is

@@ -60,7 +60,7 @@ static int compile(const char *s, pcre2_code **ret, Error *reterr) {
                         message[0] = 0;
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "The pattern cannot be used: %s, at its character %zu. See pcre2pattern(3).",
-                                message, (size_t) offset + 1);
+                                message, offset + 1);
         }
 
         (void) pcre2_pattern_info(code, PCRE2_INFO_SIZE, &size);

@@ -97,8 +97,7 @@ START_TEST(what_is_no_line_is_refused) {
                 "{\"time\":-1,\"cursor\":\"c\",\"source\":\"container\",\"priority\":6,\"message\":\"\"}",
                 "{\"time\":1,\"cursor\":\"c\",\"source\":\"container\",\"priority\":8,\"message\":\"\"}",
                 "{\"time\":1,\"cursor\":\"c\",\"source\":\"kernel\",\"priority\":6,\"message\":\"\"}",
-                "{\"time\":1,\"cursor\":\"c\",\"source\":\"container\",\"priority\":6,\"message\":"
-                "\"a\\u0000b\"}",
+                "{\"time\":1,\"cursor\":\"c\",\"source\":\"job\",\"priority\":6,\"message\":\"\\u0000\"}",
                 "{\"time\":1,\"cursor\":\"c\",\"source\":\"container\",\"priority\":6,\"message\":\"\xFF\"}",
         };
 
