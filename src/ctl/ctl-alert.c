@@ -67,8 +67,9 @@ static const ListColumn alert_columns[] = {
 /* What went wrong with the last delivery over a channel, and what becomes of it. */
 static char *describe_delivery(const json_t *d) {
         const char *error = json_get_text(d, "error"), *state = json_get_text(d, "state");
-        uint64_t at = json_get_number(d, "time"), realtime = now(CLOCK_REALTIME),
-                 attempts = json_get_number(d, "attempts");
+        usec_t at = json_get_number(d, "time"), realtime = now(CLOCK_REALTIME),
+               wait = at > realtime ? (at - realtime) / USEC_PER_SEC * USEC_PER_SEC : 0;
+        uint64_t attempts = json_get_number(d, "attempts");
         char *text;
         int r;
 
@@ -83,8 +84,7 @@ static char *describe_delivery(const json_t *d) {
                 r = asprintf(&text, "%s, is being sent", json_get_text(d, "status"));
         else
                 r = asprintf(&text, "%s, attempt %" PRIu64 " failed, the next is in %s: %s",
-                                json_get_text(d, "status"), attempts,
-                                FORMAT_TIMESPAN(at > realtime ? at - realtime : 0), error);
+                                json_get_text(d, "status"), attempts, FORMAT_TIMESPAN(wait), error);
         return r < 0 ? NULL : text;
 }
 

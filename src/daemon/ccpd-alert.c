@@ -50,7 +50,7 @@ struct Alerts {
         bool loaded; /* what fired before is taken up */
         bool host_dirty, hurry;
         bool writing;
-        usec_t look_at, tend_at, write_at; /* monotonic */
+        usec_t look_at, tend_at, write_at, queue_at; /* monotonic */
         AlertWorker workers[_ALERT_CHANNEL_MAX];
         sd_event_source *defer_source, *time_source;
         DbSlot *load_slot, *write_slot, *due_slot, *tend_slot;
@@ -551,8 +551,13 @@ static void on_worker_started(const Error *error, void *userdata) {
 
         w->request = NULL;
         if (!error) {
-                if (w->ended)
-                        alerts_note_unit(w->alerts->manager, w->unit);
+                /* PID 1 forgets a unit also while it asks polkit whether we may start it: whether this one has ended
+                 * already, its queue tells in a while. */
+                if (w->ended) {
+                        w->active = false;
+                        w->alerts->queue_at = now(CLOCK_MONOTONIC) + START_INTERVAL_USEC;
+                        alerts_set_timer(w->alerts);
+                }
                 return;
         }
 
@@ -615,6 +620,7 @@ void alerts_dispatch_queue(Manager *m) {
                 return;
 
         a->hurry = false;
+        a->queue_at = USEC_INFINITY;
         a->due_slot = db_slot_unref(a->due_slot);
         r = store_alert_queue_due(m->db, hurry, on_queue_due, a, &a->due_slot, &e);
         if (r < 0)
@@ -705,6 +711,8 @@ static void alerts_run(Alerts *a) {
                 alerts_tell(a);
                 if (a->write_at == USEC_INFINITY || a->write_at <= now(CLOCK_MONOTONIC))
                         alerts_write(a);
+                if (a->queue_at <= now(CLOCK_MONOTONIC))
+                        alerts_dispatch_queue(a->manager);
                 alerts_start_workers(a);
         }
         alerts_set_timer(a);
@@ -718,6 +726,9 @@ static int on_defer(_unused_ sd_event_source *s, void *userdata) {
 static int on_time(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
         Alerts *a = userdata;
 
+        /* That a silence is over changes how many fire. */
+        a->manager->changed = true;
+        manager_queue_emit(a->manager);
         alerts_wake(a);
         alerts_run(a);
         return 0;
@@ -758,7 +769,7 @@ static usec_t alerts_next_time(const Alerts *a) {
 
         if (!db_is_available(a->manager->db))
                 return next;
-        next = MIN(next, a->write_at);
+        next = MIN(next, MIN(a->write_at, a->queue_at));
         FOREACH_ARRAY(w, a->workers, ELEMENTSOF(a->workers))
                 if (!w->active && w->due != USEC_INFINITY)
                         next = MIN(next, MAX(w->due, w->not_before));
@@ -802,14 +813,21 @@ void alerts_note_host(Manager *m) {
         alerts_run_soon(m->alerts);
 }
 
-void alerts_note_settings(Manager *m) {
-        Alerts *a = m->alerts;
-
+/* Everything is judged by settings that may be others. */
+static void alerts_begin(Alerts *a) {
         a->look_at = a->tend_at = 0;
-        a->hurry = true;
-        if (alert_channel_is_on(m, ALERT_WEBHOOK))
-                alert_secret_ensure(m);
+        if (alert_channel_is_on(a->manager, ALERT_WEBHOOK))
+                alert_secret_ensure(a->manager);
         alerts_run_soon(a);
+}
+
+void alerts_note_settings(Manager *m) {
+        if (!m->alerts->loaded)
+                return;
+
+        /* What waits for another attempt may get through now. */
+        m->alerts->hurry = true;
+        alerts_begin(m->alerts);
 }
 
 /* Takes up what fires by the records. */
@@ -853,7 +871,7 @@ static void on_alerts_loaded(
         for (size_t k = alerts->n; k > 0; k--)
                 alerts_take(a, alerts->items + k - 1);
         a->manager->changed = true;
-        alerts_note_settings(a->manager);
+        alerts_begin(a);
 }
 
 void alerts_note_loaded(Manager *m) {
@@ -935,6 +953,7 @@ int alerts_new(Manager *m, Alerts **ret) {
                 .begun = now(CLOCK_MONOTONIC),
                 .look_at = USEC_INFINITY,
                 .write_at = USEC_INFINITY,
+                .queue_at = USEC_INFINITY,
         };
         for (AlertChannel c = 0; c < _ALERT_CHANNEL_MAX; c++)
                 a->workers[c] = (AlertWorker) { .alerts = a, .unit = units[c], .due = USEC_INFINITY };

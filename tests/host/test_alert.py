@@ -87,7 +87,7 @@ def calm(server, hook, hello):
     server.sh('docker start hello_ccp-web-1 >&2')
     for silence in server.json('alert', 'silences'):
         server.ccpctl('alert', 'unsilence', silence['id'], '--quiet')
-    settings(server, alert_disk_percent='', alert_mail_to='')
+    settings(server, alert_disk_percent='', alert_mail_to='', alert_webhook_url=URL)
     server.wait(lambda: not fires(server), 90, 'the end of all alerts')
     server.ccpctl('alert', 'test', 'webhook', '--quiet')
     server.wait(lambda: query(server, "SELECT count(*) FROM alert_messages WHERE state = 'queued'") == '0'
@@ -189,8 +189,8 @@ def test_a_webhook_that_is_down_gets_all_in_order_once(server, hook):
     hook.answers('200')
     server.wait(lambda: main_pid(server, 'ccp-alert-webhook.service') == '0', what='the end of the worker')
     server.ccpctl('alert', 'test', 'webhook')
-    server.wait(lambda: len(hook.told()) == 3, 60, 'the messages')
-    assert hook.told() == [('test', 'test', None), UNHEALTHY, WELL]
+    server.wait(lambda: len(hook.told()) >= 3, 60, 'the messages')
+    assert [told for told in hook.told() if told[0] != 'test'] == [UNHEALTHY, WELL]
     first = [r for r in hook.requests() if ('firing', 'instance-unhealthy') in {(a['status'], a['alert']) for a in r['json']['alerts']}]
     assert len(first) >= 2 and len({(r['json']['id'], r['body']) for r in first}) == 1
 
@@ -289,10 +289,10 @@ def test_a_disk_that_is_nearly_full(server, hook):
 @pytest.fixture
 def sendmail(server):
     """A sendmail that does what /run/mail/script says, and a program that gains the group mail like postdrop."""
-    server.sh('mkdir -p /run/mail; chmod 1777 /run/mail; install -m 2755 -g mail /usr/bin/id /run/mail-id')
+    server.sh('mkdir -p /run/mail; chmod 1777 /run/mail; install -m 2755 -g mail /usr/bin/id /usr/local/lib/mail-id')
     server.write(SENDMAIL, '#!/bin/sh\nprintf "%s\\n" "$*" >>/run/mail/arguments; . /run/mail/script\n', mode='0755')
     yield
-    server.sh(f'rm -rf {SENDMAIL} /run/mail /run/mail-id')
+    server.sh(f'rm -rf {SENDMAIL} /run/mail /usr/local/lib/mail-id')
 
 
 def test_mail_reaches_a_sendmail_that_comes_back(server, sendmail):
@@ -303,7 +303,7 @@ def test_mail_reaches_a_sendmail_that_comes_back(server, sendmail):
     server.wait(lambda: fires(server) == {'instance-unhealthy'}, 60, 'the alert')
     number = server.json('alert', 'list')[0]['id']
     server.wait(lambda: 'status 75: "the queue is full"' in server.ccpctl('alert', 'show', number).stdout, 60, 'the failure')
-    server.write('/run/mail/script', 'cat >/run/mail/got.$$; /run/mail-id -gn >/run/mail/group; grep NoNewPrivs /proc/self/status >>/run/mail/group')
+    server.write('/run/mail/script', 'cat >/run/mail/got.$$; /usr/local/lib/mail-id -gn >/run/mail/group; grep NoNewPrivs /proc/self/status >>/run/mail/group')
     assert 'delivered' in server.ccpctl('alert', 'test', 'mail', timeout=90).stdout
     server.wait(lambda: 'delivered' in server.ccpctl('alert', 'show', number).stdout, 90, 'the delivery')
 
