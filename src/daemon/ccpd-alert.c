@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "ccpd-access.h"
 #include "ccpd-alert-facts.h"
+#include "ccpd-alert-queue.h"
 #include "ccpd-alert-secret.h"
 #include "ccpd-manager.h"
 #include "json-util.h"
@@ -24,22 +25,8 @@
 #define WRITE_MAX 500U
 #define WRITE_RETRY_USEC (10 * USEC_PER_SEC)
 
-/* A worker is started again after at least so long; after longer if systemd could not. */
-#define START_INTERVAL_USEC (2 * USEC_PER_SEC)
-#define START_RETRY_USEC USEC_PER_MINUTE
-
 #define MESSAGE_SIZE_MAX 1000U
 #define SUBJECT_FIELDS_MAX 6U
-
-/* A worker for each channel. */
-typedef struct AlertWorker {
-        Alerts *alerts;
-        const char *unit;
-        bool active;
-        bool ended;             /* while it was still being started */
-        usec_t due, not_before; /* monotonic; due USEC_INFINITY: nothing is */
-        UnitRequest *request;
-} AlertWorker;
 
 struct Alerts {
         Manager *manager;
@@ -48,12 +35,12 @@ struct Alerts {
         Alert *ended;  /* those whose end is not on record yet, oldest first */
         SilenceRecords *silences;
         bool loaded; /* what fired before is taken up */
-        bool host_dirty, hurry;
+        bool host_dirty;
         bool writing;
-        usec_t look_at, tend_at, write_at, queue_at; /* monotonic */
-        AlertWorker workers[_ALERT_CHANNEL_MAX];
+        usec_t look_at, tend_at, write_at; /* monotonic */
+        AlertQueue *queue;
         sd_event_source *defer_source, *time_source;
-        DbSlot *load_slot, *write_slot, *due_slot, *tend_slot;
+        DbSlot *load_slot, *write_slot, *tend_slot;
 };
 
 static void alerts_run_soon(Alerts *a);
@@ -516,7 +503,7 @@ static void on_written(int r, Error *error, void *userdata) {
                 return;
         }
 
-        alerts_dispatch_queue(a->manager);
+        alert_queue_look(a->queue, /* hurry= */ false);
         alerts_write(a);
 }
 
@@ -542,106 +529,6 @@ static void alerts_write(Alerts *a) {
         r = store_put_alerts(a->manager->db, alerts, channels, on_written, a, &a->write_slot, &e);
         if (r < 0)
                 on_written(r, &e, a);
-}
-
-/* --- workers --- */
-
-static void on_worker_started(const Error *error, void *userdata) {
-        AlertWorker *w = userdata;
-
-        w->request = NULL;
-        if (!error) {
-                /* PID 1 forgets a unit also while it asks polkit whether we may start it: whether this one has ended
-                 * already, its queue tells in a while. */
-                if (w->ended) {
-                        w->active = false;
-                        w->alerts->queue_at = now(CLOCK_MONOTONIC) + START_INTERVAL_USEC;
-                        alerts_set_timer(w->alerts);
-                }
-                return;
-        }
-
-        log_warning("Alerts cannot be delivered now, trying again later: %s", error->message);
-        w->active = false;
-        w->due = w->not_before = now(CLOCK_MONOTONIC) + START_RETRY_USEC;
-        alerts_set_timer(w->alerts);
-}
-
-static void worker_start(AlertWorker *w) {
-        _cleanup_error_ Error e = {};
-        int r;
-
-        w->active = true;
-        w->ended = false;
-        w->due = USEC_INFINITY;
-        w->not_before = now(CLOCK_MONOTONIC) + START_INTERVAL_USEC;
-        r = unit_client_start(w->alerts->manager->units, w->unit, on_worker_started, w, &w->request);
-        if (r >= 0)
-                return;
-
-        (void) error_set_errnof(&e, r, "Cannot ask systemd to start '%s': %m", w->unit);
-        on_worker_started(&e, w);
-}
-
-static void alerts_start_workers(Alerts *a) {
-        usec_t monotonic = now(CLOCK_MONOTONIC);
-
-        if (!db_is_available(a->manager->db))
-                return;
-
-        FOREACH_ARRAY(w, a->workers, ELEMENTSOF(a->workers))
-                if (!w->active && MAX(w->due, w->not_before) <= monotonic)
-                        worker_start(w);
-}
-
-static void on_queue_due(int r, const StoreQueueDue *due, Error *error, void *userdata) {
-        Alerts *a = userdata;
-        usec_t monotonic = now(CLOCK_MONOTONIC);
-
-        a->due_slot = db_slot_unref(a->due_slot);
-        if (r < 0) {
-                log_debug("Failed to read the queue of alerts, trying again later: %s", error->message);
-                return;
-        }
-
-        for (AlertChannel c = 0; c < _ALERT_CHANNEL_MAX; c++)
-                a->workers[c].due = due->in[c] == USEC_INFINITY ? USEC_INFINITY : monotonic + due->in[c];
-        alerts_start_workers(a);
-        alerts_set_timer(a);
-}
-
-void alerts_dispatch_queue(Manager *m) {
-        Alerts *a = m->alerts;
-        _cleanup_error_ Error e = {};
-        bool hurry = a->hurry;
-        int r;
-
-        if (!a->loaded || !db_is_available(m->db))
-                return;
-
-        a->hurry = false;
-        a->queue_at = USEC_INFINITY;
-        a->due_slot = db_slot_unref(a->due_slot);
-        r = store_alert_queue_due(m->db, hurry, on_queue_due, a, &a->due_slot, &e);
-        if (r < 0)
-                log_debug("Failed to read the queue of alerts, trying again later: %s", e.message);
-}
-
-void alerts_note_unit(Manager *m, const char *unit) {
-        bool found = false;
-
-        FOREACH_ARRAY(w, m->alerts->workers, ELEMENTSOF(m->alerts->workers)) {
-                if (!w->active || (unit && !streq(w->unit, unit)))
-                        continue;
-                if (w->request)
-                        w->ended = true;
-                else {
-                        w->active = false;
-                        found = true;
-                }
-        }
-        if (found)
-                alerts_dispatch_queue(m);
 }
 
 /* --- time --- */
@@ -689,9 +576,7 @@ static void alerts_look(Alerts *a) {
         if (!a->loaded || !db_is_available(a->manager->db))
                 return;
 
-        FOREACH_ARRAY(w, a->workers, ELEMENTSOF(a->workers))
-                w->active = w->request;
-        alerts_dispatch_queue(a->manager);
+        alert_queue_look_anew(a->queue);
         if (a->tend_at <= now(CLOCK_MONOTONIC))
                 alerts_tend(a);
 }
@@ -711,9 +596,6 @@ static void alerts_run(Alerts *a) {
                 alerts_tell(a);
                 if (a->write_at == USEC_INFINITY || a->write_at <= now(CLOCK_MONOTONIC))
                         alerts_write(a);
-                if (a->queue_at <= now(CLOCK_MONOTONIC))
-                        alerts_dispatch_queue(a->manager);
-                alerts_start_workers(a);
         }
         alerts_set_timer(a);
 }
@@ -749,8 +631,8 @@ static void alerts_run_soon(Alerts *a) {
                 log_warning_errno(r, "Failed to queue the judging of alerts: %m");
 }
 
-/* When anything has to be done again, monotonic. That the records are back, without which there is nothing to write and nobody
- * to start, is an event. */
+/* When anything has to be done again, monotonic. That the records are back, without which nothing can be written, is an
+ * event. */
 static usec_t alerts_next_time(const Alerts *a) {
         AlertThresholds thresholds = alert_thresholds(a->manager);
         usec_t monotonic = now(CLOCK_MONOTONIC), realtime = now(CLOCK_REALTIME), next = a->look_at,
@@ -767,12 +649,8 @@ static usec_t alerts_next_time(const Alerts *a) {
         if (tell != USEC_INFINITY && tell > realtime)
                 next = MIN(next, monotonic + (tell - realtime));
 
-        if (!db_is_available(a->manager->db))
-                return next;
-        next = MIN(next, MIN(a->write_at, a->queue_at));
-        FOREACH_ARRAY(w, a->workers, ELEMENTSOF(a->workers))
-                if (!w->active && w->due != USEC_INFINITY)
-                        next = MIN(next, MAX(w->due, w->not_before));
+        if (db_is_available(a->manager->db))
+                next = MIN(next, a->write_at);
         return next;
 }
 
@@ -826,7 +704,7 @@ void alerts_note_settings(Manager *m) {
                 return;
 
         /* What waits for another attempt may get through now. */
-        m->alerts->hurry = true;
+        alert_queue_look(m->alerts->queue, /* hurry= */ true);
         alerts_begin(m->alerts);
 }
 
@@ -881,7 +759,7 @@ void alerts_note_loaded(Manager *m) {
         a->host_dirty = true;
         if (a->loaded) {
                 a->write_at = USEC_INFINITY;
-                alerts_dispatch_queue(m);
+                alert_queue_look(a->queue, /* hurry= */ false);
                 alerts_run_soon(a);
                 return;
         }
@@ -937,12 +815,17 @@ uint32_t alerts_count(const Manager *m, Caller *viewer) {
         return n;
 }
 
+void alerts_note_unit(Manager *m, const char *unit) {
+        alert_queue_note_unit(m->alerts->queue, unit);
+}
+
+void alerts_dispatch_queue(Manager *m) {
+        alert_queue_look(m->alerts->queue, /* hurry= */ false);
+}
+
 int alerts_new(Manager *m, Alerts **ret) {
-        static const char *const units[_ALERT_CHANNEL_MAX] = {
-                [ALERT_WEBHOOK] = "ccp-alert-webhook.service",
-                [ALERT_MAIL] = "ccp-alert-mail.service",
-        };
-        Alerts *a;
+        _cleanup_(alerts_freep) Alerts *a = NULL;
+        int r;
 
         a = new0(Alerts, 1);
         if (!a)
@@ -953,11 +836,12 @@ int alerts_new(Manager *m, Alerts **ret) {
                 .begun = now(CLOCK_MONOTONIC),
                 .look_at = USEC_INFINITY,
                 .write_at = USEC_INFINITY,
-                .queue_at = USEC_INFINITY,
         };
-        for (AlertChannel c = 0; c < _ALERT_CHANNEL_MAX; c++)
-                a->workers[c] = (AlertWorker) { .alerts = a, .unit = units[c], .due = USEC_INFINITY };
-        *ret = a;
+        r = alert_queue_new(m, &a->queue);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(a);
         return 0;
 }
 
@@ -975,12 +859,9 @@ Alerts *alerts_free(Alerts *a) {
                 next = alert->hh.next;
                 alert_free(alert);
         }
-        FOREACH_ARRAY(w, a->workers, ELEMENTSOF(a->workers))
-                if (w->request)
-                        unit_request_free(w->request);
+        alert_queue_free(a->queue);
         db_slot_unref(a->load_slot);
         db_slot_unref(a->write_slot);
-        db_slot_unref(a->due_slot);
         db_slot_unref(a->tend_slot);
         sd_event_source_unref(a->defer_source);
         sd_event_source_unref(a->time_source);
