@@ -80,7 +80,7 @@ typedef struct AlertFacts {
         /* an instance */
         InstanceState state;
         Health health;
-        bool busy;           /* a job is at work on it */
+        bool busy;           /* a job is at work on it, or will be when it is its turn to be brought back */
         bool counts_are_new; /* restarts are counted for too short a time to say that there are few */
         unsigned n_restarts; /* of the service with the most, not long ago */
         JobState last_job;   /* of the last one that succeeded or failed; _JOB_STATE_INVALID: not known */

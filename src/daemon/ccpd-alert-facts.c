@@ -8,8 +8,10 @@
 
 #include "alloc-util.h"
 #include "ccpd-manager.h"
+#include "ccpd-recovery.h"
 #include "json-util.h"
 #include "string-util.h"
+#include "strv.h"
 
 /* A container that ran this long is not in a loop of restarts. */
 #define RESTARTS_FORGOTTEN_USEC (10 * USEC_PER_MINUTE)
@@ -67,7 +69,7 @@ AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
         return (AlertFacts) {
                 .state = i->record->state,
                 .health = i->health,
-                .busy = i->job,
+                .busy = i->job || i->reviving || recovery_awaits(i->manager->recovery, i),
                 .counts_are_new = counting < RESTARTS_FORGOTTEN_USEC,
                 .n_restarts = count_restarts(i),
                 .last_job = job ? job->state : _JOB_STATE_INVALID,
@@ -82,8 +84,11 @@ static void append_unwell(StringBuilder *b, const Instance *i) {
         unsigned n = 0;
 
         FOREACH_ARRAY(s, i->services, i->n_services) {
-                HealthJudgement j = health_judge(s->kind, &s->observation, realtime);
+                HealthJudgement j;
 
+                if (strv_contains(i->record->stopped_services, s->name))
+                        continue;
+                (void) instance_judge_service(i, s, realtime, &j);
                 if (j.verdict != VERDICT_FAILED)
                         continue;
                 if (n++ < SERVICES_NAMED_MAX)
@@ -92,7 +97,7 @@ static void append_unwell(StringBuilder *b, const Instance *i) {
         if (n > SERVICES_NAMED_MAX)
                 string_builder_appendf(b, ", and %u more", n - SERVICES_NAMED_MAX);
         if (i->n_services == 0)
-                string_builder_append(b, "it has no container");
+                string_builder_append(b, "no container is there");
 }
 
 static void append_restarting(StringBuilder *b, const Instance *i) {

@@ -244,6 +244,12 @@ static Turn turn_of(const Recovery *q, const Instance *i, usec_t *next) {
         return TURN_WAITS;
 }
 
+bool recovery_awaits(const Recovery *q, const Instance *i) {
+        usec_t next = USEC_INFINITY;
+
+        return recovery_is_active(q) && should_run(i) && turn_of(q, i, &next) == TURN_WAITS;
+}
+
 static void log_summary(const StoreRecoveryEnd *end, RecoveryReason reason) {
         const char *fields[] = { "MESSAGE_ID=" CCP_MESSAGE_FLEET_RECOVERED, NULL, NULL, NULL, NULL };
         _cleanup_free_ char *failed = strv_join((char **) end->failed, ", "), *total = NULL, *healthy = NULL,

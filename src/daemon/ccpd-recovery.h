@@ -30,6 +30,8 @@ void recovery_job_ended(Recovery *q, const Job *j);
 
 /* Whether ccpd itself made the job. */
 bool job_is_own(const Job *j);
+/* Whether it is still to be brought back after a start of the Engine: others are before it. */
+bool recovery_awaits(const Recovery *q, const Instance *i);
 /* When the next attempt to bring it back begins (realtime), 0: none will. */
 usec_t recovery_next_of(const Recovery *q, const Instance *i);
 /* What is done about drift of an instance, by its own setting or the fleet's. */
