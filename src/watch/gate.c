@@ -3,8 +3,8 @@
 /* ccp-gate: sees to it that Docker, when it starts, starts no instance by itself: ccpd does, in stages and a few at a
  * time. Docker has no restart policy for that. But what somebody has stopped it leaves alone; so all instances are
  * stopped right before the Engine is, with the signal and the grace period of each container. That does not help when
- * the power fails: then no container can be started before the gate is open, since the slice of all instances asserts
- * that the file is there (ccp.slice). */
+ * the power fails: then no container can be started before the gate is open, since the slices of the instances assert
+ * that its file is there (ccp-.slice.d). */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -84,6 +84,12 @@ class State:
         os.rename(self.path + ".new", self.path)
 
 
+# What instances of these names have of it.
+DRIFT = {
+    "adrift": [("stopped", "app"), ("image", "app"), ("paused", "postgres")],
+    "edited": [("file-changed", ".env"), ("file-missing", "a\nb"), ("stopped", "app")],
+    "crowded": [("extra", "miner")],
+}
 SECRETS = {"POSTGRES_PASSWORD": b"s3cret of %s", "JWT_SECRET": b"", "TWO_LINES": b"one\ntwo\n", "RAW": b"\xff\x00"}
 
 
@@ -714,6 +720,11 @@ class Instance(Base):
                                                  dbus.UInt32(0), dbus.Int32(-1), False, "postgres:17",
                                                  "sha256:" + "ab" * 32), signature="sssssttuibss")
                                     for s in ("postgres", "app")], signature="(sssssttuibss)"),
+            "StoppedServices": dbus.Array([], signature="s"), "Repair": i.get("repair", "default"),
+            "Drift": dbus.Array([dbus.Struct((k, s, dbus.UInt64(i["created"])), signature="sst") for k, s in DRIFT.get(self.slug, [])],
+                                signature="(sst)"),
+            "Recovery": dbus.Struct(("boot", dbus.UInt32(2), dbus.UInt64(1795176000000000)) if self.slug == "tired" else
+                                    ("", dbus.UInt32(0), dbus.UInt64(0)), signature="sut"),
         }, signature="sv")
 
     def job(self, kind, options, services=()):
@@ -862,6 +873,13 @@ class Instance(Base):
                 GLib.timeout_add(20, answer)
         except dbus.DBusException as e:
             fail(e)
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}")
+    def SetSettings(self, settings):
+        for key, value in settings.items():
+            if key != "repair" or value not in ("on", "off", "default"):
+                raise CcpError("InvalidArgument", "The setting 'repair' has to be off, on or default.")
+            self.mock.state.data["instances"][self.slug]["repair"] = str(value)
+        self.mock.state.save()
 
     @dbus.service.method(NAME + ".Instance", out_signature="a(sut)")
     def ListSecrets(self):

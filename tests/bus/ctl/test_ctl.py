@@ -338,6 +338,29 @@ class Jobs(BusTest):
         self.assertIn("alpha was deleted", self.ctl("delete", "alpha", "--yes").out)
         self.assertEqual(self.saved()["instances"], {})
 
+    def test_what_differs_is_told_with_what_to_do(self):
+        for slug, lines, advice in (
+                ("adrift", ["Drift: the container of 'app' was stopped; ", "the container of 'app' is of another image; ",
+                            "the container of 'postgres' was paused; "], "ccpctl start adrift; to have that done: ccpctl set adrift"),
+                ("edited", ["Drift: the file '.env' was changed; ", "the file 'a\\nb' is missing; "], "/edited/current/"),
+                ("crowded", ["Drift: there is a container of 'miner', which the instance does not have; "],
+                 "docker ps --all --filter label=ccp.instance=crowded")):
+            self.create(slug)
+            out = self.ctl("status", slug).out
+            for line in [*lines, advice]:
+                self.assertIn(line, out)
+        self.create("tired")
+        self.assertRegex(self.ctl("status", "tired").out, "Recovery: started 2 times by ccpd after the start of the server; again at ")
+        self.create("alpha")
+        self.assertNotRegex(self.ctl("status", "alpha").out, "Drift|Recovery")
+
+    def test_settings_of_an_instance(self):
+        self.create("alpha")
+        self.assertEqual(self.ctl("set", "alpha", "repair=on").out, "")
+        self.assertEqual(self.ctl("show", "alpha", "-p", "repair", "--value").out, "on\n")
+        self.assertIn("off, on or default", self.ctl("set", "alpha", "repair=maybe", code=2).err)
+        self.assertIn("ccpctl set SLUG", self.ctl("set", "alpha", code=2).err)
+
     def test_delete_without_a_terminal_needs_yes(self):
         self.create("alpha")
         self.assertIn("--yes", self.ctl("delete", "alpha", code=2).err)
@@ -471,7 +494,7 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl st"), ["start", "status", "stop"])
         self.assertEqual(self.complete("ccpctl job "), ["cancel", "follow", "list", "retry", "show"])
         self.assertIn("blueprint", self.complete("ccpctl --json=short "))
-        self.assertEqual(self.complete("ccpctl help se"), ["secret", "settings"])
+        self.assertEqual(self.complete("ccpctl help se"), ["secret", "set", "settings"])
 
     def test_options_and_their_values(self):
         self.assertEqual(self.complete("ccpctl --no-"), ["--no-legend", "--no-pager", "--no-ask-password", "--no-wait"])
@@ -488,6 +511,7 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl status b"), ["bad", "beta"])
         self.assertEqual(self.complete("ccpctl -q stop "), ["alpha", "bad", "beta"])
         self.assertEqual(self.complete("ccpctl delete alpha "), [])
+        self.assertEqual(self.complete("ccpctl set alpha re"), ["repair=on", "repair=off", "repair=default"])
         for verb in ("start", "stop", "restart"):
             self.assertEqual(self.complete(f"ccpctl {verb} alpha "), ["postgres", "app"])
         self.assertEqual(self.complete("ccpctl job show "), ["3", "2", "1"])
