@@ -259,6 +259,9 @@ def test_a_reboot(server, hard):
     after, since = last_recovery(server), now(server)
     server.reboot(hard=hard)
     assert_brought_back(server, after, 'boot', since)
+    # What was stopped in order Docker does not even try to start.
+    tried = 'Assertion failed for ccp-' in server.sh('journalctl --boot --no-pager _PID=1')
+    assert tried == hard
 
 
 def test_a_boot_without_records(server):
