@@ -204,7 +204,7 @@ static void print_advice(const json_t *instance, const json_t *job) {
                               "repair=on\n",
                                 slug, slug);
         else if (streq(health, "degraded") || streq(health, "unhealthy"))
-                (void) printf("\nWhat its services say: journalctl CCP_INSTANCE=%s -p err\n", slug);
+                (void) printf("\nWhat its services say: ccpctl logs %s\n", slug);
 }
 
 static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
