@@ -135,7 +135,7 @@ static int live_draw(Live *l, Error *reterr) {
 
         if (!l->has_screen) {
                 if (!streq_ptr(picture, l->picture))
-                        (void) fputs(picture, stdout);
+                        (void) fputs(strempty(picture), stdout);
                 (void) fflush(stdout);
         }
         free(l->picture);

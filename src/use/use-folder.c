@@ -33,7 +33,7 @@ static void measure_folder(FolderSize *s, int parent, const char *name, dev_t de
                 s->incomplete = true;
 }
 
-/* Takes the descriptor. */
+/* Takes the descriptor: the stream has it up to its end. */
 static void measure_children(FolderSize *s, int fd, dev_t device, unsigned depth) {
         _cleanup_closedir_ DIR *d = NULL;
         struct dirent *e;
@@ -54,7 +54,7 @@ static void measure_children(FolderSize *s, int fd, dev_t device, unsigned depth
                         s->incomplete = true;
                         return;
                 }
-                if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
+                if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
                         s->incomplete = s->incomplete || errno != ENOENT;
                         continue;
                 }
@@ -63,7 +63,7 @@ static void measure_children(FolderSize *s, int fd, dev_t device, unsigned depth
 
                 add(s, &st);
                 if (S_ISDIR(st.st_mode))
-                        measure_folder(s, dirfd(d), e->d_name, device, depth + 1);
+                        measure_folder(s, fd, e->d_name, device, depth + 1);
         }
         if (errno != 0)
                 s->incomplete = true;
