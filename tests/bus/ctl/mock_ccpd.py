@@ -758,9 +758,6 @@ class Instance(Base):
         return [health_period(t, min(t + step, until), self.slug, n)
                 for n, t in enumerate(range(since, until, step))]
 
-    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
-    def Start(self, options):
-        return self.job("start", options)
     @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="o")
     def Start(self, services, options):
         self.mock.call("start", self.slug, list(services))
@@ -780,7 +777,6 @@ class Instance(Base):
                          async_callbacks=("reply", "fail"))
     def Delete(self, options, reply, fail, sender=None):
         self.mock.authorize(sender, "delete", lambda: self.job("delete", options), reply, fail)
-
 
     def find_lines(self, services, options, begin):
         """Those after a cursor, or the newest: pairs of cursor and entry."""
@@ -809,7 +805,6 @@ class Instance(Base):
 
     @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="h")
     def OpenLogs(self, services, options):
-        self.mock.call("open-logs", self.slug, list(services), dict(options))
         ours, theirs = socket.socketpair()
         handle = dbus.types.UnixFd(theirs)
         theirs.close()
@@ -844,6 +839,8 @@ class Instance(Base):
             return True
 
         show()
+        # Whoever saw this call may write lines that are new.
+        self.mock.call("open-logs", self.slug, list(services), dict(options))
         if options.get("follow"):
             GLib.timeout_add(20, go_on)
         else:
