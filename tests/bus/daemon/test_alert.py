@@ -104,7 +104,7 @@ def firing(ccpd):
 
 
 def starts(ccpd):
-    return ccpd.starts().count(UNIT)
+    return ccpd.systemd("Calls").count(f"start {UNIT}")
 
 
 def work(ccpd, kill_after=None):
@@ -232,11 +232,11 @@ def test_what_is_stopped_or_worked_on_raises_none(ccpd, watcher):
 
 def test_a_job_that_failed_and_changed_nothing(ccpd):
     path = running(ccpd, "alpha")
-    job = ccpd.call("Instance", "Stop", dbus.Dictionary({}, "sv"), path=path)
+    job = ccpd.call("Instance", "Stop", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=path)
     finish(ccpd, job, "failed", "running")
     wait_for(lambda: firing(ccpd) == {("job-failed", "alpha")}, what="the alert")
     assert alerts(ccpd, state="firing")[0]["Message"].startswith("the last job on alpha failed: stop, job 2: ")
-    job = ccpd.call("Instance", "Stop", dbus.Dictionary({}, "sv"), path=path)
+    job = ccpd.call("Instance", "Stop", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=path)
     finish(ccpd, job, "succeeded", "stopped")
     wait_for(lambda: firing(ccpd) == set(), what="the end")
 

@@ -294,7 +294,7 @@ def error_is(scene, name):
 def test_there_is_nothing_to_look_at_where_nothing_runs(held):
     caller = check(held)
     wait_for(lambda: sweeps_started(held), what="the sweep")
-    stop = held.ccpd.call("Instance", "Stop", dbus.Dictionary({}, "sv"), path=held.path)
+    stop = held.ccpd.call("Instance", "Stop", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=held.path)
     name, message = error_of(held.ccpd.call, "Instance", "CheckHealth", options(), path=held.path)
     assert name == "Busy" and stop.rsplit("/", 1)[1] in message
     finish(held.ccpd, stop, instance_state="stopped")
