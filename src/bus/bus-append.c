@@ -7,29 +7,39 @@
 /* Contents of arrays that have a key are short: "a{sv}". */
 #define CONTENTS_MAX 16U
 
-int bus_open_entry_array(sd_bus_message *m, const char *key, const char *contents) {
-        char type[CONTENTS_MAX];
+int bus_open_entry(sd_bus_message *m, const char *key, const char *type) {
         int r;
 
-        (void) snprintf(type, sizeof(type), "a%s", contents);
         r = sd_bus_message_open_container(m, 'e', "sv");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "s", key);
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(m, 'v', type);
-        if (r < 0)
-                return r;
-        return sd_bus_message_open_container(m, 'a', contents);
+        return sd_bus_message_open_container(m, 'v', type);
+}
+
+int bus_close_entry(sd_bus_message *m) {
+        int r;
+
+        r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_open_entry_array(sd_bus_message *m, const char *key, const char *contents) {
+        char type[CONTENTS_MAX];
+        int r;
+
+        (void) snprintf(type, sizeof(type), "a%s", contents);
+        r = bus_open_entry(m, key, type);
+        return r < 0 ? r : sd_bus_message_open_container(m, 'a', contents);
 }
 
 int bus_close_entry_array(sd_bus_message *m) {
-        int r = 0;
+        int r;
 
-        for (unsigned i = 0; r >= 0 && i < 3; i++)
-                r = sd_bus_message_close_container(m);
-        return r;
+        r = sd_bus_message_close_container(m);
+        return r < 0 ? r : bus_close_entry(m);
 }
 
 int bus_append_entry_strv(sd_bus_message *m, const char *key, char *const *l) {

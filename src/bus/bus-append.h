@@ -7,6 +7,9 @@
 
 #include "ccp/macro.h"
 
+/* Begins and ends an entry of a{sv} whose value is of this type. */
+int bus_open_entry(sd_bus_message *m, const char *key, const char *type);
+int bus_close_entry(sd_bus_message *m);
 /* Begins and ends an entry of a{sv} whose value is an array of 'contents'. */
 int bus_open_entry_array(sd_bus_message *m, const char *key, const char *contents);
 int bus_close_entry_array(sd_bus_message *m);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include "alloc-util.h"
+#include "bus-append.h"
 #include "message-visit.h"
 
 static bool is_property(const sd_bus_vtable *v) {
@@ -27,22 +28,11 @@ static size_t count_emitting(const sd_bus_vtable *vtable) {
 static int append_property(sd_bus *bus, sd_bus_message *m, const BusInterface *i, const sd_bus_vtable *v) {
         int r;
 
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "s", v->x.property.member);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(m, 'v', v->x.property.signature);
+        r = bus_open_entry(m, v->x.property.member, v->x.property.signature);
         if (r < 0)
                 return r;
         r = v->x.property.get(bus, i->path, i->interface, v->x.property.member, m, i->userdata, NULL);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(m);
-        if (r < 0)
-                return r;
-        return sd_bus_message_close_container(m);
+        return r < 0 ? r : bus_close_entry(m);
 }
 
 /* a{sv} of all properties, or of those among the ones that emit changes. */

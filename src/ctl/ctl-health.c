@@ -50,57 +50,6 @@ static const ListColumn fleet_columns[] = {
         { { "REASON", 1 }, "health_reason" },
 };
 
-static int compare_slugs(const void *a, const void *b) {
-        return strcmp(json_get_text(*(json_t *const *) a, "slug"),
-                        json_get_text(*(json_t *const *) b, "slug"));
-}
-
-/* All instances that may be seen, with their properties, by slug: one call. */
-static int get_fleet(Ctl *c, json_t **ret, Error *reterr) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_json_ json_t *objects = NULL, *rows = json_array();
-        _cleanup_free_ json_t **sorted = NULL;
-        const char *path;
-        json_t *object;
-        size_t n = 0;
-        int r;
-
-        r = ctl_call(c, CCP_BUS_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", &reply,
-                        reterr, NULL);
-        if (r < 0)
-                return r;
-        r = json_from_message(reply, &objects);
-        if (r < 0 || !json_is_object(objects))
-                return ctl_bad_reply(reterr, r < 0 ? r : -EBADMSG);
-
-        sorted = new0(json_t *, json_object_size(objects));
-        if (!sorted || !rows)
-                return -ENOMEM;
-        json_object_foreach(objects, path, object) {
-                json_t *instance = json_object_get(object, CCP_INTERFACE_INSTANCE);
-
-                if (instance)
-                        sorted[n++] = instance;
-        }
-        if (n > 0)
-                qsort(sorted, n, sizeof(*sorted), compare_slugs);
-
-        FOREACH_ARRAY(i, sorted, n) {
-                static const char *const keys[] = { "slug", "state", "health", "health_since",
-                        "health_reason" };
-                json_t *row = json_object();
-
-                if (json_array_append_new(rows, row) < 0)
-                        return -ENOMEM;
-                for (size_t k = 0; k < ELEMENTSOF(keys); k++)
-                        if (json_object_set(row, keys[k], json_object_get(*i, keys[k])) < 0)
-                                return ctl_bad_reply(reterr, -EBADMSG);
-        }
-
-        *ret = TAKE_PTR(rows);
-        return 0;
-}
-
 static int show_fleet(Ctl *c, Error *reterr) {
         _cleanup_json_ json_t *rows = NULL;
         bool all_healthy = true;
@@ -108,7 +57,7 @@ static int show_fleet(Ctl *c, Error *reterr) {
         size_t i;
         int r;
 
-        r = get_fleet(c, &rows, reterr);
+        r = ctl_list_rows(c, "ListInstances", NULL, UINT64_MAX, &rows, reterr);
         if (r < 0)
                 return r;
         /* What is not meant to run is not ill. */
@@ -174,7 +123,7 @@ static int print_check(Ctl *c, const json_t *answer) {
 }
 
 static int check_one(Ctl *c, const char *slug, json_t *all, Error *reterr) {
-        json_t *answer;
+        json_t *answer = NULL;
         int r;
 
         r = check(c, slug, &answer, reterr);

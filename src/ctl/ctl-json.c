@@ -20,8 +20,6 @@ static const struct {
         const char *interface, *name;
         const char *members[MEMBERS_MAX];
 } shape_table[] = {
-        { CCP_INTERFACE_MANAGER, "ListInstances",
-                        { "slug", "name", "domain", "blueprint", "state", "health", "subnet", "path" } },
         { CCP_INTERFACE_MANAGER, "ListBlueprints", { "name", "title", "version", "folder", "path" } },
         { CCP_INTERFACE_MANAGER, "ListRoles",
                         { "role", "kind", "name", "id", "instance", "granted_at", "granted_by" } },

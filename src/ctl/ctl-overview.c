@@ -3,20 +3,113 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "alloc-util.h"
 #include "ctl.h"
 #include "live.h"
 #include "string-util.h"
+#include "top.h"
 
+/* Since when it is as it is, and why: a running instance is how healthy it is. */
+static usec_t since_of(const json_t *instance) {
+        usec_t health = json_get_number(instance, "health_since");
+
+        return streq(json_get_text(instance, "state"), "running") && health > 0
+                        ? health
+                        : json_get_number(instance, "state_changed_at");
+}
+
+static const char *reason_of(const json_t *instance) {
+        const char *error = json_get_text(json_object_get(instance, "error"), "message");
+
+        return isempty(error) ? json_get_text(instance, "health_reason") : error;
+}
+
+static char *format_since(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(FORMAT_AGO(since_of(row)));
+}
+
+static char *format_reason(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(reason_of(row));
+}
+
+static char *format_memory(const json_t *row, _unused_ Color *ret_color) {
+        return top_format_bytes(json_object_get(row, "use"), "memory_used");
+}
+
+static char *format_disk(const json_t *row, _unused_ Color *ret_color) {
+        return top_format_bytes(json_object_get(row, "use"), "disk");
+}
+
+/* The last one only where one of them has a reason. */
 static const ListColumn instance_columns[] = {
         { { "SLUG" }, "slug" },
         { { "STATE" }, "state", format_state },
         { { "HEALTH" }, "health", format_health },
+        { { "SINCE" }, "since", format_since },
+        { { "MEMORY", .right = true }, "memory", format_memory },
+        { { "DISK", .right = true }, "disk", format_disk },
         { { "DOMAIN", 2 }, "domain" },
-        { { "BLUEPRINT", 1 }, "blueprint" },
+        { { "REASON", 1 }, "reason", format_reason },
 };
+
+static int print_instances(Ctl *c, const json_t *instances) {
+        bool reasons = false;
+        json_t *row;
+        size_t i;
+
+        json_array_foreach(instances, i, row)
+                reasons = reasons || !isempty(reason_of(row));
+        return ctl_print_table(c, instances, instance_columns, ELEMENTSOF(instance_columns) - !reasons);
+}
+
+/* What wants somebody comes first. */
+static size_t urgency(const json_t *instance) {
+        static const struct {
+                const char *key, *value;
+        } ranks[] = {
+                { "state", "failed" },
+                { "health", "unhealthy" },
+                { "health", "degraded" },
+                { "health", "starting" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(ranks); i++)
+                if (streq(json_get_text(instance, ranks[i].key), ranks[i].value))
+                        return i;
+        return ELEMENTSOF(ranks);
+}
+
+static int compare_urgency(const void *a, const void *b) {
+        const json_t *x = *(json_t *const *) a, *y = *(json_t *const *) b;
+        size_t i = urgency(x), k = urgency(y);
+
+        return i != k ? (i > k) - (i < k) : strcmp(json_get_text(x, "slug"), json_get_text(y, "slug"));
+}
+
+static int sort_by_urgency(json_t **rows) {
+        _cleanup_free_ json_t **sorted = NULL;
+        _cleanup_json_ json_t *all = json_array();
+        json_t *row;
+        size_t i;
+
+        sorted = new0(json_t *, json_array_size(*rows) + 1);
+        if (!all || !sorted)
+                return -ENOMEM;
+        json_array_foreach(*rows, i, row)
+                sorted[i] = row;
+        qsort(sorted, json_array_size(*rows), sizeof(*sorted), compare_urgency);
+        FOREACH_ARRAY(s, sorted, json_array_size(*rows))
+                if (json_array_append(all, *s) < 0)
+                        return -ENOMEM;
+
+        json_decref(*rows);
+        *rows = TAKE_PTR(all);
+        return 0;
+}
 
 static void print_part(const char *what, const char *state) {
         (void) printf("%s %s%s%s", what, color_on(stdout, color_of_state(state)), state,
@@ -34,7 +127,8 @@ static void print_counts(const json_t *manager) {
                 { "n_stopped", "stopped" },
                 { "n_failed", "failed" },
         };
-        uint64_t n = json_get_number(manager, "n_instances"), jobs = json_get_number(manager, "n_jobs");
+        uint64_t n = json_get_number(manager, "n_instances"), jobs = json_get_number(manager, "n_jobs"),
+                 alerts = json_get_number(manager, "n_alerts");
 
         (void) printf("  %" PRIu64 " instance%s", n, n == 1 ? "" : "s");
         for (size_t i = 0; i < ELEMENTSOF(counts); i++) {
@@ -46,6 +140,32 @@ static void print_counts(const json_t *manager) {
                                         counts[i].state, color_on(stdout, COLOR_NONE));
         }
         (void) printf("; %" PRIu64 " job%s\n", jobs, jobs == 1 ? "" : "s");
+        if (alerts > 0)
+                (void) printf("  %s%" PRIu64 " alert%s%s: ccpctl alert list\n", color_on(stdout, COLOR_RED),
+                                alerts, alerts == 1 ? "" : "s", color_on(stdout, COLOR_NONE));
+}
+
+/* "after the start of the server 12min ago: 38 of 40 healthy, not: edmonton, calgary" */
+static void print_recovery(const json_t *recovery) {
+        uint64_t healthy = json_get_number(recovery, "healthy"), total = json_get_number(recovery, "total"),
+                 pending = json_get_number(recovery, "pending");
+        _cleanup_free_ char *failed = NULL;
+
+        if (total == 0)
+                return;
+
+        (void) printf("  after the start of %s %s: %s%" PRIu64 " of %" PRIu64 " healthy%s",
+                        streq(json_get_text(recovery, "reason"), "boot") ? "the server" : "Docker",
+                        FORMAT_AGO(json_get_number(recovery, "begun_at")),
+                        color_on(stdout, healthy < total ? COLOR_YELLOW : COLOR_NONE), healthy, total,
+                        color_on(stdout, COLOR_NONE));
+        if (pending > 0)
+                (void) printf(", %" PRIu64 " to be tried yet", pending);
+        if (json_array_size(json_object_get(recovery, "failed")) > 0)
+                failed = json_to_text(json_object_get(recovery, "failed"));
+        if (failed)
+                (void) printf("; not at its end: %s", failed);
+        (void) putchar('\n');
 }
 
 /* Jobs that have not ended. */
@@ -89,6 +209,7 @@ static void print_head(const json_t *manager) {
         print_part(", engine", engine);
         (void) putchar('\n');
         print_counts(manager);
+        print_recovery(json_object_get(manager, "recovery"));
 }
 
 /* What is NULL may not be seen. */
@@ -101,7 +222,7 @@ static int print_overview(Ctl *c, const json_t *manager, const json_t *instances
 
         if (json_array_size(instances) > 0) {
                 (void) putchar('\n');
-                r = ctl_print_table(c, instances, instance_columns, ELEMENTSOF(instance_columns));
+                r = print_instances(c, instances);
                 if (r < 0)
                         return r;
         } else if (instances && !arguments_have(&c->arguments, OPTION(QUIET) | OPTION(NO_LEGEND)))
@@ -119,8 +240,38 @@ static int get_manager(Ctl *c, json_t **ret, Error *reterr) {
         return ctl_get_all(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, ret, reterr);
 }
 
+/* Gives each row what it uses, where that is known. */
+static int add_use(Ctl *c, json_t *rows) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_json_ json_t *use = NULL, *by_slug = json_object();
+        _cleanup_error_ Error error = {};
+        json_t *row;
+        size_t i;
+
+        if (ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "GetUse", &reply, &error, "a{sv}", 0) < 0 ||
+                        json_from_rows(reply, CCP_INTERFACE_MANAGER, "GetUse", &use) < 0 ||
+                        top_add_rates(use, NULL) < 0)
+                return 0;
+
+        json_array_foreach(use, i, row)
+                if (json_object_set(by_slug, json_get_text(row, "slug"), row) < 0)
+                        return -ENOMEM;
+        json_array_foreach(rows, i, row) {
+                json_t *own = json_object_get(by_slug, json_get_text(row, "slug"));
+
+                if (own && json_object_set(row, "use", own) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 static int list_instances(Ctl *c, json_t **ret, Error *reterr) {
-        return ctl_list_rows(c, "ListInstances", NULL, UINT64_MAX, ret, reterr);
+        int r;
+
+        r = ctl_list_rows(c, "ListInstances", NULL, UINT64_MAX, ret, reterr);
+        if (r >= 0)
+                r = add_use(c, *ret);
+        return r < 0 ? r : sort_by_urgency(ret);
 }
 
 static int print_overview_json(Ctl *c, const json_t *manager, json_t *instances, json_t *jobs) {

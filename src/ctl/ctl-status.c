@@ -9,8 +9,13 @@
 #include "instance.h"
 #include "job-watch.h"
 #include "live.h"
+#include "log-print.h"
+#include "log-stream.h"
 #include "string-util.h"
 #include "strv.h"
+#include "top.h"
+
+#define NEWEST_LINES 10U
 
 static char *format_since(const json_t *row, _unused_ Color *ret_color) {
         return strdup(FORMAT_AGO(json_get_number(row, "since")));
@@ -71,8 +76,68 @@ static void print_state(const json_t *instance) {
         (void) printf("%s%s%s since %s; %s\n", color_on(stdout, color_of_state(state)), state,
                         color_on(stdout, COLOR_NONE), FORMAT_TIMESTAMP(since), FORMAT_AGO(since));
         print_label("Health");
-        (void) printf("%s%s%s\n", color_on(stdout, color_of_state(health)), health,
+        (void) printf("%s%s%s", color_on(stdout, color_of_state(health)), health,
                         color_on(stdout, COLOR_NONE));
+        since = json_get_number(instance, "health_since");
+        if (since > 0)
+                (void) printf(" since %s; %s", FORMAT_TIMESTAMP(since), FORMAT_AGO(since));
+        (void) putchar('\n');
+        print_field("", json_get_text(instance, "health_reason"));
+}
+
+/* "CPU 12.3s, memory 212M of 1.0G, 31 tasks, disk 2.1G": what is known of it. */
+static void print_use(Ctl *c, const char *path) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_json_ json_t *use = NULL, *rows = json_array();
+        _cleanup_string_builder_ StringBuilder b = {};
+        _cleanup_error_ Error error = {};
+        _cleanup_free_ char *text = NULL;
+        char size[TOP_SIZE_MAX];
+
+        if (ctl_call(c, path, CCP_INTERFACE_INSTANCE, "GetUse", &reply, &error, "a{sv}", 0) < 0 ||
+                        json_from_message(reply, &use) < 0 || json_array_append(rows, use) < 0 ||
+                        top_add_rates(rows, NULL) < 0)
+                return;
+
+        if (json_object_get(use, "cpu_usec"))
+                string_builder_appendf(&b, ", CPU %s", FORMAT_TIMESPAN(json_get_number(use, "cpu_usec")));
+        if (json_object_get(use, "memory_used"))
+                string_builder_appendf(&b, ", memory %s",
+                                top_format_size(size, sizeof(size),
+                                                (double) json_get_number(use, "memory_used")));
+        if (json_object_get(use, "memory_max"))
+                string_builder_appendf(&b, " of %s",
+                                top_format_size(size, sizeof(size),
+                                                (double) json_get_number(use, "memory_max")));
+        if (json_object_get(use, "tasks"))
+                string_builder_appendf(&b, ", %" PRIu64 " tasks", json_get_number(use, "tasks"));
+        if (json_object_get(use, "disk"))
+                string_builder_appendf(&b, ", disk %s",
+                                top_format_size(size, sizeof(size), (double) json_get_number(use, "disk")));
+        if (json_get_number(use, "oom_kills") > 0)
+                string_builder_appendf(&b, ", %" PRIu64 " processes killed for want of memory",
+                                json_get_number(use, "oom_kills"));
+        if (string_builder_finish(&b, &text, NULL) >= 0 && startswith(text, ", "))
+                print_field("Use", text + strlen(", "));
+}
+
+/* The newest lines of its services, as systemctl status has those of a unit; without the right to read them, none. */
+static void print_newest_lines(Ctl *c, const char *slug) {
+        char *none[] = { NULL };
+        const LogQuery query = {
+                .slug = slug,
+                .services = none,
+                .lines = arguments_have(&c->arguments, OPTION(LINES)) ? c->arguments.lines : NEWEST_LINES,
+                .until = USEC_INFINITY,
+        };
+        _cleanup_error_ Error error = {};
+
+        /* On a screen that is drawn anew at each change they would come and go. */
+        if (query.lines == 0 ||
+                        arguments_have(&c->arguments, OPTION(WATCH) | OPTION(QUIET) | OPTION(NO_LEGEND)))
+                return;
+        (void) putchar('\n');
+        (void) log_stream(c, &query, log_print, &error);
 }
 
 /* What differs, each in a line of its own. */
@@ -228,7 +293,7 @@ static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
         return 0;
 }
 
-static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
+static int print_status(Ctl *c, const char *path, const json_t *instance, Error *reterr) {
         const char *slug = json_get_text(instance, "slug"), *domain = json_get_text(instance, "domain");
         const json_t *services = json_object_get(instance, "services");
         _cleanup_free_ char *ports = NULL, *name = NULL, *url = NULL, *limits = NULL;
@@ -248,6 +313,7 @@ static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
         print_field("Error", json_get_text(json_object_get(instance, "error"), "message"));
         print_recovery(instance);
         print_drift(instance);
+        print_use(c, path);
         print_field("Domain", domain);
         print_field("URL", url);
         print_local_urls(c, instance);
@@ -268,16 +334,18 @@ static int print_status(Ctl *c, const json_t *instance, Error *reterr) {
                 if (r < 0)
                         return r;
         }
+        print_newest_lines(c, slug);
         if (!arguments_have(&c->arguments, OPTION(QUIET) | OPTION(NO_LEGEND)))
                 print_advice(instance, job);
         return 0;
 }
 
 static int show_status(Ctl *c, const char *slug, json_t *all, Error *reterr) {
+        _cleanup_free_ char *path = NULL;
         json_t *instance;
         int r;
 
-        r = ctl_get_instance(c, slug, NULL, &instance, reterr);
+        r = ctl_get_instance(c, slug, &path, &instance, reterr);
         if (r < 0)
                 return r;
         if (json_array_append_new(all, instance) < 0)
@@ -288,7 +356,7 @@ static int show_status(Ctl *c, const char *slug, json_t *all, Error *reterr) {
         ctl_open_pager(c);
         if (json_array_size(all) > 1)
                 (void) putchar('\n');
-        return print_status(c, instance, reterr);
+        return print_status(c, path, instance, reterr);
 }
 
 /* Goes on after one that does not exist, like systemctl; the exit code is that of the first failure. */

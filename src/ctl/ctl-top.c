@@ -42,13 +42,6 @@ static char *format_percent(const json_t *row, const char *key) {
         return asprintf(&text, "%.1f", json_number_value(v)) < 0 ? NULL : text;
 }
 
-static char *format_bytes_of(const json_t *row, const char *key) {
-        const json_t *v = json_object_get(row, key);
-        char buf[TOP_SIZE_MAX];
-
-        return strdup(json_is_number(v) ? top_format_size(buf, sizeof(buf), json_number_value(v)) : "");
-}
-
 #define COLUMN_FORMATTER(name, formatter, key)                            \
         static char *name(const json_t *row, _unused_ Color *ret_color) { \
                 return formatter(row, key);                               \
@@ -56,13 +49,13 @@ static char *format_bytes_of(const json_t *row, const char *key) {
         struct _require_semicolon_
 
 COLUMN_FORMATTER(format_cpu, format_percent, "cpu_percent");
-COLUMN_FORMATTER(format_memory, format_bytes_of, "memory_used");
+COLUMN_FORMATTER(format_memory, top_format_bytes, "memory_used");
 COLUMN_FORMATTER(format_memory_percent, format_percent, "memory_percent");
-COLUMN_FORMATTER(format_read, format_bytes_of, "io_read_rate");
-COLUMN_FORMATTER(format_written, format_bytes_of, "io_written_rate");
-COLUMN_FORMATTER(format_received, format_bytes_of, "network_received_rate");
-COLUMN_FORMATTER(format_sent, format_bytes_of, "network_sent_rate");
-COLUMN_FORMATTER(format_disk, format_bytes_of, "disk");
+COLUMN_FORMATTER(format_read, top_format_bytes, "io_read_rate");
+COLUMN_FORMATTER(format_written, top_format_bytes, "io_written_rate");
+COLUMN_FORMATTER(format_received, top_format_bytes, "network_received_rate");
+COLUMN_FORMATTER(format_sent, top_format_bytes, "network_sent_rate");
+COLUMN_FORMATTER(format_disk, top_format_bytes, "disk");
 
 #define COMMON_COLUMNS                                                                           \
         { { "CPU%", .right = true }, "cpu_percent", format_cpu },                                \

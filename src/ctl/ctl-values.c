@@ -78,6 +78,13 @@ static int append_filters(sd_bus_message *m, const char *const (*filters)[2]) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* Where the rows are properties of objects, whose. */
+static const char *interface_of_rows(const char *method) {
+        return streq(method, "ListJobs")                 ? CCP_INTERFACE_JOB
+                        : streq(method, "ListInstances") ? CCP_INTERFACE_INSTANCE
+                                                         : CCP_INTERFACE_MANAGER;
+}
+
 static int list_page(Ctl *c, const char *method, const char *const (*filters)[2], uint64_t offset,
                 uint64_t limit, json_t **ret, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
@@ -96,9 +103,7 @@ static int list_page(Ctl *c, const char *method, const char *const (*filters)[2]
         if (r < 0)
                 return r;
 
-        /* The rows of ListJobs are the properties of jobs. */
-        r = json_from_rows(reply, streq(method, "ListJobs") ? CCP_INTERFACE_JOB : CCP_INTERFACE_MANAGER,
-                        method, ret);
+        r = json_from_rows(reply, interface_of_rows(method), method, ret);
         return r < 0 ? ctl_bad_reply(reterr, r) : 0;
 }
 

@@ -189,3 +189,10 @@ const char *top_format_size(char *buf, size_t size, double bytes) {
                 (void) snprintf(buf, size, "%.0f", bytes);
         return buf;
 }
+
+char *top_format_bytes(const json_t *row, const char *key) {
+        const json_t *v = json_object_get(row, key);
+        char buf[TOP_SIZE_MAX];
+
+        return strdup(json_is_number(v) ? top_format_size(buf, sizeof(buf), json_number_value(v)) : "");
+}

@@ -32,3 +32,5 @@ int top_summarize(const json_t *rows, const char *what, char **ret);
 #define TOP_SIZE_MAX 16U
 /* "0", "1023", "1.5K", "20M": at most four characters and the unit. Returns buf. */
 const char *top_format_size(char *buf, size_t size, double bytes);
+/* The bytes that a row tells under a key, for a cell; "" if it does not. Freed by the caller; NULL: out of memory. */
+char *top_format_bytes(const json_t *row, const char *key);

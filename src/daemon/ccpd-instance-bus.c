@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "alloc-util.h"
+#include "bus-append.h"
 #include "bus-error.h"
 #include "bus-options.h"
 #include "ccpd-access.h"
@@ -564,6 +565,46 @@ const sd_bus_vtable instance_vtable[] = {
                         SD_BUS_RESULT("h", secret), method_reveal_secret, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
+
+static int append_path(_unused_ sd_bus *bus, _unused_ const char *path, _unused_ const char *interface,
+                _unused_ const char *property, sd_bus_message *reply, void *userdata,
+                _unused_ sd_bus_error *reterr) {
+        _cleanup_free_ char *own = instance_path(userdata);
+
+        return own ? sd_bus_message_append(reply, "o", own) : -ENOMEM;
+}
+
+int instance_append_row(sd_bus_message *reply, Instance *i) {
+        static const struct {
+                const char *name, *signature;
+                sd_bus_property_get_t get;
+        } columns[] = {
+                { "Path", "o", append_path },
+                { "Slug", "s", get_string },
+                { "Name", "s", get_string },
+                { "Domain", "s", get_string },
+                { "Blueprint", "s", get_string },
+                { "State", "s", get_state },
+                { "StateChangedAt", "t", get_time },
+                { "Health", "s", get_health },
+                { "HealthReason", "s", get_health_reason },
+                { "HealthSince", "t", get_health_since },
+                { "Error", "(ss)", get_error },
+                { "Subnet", "s", get_subnet },
+        };
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        FOREACH_ARRAY(c, columns, ELEMENTSOF(columns)) {
+                if (r >= 0)
+                        r = bus_open_entry(reply, c->name, c->signature);
+                if (r >= 0)
+                        r = c->get(NULL, NULL, NULL, c->name, reply, i, NULL);
+                if (r >= 0)
+                        r = bus_close_entry(reply);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
 
 int instance_object_find(_unused_ sd_bus *bus, const char *path, _unused_ const char *interface,
                 void *userdata, void **ret_found, _unused_ sd_bus_error *reterr) {

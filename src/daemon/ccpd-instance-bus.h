@@ -16,6 +16,9 @@ int instance_object_find(sd_bus *bus, const char *path, const char *interface, v
 int instance_object_enumerate(
                 sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *reterr);
 
+/* Appends those of its properties that a list shows, and its Path, as a{sv}. */
+int instance_append_row(sd_bus_message *reply, Instance *i);
+
 /* What whoever asks for a job of a kind must be allowed (CCP_ACTION_…): by its own method or by Retry. */
 const char *job_kind_to_action(JobKind kind);
 

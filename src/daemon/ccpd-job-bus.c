@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "bus-append.h"
 #include "bus-error.h"
 #include "bus-options.h"
 #include "ccpd-access.h"
@@ -194,22 +195,13 @@ int job_record_append(sd_bus_message *reply, const JobRecord *record, const Job 
                 return r;
 
         FOREACH_ARRAY(p, job_properties, ELEMENTSOF(job_properties)) {
-                r = sd_bus_message_open_container(reply, 'e', "sv");
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_append(reply, "s", p->name);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_open_container(reply, 'v', p->signature);
+                r = bus_open_entry(reply, p->name, p->signature);
                 if (r < 0)
                         return r;
                 r = p->append(reply, record, j);
                 if (r < 0)
                         return r;
-                r = sd_bus_message_close_container(reply);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_close_container(reply);
+                r = bus_close_entry(reply);
                 if (r < 0)
                         return r;
         }

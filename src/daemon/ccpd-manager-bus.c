@@ -263,27 +263,19 @@ static int reply_instances(sd_bus_message *message, Manager *m, const InstanceFi
         r = sd_bus_message_new_method_return(message, &reply);
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(reply, 'a', "(ssssssso)");
+        r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         if (r < 0)
                 return r;
 
         HASH_SORT(m->instances, instance_compare);
         for (Instance *i = m->instances; i; i = i->hh.next) {
-                _cleanup_free_ char *path = NULL;
-
                 /* In this order: how long a filter takes must not tell of what is not shown. */
                 if (!access_sees_instance(m, viewer, i) || !instance_matches(i, f) || n++ < offset)
                         continue;
                 if (n > offset + limit)
                         break;
 
-                path = instance_path(i);
-                if (!path)
-                        return -ENOMEM;
-                r = sd_bus_message_append(reply, "(ssssssso)", i->record->slug, i->record->name,
-                                strempty(i->record->domain), i->record->blueprint,
-                                instance_state_to_string(i->record->state), health_to_string(i->health),
-                                i->record->has_subnet ? SUBNET_FORMAT(&i->record->subnet) : "", path);
+                r = instance_append_row(reply, i);
                 if (r < 0)
                         return r;
         }
@@ -704,7 +696,7 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetBlueprint", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", blueprint),
                         method_get_blueprint, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListInstances", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
-                        SD_BUS_RESULT("a(ssssssso)", instances), method_list_instances,
+                        SD_BUS_RESULT("aa{sv}", instances), method_list_instances,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
                         SD_BUS_RESULT("aa{sv}", jobs), method_list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),

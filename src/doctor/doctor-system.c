@@ -16,6 +16,10 @@ static const struct {
 } units[] = {
         { "ccpd-notify.socket", "progress of jobs and states of containers are not known" },
         { "ccp-watch.service", "nobody hears of containers that die" },
+        { "ccp-health@*.timer", "nobody looks whether instances are healthy" },
+        { "ccp-logs.socket", "the logs of instances cannot be read" },
+        { "ccp-measure.timer", "what instances take of the disk is not measured" },
+        { "ccp-metrics.socket", "the metrics cannot be read" },
 };
 
 static int call_strings(sd_bus *bus, const char *name, const char *path, const char *interface,

@@ -327,7 +327,7 @@ def test_a_client_sees_the_own_instance_alone(fleet, callers):
         caller, jobs = callers[name], {number for (owner, _), number in fleet.jobs.items() if owner == slug}
         own = {instance_path(slug), *(f'{ROOT}/job/{job}' for job in jobs)}
         assert set(caller.call(ROOT, 'org.freedesktop.DBus.ObjectManager', 'GetManagedObjects')[0]) - {ROOT} == own
-        assert [row[0] for row in caller.manager('ListInstances', 'a{sv}tt', {}, 0, 1000)] == [slug]
+        assert [row['Slug'] for row in caller.manager('ListInstances', 'a{sv}tt', {}, 0, 1000)] == [slug]
         assert caller.manager('ListInstances', 'a{sv}tt', {}, 1, 1000) == []
         assert {row['Id'] for row in caller.manager('ListJobs', 'a{sv}tt', {}, 0, 1000)} == jobs
         assert {row['Instance'] for row in caller.manager('ListJobs', 'a{sv}tt', {}, 0, 1)} == {slug}
@@ -450,7 +450,7 @@ def test_a_group_gives_its_role_to_its_members(server, callers):
         assert short_error(gina, instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], UNKNOWN) == 'InvalidArgument'
         assert refused(gina, instance_path('calgary'), 'Instance', 'Stop', 'asa{sv}', [], UNKNOWN)
         revoke(server, group='crew')
-        assert [row[0] for row in gina.manager('ListInstances', 'a{sv}tt', {}, 0, 10)] == ['edmonton']
+        assert [row['Slug'] for row in gina.manager('ListInstances', 'a{sv}tt', {}, 0, 10)] == ['edmonton']
         revoke(server, user='gina', instance='edmonton')
         assert refused(gina, ROOT, 'Manager', 'ListInstances', 'a{sv}tt', {}, 0, 10)
     # The group of the same number has another name now.
@@ -476,7 +476,7 @@ def test_a_role_for_one_instance_is_a_clients_for_the_fleet(server, callers):
         for member in ('CreateInstance', 'SetSettings', 'GrantRole', 'ListRoles', 'QueryAudit', 'ListBlueprints', 'GetSettings'):
             signature, arguments, _ = CALLS['Manager'][member]
             assert refused(iris, ROOT, 'Manager', member, signature, *arguments), member
-        assert [row[0] for row in iris.manager('ListInstances', 'a{sv}tt', {}, 0, 10)] == ['edmonton']
+        assert [row['Slug'] for row in iris.manager('ListInstances', 'a{sv}tt', {}, 0, 10)] == ['edmonton']
     revoke(server, user='iris', instance='edmonton')
 
 

@@ -398,11 +398,6 @@ class Mock:
             instance["state"] = "failed"
         self.state.save()
 
-    def rows(self):
-        for slug, i in sorted(self.state.data["instances"].items()):
-            yield (slug, i["name"], i["domain"], i["blueprint"], i["state"], i["health"], i["subnet"],
-                   dbus.ObjectPath(ROOT + "/instance/" + escape(slug)))
-
 
 class Base(dbus.service.Object):
     """An object whose properties are those that get_properties() returns."""
@@ -436,8 +431,19 @@ class Manager(Base):
             "NHealthy": count("health", "healthy"), "NDegraded": count("health", "degraded"),
             "NUnhealthy": count("health", "unhealthy"), "NStopped": count("state", "stopped"),
             "NFailed": count("state", "failed"),
-            "NJobs": dbus.UInt32(sum(1 for j in jobs if j["state"] not in FINAL)),
+            "NJobs": dbus.UInt32(sum(1 for j in jobs if j["state"] not in FINAL)), **self.more(),
         }, signature="sv")
+
+    def more(self):
+        """What a test wants to be so."""
+        try:
+            with open(self.mock.state.path + ".manager") as f:
+                more = json.load(f)
+        except FileNotFoundError:
+            more = {"NAlerts": 0, "Recovery": {}}
+        recovery = {k: dbus.Array(v, signature="s") if k == "Failed" else v if k == "Reason" else
+                    dbus.UInt64(v) if k.endswith("At") else dbus.UInt32(v) for k, v in more["Recovery"].items()}
+        return {"NAlerts": dbus.UInt32(more["NAlerts"]), "Recovery": dbus.Dictionary(recovery, signature="sv")}
 
     def check(self, slug, blueprint, options):
         unknown = set(options) - {"name", "domain", "features", "parameters", "source"}
@@ -511,14 +517,20 @@ class Manager(Base):
             raise CcpError("NoSuchBlueprint", "There is no blueprint '%s'." % name)
         return dbus.ObjectPath(ROOT + "/blueprint/" + escape(name))
 
-    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="a(ssssssso)")
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="aa{sv}")
     def ListInstances(self, filters, offset, limit):
-        keys = {"state": 4, "health": 5, "blueprint": 3}
-        rows = [r for r in self.mock.rows()
+        keys = {"state": "State", "health": "Health", "blueprint": "Blueprint"}
+        rows = [dict(i.get_properties(), Path=dbus.ObjectPath(ROOT + "/instance/" + escape(slug)))
+                for slug, i in sorted(self.mock.instances.items())]
+        rows = [dbus.Dictionary({k: r[k] for k in LISTED}, signature="sv") for r in rows
                 if all(r[keys[k]] == v for k, v in filters.items() if k in keys)
-                and fnmatch.fnmatchcase(r[0], filters.get("pattern", "*"))]
+                and fnmatch.fnmatchcase(r["Slug"], filters.get("pattern", "*"))]
         # fewer than asked for, as a daemon with a cap of its own does
-        return rows[offset:offset + min(limit, 3)]
+        return dbus.Array(rows[offset:offset + min(limit, 3)], signature="a{sv}")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}", out_signature="aa{sv}")
+    def GetUse(self, _options):
+        return [use(slug) for slug in sorted(self.mock.instances)]
 
     @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="aa{sv}")
     def ListJobs(self, filters, offset, limit):
@@ -679,6 +691,17 @@ class Manager(Base):
         self.mock.subscribe(sender)
 
 
+# What ListInstances tells of each.
+LISTED = ("Path", "Slug", "Name", "Domain", "Blueprint", "State", "StateChangedAt", "Health", "HealthReason", "HealthSince", "Error",
+          "Subnet")
+
+
+def use(slug):
+    return dbus.Dictionary({"slug": slug, "time": dbus.UInt64(now()), "cpu_usec": dbus.UInt64(12345678),
+                            "memory": dbus.UInt64(300 << 20), "memory_cache": dbus.UInt64(44 << 20),
+                            "memory_max": dbus.UInt64(1 << 30), "tasks": dbus.UInt64(31), "disk": dbus.UInt64(5 << 30)}, signature="sv")
+
+
 def health_period(since, until, slug, n=0, **more):
     """Half of what is sick was down; of every third period nothing is known."""
     known = n % 3 != 2
@@ -757,6 +780,10 @@ class Instance(Base):
         step = options.get("step", until - since)
         return [health_period(t, min(t + step, until), self.slug, n)
                 for n, t in enumerate(range(since, until, step))]
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="a{sv}")
+    def GetUse(self, _options):
+        return use(self.slug)
 
     @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="o")
     def Start(self, services, options):

@@ -32,8 +32,8 @@ class Lists(BusTest):
 
     def test_list_json_has_the_ports_as_an_object(self):
         first = self.ctl("list", "--json=pretty").json()[0]
-        self.assertEqual(list(first), ["slug", "name", "domain", "blueprint", "state", "health", "subnet", "path",
-                                       "ports"])
+        self.assertEqual(list(first), ["path", "slug", "name", "domain", "blueprint", "state", "state_changed_at", "health",
+                                       "health_reason", "health_since", "error", "subnet", "ports"])
         self.assertEqual(first["ports"], {"web": 10003, "db": 15403})
 
     def test_one_is_not_many(self):
@@ -54,6 +54,26 @@ class Lists(BusTest):
         self.assertEqual(o["n_instances"], 5)
         self.assertEqual(len(o["instances"]), 5)
         self.assertEqual(o["jobs"], [])
+        self.assertEqual(o["instances"][0]["use"]["tasks"], 31)
+
+    def test_what_wants_somebody_comes_first_with_its_reason(self):
+        self.assertNotIn("REASON", self.ctl().out)
+        self.assertRegex(self.ctl().out, r"(?m)^alpha +running +healthy +.* ago +256M +5\.0G +alpha")
+        self.create("sick", "--quiet")
+        r = self.ctl()
+        table = r.out[r.out.index("SLUG"):].splitlines()
+        self.assertRegex(table[0], "^SLUG +STATE +HEALTH +SINCE +MEMORY +DISK +DOMAIN +REASON$")
+        self.assertEqual([line.split()[0] for line in table[1:]], ["sick", "4ever", "alpha", "beta", "d-e", "gamma"])
+        self.assertRegex(table[1], r"degraded .* mail: does not \\x1b\[31manswer$")
+
+    def test_alerts_and_what_a_start_of_the_server_came_to_are_in_the_overview(self):
+        self.assertNotIn("alert", self.ctl().out)
+        with open(self.state + ".manager", "w") as f:
+            json.dump({"NAlerts": 2, "Recovery": {"Reason": "boot", "BegunAt": 1795176000000000, "EndedAt": 1795176000000001,
+                                                  "Total": 40, "Healthy": 38, "Pending": 0, "Failed": ["beta", "gamma"]}}, f)
+        r = self.ctl()
+        self.assertIn("  2 alerts: ccpctl alert list\n", r.out)
+        self.assertRegex(r.out, r"  after the start of the server .* ago: 38 of 40 healthy; not at its end: beta,? gamma\n")
 
     def test_ports(self):
         r = self.ctl("port", "list")
@@ -115,6 +135,19 @@ class Things(BusTest):
         self.assertIn("web 1.2, revision 1", r.out)
         self.assertRegex(r.out, r"(?m)^postgres +service +running +healthy +abcdef012345 ")
         self.assertRegex(r.out, r"Job: 1 create, succeeded")
+        self.assertRegex(r.out, r"Health: healthy since .* ago\n")
+        self.assertIn("Use: CPU 12.3s, memory 256M of 1.0G, 31 tasks, disk 5.0G\n", r.out)
+
+    def test_status_has_the_newest_lines_of_the_logs(self):
+        self.create("alpha")
+        with open(self.state + ".logs", "w") as f:
+            for n in range(20):
+                f.write(json.dumps({"time": 1795176000000000 + n, "source": "container", "service": "app", "priority": 6,
+                                    "message": "line %d." % n}) + "\n")
+        r = self.ctl("status", "alpha")
+        self.assertEqual(re.findall(r"line \d+\.", r.out), ["line %d." % n for n in range(10, 20)])
+        self.assertEqual(re.findall(r"line \d+\.", self.ctl("status", "alpha", "-n2").out), ["line 18.", "line 19."])
+        self.assertNotIn("line", self.ctl("status", "alpha", "--lines=0").out)
 
     def test_status_of_a_failed_instance_says_what_to_do(self):
         self.create("bad", code=6)

@@ -60,7 +60,7 @@ def test_a_client_sees_his_own_instance_and_no_other(fleet):
     grant(fleet, "client", "user", "daemon", "alpha")
     client = fleet.person("daemon")
 
-    assert [row[0] for row in client.value("ListInstances", "a{sv}tt", {}, 0, 10)] == ["alpha"]
+    assert [row["Slug"] for row in client.value("ListInstances", "a{sv}tt", {}, 0, 10)] == ["alpha"]
     objects = client.value("GetManagedObjects", interface=OBJECT_MANAGER)
     jobs = {str(v[f"{NAME}.Job"]["Instance"]) for v in objects.values() if f"{NAME}.Job" in v}
     assert [p for p in objects if "/instance/" in p] == [instance_path("alpha")] and jobs == {"alpha"}
@@ -134,7 +134,7 @@ def test_an_instance_that_was_made_anew_meanwhile_is_another(fleet):
     admin.send("Delete", "a{sv}", {}, path=instance_path("alpha"), interface=f"{NAME}.Instance", interactive=True)
     wait_for(lambda: any(q[1].endswith(".delete") for q in fleet.polkit("Questions")), what="the question")
     fleet.postgres.sql("DELETE FROM jobs WHERE slug = 'alpha'; DELETE FROM instances WHERE slug = 'alpha'")
-    wait_for(lambda: "alpha" not in [r[0] for r in fleet.manager("ListInstances", dbus.Dictionary({}, signature="sv"),
+    wait_for(lambda: "alpha" not in [r["Slug"] for r in fleet.manager("ListInstances", dbus.Dictionary({}, signature="sv"),
                                                                  dbus.UInt64(0), dbus.UInt64(9))], what="its end")
     fleet.create("alpha")
     fleet.polkit("Release", True)
