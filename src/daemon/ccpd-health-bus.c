@@ -22,7 +22,10 @@
 
 static int append_service(sd_bus_message *reply, const Instance *i, const InstanceService *s) {
         usec_t realtime = now(CLOCK_REALTIME);
-        const ProbeState *probes = instance_find_probes(i, s, realtime);
+        /* What does not run any more is judged by that, not by how it answered before. */
+        const ProbeState *probes = s->observation.state == CONTAINER_RUNNING
+                        ? instance_find_probes(i, s, realtime)
+                        : NULL;
         HealthJudgement j;
         bool healthy;
 

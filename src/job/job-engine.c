@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "docker-cli.h"
 #include "health-wait.h"
+#include "health.h"
 #include "job-revision.h"
 #include "log.h"
 #include "parameters.h"
@@ -282,6 +283,13 @@ static int stage_names(const Stage *s, unsigned kinds, char ***ret) {
 #define KIND(k) (1U << SERVICE_KIND_##k)
 #define KIND_ANY (KIND(SERVICE) | KIND(ONESHOT) | KIND(OPTIONAL))
 
+static const BlueprintService *stage_find(const Stage *s, const char *service) {
+        FOREACH_ARRAY(i, s->services, s->n)
+                if (streq_ptr(i->name, service))
+                        return i;
+        return NULL;
+}
+
 static void stage_drop_optional(Stage *s) {
         size_t n = 0;
 
@@ -418,6 +426,53 @@ static int stage_wait(Job *j, const Stage *s, unsigned *n_unwell, Error *reterr)
         return 0;
 }
 
+static bool is_in_loop(const BlueprintService *service, const DockerObject *o) {
+        const HealthObservation seen = {
+                .exists = true,
+                .state = o->state,
+                .health = o->health,
+                .since = o->since,
+                .n_restarts = o->n_restarts,
+        };
+
+        return o->state == CONTAINER_RESTARTING ||
+                        (o->n_restarts >= HEALTH_RESTARTS_MAX &&
+                                        health_judge(service->kind, &seen, now(CLOCK_REALTIME)).verdict ==
+                                                        VERDICT_FAILED);
+}
+
+/* Compose leaves a container alone that the Engine starts again and again, later each time, and its restarts would be
+ * held against this start. Whatever was wrong may be mended: it begins anew. */
+static int stage_end_loops(Job *j, const Stage *s, Error *reterr) {
+        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
+        _cleanup_docker_objects_ DockerObjects containers = {};
+        int r;
+
+        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(o, containers.items, containers.n) {
+                const BlueprintService *service = o->oneoff ? NULL : stage_find(s, o->service);
+                _cleanup_docker_object_ DockerObject exact = {};
+
+                if (!service || !IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING))
+                        continue;
+
+                r = docker_inspect(j->docker, DOCKER_CONTAINER, o->id, &exact, reterr);
+                if (r == -ENOENT) {
+                        error_done(reterr);
+                        continue;
+                }
+                if (r >= 0 && is_in_loop(service, &exact))
+                        r = docker_stop(j->docker, o->id, &owner, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
 /* Makes and starts the services of a stage, and waits until they are healthy. 1 if it has none. *n_unwell grows
  * by the optional ones that are not well. */
 static int run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *reterr) {
@@ -434,7 +489,9 @@ static int run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *rete
                 return 1;
 
         job_set_range(j, from, from + scale * UP_FRACTION);
-        r = stage_up(j, &s, n_unwell, reterr);
+        r = stage_end_loops(j, &s, reterr);
+        if (r >= 0)
+                r = stage_up(j, &s, n_unwell, reterr);
         if (r < 0)
                 return r;
 

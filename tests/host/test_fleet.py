@@ -201,8 +201,11 @@ def test_the_bus_tells_what_a_job_does_while_it_does_it(server):
     # While it happened: spread over the seconds that both stages take.
     times = [when for when, _ in monitor.changes(path, 'Progress') + monitor.changes(path, 'Message')]
     assert max(times) - min(times) > 3_000_000
-    states = [value for _, value in monitor.changes(f'{ROOT}/instance/alpha', 'State')]
-    assert states[-1] == 'running' and 'provisioning' in states
+    [first] = [m['payload']['data'][1] for m in monitor.signals('InterfacesAdded')
+               if m['payload']['data'][0] == f'{ROOT}/instance/alpha']
+    assert first[f'{NAME}.Instance']['State']['data'] == 'provisioning'
+    # What does not change is not told again.
+    assert [value for _, value in monitor.changes(f'{ROOT}/instance/alpha', 'State')] == ['running']
     counts = [value for _, value in monitor.changes(ROOT, 'NRunning')]
     assert counts[-1] == counts[0] + 1 if len(counts) > 1 else counts == [1]
 
@@ -311,6 +314,9 @@ def test_a_daemon_that_is_killed_comes_back_with_all_objects(server, alpha):
         # The Engine's list tells only roughly since when a container is as it is.
         services = objects[instance][f'{NAME}.Instance']['Services']['data']
         services[:] = [service[:5] + service[7:] for service in services]
+    # Until a sweep has written down how it is, nobody knows since when.
+    since = [objects[instance][f'{NAME}.Instance'].pop('HealthSince')['data'] for objects in (before, after)]
+    assert abs(since[0] - since[1]) < 60_000_000
     assert after[instance][f'{NAME}.Instance'] == before[instance][f'{NAME}.Instance']
     job = max((path for path in after if '/job/' in path), key=lambda path: int(path.rpartition('/')[2]))
     assert after[job][f'{NAME}.Job'] == before[job][f'{NAME}.Job']

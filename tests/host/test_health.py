@@ -397,11 +397,10 @@ def test_a_docker_that_is_stopped_makes_nobody_ill(server, odd, mixed):
         assert not server.journal(since=cursor, unit='ccp-health.service'), 'the same again is no news'
     finally:
         server.sh('systemctl start docker.socket docker')
-        # A stopped Docker ends its containers.
-        for slug in ('odd', 'mixed'):
-            server.ccpctl('start', slug, '--quiet', timeout=120)
-    sweep(server)
-    wait_health(server, 'odd', 'healthy')
+    # A stopped Docker ends its containers, and ccpd starts them again.
+    for slug in ('odd', 'mixed'):
+        wait_health(server, slug, 'healthy', 120)
+    server.wait(lambda: server.json()['recovery'].get('ended_at'), 60, what='the end of the recovery')
 
 
 def test_without_the_records_nothing_is_looked_at_and_health_goes_on(server, odd, mixed):

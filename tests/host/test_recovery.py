@@ -231,7 +231,7 @@ def test_one_that_does_not_come_back_is_told_and_tried_again(server):
     status = ' '.join(server.ccpctl('status', 'i1').stdout.split())
     assert re.search(r'Recovery: started \d times? by ccpd after the start of Docker; again at', status), status
     assert server.json('audit', '--action', 'FLEET_RECOVER', '--lines', '1')[0]['outcome'] == 'failed'
-    # It lost nothing, and is back with one of the next attempts, which begins now rather than in some minutes.
+    # It lost nothing, and is back with the next attempt that finds it mended, which begins now rather than in some minutes.
     server.sh('docker run --rm --volumes-from i1_ccp-db-1 busybox:1.37 rm /data/broken')
     query(server, "UPDATE instances SET recovery_at = recovery_at - interval '1 hour' WHERE slug = 'i1'")
     server.wait(lambda: server.json('show', 'i1')['state'] == 'running', 120, 'the second attempt')
