@@ -13,6 +13,7 @@ pytestmark = pytest.mark.allow_journal(
     r'The job (failed|was cancelled): ', r'Turning back: ', r'Undoing \w+ failed', r'Going on with undoing', r'Paused at ',
     r'Job \d+, attempt \d+: the worker ended with', r'ccpd\.service: (Main process exited|Failed with result)',
     r'PostgreSQL is not available', r'Could not record that the worker ended', r"containers can't be watched",
+    r'The instances could not be looked at',
     r'Job \d+ .*(failed|cancelled)', r'Optional services|optional services', r'ccp.*\.slice')
 
 INSTANCES = '/var/lib/ccpd/instances'
