@@ -30,6 +30,7 @@ static const ListColumn service_columns[] = {
         { { "KIND" }, "kind" },
         { { "STATE" }, "state", format_state },
         { { "HEALTH" }, "health", format_health },
+        { { "RESTARTS", .right = true }, "restarts" },
         { { "CONTAINER", 1 }, "container", format_container },
         { { "SINCE" }, "since", format_since },
 };

@@ -133,7 +133,7 @@ class Things(BusTest):
         self.assertIn("http://127.0.0.1:10000/ (web)", r.out)
         self.assertNotIn("15400/", r.out)
         self.assertIn("web 1.2, revision 1", r.out)
-        self.assertRegex(r.out, r"(?m)^postgres +service +running +healthy +abcdef012345 ")
+        self.assertRegex(r.out, r"(?m)^postgres +service +running +healthy +0 +abcdef012345 ")
         self.assertRegex(r.out, r"Job: 1 create, succeeded")
         self.assertRegex(r.out, r"Health: healthy since .* ago\n")
         self.assertIn("Use: CPU 12.3s, memory 256M of 1.0G, 31 tasks, disk 5.0G\n", r.out)
