@@ -454,7 +454,7 @@ static bool enter(BusAuth *a, sd_bus_message *m, size_t size, Caller *c, Pending
                 if (!is_allowed(a, m, size, c, p, &q))
                         return false;
                 log_debug("Let in %s (%s) of %s.", q.verb, q.instance, c->user);
-                r = q.audit >= 0 ? a->handlers->admit(c, &q, a->userdata, &e) : 0;
+                r = a->handlers->admit(c, &q, a->userdata, &e);
         } else if (p)
                 pending_free(p);
         if (r >= 0)

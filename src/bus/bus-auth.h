@@ -36,7 +36,7 @@ typedef struct BusAuthHandlers {
                         sd_bus_error *reterr);
         /* A change was refused to a caller. */
         void (*denied)(const Caller *c, const AuthRequest *q, const char *error_name, void *userdata);
-        /* A change is about to be let in: the last chance to refuse it, whoever calls (negative, with the error
+        /* A call is about to be let in: the last chance to refuse it, whoever calls (negative, with the error
          * set). */
         int (*admit)(const Caller *c, const AuthRequest *q, void *userdata, sd_bus_error *reterr);
         /* Somebody called for the first time on his connection. */

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "string-util.h"
 #include "strv.h"
+#include "time-util.h"
 
 #define SYSTEMD_NAME "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
@@ -16,6 +17,8 @@
 /* dbus-daemon drops calls above 128 that wait for an answer on one connection (system.conf,
  * max_replies_per_connection); others need some of them too. */
 #define REQUESTS_IN_FLIGHT_MAX 64U
+/* No unit of ours takes so long to start or stop: PID 1's word of its end got lost. */
+#define REQUEST_TIMEOUT_USEC (10 * USEC_PER_MINUTE)
 
 struct UnitRequest {
         UnitClient *client;
@@ -25,6 +28,7 @@ struct UnitRequest {
         char *job;          /* PID 1's job path, once it answered */
         char *early_result; /* JobRemoved overtook the answer */
         bool sent;
+        usec_t deadline; /* monotonic, once it was sent */
         sd_bus_slot *slot;
         unit_request_handler_t handler;
         void *userdata;
@@ -43,6 +47,7 @@ typedef struct UnitList {
 struct UnitClient {
         sd_bus *bus;
         sd_bus_slot *job_removed_slot, *unit_removed_slot, *owner_slot, *subscribe_slot;
+        sd_event_source *deadline_source;
         unit_removed_handler_t removed;
         unit_reset_handler_t reset;
         void *userdata;
@@ -53,6 +58,7 @@ struct UnitClient {
 };
 
 static void unit_client_dispatch(UnitClient *c);
+static void unit_client_set_deadline(UnitClient *c);
 
 UnitRequest *unit_request_free(UnitRequest *q) {
         if (!q)
@@ -81,6 +87,7 @@ static void unit_request_finish(UnitRequest *q, const Error *error) {
 
         unit_request_free(q);
         unit_client_dispatch(c);
+        unit_client_set_deadline(c);
         if (handler)
                 handler(error, userdata);
 }
@@ -121,6 +128,49 @@ static int unit_request_error(const UnitRequest *q, const sd_bus_error *from, Er
 
         return error_setf(reterr, CCP_ERROR_INTERNAL, "systemd refused to %s '%s': %s",
                         streq(q->method, "StartUnit") ? "start" : "stop", q->unit, strempty(from->message));
+}
+
+static UnitRequest *unit_client_oldest_sent(const UnitClient *c) {
+        for (UnitRequest *q = c->requests; q; q = q->next)
+                if (q->sent)
+                        return q;
+
+        return NULL;
+}
+
+static int on_deadline(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        UnitClient *c = userdata;
+        UnitRequest *q;
+
+        /* The handler of one may free others. */
+        while ((q = unit_client_oldest_sent(c)) && q->deadline <= now(CLOCK_MONOTONIC)) {
+                _cleanup_error_ Error e = {};
+
+                (void) error_setf(&e, CCP_ERROR_BUSY,
+                                "systemd has not told what became of the %s of '%s'. See: systemctl "
+                                "list-jobs",
+                                streq(q->method, "StartUnit") ? "start" : "stop", q->unit);
+                unit_request_finish(q, &e);
+        }
+        unit_client_set_deadline(c);
+        return 0;
+}
+
+static void unit_client_set_deadline(UnitClient *c) {
+        const UnitRequest *q = unit_client_oldest_sent(c);
+        int r;
+
+        if (c->deadline_source) {
+                r = q ? sd_event_source_set_time(c->deadline_source, q->deadline) : 0;
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(
+                                        c->deadline_source, q ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+        } else
+                r = q ? sd_event_add_time(sd_bus_get_event(c->bus), &c->deadline_source, CLOCK_MONOTONIC,
+                                        q->deadline, USEC_PER_SEC, on_deadline, c)
+                      : 0;
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer for answers of systemd: %m");
 }
 
 static int on_request_reply(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
@@ -165,6 +215,7 @@ static void unit_client_dispatch(UnitClient *c) {
                         continue;
 
                 q->sent = true;
+                q->deadline = now(CLOCK_MONOTONIC) + REQUEST_TIMEOUT_USEC;
                 c->n_in_flight++;
                 r = sd_bus_call_method_async(c->bus, &q->slot, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
                                 q->method, on_request_reply, q, "ss", q->unit, q->mode);
@@ -206,6 +257,7 @@ static int unit_client_request(UnitClient *c, const char *method, const char *mo
         if (ret)
                 *ret = q;
         unit_client_dispatch(c);
+        unit_client_set_deadline(c);
         return 0;
 }
 
@@ -350,6 +402,7 @@ UnitClient *unit_client_free(UnitClient *c) {
                 unit_list_free(c->lists);
         sd_bus_slot_unref(c->job_removed_slot);
         sd_bus_slot_unref(c->unit_removed_slot);
+        sd_event_source_unref(c->deadline_source);
         sd_bus_slot_unref(c->owner_slot);
         sd_bus_slot_unref(c->subscribe_slot);
         sd_bus_unref(c->bus);

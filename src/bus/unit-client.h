@@ -12,7 +12,8 @@ typedef struct UnitClient UnitClient;
 typedef struct UnitRequest UnitRequest;
 
 /* A unit request ended. 'error' is NULL when PID 1 finished the job with the result "done"; Busy when the
- * system is going down, the unit is still being stopped, or PID 1 did not answer: then it may have done it. */
+ * system is going down, the unit is still being stopped, or PID 1 did not answer, or not tell the end within ten
+ * minutes: then it may have done it. */
 typedef void (*unit_request_handler_t)(const Error *error, void *userdata);
 
 /* PID 1 forgot a unit: with CollectMode=inactive-or-failed, it has ended; or PID 1 reads its configuration

@@ -36,6 +36,10 @@ bool slug_is_valid(const char *s) {
 }
 
 int slug_validate(const char *s, Error *reterr) {
+        /* Its slice would be that of all workers, ccp-jobs.slice. */
+        if (streq_ptr(s, "jobs"))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "'jobs' cannot be a slug: ccpd uses this name itself.");
         if (slug_is_valid(s))
                 return 0;
 

@@ -115,8 +115,13 @@ static int print_check(Ctl *c, const json_t *answer) {
         (void) printf("%s%s %s%s - %s since %s; %s\n", color_on(stdout, color_of_state(health)),
                         glyph(GLYPH_DOT), color_on(stdout, COLOR_NONE), json_get_text(answer, "slug"),
                         health, FORMAT_TIMESTAMP(since), FORMAT_AGO(since));
-        if (json_array_size(json_object_get(answer, "services")) == 0)
+        if (json_array_size(json_object_get(answer, "services")) == 0) {
+                _cleanup_free_ char *reason = text_escape(json_get_text(answer, "health_reason"));
+
+                if (!isempty(reason))
+                        (void) printf("%s\n", reason);
                 return EXIT_DONE;
+        }
 
         return ctl_print_table(c, json_object_get(answer, "services"), service_columns,
                         ELEMENTSOF(service_columns));

@@ -145,7 +145,7 @@ static void print_counts(const json_t *manager) {
                                 alerts, alerts == 1 ? "" : "s", color_on(stdout, COLOR_NONE));
 }
 
-/* "after the start of the server 12min ago: 38 of 40 healthy, not: edmonton, calgary" */
+/* "after the start of the server 12min ago: 38 of 40 healthy; not healthy then: edmonton calgary" */
 static void print_recovery(const json_t *recovery) {
         uint64_t healthy = json_get_number(recovery, "healthy"), total = json_get_number(recovery, "total"),
                  pending = json_get_number(recovery, "pending");
@@ -164,7 +164,7 @@ static void print_recovery(const json_t *recovery) {
         if (json_array_size(json_object_get(recovery, "failed")) > 0)
                 failed = json_to_text(json_object_get(recovery, "failed"));
         if (failed)
-                (void) printf("; not at its end: %s", failed);
+                (void) printf("; not healthy then: %s", failed);
         (void) putchar('\n');
 }
 

@@ -24,6 +24,9 @@ int ctl_print_json(const Ctl *c, const json_t *v) {
         size_t flags = JSON_ENCODE_ANY | (c->arguments.json == JSON_PRETTY ? JSON_INDENT(4) : JSON_COMPACT);
         _cleanup_free_ char *text = NULL;
 
+        /* Some control characters are nothing special to JSON. */
+        if (terminal_is_output())
+                flags |= JSON_ENSURE_ASCII;
         text = json_dumps(v, flags);
         if (!text)
                 return -ENOMEM;

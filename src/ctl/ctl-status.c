@@ -132,13 +132,16 @@ static void print_newest_lines(Ctl *c, const char *slug) {
                 .until = USEC_INFINITY,
         };
         _cleanup_error_ Error error = {};
+        int r;
 
         /* On a screen that is drawn anew at each change they would come and go. */
         if (query.lines == 0 ||
                         arguments_have(&c->arguments, OPTION(WATCH) | OPTION(QUIET) | OPTION(NO_LEGEND)))
                 return;
         (void) putchar('\n');
-        (void) log_stream(c, &query, log_print, &error);
+        r = log_stream(c, &query, log_print, &error);
+        if (r < 0 && !error_is_refusal(error.name))
+                print_field("Logs", error.message);
 }
 
 /* What differs, each in a line of its own. */
@@ -191,6 +194,8 @@ static void print_recovery(const json_t *instance) {
                                                                   : "it had drifted");
         if (next > 0)
                 (void) printf("; again at %s", FORMAT_TIMESTAMP(next));
+        else if (streq(json_get_text(instance, "state"), "failed"))
+                (void) printf("; given up");
         (void) putchar('\n');
 }
 
@@ -201,6 +206,28 @@ static bool has_drift(const json_t *instance, const char *prefix) {
         json_array_foreach(json_object_get(instance, "drift"), i, drift)
                 if (startswith(json_get_text(drift, "kind"), prefix))
                         return true;
+
+        return false;
+}
+
+static bool has_containers_drift(const json_t *instance) {
+        return has_drift(instance, "stopped") || has_drift(instance, "paused") ||
+                        has_drift(instance, "removed") || has_drift(instance, "image");
+}
+
+/* Files that were added stop nothing, but for the one that compose reads by itself. */
+static bool has_wrong_files(const json_t *instance) {
+        json_t *drift;
+        size_t i;
+
+        json_array_foreach(json_object_get(instance, "drift"), i, drift) {
+                const char *kind = json_get_text(drift, "kind");
+
+                if (startswith(kind, "file-") &&
+                                (!streq(kind, "file-added") ||
+                                                streq(json_get_text(drift, "subject"), ".env")))
+                        return true;
+        }
 
         return false;
 }
@@ -257,7 +284,7 @@ static void print_advice(const json_t *instance, const json_t *job) {
                                 id, id, id);
         else if (streq(state, "stopped"))
                 (void) printf("\nTo start it: ccpctl start %s\n", slug);
-        else if (has_drift(instance, "file-"))
+        else if (has_wrong_files(instance))
                 (void) printf("\nIt cannot be started again from files that are not what was recorded: put "
                               "them back "
                               "in\n%s/current/.\n",
@@ -265,9 +292,11 @@ static void print_advice(const json_t *instance, const json_t *job) {
         else if (has_drift(instance, "extra"))
                 (void) printf("\nTo see what is too many: docker ps --all --filter label=ccp.instance=%s\n",
                                 slug);
-        else if (has_drift(instance, ""))
-                (void) printf("\nTo put it right: ccpctl start %s; to have that done: ccpctl set %s "
-                              "repair=on\n",
+        else if (has_containers_drift(instance))
+                (void) printf(streq(json_get_text(instance, "repair"), "on")
+                                                ? "\nTo put it right: ccpctl start %s\n"
+                                                : "\nTo put it right: ccpctl start %s; to have that done: "
+                                                  "ccpctl set %s repair=on\n",
                                 slug, slug);
         else if (streq(health, "degraded") || streq(health, "unhealthy"))
                 (void) printf("\nWhat its services say: ccpctl logs %s\n", slug);

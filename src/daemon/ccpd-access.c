@@ -23,6 +23,9 @@
 #define DENIAL_RATE 1U
 #define DENIAL_BURST 20U
 
+/* Calls of one user that are let in and not answered yet. */
+#define WAITING_MAX 32U
+
 /* Sessions whose first call is on record already. */
 #define SESSIONS_MAX 1024U
 
@@ -546,13 +549,25 @@ static void on_denied(const Caller *c, const AuthRequest *q, const char *error_n
                         NULL, NULL, NULL, &e);
 }
 
+/* What waits for an answer takes room in the one queue to PostgreSQL, which all share. */
+static int check_waiting(const Access *a, const Caller *c, sd_bus_error *reterr) {
+        if (c->subject.uid == 0 || operations_count(a->manager, c->subject.uid) < WAITING_MAX)
+                return 0;
+
+        return sd_bus_error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                        "%u calls of yours wait for their answers already. Wait for one of them.",
+                        WAITING_MAX);
+}
+
 /* Before anything of a change is looked at: where it cannot be put on record it does not happen. */
 static int on_admit(const Caller *c, const AuthRequest *q, void *userdata, sd_bus_error *reterr) {
         const Access *a = userdata;
         _cleanup_error_ Error e = {};
+        int r;
 
-        if (manager_check_store(a->manager, &e) >= 0)
-                return 0;
+        r = check_waiting(a, c, reterr);
+        if (r < 0 || q->audit < 0 || manager_check_store(a->manager, &e) >= 0)
+                return r;
 
         audit_entry_log_lost(
                         &(AuditEntry) {

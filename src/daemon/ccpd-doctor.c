@@ -16,10 +16,13 @@
 #define DOCTOR_TIMEOUT_USEC (20 * USEC_PER_SEC)
 #define DOCTOR_ANSWER_MAX (256U * 1024U)
 #define FINDINGS_MAX 200U
+/* Each is a process; fewer than ccp-doctor.socket has connections. */
+#define DOCTORS_MAX 3U
 /* Of ports and subnets that are left: when to say so. */
 #define POOL_WARNING_PERCENT 80U
 
 typedef struct Doctor {
+        Manager *manager;
         Operation *operation;
         json_t *findings;
 } Doctor;
@@ -28,6 +31,7 @@ static Doctor *doctor_free(Doctor *d) {
         if (!d)
                 return NULL;
 
+        d->manager->n_doctors--;
         operation_free(d->operation);
         json_decref(d->findings);
         return mfree(d);
@@ -147,11 +151,30 @@ static int check_watch(const Manager *m, json_t *findings) {
         return findings_addf(findings, "watch", FINDING_OK, NULL, "ccp-watch tells how the containers are.");
 }
 
+static int check_sweeps(const Manager *m, json_t *findings) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        if (m->settings->health_interval == 0)
+                return findings_addf(findings, "sweeps", FINDING_WARNING,
+                                "If that is not wanted: ccpctl settings set health_interval=30",
+                                "The setting health_interval is 0: nobody looks whether services answer.");
+        r = sweeps_check_silence(m->sweeps, &text);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return findings_addf(findings, "sweeps", FINDING_FAILED,
+                                "See: systemctl list-timers 'ccp-health@*'; journalctl -u ccp-health", "%s",
+                                text);
+        return findings_addf(findings, "sweeps", FINDING_OK, NULL, "Sweeps look whether services answer.");
+}
+
 static int examine(const Manager *m, json_t *findings) {
         static int (*const checks[])(const Manager *m, json_t *findings) = {
                 check_store,
                 check_key,
                 check_watch,
+                check_sweeps,
                 check_blueprints,
                 check_pools,
         };
@@ -232,16 +255,23 @@ static void on_examined(int r, const char *answer, size_t size, Error *error, vo
         doctor_reply(d, r, error);
 }
 
-int method_doctor(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *reterr) {
+int method_doctor(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_(doctor_freep) Doctor *d = NULL;
         _cleanup_free_ char *request = NULL;
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
         int r;
 
+        if (m->n_doctors >= DOCTORS_MAX)
+                return sd_bus_error_setf(reterr, CCP_ERROR_BUSY,
+                                "The host is being looked at for %u others. Try again in some seconds.",
+                                DOCTORS_MAX);
+
         d = new0(Doctor, 1);
         if (!d)
                 return -ENOMEM;
+        d->manager = m;
+        m->n_doctors++;
         d->findings = json_array();
         d->operation = operation_new(m, message);
         if (!d->findings || !d->operation)

@@ -21,6 +21,11 @@
 #define CHECK_SWEEPS_MAX 3U
 /* A sweep is expected to have looked at a new container by then, besides two intervals. */
 #define SWEEP_SLACK_USEC (10 * USEC_PER_SEC)
+/* After so long without a sweep that could look, besides three intervals, what sweeps have seen is not true any
+ * more: one takes three minutes at most (ccp-health.service). */
+#define SILENCE_SLACK_USEC (4 * USEC_PER_MINUTE)
+/* Without records nobody can tell. */
+#define SILENCE_RETRY_USEC USEC_PER_MINUTE
 
 /* Somebody who waits for a sweep. */
 typedef struct HealthCheck {
@@ -37,6 +42,12 @@ struct Sweeps {
         UnitRequest *request; /* the sweep that was started for them */
         DbSlot *checked_slot, *read_slot;
         bool reading, read_again;
+
+        uint64_t number;  /* of the last sweep that is known */
+        usec_t looked_at; /* when the last one that could look became known, or we began; monotonic */
+        char *error;      /* why the last one could not; NULL: it could */
+        bool silent;      /* that is too long ago */
+        sd_event_source *silence_source;
 };
 
 /* --- the health of an instance --- */
@@ -79,9 +90,9 @@ bool instance_judge_service(
         const ProbeState *probes = NULL;
         bool expected = false;
 
-        if (is_probed(i, s->name)) {
+        if (is_probed(i, s->name) && !i->manager->sweeps->silent) {
                 probes = instance_find_probes(i, s, realtime);
-                /* Where nobody looks any more, a failure may long be over. */
+                /* Where nobody is to look, a failure may long be over. */
                 if (interval == 0 && probes && probes->verdict != PROBE_HEALTHY)
                         probes = NULL;
                 else if (interval > 0 && !probes) {
@@ -94,6 +105,16 @@ bool instance_judge_service(
         /* A healthcheck is told by an event, and so is what a sweep sees; the end of a time is not. */
         return ret->verdict == VERDICT_WAITING &&
                         (expected || (!probes && s->observation.health == CONTAINER_HEALTH_NONE));
+}
+
+bool instance_is_out_of_sight(const Instance *i) {
+        if (!i->manager->sweeps->silent)
+                return false;
+
+        FOREACH_ARRAY(s, i->services, i->n_services)
+                if (is_probed(i, s->name) && !strv_contains(i->record->stopped_services, s->name))
+                        return true;
+        return false;
 }
 
 void instance_set_health(Instance *i, Health health, const HealthVerdict *blame) {
@@ -124,6 +145,91 @@ usec_t instance_health_since(const Instance *i) {
 
         return !h->since_is_known && h->recorded == i->health && h->recorded_since > 0 ? h->recorded_since
                                                                                        : h->since;
+}
+
+/* --- whether anybody looks --- */
+
+static void sweeps_set_silence_timer(Sweeps *s, usec_t at);
+
+static void sweeps_set_silent(Sweeps *s, bool silent) {
+        if (s->silent == silent)
+                return;
+
+        s->silent = silent;
+        if (silent)
+                log_warning("No sweep has looked at the instances for %s, their probes are not known%s%s "
+                            "See: systemctl status " SWEEP_UNIT,
+                                FORMAT_TIMESPAN(now(CLOCK_MONOTONIC) - s->looked_at), s->error ? ": " : ".",
+                                strempty(s->error));
+        else
+                log_notice("Sweeps look at the instances again.");
+        manager_update_health(s->manager);
+}
+
+static int on_silence(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        Sweeps *s = userdata;
+
+        if (db_is_available(s->manager->db))
+                sweeps_set_silent(s, true);
+        else
+                sweeps_set_silence_timer(s, now(CLOCK_MONOTONIC) + SILENCE_RETRY_USEC);
+        return 0;
+}
+
+static void sweeps_set_silence_timer(Sweeps *s, usec_t at) {
+        int r;
+
+        if (s->silence_source) {
+                r = sd_event_source_set_time(s->silence_source, at);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->silence_source,
+                                        at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        } else if (at != USEC_INFINITY)
+                r = sd_event_add_time(s->manager->event, &s->silence_source, CLOCK_MONOTONIC, at,
+                                USEC_PER_SEC, on_silence, s);
+        else
+                r = 0;
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer for sweeps that do not come: %m");
+}
+
+/* Counts from the last one that could look, or from when they began to be wanted. */
+static void sweeps_expect(Sweeps *s) {
+        usec_t interval = s->manager->settings->health_interval * USEC_PER_SEC;
+
+        if (interval == 0)
+                sweeps_set_silent(s, false);
+        if (interval == 0 || s->silent)
+                sweeps_set_silence_timer(s, USEC_INFINITY);
+        else
+                sweeps_set_silence_timer(s, s->looked_at + 3 * interval + SILENCE_SLACK_USEC);
+}
+
+static void sweeps_note(Sweeps *s, const HealthSweepRecord *sweep) {
+        if (sweep->number <= s->number)
+                return;
+
+        if (s->number > 0 || !sweep->error_name) {
+                if (free_and_strdup(&s->error, sweep->error_message) < 0)
+                        s->error = mfree(s->error);
+                if (!sweep->error_name) {
+                        s->looked_at = now(CLOCK_MONOTONIC);
+                        sweeps_set_silent(s, false);
+                }
+        }
+        s->number = sweep->number;
+        sweeps_expect(s);
+}
+
+int sweeps_check_silence(const Sweeps *s, char **ret) {
+        if (!s->silent)
+                return 0;
+
+        if (asprintf(ret, "No sweep has looked at the instances for %s%s%s",
+                            FORMAT_TIMESPAN(now(CLOCK_MONOTONIC) - s->looked_at), s->error ? ": " : ".",
+                            strempty(s->error)) < 0)
+                return -ENOMEM;
+        return 1;
 }
 
 /* --- what sweeps have seen --- */
@@ -168,6 +274,7 @@ void sweeps_take_states(Sweeps *s, HealthStates *states) {
                 i->health_state.recorded = c->health;
                 i->health_state.recorded_since = c->since;
         }
+        sweeps_note(s, &states->sweep);
         manager_update_health(m);
 }
 
@@ -205,11 +312,14 @@ void sweeps_read(Sweeps *s) {
 
 /* --- the timer --- */
 
+/* Reading all records again comes by here once more. */
 static void on_timer_changed(const Error *error, void *userdata) {
-        const char *verb = userdata;
+        Sweeps *s = userdata;
 
-        if (error)
-                log_warning("Cannot %s the timer of the sweeps: %s", verb, error->message);
+        if (!error)
+                return;
+        log_warning("Cannot change the timer of the sweeps, trying again later: %s", error->message);
+        manager_resync_later(s->manager);
 }
 
 static void on_timers_listed(char *const *units, const Error *error, void *userdata) {
@@ -229,15 +339,17 @@ static void on_timers_listed(char *const *units, const Error *error, void *userd
                 (void) snprintf(wanted, sizeof(wanted), TIMER_FORMAT, m->settings->health_interval);
         STRV_FOREACH(unit, units)
                 if (!streq(*unit, wanted) && r >= 0)
-                        r = unit_client_stop(m->units, *unit, on_timer_changed, (void *) "stop", NULL);
+                        r = unit_client_stop(m->units, *unit, on_timer_changed, s, NULL);
         if (wanted[0] && !strv_contains(units, wanted) && r >= 0)
-                r = unit_client_start(m->units, wanted, on_timer_changed, (void *) "start", NULL);
+                r = unit_client_start(m->units, wanted, on_timer_changed, s, NULL);
         if (r < 0)
                 log_warning_errno(r, "Failed to change the timer of the sweeps: %m");
 }
 
 void sweeps_update_timer(Sweeps *s) {
         int r;
+
+        sweeps_expect(s);
 
         r = unit_client_list(s->manager->units, TIMER_PATTERN, on_timers_listed, s);
         if (r < 0)
@@ -353,7 +465,7 @@ Sweeps *sweeps_new(Manager *m) {
 
         s = new0(Sweeps, 1);
         if (s)
-                s->manager = m;
+                *s = (Sweeps) { .manager = m, .looked_at = now(CLOCK_MONOTONIC) };
         return s;
 }
 
@@ -369,5 +481,7 @@ Sweeps *sweeps_free(Sweeps *s) {
         unit_request_free(s->request);
         db_slot_unref(s->checked_slot);
         db_slot_unref(s->read_slot);
+        sd_event_source_unref(s->silence_source);
+        free(s->error);
         return mfree(s);
 }

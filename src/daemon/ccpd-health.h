@@ -32,6 +32,8 @@ void instance_health_done(InstanceHealth *h);
 /* The judgement of a service of an instance now. Returns true if time alone may change it. */
 bool instance_judge_service(
                 const Instance *i, const InstanceService *s, usec_t realtime, HealthJudgement *ret);
+/* True if services of it want to be looked at, and no sweep has done so for minutes. */
+bool instance_is_out_of_sight(const Instance *i);
 /* What probes have come to in the present run of a service's container; NULL: nothing is known of it. */
 const ProbeState *instance_find_probes(const Instance *i, const InstanceService *s, usec_t realtime);
 /* The health has become this one for this reason (both may be as before). Announces what changed. */
@@ -44,6 +46,8 @@ DEFINE_CLEANUP_FUNC(Sweeps *, sweeps_free);
 
 /* The settings were read, or changed: starts the timer that they want, and stops others. */
 void sweeps_update_timer(Sweeps *s);
+/* 1 if no sweep has looked for minutes, with a sentence that says so (freed by the caller); 0 if all is well. */
+int sweeps_check_silence(const Sweeps *s, char **ret);
 /* Takes what was read, of all instances, and judges them anew. */
 void sweeps_take_states(Sweeps *s, HealthStates *states);
 /* Reads it again: a sweep, or a job, has recorded something (STORE_CHANNEL_HEALTH). */

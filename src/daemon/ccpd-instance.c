@@ -216,7 +216,8 @@ void instance_end_list(Instance *i) {
 }
 
 bool instance_update_health(Instance *i) {
-        static const HealthVerdict nothing = { .reason = "no container is there" };
+        static const HealthVerdict nothing = { .reason = "no container is there" },
+                                   unseen = { .reason = "its probes are not run, see: ccpctl doctor" };
         HealthVerdict verdicts[INSTANCE_SERVICES_MAX];
         const HealthVerdict *blame = NULL;
         usec_t realtime = now(CLOCK_REALTIME);
@@ -240,6 +241,12 @@ bool instance_update_health(Instance *i) {
                 }
                 health = health_summarize(verdicts, n);
                 blame = health_find_reason(verdicts, n);
+
+                /* Its containers look well; whether it answers nobody knows. */
+                if (IN_SET(health, HEALTH_HEALTHY, HEALTH_STARTING) && instance_is_out_of_sight(i)) {
+                        health = HEALTH_UNKNOWN;
+                        blame = &unseen;
+                }
 
                 /* It should run, and nothing of it is there. */
                 if (i->n_services == 0 && i->record->state == INSTANCE_RUNNING &&

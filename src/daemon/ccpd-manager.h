@@ -59,6 +59,7 @@ struct Manager {
         Instance *instances_by_id; /* by UUID */
         Job *jobs;                 /* by id, oldest first */
         Operation *operations;
+        unsigned n_doctors;
         Recovery *recovery;
         ManagerReload *reloads;
         LogReader *log_readers;

@@ -99,6 +99,14 @@ Operation *operation_free(Operation *o) {
         return mfree(o);
 }
 
+unsigned operations_count(const Manager *m, uid_t uid) {
+        unsigned n = 0;
+
+        for (const Operation *o = m->operations; o; o = o->next)
+                n += o->actor.uid == uid;
+        return n;
+}
+
 sd_bus_message *operation_message(Operation *o) {
         return o->message;
 }

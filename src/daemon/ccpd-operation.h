@@ -23,6 +23,9 @@ Manager *operation_manager(Operation *o);
 /* Who called; lives as long as the operation, whether he is still there or not. */
 const AuditActor *operation_actor(const Operation *o);
 
+/* How many calls of a user are not answered yet. */
+unsigned operations_count(const Manager *m, uid_t uid);
+
 /* Answer and free. No operation (NULL) is allowed: then nobody waits any more. types NULL: an empty answer. */
 void operation_reply(Operation *o, const char *types, ...);
 void operation_reply_message(Operation *o, sd_bus_message *reply);

@@ -22,6 +22,8 @@
 #define STEP_DELAY_USEC (100 * USEC_PER_MSEC)
 /* How often is looked whether the gate is open. */
 #define GATE_DELAY_USEC USEC_PER_SEC
+/* Who opens it is told to by PID 1, right after Docker's start. */
+#define GATE_PATIENCE_USEC (30 * USEC_PER_SEC)
 /* How long all is waited for to settle before it is counted what is healthy. */
 #define SETTLE_MAX_USEC USEC_PER_MINUTE
 /* An administrator may be at it. */
@@ -48,6 +50,8 @@ struct Recovery {
         char boot[BOOT_TEXT_MAX];
         bool listed;         /* all containers of the Engine that is there are known */
         bool storing;        /* the begin or the end is being recorded */
+        usec_t closed_since; /* the gate is, with an Engine that is there; monotonic, 0: it is open */
+        bool closed_told;
         usec_t settle_since; /* all was tried; monotonic, 0: it was not */
         usec_t due;          /* when the timer fires, monotonic; USEC_INFINITY: never */
         sd_event_source *timer;
@@ -460,6 +464,25 @@ static void update_drift(Recovery *q, bool live, usec_t *next) {
                 *next = MIN(*next, to_monotonic(instance_update_drift(i, live)));
 }
 
+static void watch_gate(Recovery *q, bool closed) {
+        usec_t monotonic = now(CLOCK_MONOTONIC);
+
+        if (!closed) {
+                q->closed_since = 0;
+                q->closed_told = false;
+                return;
+        }
+        if (q->closed_since == 0)
+                q->closed_since = monotonic;
+        if (q->closed_told || monotonic - q->closed_since < GATE_PATIENCE_USEC)
+                return;
+
+        q->closed_told = true;
+        log_warning("Docker runs, but nothing is brought back before ccp-gate.service runs too. See: "
+                    "systemctl "
+                    "status ccp-gate");
+}
+
 static void recovery_step(Recovery *q) {
         Manager *m = q->manager;
         bool known = m->engine_state == ENGINE_AVAILABLE && q->listed,
@@ -467,6 +490,8 @@ static void recovery_step(Recovery *q) {
              quiet = open && !recovery_is_wanted(q) && !recovery_is_active(q);
         usec_t next = known && !open ? now(CLOCK_MONOTONIC) + GATE_DELAY_USEC : USEC_INFINITY;
         unsigned n_own;
+
+        watch_gate(q, known && !open);
 
         /* Until what should run was tried, it is nobody's fault that it does not. */
         update_drift(q, quiet, &next);

@@ -26,6 +26,7 @@ struct UseReading {
         bool services;
         usec_t fresh_since; /* monotonic */
         int root;           /* negative: there are no control groups */
+        bool network_is_read;
         NetworkSnapshot network;
         sd_event_source *source;
         UseCallback callback;
@@ -87,7 +88,7 @@ static void read_service(int slice, InstanceService *s) {
 }
 
 /* Returns how many groups were read. */
-static unsigned read_instance(const UseReading *q, Instance *i) {
+static unsigned read_instance(UseReading *q, Instance *i) {
         _cleanup_close_ int group = -EBADF;
         _cleanup_free_ char *slice = NULL;
         unsigned n = 0;
@@ -99,6 +100,14 @@ static unsigned read_instance(const UseReading *q, Instance *i) {
                 use_reset(&i->use.total);
                 if (group >= 0)
                         cgroup_read_use(group, &i->use.total);
+                if (i->record->has_subnet && !q->network_is_read) {
+                        int r;
+
+                        q->network_is_read = true;
+                        r = network_snapshot_read(&q->network);
+                        if (r < 0)
+                                log_debug_errno(r, "Failed to read this host's interfaces, ignoring: %m");
+                }
                 if (i->record->has_subnet)
                         network_snapshot_get(&q->network, &i->record->subnet, &i->use.total);
                 i->use.total.time = now(CLOCK_REALTIME);
@@ -177,9 +186,6 @@ int manager_read_use(Manager *m, char *const *ids, bool services, UseCallback ca
         q->root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (q->root < 0)
                 log_debug_errno(errno, "Failed to open '%s', what instances use is not known: %m", root);
-        r = network_snapshot_read(&q->network);
-        if (r < 0)
-                log_debug_errno(r, "Failed to read this host's interfaces, ignoring: %m");
         return 0;
 }
 

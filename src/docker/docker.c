@@ -6,7 +6,9 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "docker-list.h"
 #include "docker-transfer.h"
+#include "log.h"
 #include "strv.h"
 
 /* A container's own grace period may be long. */
@@ -168,6 +170,22 @@ int docker_list_path(DockerKind kind, const char *filter, char *const *values, c
         return *ret ? 0 : -ENOMEM;
 }
 
+static int list_containers(Docker *d, const char *path, DockerObjects *ret, Error *reterr) {
+        _cleanup_docker_list_reader_ DockerListReader reader = { .splitter.list = true };
+        int r;
+
+        r = docker_call_stream(d, path, docker_list_reader_feed, &reader, reterr);
+        if (r < 0)
+                return r;
+        if (reader.n_too_large > 0)
+                log_warning("%u containers have labels of more than %u MiB and are left out. Look for them "
+                            "with "
+                            "docker ps, and remove them.",
+                                reader.n_too_large, DOCKER_ITEM_MAX >> 20);
+
+        return docker_list_reader_finish(&reader, ret, reterr);
+}
+
 static int list_filtered(Docker *d, DockerKind kind, const char *filter, char *const *values,
                 DockerObjects *ret, Error *reterr) {
         _cleanup_json_ json_t *json = NULL;
@@ -177,6 +195,8 @@ static int list_filtered(Docker *d, DockerKind kind, const char *filter, char *c
         r = docker_list_path(kind, filter, values, &path);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot ask the Docker Engine for a list: %m");
+        if (kind == DOCKER_CONTAINER)
+                return list_containers(d, path, ret, reterr);
 
         r = docker_call(d, "GET", path, &json, reterr);
         if (r < 0)

@@ -16,7 +16,7 @@ static const struct {
 } units[] = {
         { "ccpd-notify.socket", "progress of jobs and states of containers are not known" },
         { "ccp-watch.service", "nobody hears of containers that die" },
-        { "ccp-health@*.timer", "nobody looks whether instances are healthy" },
+        { "ccp-gate.service", "after a start of Docker no instance is brought back" },
         { "ccp-logs.socket", "the logs of instances cannot be read" },
         { "ccp-measure.timer", "what instances take of the disk is not measured" },
         { "ccp-metrics.socket", "the metrics cannot be read" },

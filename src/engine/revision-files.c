@@ -71,7 +71,8 @@ int revision_file_check(
                 *ret = REVISION_FILE_MISSING;
                 return 0;
         }
-        if (IN_SET(r, -ELOOP, -EISDIR, -EBADFD, -EFBIG)) {
+        /* One that we may not read is not what we wrote. */
+        if (IN_SET(r, -ELOOP, -EISDIR, -EBADFD, -EFBIG, -EACCES, -EPERM)) {
                 *ret = REVISION_FILE_REPLACED;
                 return 0;
         }

@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "docker-events.h"
 #include "engine-logs.h"
+#include "health-observe.h"
 #include "health-probe.h"
 #include "string-util.h"
 
@@ -85,18 +86,6 @@ static const DockerObject *find_container(
         return found;
 }
 
-static HealthObservation observation_of(const DockerObject *o) {
-        return (HealthObservation) {
-                .exists = true,
-                .state = o->state,
-                .health = o->health,
-                .exit_code = o->exit_code,
-                .since = o->since,
-                .n_restarts = o->n_restarts,
-                .oom_killed = o->oom_killed,
-        };
-}
-
 /* What the list tells only roughly or not at all matters in these states: since when exactly, how many
  * restarts, killed for memory. */
 static bool needs_inspect(const HealthObservation *o) {
@@ -119,7 +108,7 @@ static int watched_observe(const Waiting *w, Watched *i, const DockerObjects *co
         if (!o)
                 return 0;
 
-        i->seen = observation_of(o);
+        i->seen = health_observe(o);
         if (!needs_inspect(&i->seen))
                 return 0;
 
@@ -130,7 +119,7 @@ static int watched_observe(const Waiting *w, Watched *i, const DockerObjects *co
                 error_move(reterr, &error);
                 return r;
         }
-        i->seen = observation_of(&detail);
+        i->seen = health_observe(&detail);
         return 0;
 }
 

@@ -22,6 +22,8 @@
 #define REASON_MAX 512U
 /* On top of what the probes themselves may take. */
 #define SLACK_USEC (2 * USEC_PER_SEC)
+/* However many there are: what was not reached by then is not known. A sweep may take three minutes. */
+#define PROBES_TIMEOUT_MAX_USEC (2 * USEC_PER_MINUTE)
 
 /* The first TLS connection reads all certificates that the system trusts, and everybody waits: so it comes after
  * those that need none. */
@@ -80,7 +82,8 @@ usec_t probes_timeout(size_t n, size_t n_commands) {
         usec_t connections = (n_connections + CONNECTIONS_MAX - 1) / CONNECTIONS_MAX * PROBE_TIMEOUT_USEC,
                commands = (n_commands + COMMANDS_MAX - 1) / COMMANDS_MAX * PROBE_COMMAND_TIMEOUT_USEC;
 
-        return MAX(connections, commands) + (n_connections / FRESH_MAX + 1) * FRESH_USEC + SLACK_USEC;
+        return MIN(MAX(connections, commands) + (n_connections / FRESH_MAX + 1) * FRESH_USEC + SLACK_USEC,
+                        PROBES_TIMEOUT_MAX_USEC);
 }
 
 int probe_run_good(ProbeRun *run, usec_t latency) {

@@ -9,7 +9,8 @@
 #include "alloc-util.h"
 #include "fd-util.h"
 #include "hash.h"
-#include "health.h"
+#include "health-observe.h"
+#include "log.h"
 #include "probe.h"
 #include "store-health.h"
 #include "string-util.h"
@@ -124,18 +125,6 @@ static int choose_instances(Sweep *s) {
         return 0;
 }
 
-static HealthObservation observation_of(const DockerObject *o) {
-        return (HealthObservation) {
-                .exists = true,
-                .state = o->state,
-                .health = o->health,
-                .exit_code = o->exit_code,
-                .since = o->since,
-                .n_restarts = o->n_restarts,
-                .oom_killed = o->oom_killed,
-        };
-}
-
 static SweepInstance *owner_of(const Sweep *s, const DockerObject *o) {
         SweepInstance *i;
 
@@ -153,7 +142,7 @@ static int add_container(SweepInstance *i, const DockerObject *o) {
                 if (streq(known->name, o->service)) {
                         if (known->container->created_at < o->created_at) {
                                 known->container = o;
-                                known->seen = observation_of(o);
+                                known->seen = health_observe(o);
                         }
                         return 0;
                 }
@@ -167,7 +156,7 @@ static int add_container(SweepInstance *i, const DockerObject *o) {
                 .name = o->service,
                 .service = i->blueprint ? blueprint_find_service(i->blueprint, o->service) : NULL,
                 .container = o,
-                .seen = observation_of(o),
+                .seen = health_observe(o),
                 .probe = SIZE_MAX,
         };
         return 0;
@@ -184,15 +173,19 @@ static void inspect_ended(Sweep *s) {
         for (size_t i = 0; i < s->n_instances; i++)
                 FOREACH_ARRAY(v, s->instances[i].services, s->instances[i].n_services) {
                         _cleanup_docker_object_ DockerObject detail = {};
+                        int r;
 
                         if (v->seen.state != CONTAINER_RESTARTING &&
                                         (v->seen.state != CONTAINER_EXITED || v->seen.exit_code == 0))
                                 continue;
-                        if (n++ >= INSPECTS_MAX ||
-                                        docker_inspect(s->docker, DOCKER_CONTAINER, v->container->id,
-                                                        &detail, NULL) < 0)
+                        if (n++ >= INSPECTS_MAX)
                                 return;
-                        v->seen = observation_of(&detail);
+                        r = docker_inspect(s->docker, DOCKER_CONTAINER, v->container->id, &detail, NULL);
+                        if (r == -ENOENT)
+                                continue;
+                        if (r < 0)
+                                return;
+                        v->seen = health_observe(&detail);
                 }
 }
 
@@ -450,6 +443,13 @@ static int judge_all(Sweep *s, Error *reterr) {
 
 /* --- the whole --- */
 
+/* The history counts samples: who has one sweep after the other made must not outweigh the timer's. */
+static bool is_repeated(const Sweep *s) {
+        usec_t slot = s->input.settings->health_interval * USEC_PER_SEC / 2;
+
+        return slot > 0 && s->began_at / slot == s->input.states.sweep.began_at / slot;
+}
+
 static int sweep_write(Sweep *s, Error *reterr) {
         usec_t realtime = now(CLOCK_REALTIME);
         int r;
@@ -467,6 +467,7 @@ static int sweep_write(Sweep *s, Error *reterr) {
                                         .n_gone = s->n_gone,
                                         .samples = s->samples,
                                         .n_samples = s->n_instances,
+                                        .repeats = is_repeated(s),
                         },
                         reterr);
         if (r < 0 || s->input.rolled_up_until == realtime - realtime % USEC_PER_HOUR)
@@ -491,9 +492,16 @@ static int sweep_files(const Sweep *s, const char *instances_dir, Error *reterr)
         FOREACH_ARRAY(record, s->input.instances.items, s->input.instances.n) {
                 if (strv_contains(s->input.busy, (*record)->id))
                         continue;
-                r = sweep_drift(s->db, fd, *record, reterr);
-                if (r < 0)
+                _cleanup_error_ Error e = {};
+
+                /* The others are looked at all the same. */
+                r = sweep_drift(s->db, fd, *record, &e);
+                if (r < 0 && streq_ptr(e.name, CCP_ERROR_STORE_UNAVAILABLE)) {
+                        error_move(reterr, &e);
                         return r;
+                }
+                if (r < 0)
+                        log_warning("%s", strempty(e.message));
         }
 
         return 0;

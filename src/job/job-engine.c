@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "docker-cli.h"
+#include "health-observe.h"
 #include "health-wait.h"
 #include "health.h"
 #include "job-revision.h"
@@ -427,13 +428,7 @@ static int stage_wait(Job *j, const Stage *s, unsigned *n_unwell, Error *reterr)
 }
 
 static bool is_in_loop(const BlueprintService *service, const DockerObject *o) {
-        const HealthObservation seen = {
-                .exists = true,
-                .state = o->state,
-                .health = o->health,
-                .since = o->since,
-                .n_restarts = o->n_restarts,
-        };
+        const HealthObservation seen = health_observe(o);
 
         return o->state == CONTAINER_RESTARTING ||
                         (o->n_restarts >= HEALTH_RESTARTS_MAX &&

@@ -214,6 +214,7 @@ static int write_bind_samples(DbParams *params, void *userdata) {
         if (bind_json(params, op->samples) == DB_STEP_SKIP)
                 return DB_STEP_SKIP;
         db_params_add_int64(params, (int64_t) op->output->began_at);
+        db_params_add_bool(params, !op->output->repeats);
         return 0;
 }
 

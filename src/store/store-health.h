@@ -124,6 +124,7 @@ typedef struct HealthSweepOutput {
         size_t n_gone;
         const HealthSample *samples;
         size_t n_samples;
+        bool repeats; /* soon after another one: the samples say how it is, but are not counted */
 } HealthSweepOutput;
 
 /* Records a sweep and tells of it. What was deleted, stopped or worked on since it began is left out. */

@@ -11,6 +11,7 @@
 
 #include "alloc-util.h"
 #include "curl-event.h"
+#include "docker-list.h"
 #include "docker-transfer.h"
 #include "log.h"
 #include "strv.h"
@@ -51,10 +52,8 @@ typedef struct Request {
         DockerTransfer transfer;
         bool running;
 
-        JsonSplitter splitter;
-        /* Of a list: what came so far. The text of it, of any length, is nowhere as a whole. */
-        DockerObjects list;
-        size_t n_list_allocated;
+        JsonSplitter splitter;   /* of events */
+        DockerListReader reader; /* of a list */
 } Request;
 
 struct WatchEngine {
@@ -104,8 +103,7 @@ static void request_stop(WatchEngine *e, Request *q) {
         docker_transfer_done(&q->transfer);
         q->transfer = (DockerTransfer) {};
         json_splitter_done(&q->splitter);
-        docker_objects_done(&q->list);
-        q->n_list_allocated = 0;
+        docker_list_reader_done(&q->reader);
 }
 
 /* Takes the path without the version, where one is settled on. */
@@ -136,40 +134,10 @@ static void tell_large(WatchEngine *e, const char *what) {
         e->large = true;
 }
 
-static int on_list_item(const char *data, size_t size, void *userdata) {
-        _cleanup_json_ json_t *json = NULL;
-        Request *q = userdata;
-        int r;
-
-        if (!data) {
-                tell_large(q->engine, "An entry of the list of containers");
-                return 0;
-        }
-
-        json = docker_json_load(data, size);
-        if (!json)
-                return -EBADMSG;
-        if (!GREEDY_REALLOC(q->list.items, q->n_list_allocated, q->list.n + 1))
-                return -ENOMEM;
-        r = docker_object_from_summary(
-                        DOCKER_CONTAINER, json, now(CLOCK_REALTIME), q->list.items + q->list.n);
-        if (r < 0)
-                return r;
-
-        q->list.n++;
-        return 0;
-}
-
-static int on_list(const char *data, size_t size, void *userdata) {
-        Request *q = userdata;
-
-        return json_splitter_feed(&q->splitter, data, size, on_list_item, q);
-}
-
 static int request_start_list(WatchEngine *e, Request *q, const char *path, curl_event_done_t done) {
-        q->splitter.list = true;
-        q->transfer.stream = on_list;
-        q->transfer.stream_userdata = q;
+        q->reader.splitter.list = true;
+        q->transfer.stream = docker_list_reader_feed;
+        q->transfer.stream_userdata = &q->reader;
         return request_start(e, q, path, LIST_TIMEOUT_USEC, done);
 }
 
@@ -180,12 +148,9 @@ static int request_read_list(Request *q, CURLcode code, DockerObjects *ret, Erro
         r = docker_transfer_finish(&q->transfer, code, NULL, reterr);
         if (r < 0)
                 return r;
-        if (!q->splitter.ended)
-                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
-                                "The Docker Engine answered with something that is no list.");
-
-        *ret = TAKE_GENERIC(q->list, (DockerObjects) {});
-        return 0;
+        if (q->reader.n_too_large > 0)
+                tell_large(q->engine, "An entry of the list of containers");
+        return docker_list_reader_finish(&q->reader, ret, reterr);
 }
 
 static void on_details_done(_unused_ CURL *easy, CURLcode code, void *userdata) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "alloc-util.h"
+#include "docker-event.h"
 #include "docker-events.h"
 #include "docker.h"
 #include "fake-engine.h"
@@ -90,9 +91,9 @@ START_TEST(every_misbehaviour_is_a_typed_error) {
                                   .answer = FAKE_STATUS("500 Internal Server Error", "<html>") },
                                 CCP_ERROR_ENGINE_FAILED, "did not say why" },
                 { { .request = "GET /containers", .answer = FAKE_OK("{not json") }, CCP_ERROR_ENGINE_FAILED,
-                                "no JSON" },
+                                "understood" },
                 { { .request = "GET /containers", .answer = FAKE_OK("") }, CCP_ERROR_ENGINE_FAILED,
-                                "no JSON" },
+                                "no list" },
                 { { .request = "GET /containers", .answer = FAKE_OK("{}") }, CCP_ERROR_ENGINE_FAILED,
                                 "understood" },
                 { { .request = "GET /containers",
@@ -121,7 +122,7 @@ END_TEST
 START_TEST(an_answer_above_the_bound_is_refused) {
         static const FakeRoute routes[] = {
                 FAKE_PING,
-                { .request = "GET /containers",
+                { .request = "GET /networks",
                                 .answer = FAKE_OK("[ 0123456789 0123456789 0123456789 0123456789 ]") },
         };
         static const DockerOptions options = { .body_max = 40 };
@@ -130,8 +131,32 @@ START_TEST(an_answer_above_the_bound_is_refused) {
         DockerObjects l = {};
 
         fixture_start(&f, routes, ELEMENTSOF(routes), &options);
-        ASSERT_ERROR(docker_list_owned(f.docker, DOCKER_CONTAINER, &owner, &l, &error), EPROTO);
+        ASSERT_ERROR(docker_list_owned(f.docker, DOCKER_NETWORK, &owner, &l, &error), EPROTO);
         ck_assert_ptr_nonnull(strstr(error.message, "larger than"));
+}
+END_TEST
+
+START_TEST(an_entry_above_the_bound_is_left_out_of_the_list) {
+        _cleanup_free_ char *answer = NULL, *label = NULL;
+        FakeRoute routes[] = { FAKE_PING, { .request = "GET /containers" } };
+        _cleanup_fixture_ Fixture f = {};
+        _cleanup_docker_objects_ DockerObjects l = {};
+
+        /* Numbers, since texts are cut earlier. */
+        label = malloc(DOCKER_ITEM_MAX + 2);
+        memset(label, '1', DOCKER_ITEM_MAX + 1);
+        label[DOCKER_ITEM_MAX + 1] = 0;
+        ck_assert_int_ge(asprintf(&answer,
+                                         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+                                         "[{\"Id\":\"a\",\"State\":\"running\",\"X\":%s},"
+                                         "{\"Id\":\"b\",\"State\":\"running\"}]",
+                                         label),
+                        0);
+        routes[1].answer = answer;
+        fixture_start(&f, routes, ELEMENTSOF(routes), NULL);
+        ASSERT_OK(docker_list(f.docker, DOCKER_CONTAINER, (char *const[]) { (char *) "x", NULL }, &l, NULL));
+        ck_assert_uint_eq(l.n, 1);
+        ck_assert_str_eq(l.items[0].id, "b");
 }
 END_TEST
 
@@ -319,8 +344,8 @@ START_TEST(events_wake_and_their_end_is_told) {
 END_TEST
 
 TESTS("docker", the_version_is_settled_once_and_used, every_misbehaviour_is_a_typed_error,
-                an_answer_above_the_bound_is_refused, no_socket_is_unavailable, poll_ends_a_call_that_hangs,
-                what_is_not_there_is_told_apart, only_objects_of_the_owner_are_listed,
-                nothing_is_removed_without_a_look_at_its_labels, names_that_are_none_reach_no_engine,
-                the_last_lines_of_a_log_are_printable, a_log_with_frames_that_lie_is_an_error,
-                events_wake_and_their_end_is_told)
+                an_answer_above_the_bound_is_refused, an_entry_above_the_bound_is_left_out_of_the_list,
+                no_socket_is_unavailable, poll_ends_a_call_that_hangs, what_is_not_there_is_told_apart,
+                only_objects_of_the_owner_are_listed, nothing_is_removed_without_a_look_at_its_labels,
+                names_that_are_none_reach_no_engine, the_last_lines_of_a_log_are_printable,
+                a_log_with_frames_that_lie_is_an_error, events_wake_and_their_end_is_told)

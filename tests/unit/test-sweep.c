@@ -128,6 +128,9 @@ static void scene_open(Scene *s) {
         test_postgres_tamper(s->t.conninfo, sql);
         /* The time of a job's end is that of the clock, too. */
         test_postgres_tamper(s->t.conninfo, "UPDATE jobs SET finished_at = now() - interval '1 minute'");
+        /* Without an interval each sweep is in the history, however soon. */
+        test_postgres_tamper(
+                        s->t.conninfo, "INSERT INTO settings (key, value) VALUES ('health_interval', '0')");
         ASSERT_OK(db_sync_open(&(DbSyncOptions) { .conninfo = s->t.conninfo }, &s->db, NULL));
 }
 
@@ -228,6 +231,25 @@ START_TEST(one_lost_probe_does_not_flap) {
         answerer_set(&s.answerer, "200 OK");
         sweep_with(&s, "c1", "running", "Up 2 hours");
         ASSERT_QUERY(s.t.conninfo, HEALTH, "healthy");
+}
+END_TEST
+
+START_TEST(sweeps_on_demand_do_not_outweigh_the_timers) {
+        _cleanup_scene_ Scene s;
+
+        scene_open(&s);
+        test_postgres_tamper(
+                        s.t.conninfo, "UPDATE settings SET value = '3600' WHERE key = 'health_interval'");
+        for (unsigned n = 0; n < 5; n++)
+                sweep_with(&s, "c1", "running", "Up 2 hours");
+        /* Half an hour may begin in between. */
+        ASSERT_QUERY(s.t.conninfo, "SELECT count(*) BETWEEN 1 AND 2 FROM health_samples", "t");
+        ASSERT_QUERY(s.t.conninfo, "SELECT count(*) FROM health_sweeps", "5");
+        /* What they saw holds all the same. */
+        answerer_set(&s.answerer, "502 Bad Gateway");
+        for (unsigned n = 0; n < 3; n++)
+                sweep_with(&s, "c1", "running", "Up 2 hours");
+        ASSERT_QUERY(s.t.conninfo, "SELECT health FROM health_current", "unhealthy");
 }
 END_TEST
 
@@ -386,8 +408,8 @@ START_TEST(a_port_that_is_not_there_is_said) {
 }
 END_TEST
 
-TESTS("sweep", one_lost_probe_does_not_flap, a_new_run_of_a_container_begins_anew,
-                containers_that_are_not_well_need_no_probe, an_optional_service_degrades,
-                only_what_is_the_instances_own_counts, an_engine_that_is_away_makes_nobody_ill,
-                what_a_job_works_on_is_left_alone, a_blueprint_of_another_version_is_not_the_instances,
-                a_port_that_is_not_there_is_said)
+TESTS("sweep", one_lost_probe_does_not_flap, sweeps_on_demand_do_not_outweigh_the_timers,
+                a_new_run_of_a_container_begins_anew, containers_that_are_not_well_need_no_probe,
+                an_optional_service_degrades, only_what_is_the_instances_own_counts,
+                an_engine_that_is_away_makes_nobody_ill, what_a_job_works_on_is_left_alone,
+                a_blueprint_of_another_version_is_not_the_instances, a_port_that_is_not_there_is_said)

@@ -52,7 +52,8 @@ DELETE FROM health_probes p
 USING json_to_recordset($1::json) AS n (instance uuid, service text, checked_at bigint)
 WHERE p.instance = n.instance AND p.service = n.service AND p.checked_at <= n.checked_at;
 
--- Samples of the time $2, of instances that are as they were when they were looked at, with no job since then.
+-- Samples of the time $2, of instances that are as they were when they were looked at, with no job since then; they are
+-- counted where $3 is true.
 -- name: health-samples-put
 WITH sample AS (
         SELECT n.*
@@ -71,7 +72,7 @@ current AS (
         SET health = excluded.health, checked_at = excluded.checked_at, reason = excluded.reason,
                 since = CASE WHEN c.health = excluded.health THEN c.since ELSE excluded.since END)
 INSERT INTO health_samples (instance, time, health, latency)
-SELECT instance, $2, health, latency FROM sample
+SELECT instance, $2, health, latency FROM sample WHERE $3::boolean
 ON CONFLICT DO NOTHING;
 
 -- name: health-notify

@@ -73,7 +73,7 @@ class Lists(BusTest):
                                                   "Total": 40, "Healthy": 38, "Pending": 0, "Failed": ["beta", "gamma"]}}, f)
         r = self.ctl()
         self.assertIn("  2 alerts: ccpctl alert list\n", r.out)
-        self.assertRegex(r.out, r"  after the start of the server .* ago: 38 of 40 healthy; not at its end: beta,? gamma\n")
+        self.assertRegex(r.out, r"  after the start of the server .* ago: 38 of 40 healthy; not healthy then: beta,? gamma\n")
 
     def test_ports(self):
         r = self.ctl("port", "list")
