@@ -11,11 +11,11 @@
 #define MAIL_ADDRESSES_MAX 10U
 #define MAIL_ADDRESS_MAX 254U
 
-/* http:// or https://, a host, perhaps a port, path and query, all of it printable ASCII; no user or password, which would
- * be seen by whoever reads the settings. InvalidArgument. */
+/* http:// or https://, a host, perhaps a port, path and query, all of it printable ASCII; no user or password,
+ * which would be seen by whoever reads the settings. InvalidArgument. */
 int webhook_url_validate(const char *url, Error *reterr);
-/* What of it may be shown: path and query are a secret with many services. "https://hooks.example.org/…", which is no address itself. Freed by the
- * caller; NULL when out of memory. */
+/* What of it may be shown: path and query are a secret with many services. "https://hooks.example.org/…", which
+ * is no address itself. Freed by the caller; NULL when out of memory. */
 char *webhook_url_redact(const char *url);
 
 /* Mail addresses with commas or blanks between them: USER@DOMAIN, or a USER of this machine. ret is freed with

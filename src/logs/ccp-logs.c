@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Reads logs of instances from the journal. Started by its socket, it only takes connections, and starts itself anew
- * for each. Such a one reads the logs of one instance, for ccpd, which asks for them over the connection. ccpd says what it wants in a line, hears whether that can be had, and closes its side of the
- * connection. Then the lines go to whoever has it by then: ccpd or one of its callers. */
+/* Reads logs of instances from the journal. Started by its socket, it only takes connections, and starts itself
+ * anew for each. Such a one reads the logs of one instance, for ccpd, which asks for them over the connection:
+ * it says what it wants in a line, hears whether that can be had, and closes its side of the connection. Then
+ * the lines go to whoever has it by then: ccpd or one of its callers. */
 
 #include <errno.h>
 #include <getopt.h>

@@ -193,7 +193,7 @@ WHERE t.id = (SELECT m.id FROM alert_messages m
 RETURNING t.id, t.uuid, t.test, t.attempts,
         (extract(epoch FROM clock_timestamp() - t.created_at) * 1000000)::bigint;
 
--- What is in it: the worst first, and in the order in which it happened.
+-- What is in it, in the order in which it happened.
 -- name: alert-queue-notices
 SELECT a.id, a.rule, a.severity, d.status, a.slug, a.name, a.subject, (extract(epoch FROM a.since) * 1000000)::bigint,
         (extract(epoch FROM d.created_at) * 1000000)::bigint, d.number, d.message
