@@ -116,6 +116,32 @@ def test_what_is_asked_from_outside_waits_for_its_answer(scene):
     assert scene.get("HealthReason") in ("db: has ended", "web: answers 502")
 
 
+def test_without_sweeps_nobody_knows_what_answers(ccpd):
+    assert ccpd.stop() == 0
+    ccpd.environment["CCP_SWEEP_NO_SLACK"] = "1"
+    ccpd.start()
+    ccpd.manager("SetSettings", options(health_interval=10))
+    scene = Scene(ccpd)
+    scene.container("web", since=now() - HOUR)
+    scene.container("db", since=now() - HOUR)
+    scene.swept(scene.probes("web", "healthy"))
+    scene.wait("healthy", "")
+    # One that could not look is none.
+    scene.swept(error="EngineUnavailable")
+    wait_for(lambda: scene.get("Health") == "unknown", 40, "the health to be unknown")
+    assert "its probes are not run" in scene.get("HealthReason")
+    [finding] = [f for f in ccpd.manager("Doctor") if f[0] == "sweeps"]
+    assert finding[1] == "failed" and "It is away." in finding[2] and "ccp-health" in finding[3]
+    # What a container itself tells is known all the same.
+    scene.container("db", state="exited")
+    scene.wait("degraded", "db: has ended")
+    scene.container("db", since=now() - HOUR)
+    scene.wait("unknown")
+    scene.swept(scene.probes("web", "healthy"))
+    scene.wait("healthy", "")
+    assert [f[1] for f in ccpd.manager("Doctor") if f[0] == "sweeps"] == ["ok"]
+
+
 def test_a_container_that_ends_is_seen_at_once(scene):
     scene.container("web", since=now() - HOUR)
     scene.swept(scene.probes("web", "healthy"))
