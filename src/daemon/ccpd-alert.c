@@ -325,8 +325,8 @@ static void alerts_wake(Alerts *a) {
 
 /* --- silence, and what is told --- */
 
-static bool silence_covers(const SilenceRecord *s, const AlertRecord *r, usec_t realtime) {
-        return s->until > realtime && (!s->rule || streq(s->rule, r->rule)) &&
+static bool silence_covers(const SilenceRecord *s, const AlertRecord *r, usec_t after) {
+        return s->until > after && (!s->rule || streq(s->rule, r->rule)) &&
                         (isempty(s->instance) || streq(s->instance, r->instance));
 }
 
@@ -340,6 +340,16 @@ const SilenceRecord *alerts_silence_of(const Manager *m, const AlertRecord *r) {
                                 (!longest || l->items[k].until > longest->until))
                         longest = l->items + k;
         return longest;
+}
+
+/* Nobody was told since. */
+static bool alert_was_silenced(const Alert *alert) {
+        const SilenceRecords *l = alert->alerts->silences;
+
+        for (size_t k = 0; l && k < l->n; k++)
+                if (silence_covers(l->items + k, alert->record, alert->record->notified_at))
+                        return true;
+        return false;
 }
 
 bool alert_channel_is_on(const Manager *m, AlertChannel channel) {
@@ -366,7 +376,7 @@ static usec_t alert_tell_at(const Alert *alert) {
 
         if (alert->machine.state != ALERT_FIRING)
                 return USEC_INFINITY;
-        if (alert->record->n_notified > 0) {
+        if (alert->record->n_notified > 0 && !alert_was_silenced(alert)) {
                 if (m->settings->alert_repeat_hours == 0)
                         return USEC_INFINITY;
                 at = alert->record->notified_at + m->settings->alert_repeat_hours * USEC_PER_HOUR;

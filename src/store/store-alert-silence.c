@@ -104,14 +104,16 @@ static int silence_result_select(const PGresult *result, void *userdata, Error *
         return silence_records_read(result, &op->silences, reterr);
 }
 
-static int silence_bind_id(DbParams *params, void *userdata) {
+/* By the clock that says when alerts were told. */
+static int silence_bind_end(DbParams *params, void *userdata) {
         SilenceOp *op = userdata;
 
         db_params_add_int64(params, (int64_t) MIN(op->id, (uint64_t) INT64_MAX));
+        db_params_add_int64(params, (int64_t) now(CLOCK_REALTIME));
         return 0;
 }
 
-static int silence_result_removed(const PGresult *result, void *userdata, Error *reterr) {
+static int silence_result_ended(const PGresult *result, void *userdata, Error *reterr) {
         SilenceOp *op = userdata;
         DbRow row = DB_ROW(result, 0);
         _cleanup_free_ char *instance = NULL;
@@ -181,7 +183,7 @@ static const DbTransaction silence_transaction = {
 };
 
 static const DbStep unsilence_steps[] = {
-        { sql_alert_silence_remove, silence_bind_id, silence_result_removed },
+        { sql_alert_silence_end, silence_bind_end, silence_result_ended },
         { sql_alert_silences_select, NULL, silence_result_select },
         { sql_audit_append, silence_bind_audit, silence_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };

@@ -73,7 +73,8 @@ DEFINE_CLEANUP_FUNC(SilenceRecords *, silence_records_free);
 
 typedef void (*StoreAlertsLoadedCallback)(
                 int r, AlertRecords *alerts, SilenceRecords *silences, Error *error, void *userdata);
-/* What fires, and the silences in force, which the callback owns; the array of alerts as below. */
+/* What fires, and the silences, also those that ended within a day, which the callback owns; the array of alerts as
+ * below. */
 int store_load_alerts(Db *db, StoreAlertsLoadedCallback callback, void *userdata, DbSlot **ret_slot,
                 Error *reterr);
 
@@ -132,7 +133,7 @@ typedef struct StoreSilence {
 } StoreSilence;
 typedef void (*StoreSilencesCallback)(
                 int r, uint64_t id, SilenceRecords *silences, Error *error, void *userdata);
-/* Gives the id of the new one, and all that are in force, which the callback owns. LimitExceeded, NoSuchInstance. */
+/* Gives the id of the new one, and all as store_load_alerts() does. LimitExceeded, NoSuchInstance. */
 int store_silence_alerts(Db *db, const StoreSilence *silence, const AuditActor *actor,
                 StoreSilencesCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
 /* NoSuchAlert. */

@@ -286,8 +286,11 @@ START_TEST(silences_are_on_record_and_end) {
         ck_assert_ptr_null(o.silences->items[1].rule);
         ck_assert_str_eq(o.silences->items[1].instance, "");
 
+        /* What it covered is told by whoever knows when it ended. */
         RUN(&t, &o, store_unsilence_alerts, on_silences, first, &test_actor);
-        ck_assert_uint_eq(o.silences->n, 1);
+        ck_assert_uint_eq(o.silences->n, 2);
+        ck_assert_uint_le(o.silences->items[0].until, now(CLOCK_REALTIME));
+        ck_assert_uint_gt(o.silences->items[1].until, now(CLOCK_REALTIME));
         RUN(&t, &o, store_unsilence_alerts, on_silences, first, &test_actor);
         ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_ALERT);
 
@@ -295,10 +298,13 @@ START_TEST(silences_are_on_record_and_end) {
         RUN(&t, &o, store_silence_alerts, on_silences, &silence, &test_actor);
         ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_INSTANCE);
 
-        /* One that is over is not in force. */
-        test_postgres_tamper(t.conninfo, "UPDATE alert_silences SET until = now() - interval '1 s'");
+        /* Those that are over are known for a day. */
+        test_postgres_tamper(t.conninfo, "UPDATE alert_silences SET until = now() - id * interval '15 h'");
+        RUN(&t, &o, store_tend_alerts, on_old, 0);
+        ck_assert_msg(o.r == 0, "%s", o.error.message);
         RUN(&t, &o, store_load_alerts, on_loaded);
-        ck_assert_uint_eq(o.silences->n, 0);
+        ck_assert_uint_eq(o.silences->n, 1);
+        ck_assert_uint_eq(o.silences->items[0].id, first);
 
         ASSERT_QUERY(t.conninfo,
                         "SELECT string_agg(concat_ws(' ', action, outcome, instance, details::jsonb ->> "

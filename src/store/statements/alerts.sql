@@ -75,8 +75,9 @@ DELETE FROM alert_messages m
 WHERE m.state <> 'queued' AND m.due_at < clock_timestamp() - $1::bigint * interval '1 microsecond'
         AND NOT EXISTS (SELECT FROM alert_deliveries d WHERE d.sent_in = m.id);
 
+-- What ended is kept while somebody may still have to be told what it covered.
 -- name: alert-silences-prune
-DELETE FROM alert_silences WHERE until < clock_timestamp();
+DELETE FROM alert_silences WHERE until < clock_timestamp() - interval '1 day';
 
 -- --- reading ---
 
@@ -103,12 +104,13 @@ WHERE ($1::bigint IS NULL OR a.id = $1)
 ORDER BY a.id DESC
 LIMIT $6::bigint OFFSET $7::bigint;
 
--- Those that are in force, as silence_record_read() takes them.
+-- Those that are in force, and the newest of those that ended, as silence_records_read() takes them.
 -- name: alert-silences-select
 SELECT s.id, s.rule, s.instance, i.slug, (extract(epoch FROM s.until) * 1000000)::bigint, s.reason, s.created_by,
         (extract(epoch FROM s.created_at) * 1000000)::bigint
 FROM alert_silences s LEFT JOIN instances i ON i.id = s.instance
-WHERE s.until > clock_timestamp()
+WHERE s.until > clock_timestamp() OR s.id IN (SELECT e.id FROM alert_silences e WHERE e.until <= clock_timestamp()
+        ORDER BY e.until DESC LIMIT 256)
 ORDER BY s.id;
 
 -- Instances with secrets whose newest version is older than $1 (µs), and when the oldest was made.
@@ -132,8 +134,9 @@ SELECT count(*) FROM alert_silences WHERE until > clock_timestamp();
 INSERT INTO alert_silences (rule, instance, until, reason, created_by)
 VALUES ($1, $2, to_timestamp($3::bigint / 1000000.0), $4, $5) RETURNING id;
 
--- name: alert-silence-remove
-DELETE FROM alert_silences s WHERE s.id = $1
+-- name: alert-silence-end
+UPDATE alert_silences s SET until = to_timestamp($2::bigint / 1000000.0)
+WHERE s.id = $1 AND s.until > to_timestamp($2::bigint / 1000000.0)
 RETURNING s.rule, s.instance, (SELECT i.slug FROM instances i WHERE i.id = s.instance);
 
 -- --- the secret of the webhook ---

@@ -471,7 +471,7 @@ def test_silence(ccpd, receiver):
     deliver(ccpd, n)
     assert receiver.alerts()[1:] == [("firing", "instance-failed", "alpha")]
     # One that ends by itself; and the end of what was told is told all the same.
-    silence(ccpd, seconds=4)
+    silence(ccpd, "alpha", seconds=4)
     n = starts(ccpd)
     mend(ccpd, "alpha")
     deliver(ccpd, n)
@@ -487,6 +487,37 @@ def test_silence(ccpd, receiver):
     ccpd.stop()
     ccpd.start()
     wait_for(lambda: [str(s["Reason"]) for s in ccpd.manager("ListSilences")] == ["stays"])
+
+
+@pytest.mark.parametrize("hours", [0, 24])
+def test_what_was_told_and_then_silenced_is_told_when_the_silence_ends(ccpd, receiver, hours):
+    configure(ccpd, alert_webhook_url=receiver.url, alert_repeat_hours=hours)
+    running(ccpd, "alpha")
+    running(ccpd, "beta")
+    ccpd.postgres.sql("UPDATE instances SET state = 'failed'")
+    deliver(ccpd)
+    n = starts(ccpd)
+    number = silence(ccpd, "alpha")
+    ccpd.manager("UnsilenceAlerts", number)
+    assert ccpd.manager("ListSilences") == []
+    assert error_of(ccpd.manager, "UnsilenceAlerts", number)[0] == "NoSuchAlert"
+    deliver(ccpd, n)
+    silence(ccpd, "alpha", seconds=2)
+    n = starts(ccpd)
+    deliver(ccpd, n)
+    # One that ended while ccpd was away.
+    silence(ccpd, "alpha", seconds=2)
+    n = starts(ccpd)
+    ccpd.stop()
+    time.sleep(2)
+    ccpd.start()
+    deliver(ccpd, n)
+    told = [(a["instance"], a["repeated"]) for r in receiver.requests for a in r["json"]["alerts"]]
+    assert sorted(told) == [("alpha", 0), ("alpha", 1), ("alpha", 2), ("alpha", 3), ("beta", 0)]
+    # Once.
+    assert {a["Notifications"] for a in alerts(ccpd, instance="alpha", state="firing")} == {4}
+    time.sleep(3)
+    assert {a["Notifications"] for a in alerts(ccpd, instance="alpha", state="firing")} == {4}
 
 
 def test_what_cannot_be_silenced(ccpd):
