@@ -7,9 +7,12 @@
 #include "log.h"
 #include "string-util.h"
 
-/* A worker is started again after at least so long; after longer if systemd could not. */
+/* A worker is started again after at least so long; after longer if systemd could not, or the more often it did nothing:
+ * its key is not there, the records are of another version. */
 #define START_INTERVAL_USEC (2 * USEC_PER_SEC)
 #define START_RETRY_USEC USEC_PER_MINUTE
+/* The queue is read again if that failed. */
+#define LOOK_RETRY_USEC (10 * USEC_PER_SEC)
 #define ACCURACY_USEC (100 * USEC_PER_MSEC)
 
 typedef struct AlertWorker {
@@ -17,7 +20,10 @@ typedef struct AlertWorker {
         const char *unit;
         bool active;
         bool ended;             /* while it was still being started */
+        bool idle;              /* since its start nothing was tried */
+        uint64_t n_attempts;    /* by the queue, when it was read last */
         usec_t due, not_before; /* monotonic; due USEC_INFINITY: nothing is */
+        usec_t wait;            /* after an end without an attempt */
         UnitRequest *request;
 } AlertWorker;
 
@@ -38,7 +44,7 @@ static void on_worker_started(const Error *error, void *userdata) {
         w->request = NULL;
         if (error) {
                 log_warning("Alerts cannot be delivered now, trying again later: %s", error->message);
-                w->active = false;
+                w->active = w->idle = false;
                 w->due = w->not_before = monotonic + START_RETRY_USEC;
         } else if (w->ended) {
                 /* PID 1 forgets a unit also while it asks polkit whether we may start it: whether this one has ended
@@ -53,7 +59,7 @@ static void worker_start(AlertWorker *w) {
         _cleanup_error_ Error e = {};
         int r;
 
-        w->active = true;
+        w->active = w->idle = true;
         w->ended = false;
         w->due = USEC_INFINITY;
         w->not_before = now(CLOCK_MONOTONIC) + START_INTERVAL_USEC;
@@ -103,18 +109,38 @@ static void queue_set_timer(AlertQueue *q) {
                 log_warning_errno(r, "Failed to set a timer for the delivery of alerts: %m");
 }
 
+static void worker_note_due(AlertWorker *w, usec_t in, uint64_t n_attempts) {
+        usec_t monotonic = now(CLOCK_MONOTONIC);
+
+        w->due = in == USEC_INFINITY ? USEC_INFINITY : monotonic + in;
+        if (in == USEC_INFINITY || n_attempts != w->n_attempts) {
+                w->idle = false;
+                w->wait = START_INTERVAL_USEC;
+        } else if (w->idle && !w->active && in == 0) {
+                w->idle = false;
+                w->not_before = monotonic + w->wait;
+                w->wait = MIN(2 * w->wait, START_RETRY_USEC);
+        }
+        w->n_attempts = n_attempts;
+}
+
+static void queue_look_later(AlertQueue *q, const Error *error) {
+        log_debug("Failed to read the queue of alerts, trying again later: %s", error->message);
+        q->look_at = now(CLOCK_MONOTONIC) + LOOK_RETRY_USEC;
+        queue_set_timer(q);
+}
+
 static void on_due(int r, const StoreQueueDue *due, Error *error, void *userdata) {
         AlertQueue *q = userdata;
-        usec_t monotonic = now(CLOCK_MONOTONIC);
 
         q->slot = db_slot_unref(q->slot);
         if (r < 0) {
-                log_debug("Failed to read the queue of alerts, trying again later: %s", error->message);
+                queue_look_later(q, error);
                 return;
         }
 
         for (AlertChannel c = 0; c < _ALERT_CHANNEL_MAX; c++)
-                q->workers[c].due = due->in[c] == USEC_INFINITY ? USEC_INFINITY : monotonic + due->in[c];
+                worker_note_due(q->workers + c, due->in[c], due->n_attempts[c]);
         queue_set_timer(q);
 }
 
@@ -129,7 +155,7 @@ void alert_queue_look(AlertQueue *q, bool hurry) {
         q->slot = db_slot_unref(q->slot);
         r = store_alert_queue_due(q->manager->db, hurry, on_due, q, &q->slot, &e);
         if (r < 0)
-                log_debug("Failed to read the queue of alerts, trying again later: %s", e.message);
+                queue_look_later(q, &e);
 }
 
 void alert_queue_look_anew(AlertQueue *q) {
@@ -168,7 +194,12 @@ int alert_queue_new(Manager *m, AlertQueue **ret) {
 
         *q = (AlertQueue) { .manager = m, .look_at = USEC_INFINITY };
         for (AlertChannel c = 0; c < _ALERT_CHANNEL_MAX; c++)
-                q->workers[c] = (AlertWorker) { .queue = q, .unit = units[c], .due = USEC_INFINITY };
+                q->workers[c] = (AlertWorker) {
+                        .queue = q,
+                        .unit = units[c],
+                        .due = USEC_INFINITY,
+                        .wait = START_INTERVAL_USEC,
+                };
         *ret = q;
         return 0;
 }

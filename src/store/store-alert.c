@@ -352,18 +352,21 @@ static int due_result(const PGresult *result, void *userdata, Error *reterr) {
                 DbRow row = DB_ROW(result, i);
                 _cleanup_free_ char *name = NULL;
                 AlertChannel channel;
-                uint64_t in = 0;
+                uint64_t in = 0, n_attempts = 0;
                 int r;
 
                 db_row_string(&row, &name);
                 db_row_uint(&row, INT64_MAX, &in);
+                db_row_uint(&row, INT64_MAX, &n_attempts);
                 r = db_row_end(&row);
                 if (r < 0)
                         return db_row_error(r, "the queue of alerts", reterr);
 
                 channel = alert_channel_from_string(name);
-                if (channel >= 0)
+                if (channel >= 0) {
                         op->due.in[channel] = in;
+                        op->due.n_attempts[channel] = n_attempts;
+                }
         }
         return 0;
 }

@@ -91,9 +91,11 @@ typedef void (*StoreAlertsCallback)(int r, AlertRecords *alerts, Error *error, v
 int store_list_alerts(Db *db, const StoreAlertFilter *filter, StoreAlertsCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 
-/* How soon each channel has something to do; USEC_INFINITY: nothing. */
+/* How soon each channel has something to do (USEC_INFINITY: nothing), and, if it has, how many attempts there were of all
+ * that it had: with each attempt that is another number. */
 typedef struct StoreQueueDue {
         usec_t in[_ALERT_CHANNEL_MAX];
+        uint64_t n_attempts[_ALERT_CHANNEL_MAX];
 } StoreQueueDue;
 typedef void (*StoreQueueDueCallback)(int r, const StoreQueueDue *due, Error *error, void *userdata);
 /* With 'hurry', what waits for another attempt is due at once. */

@@ -255,6 +255,13 @@ START_TEST(the_first_in_the_queue_says_when_the_channel_is_due) {
         test_postgres_tamper(t.conninfo, "DELETE FROM alert_deliveries WHERE status = 'test'");
         RUN(&t, &o, store_alert_queue_due, on_due, true);
         ck_assert_uint_eq(o.due.in[ALERT_WEBHOOK], 0);
+        ck_assert_uint_eq(o.due.n_attempts[ALERT_WEBHOOK], 0);
+        test_postgres_tamper(t.conninfo,
+                        "UPDATE alert_messages SET attempts = 2; "
+                        "INSERT INTO alert_messages (channel, test, state, attempts) VALUES "
+                        "('webhook', false, 'delivered', 3)");
+        RUN(&t, &o, store_alert_queue_due, on_due, false);
+        ck_assert_uint_eq(o.due.n_attempts[ALERT_WEBHOOK], 5);
 }
 END_TEST
 

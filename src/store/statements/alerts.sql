@@ -35,9 +35,11 @@ CROSS JOIN unnest($2::text[]) AS channel (name)
 ORDER BY x.place, n.place
 ON CONFLICT (alert, channel, status, number) DO NOTHING;
 
--- When each channel has something to do: that which is first in its queue, or a test, which waits for nobody.
+-- When each channel has something to do: that which is first in its queue, or a test, which waits for nobody. And how
+-- often anything was tried, which tells a worker that tries nothing.
 -- name: alert-queue-due
-SELECT c.name, (extract(epoch FROM greatest(due.at - clock_timestamp(), interval '0')) * 1000000)::bigint
+SELECT c.name, (extract(epoch FROM greatest(due.at - clock_timestamp(), interval '0')) * 1000000)::bigint,
+        (SELECT coalesce(sum(t.attempts), 0) FROM alert_messages t WHERE t.channel = c.name)
 FROM (VALUES ('webhook'), ('mail')) AS c (name)
 CROSS JOIN LATERAL (SELECT least(
         (SELECT min(m.due_at) FROM alert_messages m WHERE m.channel = c.name AND m.state = 'queued' AND m.test),

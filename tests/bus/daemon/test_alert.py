@@ -621,6 +621,38 @@ def test_the_address_is_shown_to_nobody(ccpd, receiver):
     assert "secret-path" not in text and "secret-query" not in text and "pass-word" not in text
 
 
+def test_a_worker_that_tries_nothing_is_started_ever_more_seldom(ccpd, receiver):
+    def next_start(n):
+        """Lets the worker end as it is, and returns after how long it is started again."""
+        began = time.monotonic()
+        ccpd.systemd("EndUnit", UNIT)
+        wait_for(lambda: starts(ccpd) > n, seconds=20, what="the next start")
+        return time.monotonic() - began
+
+    configure(ccpd, alert_webhook_url=receiver.url)
+    running(ccpd, "alpha")
+    fail(ccpd, "alpha")
+    wait_for(lambda: starts(ccpd) == 1, what="the start of the worker")
+    waits = [next_start(n) for n in (1, 2, 3)]
+    assert 1.5 < waits[0] < 3.5 and 3.5 < waits[1] < 7 and 7.5 < waits[2] < 13, waits
+    # One that tries, in vain, begins anew.
+    receiver.answers = [500]
+    work(ccpd)
+    ccpd.manager("TestAlert", "webhook")
+    wait_for(lambda: starts(ccpd) == 5, what="the start of the worker")
+    assert next_start(5) < 3.5
+
+
+def test_the_queue_is_read_again_if_that_failed(ccpd, receiver):
+    configure(ccpd, alert_webhook_url=receiver.url)
+    running(ccpd, "alpha")
+    ccpd.postgres.sql("ALTER TABLE alert_messages RENAME TO away")
+    fail(ccpd, "alpha")
+    wait_for(lambda: "Failed to read the queue of alerts" in log_of(ccpd), what="the failure")
+    ccpd.postgres.sql("ALTER TABLE away RENAME TO alert_messages")
+    wait_for(lambda: starts(ccpd) == 1, seconds=20, what="the start of the worker")
+
+
 def test_a_worker_that_cannot_be_started_is_tried_later(ccpd, receiver):
     configure(ccpd, alert_webhook_url=receiver.url)
     running(ccpd, "alpha")
