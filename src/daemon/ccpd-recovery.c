@@ -254,14 +254,14 @@ bool recovery_awaits(const Recovery *q, const Instance *i) {
         return recovery_is_active(q) && should_run(i) && turn_of(q, i, &next) == TURN_WAITS;
 }
 
-static void log_summary(const StoreRecoveryEnd *end, RecoveryReason reason) {
+static void log_summary(const RecoveryRecord *record) {
         const char *fields[] = { "MESSAGE_ID=" CCP_MESSAGE_FLEET_RECOVERED, NULL, NULL, NULL, NULL };
-        _cleanup_free_ char *failed = strv_join((char **) end->failed, ", "), *total = NULL, *healthy = NULL,
-                            *why = strjoin("CCP_REASON=", recovery_reason_to_string(reason));
+        _cleanup_free_ char *failed = strv_join(record->failed, ", "), *total = NULL, *healthy = NULL,
+                            *why = strjoin("CCP_REASON=", recovery_reason_to_string(record->reason));
 
-        if (asprintf(&total, "CCP_TOTAL=%u", end->total) < 0)
+        if (asprintf(&total, "CCP_TOTAL=%u", record->total) < 0)
                 total = NULL;
-        if (asprintf(&healthy, "CCP_HEALTHY=%u", end->healthy) < 0)
+        if (asprintf(&healthy, "CCP_HEALTHY=%u", record->healthy) < 0)
                 healthy = NULL;
         if (!why || !total || !healthy)
                 log_oom();
@@ -273,8 +273,14 @@ static void log_summary(const StoreRecoveryEnd *end, RecoveryReason reason) {
 
         (void) log_struct(isempty(failed) ? LOG_NOTICE : LOG_WARNING, 0, fields,
                         "After the start of %s %u of %u instances are healthy%s%s.",
-                        reason == RECOVERY_BOOT ? "the server" : "Docker", end->healthy, end->total,
-                        isempty(failed) ? "" : "; not: ", strempty(failed));
+                        record->reason == RECOVERY_BOOT ? "the server" : "Docker", record->healthy,
+                        record->total, isempty(failed) ? "" : "; not: ", strempty(failed));
+}
+
+static void on_end_recorded(int r, RecoveryRecord *record, Error *error, void *userdata) {
+        if (r >= 0)
+                log_summary(record);
+        on_recorded(r, record, error, userdata);
 }
 
 static void recovery_end(Recovery *q) {
@@ -310,10 +316,8 @@ static void recovery_end(Recovery *q) {
         end.details = details;
 
         q->storing = true;
-        if (store_end_recovery(m->db, &end, on_recorded, q, NULL, &e) < 0)
-                on_recorded(-EIO, NULL, &e, q);
-        else
-                log_summary(&end, q->record->reason);
+        if (store_end_recovery(m->db, &end, on_end_recorded, q, NULL, &e) < 0)
+                on_end_recorded(-EIO, NULL, &e, q);
 }
 
 static bool has_settled(const Recovery *q) {

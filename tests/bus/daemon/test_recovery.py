@@ -109,6 +109,21 @@ def test_an_empty_fleet_is_no_news(ccpd, watcher):
     assert recovery(ccpd) == {} and entries(ccpd, "FLEET_RECOVER") == []
 
 
+def test_a_summary_is_told_when_it_is_on_record(ccpd, watcher):
+    def said(text):
+        return (ccpd.folder / "ccpd.log").read_text(errors="replace").count(text)
+
+    running(ccpd, "alpha")
+    ccpd.postgres.sql("ALTER TABLE recoveries ADD CHECK (ended_at IS NULL) NOT VALID")
+    watcher.engine(STARTED)
+    watcher.list({"slug": "alpha", "service": "web"})
+    wait_for(lambda: said("It is tried again to record") > 0, what="the refusal")
+    assert said("instances are healthy") == 0
+    ccpd.postgres.sql("ALTER TABLE recoveries DROP CONSTRAINT recoveries_ended_at_check")
+    wait_for(lambda: recovery(ccpd)["EndedAt"] > 0, seconds=60, what="the end")
+    assert said("1 of 1 instances are healthy") == 1
+
+
 def test_another_start_of_the_engine_is_another_recovery(ccpd, watcher):
     running(ccpd, "alpha")
     settle(ccpd, watcher, "alpha")
