@@ -93,7 +93,7 @@ static json_t *notice_to_json(const AlertNotice *n) {
 
         (void) snprintf(id, sizeof(id), "%" PRIu64, n->alert);
         return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "id", id,
-                        "alert", n->rule, "severity", n->severity, "status",
+                        "rule", n->rule, "severity", n->severity, "status",
                         alert_status_to_string(n->status), "instance", n->slug, "name", n->name, "subject",
                         n->subject, "title", title, "message", n->message, "next_step", next, "since",
                         format_time(since, n->since), "time", format_time(told, n->told), "repeated",

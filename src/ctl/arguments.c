@@ -59,7 +59,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_LIMIT] = { "limit", 0, "KEY=VALUE", "Limit memory, cpus or pids; may be repeated" },
         [OPTION_DRY_RUN] = { "dry-run", 0, NULL, "Only show what would be done" },
         [OPTION_YES] = { "yes", 0, NULL, "Do not ask" },
-        [OPTION_RULE] = { "rule", 0, "ALERT", "Only this kind of alert" },
+        [OPTION_RULE] = { "rule", 0, "RULE", "Only alerts of this rule" },
         [OPTION_FOR] = { "for", 0, "TIME", "For so long: 2h" },
         [OPTION_REASON] = { "reason", 0, "TEXT", "Why, for others to read" },
         [OPTION_CONTEXT] = { "context", 0, "FILE", "The values to render with, a JSON object" },

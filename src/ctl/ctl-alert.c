@@ -55,7 +55,7 @@ static char *format_deliveries(const json_t *row, _unused_ Color *ret_color) {
 
 static const ListColumn alert_columns[] = {
         { { "ID", .right = true }, "id" },
-        { { "ALERT" }, "alert" },
+        { { "RULE" }, "rule" },
         { { "ABOUT", 1 }, "instance", format_about },
         { { "SEVERITY" }, "severity" },
         { { "STATE" }, "state", format_alert_state },
@@ -198,7 +198,7 @@ int verb_alert_show(Ctl *c, char **args, Error *reterr) {
                 return -ENOMEM;
         }
 
-        print_field("Alert", json_get_text(alert, "alert"));
+        print_field("Rule", json_get_text(alert, "rule"));
         print_field("What", json_get_text(alert, "message"));
         print_field("State", json_get_text(alert, "state"));
         print_field("Severity", json_get_text(alert, "severity"));
@@ -229,7 +229,7 @@ static char *format_silenced(const json_t *row, Color *ret_color) {
 }
 
 static char *format_silenced_rule(const json_t *row, _unused_ Color *ret_color) {
-        const char *rule = json_get_text(row, "alert");
+        const char *rule = json_get_text(row, "rule");
 
         return strdup(isempty(rule) ? "(all)" : rule);
 }
@@ -241,7 +241,7 @@ static char *format_until(const json_t *row, _unused_ Color *ret_color) {
 static const ListColumn silence_columns[] = {
         { { "ID", .right = true }, "id" },
         { { "INSTANCE", 1 }, "instance", format_silenced },
-        { { "ALERT" }, "alert", format_silenced_rule },
+        { { "RULE" }, "rule", format_silenced_rule },
         { { "UNTIL" }, "until", format_until },
         { { "BY", 1 }, "by" },
         { { "REASON", 2 }, "reason" },

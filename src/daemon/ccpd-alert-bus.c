@@ -60,7 +60,7 @@ static int append_texts(sd_bus_message *m, const AlertRecord *r, const char *nex
         const struct {
                 const char *key, *value;
         } strings[] = {
-                { "Alert", r->rule },
+                { "Rule", r->rule },
                 { "Severity", r->severity },
                 { "State", alert_status_to_string(r->firing ? ALERT_STATUS_FIRING : ALERT_STATUS_RESOLVED) },
                 { "Instance", r->slug },
@@ -251,7 +251,7 @@ static int append_silence(sd_bus_message *m, const SilenceRecord *s) {
         if (r >= 0)
                 r = append_decimal(m, "Id", s->id);
         if (r >= 0)
-                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}", "Alert", "s", strempty(s->rule),
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}", "Rule", "s", strempty(s->rule),
                                 "Instance", "s", strempty(s->slug), "Until", "t", s->until, "Reason", "s",
                                 s->reason, "By", "s", s->created_by, "CreatedAt", "t", s->created_at);
         return r < 0 ? r : sd_bus_message_close_container(m);

@@ -147,7 +147,7 @@ static void alert_describe(Alert *alert, const Instance *i, const AlertFileSyste
 /* The journal has it at once, whatever becomes of records and messages. */
 static void alert_log(const Alert *alert) {
         const AlertRecord *r = alert->record;
-        _cleanup_free_ char *rule = strjoin("CCP_ALERT=", r->rule),
+        _cleanup_free_ char *rule = strjoin("CCP_RULE=", r->rule),
                             *severity = strjoin("CCP_SEVERITY=", r->severity),
                             *slug = r->slug ? strjoin("CCP_INSTANCE=", r->slug) : NULL,
                             *id = r->slug ? strjoin("CCP_ID=", r->instance) : NULL,

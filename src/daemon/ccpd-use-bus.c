@@ -22,7 +22,7 @@ static int append_number(sd_bus_message *reply, const char *key, uint64_t value)
 static int append_use(sd_bus_message *reply, const Use *u) {
         int r;
 
-        r = sd_bus_message_append(reply, "{sv}", "time", "t", u->time);
+        r = sd_bus_message_append(reply, "{sv}", "Time", "t", u->time);
         for (UseField f = 0; r >= 0 && f < _USE_FIELD_MAX; f++)
                 r = append_number(reply, use_field_to_string(f), use_get(u, f));
         return r;
@@ -51,41 +51,41 @@ static int append_disk(sd_bus_message *reply, const Instance *i) {
                 complete = complete && d->complete;
         }
 
-        r = append_number(reply, "disk", instance_disk_sum(i, _DISK_KIND_INVALID, NULL));
+        r = append_number(reply, "Disk", instance_disk_sum(i, _DISK_KIND_INVALID, NULL));
         if (r >= 0)
-                r = append_number(reply, "disk_folder", instance_disk_sum(i, DISK_FOLDER, NULL));
+                r = append_number(reply, "DiskFolder", instance_disk_sum(i, DISK_FOLDER, NULL));
         if (r >= 0)
-                r = append_disk_kind(reply, i, "disk_volumes", DISK_VOLUME);
+                r = append_disk_kind(reply, i, "DiskVolumes", DISK_VOLUME);
         if (r >= 0)
-                r = append_disk_kind(reply, i, "disk_services", DISK_CONTAINER);
+                r = append_disk_kind(reply, i, "DiskServices", DISK_CONTAINER);
         return r < 0 ? r
-                     : sd_bus_message_append(reply, "{sv}{sv}", "disk_complete", "b", (int) complete,
-                                       "disk_measured_at", "t", measured_at);
+                     : sd_bus_message_append(reply, "{sv}{sv}", "DiskComplete", "b", (int) complete,
+                                       "DiskMeasuredAt", "t", measured_at);
 }
 
 static int append_service_use(sd_bus_message *reply, const Instance *i, const InstanceService *s) {
         int r;
 
         r = append_use(reply, &s->use);
-        return r < 0 ? r : append_number(reply, "disk", instance_disk_sum(i, DISK_CONTAINER, s->name));
+        return r < 0 ? r : append_number(reply, "Disk", instance_disk_sum(i, DISK_CONTAINER, s->name));
 }
 
 static int append_service_state(sd_bus_message *reply, const InstanceService *s) {
         const HealthObservation *o = &s->observation;
         int r;
 
-        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "kind", "s",
-                        service_kind_to_string(s->kind), "state", "s", container_state_to_string(o->state),
-                        "health", "s", container_health_to_string(o->health), "since", "t", o->since,
-                        "container", "s", strempty(s->container), "restarts", "u", s->n_restarts);
+        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "Kind", "s",
+                        service_kind_to_string(s->kind), "State", "s", container_state_to_string(o->state),
+                        "Health", "s", container_health_to_string(o->health), "Since", "t", o->since,
+                        "Container", "s", strempty(s->container), "Restarts", "u", s->n_restarts);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(reply, "{sv}{sv}{sv}", "image", "s", strempty(s->image), "image_id", "s",
-                        strempty(s->image_id), "oom_killed", "b", (int) o->oom_killed);
+        r = sd_bus_message_append(reply, "{sv}{sv}{sv}", "Image", "s", strempty(s->image), "ImageId", "s",
+                        strempty(s->image_id), "OOMKilled", "b", (int) o->oom_killed);
         if (r >= 0 && s->started > 0)
-                r = sd_bus_message_append(reply, "{sv}", "started", "t", s->started);
+                r = sd_bus_message_append(reply, "{sv}", "Started", "t", s->started);
         if (r >= 0 && o->exit_code >= 0)
-                r = sd_bus_message_append(reply, "{sv}", "exit_code", "i", o->exit_code);
+                r = sd_bus_message_append(reply, "{sv}", "ExitCode", "i", o->exit_code);
         return r;
 }
 
@@ -96,7 +96,7 @@ static int append_service(
 
         r = sd_bus_message_open_container(reply, 'a', "{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "{sv}", "name", "s", s->name);
+                r = sd_bus_message_append(reply, "{sv}", "Name", "s", s->name);
         if (r >= 0 && with_state)
                 r = append_service_state(reply, s);
         if (r >= 0)
@@ -109,13 +109,13 @@ static int append_instance_use(sd_bus_message *reply, const Instance *i, bool se
 
         r = sd_bus_message_open_container(reply, 'a', "{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "{sv}", "slug", "s", i->record->slug);
+                r = sd_bus_message_append(reply, "{sv}", "Slug", "s", i->record->slug);
         if (r >= 0)
                 r = append_use(reply, &i->use.total);
         if (r >= 0)
                 r = append_disk(reply, i);
         if (r >= 0 && services) {
-                r = bus_open_entry_array(reply, "services", "a{sv}");
+                r = bus_open_entry_array(reply, "Services", "a{sv}");
                 FOREACH_ARRAY(s, i->services, i->n_services)
                         if (r >= 0)
                                 r = append_service(reply, i, s, /* with_state= */ false);

@@ -5,17 +5,17 @@
 #include "string-util.h"
 
 static const char *const use_field_table[_USE_FIELD_MAX] = {
-        [USE_CPU_USEC] = "cpu_usec",
-        [USE_MEMORY] = "memory",
-        [USE_MEMORY_CACHE] = "memory_cache",
-        [USE_MEMORY_MAX] = "memory_max",
-        [USE_MEMORY_PEAK] = "memory_peak",
-        [USE_OOM_KILLS] = "oom_kills",
-        [USE_IO_READ] = "io_read",
-        [USE_IO_WRITTEN] = "io_written",
-        [USE_TASKS] = "tasks",
-        [USE_NETWORK_RECEIVED] = "network_received",
-        [USE_NETWORK_SENT] = "network_sent",
+        [USE_CPU_USEC] = "CPUUsec",
+        [USE_MEMORY] = "Memory",
+        [USE_MEMORY_CACHE] = "MemoryCache",
+        [USE_MEMORY_MAX] = "MemoryMax",
+        [USE_MEMORY_PEAK] = "MemoryPeak",
+        [USE_OOM_KILLS] = "OOMKills",
+        [USE_IO_READ] = "IORead",
+        [USE_IO_WRITTEN] = "IOWritten",
+        [USE_TASKS] = "Tasks",
+        [USE_NETWORK_RECEIVED] = "NetworkReceived",
+        [USE_NETWORK_SENT] = "NetworkSent",
 };
 DEFINE_STRING_TABLE(use_field, UseField);
 

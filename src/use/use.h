@@ -22,7 +22,7 @@ typedef enum UseField {
         _USE_FIELD_MAX,
         _USE_FIELD_INVALID = -EINVAL,
 } UseField;
-/* Their names on the bus: "cpu_usec" */
+/* Their names on the bus: "CPUUsec" */
 DECLARE_STRING_TABLE(use_field, UseField);
 
 /* The kernel does not say: a controller is missing, or the container is gone. Never 0 instead. */

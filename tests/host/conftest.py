@@ -64,7 +64,7 @@ def new_server():
 def is_ours(entry):
     # What a container writes to its standard error has the priority of errors, and its tag begins with ccp-; an alert is news of
     # what a test did.
-    if 'CONTAINER_ID' in entry or 'CCP_ALERT' in entry:
+    if 'CONTAINER_ID' in entry or 'CCP_RULE' in entry:
         return False
     return any(OURS.match(entry.get(field, '')) for field in ('_SYSTEMD_UNIT', 'UNIT', 'SYSLOG_IDENTIFIER'))
 

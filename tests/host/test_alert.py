@@ -57,7 +57,7 @@ class Hook:
 
     def told(self, mode='200'):
         """What was told and answered so: (status, alert, instance)."""
-        return [(a['status'], a['alert'], a['instance']) for r in self.requests() if r['mode'] == mode for a in r['json']['alerts']]
+        return [(a['status'], a['rule'], a['instance']) for r in self.requests() if r['mode'] == mode for a in r['json']['alerts']]
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +100,7 @@ def settings(server, **values):
 
 
 def fires(server):
-    return {alert['alert'] for alert in server.json('alert', 'list')}
+    return {alert['rule'] for alert in server.json('alert', 'list')}
 
 
 def stop(server):
@@ -135,7 +135,7 @@ def test_what_gets_unwell_is_told_after_a_while_and_so_is_its_end(server, hook):
     wait_told(server, hook, UNHEALTHY)
 
     [line] = server.journal(f'MESSAGE_ID={FIRING}', since=cursor)
-    assert (line['PRIORITY'], line['CCP_ALERT'], line['CCP_INSTANCE'], line['CCP_SEVERITY'], line['_SYSTEMD_UNIT']) == (
+    assert (line['PRIORITY'], line['CCP_RULE'], line['CCP_INSTANCE'], line['CCP_SEVERITY'], line['_SYSTEMD_UNIT']) == (
         '3', 'instance-unhealthy', 'hello', 'error', 'ccpd.service')
     assert line['CCP_ID'] == server.json('show', 'hello')['id'] and 'hello is unhealthy: web has ended' in line['MESSAGE']
     catalog = server.run(['journalctl', '--no-pager', '--catalog', '-n', '1', f'MESSAGE_ID={FIRING}']).stdout
@@ -191,7 +191,7 @@ def test_a_webhook_that_is_down_gets_all_in_order_once(server, hook):
     server.ccpctl('alert', 'test', 'webhook')
     server.wait(lambda: len(hook.told()) >= 3, 60, 'the messages')
     assert [told for told in hook.told() if told[0] != 'test'] == [UNHEALTHY, WELL]
-    first = [r for r in hook.requests() if ('firing', 'instance-unhealthy') in {(a['status'], a['alert']) for a in r['json']['alerts']}]
+    first = [r for r in hook.requests() if ('firing', 'instance-unhealthy') in {(a['status'], a['rule']) for a in r['json']['alerts']}]
     assert len(first) >= 2 and len({(r['json']['id'], r['body']) for r in first}) == 1
 
 
@@ -270,7 +270,7 @@ def test_postgresql_that_is_away_is_in_the_journal_and_told_later(server, hook):
     server.sh('systemctl stop postgresql')
     server.wait(lambda: server.journal(f'MESSAGE_ID={FIRING}', since=cursor), 120, 'the line of the journal', interval=1)
     [line] = server.journal(f'MESSAGE_ID={FIRING}', since=cursor)
-    assert (line['CCP_ALERT'], line['PRIORITY']) == ('store-unavailable', '2') and 'CCP_INSTANCE' not in line
+    assert (line['CCP_RULE'], line['PRIORITY']) == ('store-unavailable', '2') and 'CCP_INSTANCE' not in line
     # Reads go on.
     assert fires(server) == {'store-unavailable'}
     server.sh('systemctl start postgresql')

@@ -87,7 +87,7 @@ def plain(value):
 
 
 def service(use, name):
-    return next(s for s in use['services'] if s['name'] == name)
+    return next(s for s in use['Services'] if s['Name'] == name)
 
 
 def scrape(server, *args, **options):
@@ -108,13 +108,13 @@ def test_a_busy_container_takes_processor_time(server, shop):
     container = containers(server, SLUG)['web']['Id']
     server.sh(f'docker exec {container} sh -c "timeout 2 sh -c \'while :; do :; done\'" || true')
     after = get_use(server)
-    grown = after['cpu_usec'] - before['cpu_usec']
+    grown = after['CPUUsec'] - before['CPUUsec']
     assert 1000000 < grown < 4000000
-    assert abs(service(after, 'web')['cpu_usec'] - service(before, 'web')['cpu_usec'] - grown) < 200000
-    assert service(after, 'idle')['cpu_usec'] - service(before, 'idle')['cpu_usec'] < 100000
+    assert abs(service(after, 'web')['CPUUsec'] - service(before, 'web')['CPUUsec'] - grown) < 200000
+    assert service(after, 'idle')['CPUUsec'] - service(before, 'idle')['CPUUsec'] < 100000
     # What the kernel of this server does not count is not there.
     groups = server.sh('cat /sys/fs/cgroup/ccp.slice/cgroup.controllers').split()
-    assert ('memory' in after) == ('memory' in groups) and ('tasks' in after) == ('pids' in groups)
+    assert ('Memory' in after) == ('memory' in groups) and ('Tasks' in after) == ('pids' in groups)
 
 
 def test_networks_are_counted_by_instance_and_container(server, shop):
@@ -123,11 +123,11 @@ def test_networks_are_counted_by_instance_and_container(server, shop):
     before, other = get_use(server), get_use(server, 'other')
     server.sh(f'curl -sSf -o /dev/null http://127.0.0.1:{shop["ports"]["web"]}/page')
     after = get_use(server)
-    assert 5 * MEBIBYTE <= after['network_sent'] - before['network_sent'] < 6 * MEBIBYTE
-    assert 0 < after['network_received'] - before['network_received'] < MEBIBYTE
-    assert service(after, 'web')['network_sent'] - service(before, 'web')['network_sent'] >= 5 * MEBIBYTE
-    assert service(after, 'idle')['network_sent'] - service(before, 'idle')['network_sent'] < 100000
-    assert get_use(server, 'other')['network_sent'] - other['network_sent'] < 100000
+    assert 5 * MEBIBYTE <= after['NetworkSent'] - before['NetworkSent'] < 6 * MEBIBYTE
+    assert 0 < after['NetworkReceived'] - before['NetworkReceived'] < MEBIBYTE
+    assert service(after, 'web')['NetworkSent'] - service(before, 'web')['NetworkSent'] >= 5 * MEBIBYTE
+    assert service(after, 'idle')['NetworkSent'] - service(before, 'idle')['NetworkSent'] < 100000
+    assert get_use(server, 'other')['NetworkSent'] - other['NetworkSent'] < 100000
 
 
 def test_disk_is_there_after_it_was_measured(server, shop):
@@ -135,14 +135,14 @@ def test_disk_is_there_after_it_was_measured(server, shop):
     server.sh(f'docker exec {container} dd if=/dev/zero of=/data/ten bs=1M count=10 2>/dev/null')
     server.sh(f'docker exec {container} dd if=/dev/zero of=/layer bs=1M count=3 2>/dev/null')
     server.sh('systemctl start ccp-measure.service')
-    found = server.wait(lambda: (u := get_use(server)) and u.get('disk_volumes', {}).get('data', 0) > 10 * MEBIBYTE and u, what='the disk')
-    assert 10 * MEBIBYTE <= found['disk_volumes']['data'] < 17 * MEBIBYTE
-    assert 3 * MEBIBYTE <= found['disk_services']['web'] < 4 * MEBIBYTE and found['disk_services']['idle'] < MEBIBYTE
+    found = server.wait(lambda: (u := get_use(server)) and u.get('DiskVolumes', {}).get('data', 0) > 10 * MEBIBYTE and u, what='the disk')
+    assert 10 * MEBIBYTE <= found['DiskVolumes']['data'] < 17 * MEBIBYTE
+    assert 3 * MEBIBYTE <= found['DiskServices']['web'] < 4 * MEBIBYTE and found['DiskServices']['idle'] < MEBIBYTE
     # The files of the revision.
-    assert 4096 <= found['disk_folder'] < MEBIBYTE
-    assert found['disk'] == found['disk_folder'] + sum(found['disk_volumes'].values()) + sum(found['disk_services'].values())
-    assert abs(found['disk_measured_at'] / 1e6 - time.time()) < 60 and found['disk_complete']
-    assert service(found, 'web')['disk'] == found['disk_services']['web']
+    assert 4096 <= found['DiskFolder'] < MEBIBYTE
+    assert found['Disk'] == found['DiskFolder'] + sum(found['DiskVolumes'].values()) + sum(found['DiskServices'].values())
+    assert abs(found['DiskMeasuredAt'] / 1e6 - time.time()) < 60 and found['DiskComplete']
+    assert service(found, 'web')['Disk'] == found['DiskServices']['web']
     assert server.sh('systemctl is-enabled ccp-measure.timer ccp-metrics.socket') == 'enabled\nenabled'
     assert server.run(['systemctl', 'is-enabled', 'ccp-metrics-file.timer'], check=False).stdout.strip() == 'disabled'
 
@@ -154,8 +154,8 @@ def test_without_docker_the_folders_are_measured_all_the_same(server, shop):
     server.sh(f'dd if=/dev/zero of={path} bs=1M count=7 2>/dev/null; systemctl stop docker.socket docker.service')
     try:
         server.sh('systemctl start ccp-measure.service')
-        found = server.wait(lambda: (u := get_use(server)) and u['disk_folder'] > 7 * MEBIBYTE and u, what='the folder')
-        assert found['disk_volumes'] == before['disk_volumes']
+        found = server.wait(lambda: (u := get_use(server)) and u['DiskFolder'] > 7 * MEBIBYTE and u, what='the folder')
+        assert found['DiskVolumes'] == before['DiskVolumes']
     finally:
         server.sh(f'rm {path}; systemctl start docker.socket docker.service')
         server.wait(lambda: server.json()['engine_state'] == 'available', what='Docker')
@@ -222,8 +222,8 @@ def test_metrics_on_the_socket(server, shop):
     assert of(found, 'ccpd_jobs_total', kind='create', result='succeeded') == 2
     use = get_use(server)
     again = samples(scrape(server).stdout)
-    assert of(again, 'ccpd_instance_cpu_seconds_total', slug=SLUG) >= use['cpu_usec'] / 1e6
-    assert of(again, 'ccpd_instance_network_sent_bytes_total', slug=SLUG) >= use['network_sent']
+    assert of(again, 'ccpd_instance_cpu_seconds_total', slug=SLUG) >= use['CPUUsec'] / 1e6
+    assert of(again, 'ccpd_instance_network_sent_bytes_total', slug=SLUG) >= use['NetworkSent']
 
 
 def test_the_socket_is_for_its_group(server, shop):
@@ -292,5 +292,5 @@ def test_a_reader_does_not_start_a_ccpd_that_was_stopped(server, shop):
         assert server.run(['systemctl', 'is-active', 'ccpd.service'], check=False).stdout.strip() == 'inactive'
     finally:
         server.sh('systemctl stop ccp-metrics-file.timer; systemctl start ccpd.service')
-    assert server.wait(lambda: get_use(server).get('disk'), what='the disk')
+    assert server.wait(lambda: get_use(server).get('Disk'), what='the disk')
     assert samples(scrape(server).stdout)[('ccpd_up', ())] == 1

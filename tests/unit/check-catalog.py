@@ -20,7 +20,7 @@ import manual  # noqa: E402
 
 # A field that an entry has not shows up as its bare name: only those that all of an outcome have will do.
 ALWAYS = {"CCP_ACTION", "CCP_OUTCOME", "CCP_USER", "CCP_UID"}
-OF_ALERTS = {"CCP_ALERT", "CCP_SEVERITY"}
+OF_ALERTS = {"CCP_RULE", "CCP_SEVERITY"}
 OF_OUTCOME = {"ACCEPTED": {"CCP_AUDIT_SEQ"}, "SUCCEEDED": {"CCP_AUDIT_SEQ"}, "CANCELLED": {"CCP_AUDIT_SEQ"},
               "FAILED": {"CCP_AUDIT_SEQ", "CCP_ERROR"}, "DENIED": {"CCP_AUDIT_SEQ", "CCP_ERROR"}, "LOST": set()}
 # Of lines that are no entries of the audit record.

@@ -62,7 +62,7 @@ START_TEST(a_message_says_all_that_is_documented) {
         ck_assert_str_eq(json_object_get_string(json, "text"), "[ccpd server] firing: alpha is unhealthy");
         ck_assert_uint_eq(json_object_size(alert), 13);
         ck_assert_str_eq(json_object_get_string(alert, "id"), "12");
-        ck_assert_str_eq(json_object_get_string(alert, "alert"), "instance-unhealthy");
+        ck_assert_str_eq(json_object_get_string(alert, "rule"), "instance-unhealthy");
         ck_assert_str_eq(json_object_get_string(alert, "severity"), "error");
         ck_assert_str_eq(json_object_get_string(alert, "status"), "firing");
         ck_assert_str_eq(json_object_get_string(alert, "instance"), "alpha");

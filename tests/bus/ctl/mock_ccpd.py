@@ -112,7 +112,7 @@ def delivery(channel, status, state, error, attempts=1):
 
 def alert(number, rule, state, instance, *deliveries, **more):
     t = now() - 600 * 1000000
-    fields = {"Id": number, "Alert": rule, "Severity": "error", "State": state, "Instance": instance, "InstanceId": "", "Name": "",
+    fields = {"Id": number, "Rule": rule, "Severity": "error", "State": state, "Instance": instance, "InstanceId": "", "Name": "",
               "Subject": "", "Message": "%s is unhealthy: db \x1b[31mhas ended" % instance, "NextStep": "ccpctl status " + instance,
               "Since": dbus.UInt64(t), "FiredAt": dbus.UInt64(t), "ResolvedAt": dbus.UInt64(0 if state == "firing" else t + 9),
               "NotifiedAt": dbus.UInt64(t), "Notifications": dbus.UInt32(2), "Silence": "", "SilencedUntil": dbus.UInt64(0),
@@ -629,7 +629,7 @@ class Manager(Base):
 
     @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="aa{sv}")
     def ListAlerts(self, filters, offset, limit):
-        keys = {"id": "Id", "instance": "Instance", "rule": "Alert", "state": "State"}
+        keys = {"id": "Id", "instance": "Instance", "rule": "Rule", "state": "State"}
         tests = [alert("77", "test", "resolved", "", delivery("webhook", "test", *t)) for t in self.mock.state.data.get("tests", [])]
         rows = [r for r in ALERTS + tests[-1:] if all(r[keys[k]] == v for k, v in filters.items())]
         return dbus.Array(rows[offset:offset + limit], signature="a{sv}")
@@ -651,7 +651,7 @@ class Manager(Base):
     @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="s")
     def SilenceAlerts(self, instance, options):
         rows = self.mock.state.data.setdefault("silences", [])
-        rows.append({"Id": str(len(rows) + 1), "Instance": str(instance), "Alert": str(options.get("rule", "")),
+        rows.append({"Id": str(len(rows) + 1), "Instance": str(instance), "Rule": str(options.get("rule", "")),
                      "Until": int(options["until"]), "Reason": str(options.get("reason", "")), "By": "root", "CreatedAt": now()})
         self.mock.state.save()
         return rows[-1]["Id"]
@@ -697,9 +697,9 @@ LISTED = ("Path", "Slug", "Name", "Domain", "Blueprint", "State", "StateChangedA
 
 
 def use(slug):
-    return dbus.Dictionary({"slug": slug, "time": dbus.UInt64(now()), "cpu_usec": dbus.UInt64(12345678),
-                            "memory": dbus.UInt64(300 << 20), "memory_cache": dbus.UInt64(44 << 20),
-                            "memory_max": dbus.UInt64(1 << 30), "tasks": dbus.UInt64(31), "disk": dbus.UInt64(5 << 30)}, signature="sv")
+    return dbus.Dictionary({"Slug": slug, "Time": dbus.UInt64(now()), "CPUUsec": dbus.UInt64(12345678),
+                            "Memory": dbus.UInt64(300 << 20), "MemoryCache": dbus.UInt64(44 << 20),
+                            "MemoryMax": dbus.UInt64(1 << 30), "Tasks": dbus.UInt64(31), "Disk": dbus.UInt64(5 << 30)}, signature="sv")
 
 
 def health_period(since, until, slug, n=0, **more):

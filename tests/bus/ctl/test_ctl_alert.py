@@ -8,7 +8,7 @@ from harness import *
 class Alerts(BusTest):
     def test_what_fires_why_it_is_not_told_and_what_to_do(self):
         r = self.ctl("alert", "list")
-        self.assertRegex(r.out, r"(?m)^ID +ALERT +ABOUT +SEVERITY +STATE +SINCE +TOLD +DELIVERY")
+        self.assertRegex(r.out, r"(?m)^ID +RULE +ABOUT +SEVERITY +STATE +SINCE +TOLD +DELIVERY")
         self.assertRegex(r.out, r"(?m)^12 +instance-unhealthy +alpha +error +firing +10min ago +2 +mail delivered, webhook queued")
         self.assertRegex(r.out, r"(?m)^11 +disk-space +/var/lib/docker +error +silenced ")
         self.assertNotIn("beta", r.out)
@@ -27,11 +27,11 @@ class Alerts(BusTest):
         self.assertEqual(len(self.ctl("alert", "list", "--all", "-n", "1", "--json=short").json()), 1)
         first = self.ctl("alert", "list", "--json=pretty").json()[0]
         self.assertEqual(first["deliveries"][1]["error"], "hooks.example.org answered 500.")
-        self.assertEqual((first["alert"], first["instance"], first["notifications"]), ("instance-unhealthy", "alpha", 2))
+        self.assertEqual((first["rule"], first["instance"], first["notifications"]), ("instance-unhealthy", "alpha", 2))
 
     def test_one(self):
         r = self.ctl("alert", "show", "12")
-        for text in ("Alert: instance-unhealthy", "State: firing", "Instance: alpha", "Told: 2 times, last 10min ago",
+        for text in ("Rule: instance-unhealthy", "State: firing", "Instance: alpha", "Told: 2 times, last 10min ago",
                      "Mail: firing, delivered 1", "Webhook: firing, attempt 4 failed", "Next: ccpctl status alpha"):
             self.assertIn(text, r.out)
         r = self.ctl("alert", "show", "9")
@@ -45,7 +45,7 @@ class Alerts(BusTest):
         r = self.ctl("alert", "silence", "--instance=alpha", "--rule=instance-unhealthy", "--for=2h", "--reason=we move")
         self.assertIn("ccpctl alert unsilence 1", r.out)
         [s] = self.ctl("alert", "silences", "--json=short").json()
-        self.assertEqual((s["instance"], s["alert"], s["reason"]), ("alpha", "instance-unhealthy", "we move"))
+        self.assertEqual((s["instance"], s["rule"], s["reason"]), ("alpha", "instance-unhealthy", "we move"))
         self.assertTrue(before + 7199 < s["until"] / 1e6 < time.time() + 7201)
         self.ctl("alert", "silence", "--until=tomorrow", "--quiet")
         r = self.ctl("alert", "silences")

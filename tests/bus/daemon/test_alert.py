@@ -40,8 +40,8 @@ class Receiver(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/hook/secret-path?key=secret-query"
 
     def alerts(self):
-        """Of all requests that were answered with 200: (status, alert, instance)."""
-        return [(a["status"], a["alert"], a["instance"]) for r in self.requests if r["answer"] == 200 for a in r["json"]["alerts"]]
+        """Of all requests that were answered with 200: (status, rule, instance)."""
+        return [(a["status"], a["rule"], a["instance"]) for r in self.requests if r["answer"] == 200 for a in r["json"]["alerts"]]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -100,7 +100,7 @@ def plain(value):
 
 
 def firing(ccpd):
-    return {(a["Alert"], a["Instance"]) for a in alerts(ccpd, state="firing") if a["Alert"] != "disk-space"}
+    return {(a["Rule"], a["Instance"]) for a in alerts(ccpd, state="firing") if a["Rule"] != "disk-space"}
 
 
 def starts(ccpd):
@@ -285,7 +285,7 @@ def test_a_webhook_hears_of_it_once_and_can_be_sure_of_whom(ccpd, receiver):
     assert request["headers"]["CCP-Delivery"] == request["headers"]["Idempotency-Key"] == message["id"]
     assert "alpha has failed" in message["text"] and message["host"]
     [alert] = message["alerts"]
-    assert (alert["status"], alert["alert"], alert["instance"], alert["name"], alert["repeated"]) == (
+    assert (alert["status"], alert["rule"], alert["instance"], alert["name"], alert["repeated"]) == (
         "firing", "instance-failed", "alpha", "Alpha <b>\u2603", 0)
     [row] = alerts(ccpd, state="firing")
     assert alert["id"] == row["Id"] and row["Notifications"] == 1
@@ -456,7 +456,7 @@ def test_silence(ccpd, receiver):
     running(ccpd, "beta")
     number = silence(ccpd, "alpha", rule="instance-failed", reason="we move \u2603")
     [listed] = [plain(s) for s in ccpd.manager("ListSilences")]
-    assert (listed["Id"], listed["Instance"], listed["Alert"], listed["Reason"], listed["By"]) == (
+    assert (listed["Id"], listed["Instance"], listed["Rule"], listed["Reason"], listed["By"]) == (
         number, "alpha", "instance-failed", "we move \u2603", "root")
     fail(ccpd, "alpha")
     fail(ccpd, "beta")
@@ -545,7 +545,7 @@ def test_who_learns_of_alerts_and_who_may_silence_them(ccpd):
     client, operator, viewer, nobody = (ccpd.person(u) for u in ("daemon", "bin", "sys", "games"))
 
     def seen(person):
-        return {(a["Alert"], a["Instance"]) for a in person.value("ListAlerts", "a{sv}tt", {}, 0, 100)}
+        return {(a["Rule"], a["Instance"]) for a in person.value("ListAlerts", "a{sv}tt", {}, 0, 100)}
 
     def count(person):
         return person.value("Get", "ss", f"{NAME}.Manager", "NAlerts", interface="org.freedesktop.DBus.Properties")
@@ -580,7 +580,7 @@ def test_a_channel_is_tried(ccpd, receiver):
     number = str(ccpd.manager("TestAlert", "webhook"))
     deliver(ccpd)
     [alert] = alerts(ccpd, id=number)
-    assert (alert["Alert"], alert["State"]) == ("test", "resolved")
+    assert (alert["Rule"], alert["State"]) == ("test", "resolved")
     assert alert["Deliveries"][0]["State"] == "queued" and "answered 500" in alert["Deliveries"][0]["Error"]
     n = starts(ccpd)
     number = str(ccpd.manager("TestAlert", "webhook"))

@@ -50,11 +50,11 @@ def disk(ccpd, slug, *rows):
 
 def test_what_is_not_counted_is_left_out_and_never_0(ccpd):
     ccpd.create("alpha")
-    assert set(use(ccpd, "alpha")) == {"slug", "time", "services"}
+    assert set(use(ccpd, "alpha")) == {"Slug", "Time", "Services"}
     group(ccpd, "alpha", **{name: None for name in FILES if name != "cpu.stat"})
     # What was read a moment ago is not read again.
-    found = wait_for(lambda: (u := use(ccpd, "alpha")) and "cpu_usec" in u and u, what="the group to be read")
-    assert set(found) == {"slug", "time", "services", "cpu_usec"} and found["cpu_usec"] == 5000000
+    found = wait_for(lambda: (u := use(ccpd, "alpha")) and "CPUUsec" in u and u, what="the group to be read")
+    assert set(found) == {"Slug", "Time", "Services", "CPUUsec"} and found["CPUUsec"] == 5000000
 
 
 def test_an_instance_and_its_containers(ccpd):
@@ -65,19 +65,19 @@ def test_an_instance_and_its_containers(ccpd):
     watcher.container("my-shop", service="gone", container="f" * 64)
     group(ccpd, "my-shop")
     group(ccpd, "my-shop", CONTAINER, **{"memory.max": "4000\n", "cgroup.procs": "1\n"})
-    wait_for(lambda: len(use(ccpd, "my-shop")["services"]) == 2, what="the containers")
-    found = wait_for(lambda: (u := use(ccpd, "my-shop")) and "memory" in u["services"][0] and u, what="all of it")
-    expected = {"cpu_usec": 5000000, "memory": 1000, "memory_cache": 300, "memory_peak": 2000, "oom_kills": 1, "tasks": 7, "io_read": 11,
-                "io_written": 22}
-    assert {k: v for k, v in found.items() if k not in ("slug", "time", "services")} == expected
-    rows = {r["name"]: r for r in found["services"]}
+    wait_for(lambda: len(use(ccpd, "my-shop")["Services"]) == 2, what="the containers")
+    found = wait_for(lambda: (u := use(ccpd, "my-shop")) and "Memory" in u["Services"][0] and u, what="all of it")
+    expected = {"CPUUsec": 5000000, "Memory": 1000, "MemoryCache": 300, "MemoryPeak": 2000, "OOMKills": 1, "Tasks": 7, "IORead": 11,
+                "IOWritten": 22}
+    assert {k: v for k, v in found.items() if k not in ("Slug", "Time", "Services")} == expected
+    rows = {r["Name"]: r for r in found["Services"]}
     # PID 1 is in no group of this container: what it exchanges is not what the container does.
-    assert {k: v for k, v in rows["web"].items() if k not in ("name", "time")} == expected | {"memory_max": 4000}
-    assert set(rows["gone"]) == {"name", "time"}
+    assert {k: v for k, v in rows["web"].items() if k not in ("Name", "Time")} == expected | {"MemoryMax": 4000}
+    assert set(rows["gone"]) == {"Name", "Time"}
 
-    services = {r["name"]: r for r in ccpd.call("Instance", "ListServices", path=instance_path("my-shop"))}
-    assert services["web"]["cpu_usec"] == 5000000 and services["web"]["container"] == CONTAINER
-    assert (services["web"]["state"], services["web"]["restarts"], services["web"]["image"]) == ("running", 2, "busybox:1")
+    services = {r["Name"]: r for r in ccpd.call("Instance", "ListServices", path=instance_path("my-shop"))}
+    assert services["web"]["CPUUsec"] == 5000000 and services["web"]["Container"] == CONTAINER
+    assert (services["web"]["State"], services["web"]["Restarts"], services["web"]["Image"]) == ("running", 2, "busybox:1")
     watcher.close()
 
 
@@ -86,9 +86,9 @@ def test_the_fleet_in_one_call(ccpd):
         ccpd.create(slug)
         group(ccpd, slug)
     rows = ccpd.manager("GetUse", options())
-    assert [r["slug"] for r in rows] == ["alpha", "beta", "gamma"]
-    assert all(r["tasks"] == 7 and "services" not in r for r in rows)
-    assert all("services" in r for r in ccpd.manager("GetUse", options(services=True)))
+    assert [r["Slug"] for r in rows] == ["alpha", "beta", "gamma"]
+    assert all(r["Tasks"] == 7 and "Services" not in r for r in rows)
+    assert all("Services" in r for r in ccpd.manager("GetUse", options(services=True)))
     with pytest.raises(dbus.DBusException, match="Unknown option 'nonsense'"):
         ccpd.manager("GetUse", options(nonsense=True))
     with pytest.raises(dbus.DBusException, match="Unknown option"):
@@ -103,8 +103,8 @@ def test_everybody_sees_the_use_of_what_he_sees(ccpd):
     grant(ccpd, "viewer", "bin")
     client, viewer, nobody = ccpd.person("daemon"), ccpd.person("bin"), ccpd.person("sys")
 
-    assert [r["slug"] for r in client.value("GetUse", "a{sv}", {})] == ["alpha"]
-    assert [r["slug"] for r in viewer.value("GetUse", "a{sv}", {})] == ["alpha", "beta"]
+    assert [r["Slug"] for r in client.value("GetUse", "a{sv}", {})] == ["alpha"]
+    assert [r["Slug"] for r in viewer.value("GetUse", "a{sv}", {})] == ["alpha", "beta"]
     assert nobody.error("GetUse", "a{sv}", {}) == "NotAuthorized"
     for member, arguments in (("GetUse", ("a{sv}", {})), ("ListServices", ())):
         assert "value" in client.instance("alpha", member, *arguments)
@@ -127,27 +127,27 @@ def test_metrics_are_for_those_polkit_lets(ccpd):
 def test_disk_as_it_was_measured(ccpd):
     ccpd.create("alpha")
     ccpd.create("beta")
-    assert "disk" not in use(ccpd, "alpha")
+    assert "Disk" not in use(ccpd, "alpha")
     disk(ccpd, "alpha", ("folder", "", 1, "true"), ("volume", "data", 20, "true"), ("volume", "logs", 300, "false"),
          ("container", "web", 4000, "true"))
-    found = wait_for(lambda: (u := use(ccpd, "alpha")) and u.get("disk") == 4321 and u, what="the sum")
-    assert found["disk_folder"] == 1 and found["disk_volumes"] == {"data": 20, "logs": 300} and not found["disk_complete"]
-    assert found["disk_services"] == {"web": 4000} and found["disk_measured_at"] > 1700000000 * 10**6
-    assert "disk" not in use(ccpd, "beta")
+    found = wait_for(lambda: (u := use(ccpd, "alpha")) and u.get("Disk") == 4321 and u, what="the sum")
+    assert found["DiskFolder"] == 1 and found["DiskVolumes"] == {"data": 20, "logs": 300} and not found["DiskComplete"]
+    assert found["DiskServices"] == {"web": 4000} and found["DiskMeasuredAt"] > 1700000000 * 10**6
+    assert "Disk" not in use(ccpd, "beta")
 
     # A ccpd that is started again knows it, too.
     ccpd.stop()
     ccpd.start()
-    wait_for(lambda: use(ccpd, "alpha").get("disk") == 4321, what="the sum after a restart")
+    wait_for(lambda: use(ccpd, "alpha").get("Disk") == 4321, what="the sum after a restart")
     ccpd.postgres.sql("DELETE FROM disk_use WHERE kind <> 'folder'; INSERT INTO disk_use SELECT * FROM disk_use WHERE false")
-    wait_for(lambda: use(ccpd, "alpha").get("disk") == 1, what="the new sum")
+    wait_for(lambda: use(ccpd, "alpha").get("Disk") == 1, what="the new sum")
 
 
 def test_metrics_of_odd_names(ccpd):
     ccpd.create("alpha", name='A "quoted" \\ näme')
     group(ccpd, "alpha")
     disk(ccpd, "alpha", ("volume", 'da"ta', 20, "true"))
-    wait_for(lambda: "disk" in use(ccpd, "alpha"), what="the disk")
+    wait_for(lambda: "Disk" in use(ccpd, "alpha"), what="the disk")
     text = metrics(ccpd)
     lines = text.splitlines()
     assert lines[-1] == "# EOF" and text.endswith("\n")
@@ -200,6 +200,6 @@ def test_a_large_fleet_is_read_while_others_are_served(ccpd):
         person.send("GetUse", "a{sv}", {"services": True})
         assert ccpd.manager("GetInstance", "i7") == instance_path("i7")
         rows = person.answer()["value"]
-        assert len(rows) == 300 and all(r["cpu_usec"] == 5000000 for r in rows)
+        assert len(rows) == 300 and all(r["CPUUsec"] == 5000000 for r in rows)
     text = metrics(ccpd)
     assert text.count("ccpd_instance_cpu_seconds_total{") == 300
