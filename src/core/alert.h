@@ -105,6 +105,8 @@ typedef enum AlertCondition {
 
 /* A service that was restarted this often, not long ago. */
 #define ALERT_RESTARTS_MAX 3U
+/* When a file system is nearly full, for alerts and for the doctor, unless alert_disk_percent says otherwise. */
+#define ALERT_DISK_PERCENT 90U
 /* Percent that a file system must fall below its threshold. */
 #define ALERT_DISK_HYSTERESIS 2U
 

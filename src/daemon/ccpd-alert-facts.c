@@ -3,13 +3,10 @@
 #include "ccpd-alert-facts.h"
 
 #include <inttypes.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "alloc-util.h"
 #include "ccpd-manager.h"
 #include "ccpd-recovery.h"
-#include "json-util.h"
 #include "string-util.h"
 #include "strv.h"
 
@@ -19,9 +16,6 @@
 #define SERVICES_NAMED_MAX 5U
 /* An instance that is unwell for this long is told; the list of its containers is complete by then. */
 #define HEALTH_HOLD_MIN_USEC (5 * USEC_PER_SEC)
-
-#define DOCKER_DATA_ROOT "/var/lib/docker"
-#define DOCKER_CONFIGURATION "/etc/docker/daemon.json"
 
 AlertThresholds alert_thresholds(const Manager *m) {
         const Settings *s = m->settings;
@@ -152,75 +146,7 @@ AlertFacts alert_host_facts(const Manager *m, AlertAbout about) {
         };
 }
 
-/* Where Docker keeps its data: an administrator may have moved it. */
-static char *docker_data_root(void) {
-        _cleanup_json_ json_t *configuration =
-                        json_load_file(DOCKER_CONFIGURATION, JSON_REJECT_DUPLICATES, NULL);
-        const char *root = json_object_get_string(configuration, "data-root");
-
-        return strdup(root && root[0] == '/' ? root : DOCKER_DATA_ROOT);
-}
-
-/* As df(1) counts: what is kept for root is not there for others. */
-static unsigned percent_of(uint64_t used, uint64_t available) {
-        uint64_t total = used + available;
-
-        return total > 0 ? (unsigned) (((double) used * 100.0 + (double) total - 1) / (double) total) : 0;
-}
-
-static void read_usage(const struct statvfs *st, AlertFileSystem *f) {
-        unsigned blocks = percent_of(st->f_blocks - st->f_bfree, st->f_bavail),
-                 inodes = percent_of(st->f_files - st->f_ffree, st->f_favail);
-
-        f->inodes = inodes > blocks;
-        f->percent_used = MIN(MAX(blocks, inodes), 100U);
-        f->size = f->inodes ? st->f_files : st->f_blocks * st->f_frsize;
-        f->left = f->inodes ? st->f_favail : st->f_bavail * st->f_frsize;
-}
-
-size_t alert_read_file_systems(AlertFileSystem ret[static ALERT_FILE_SYSTEMS_MAX]) {
-        _cleanup_free_ char *docker = docker_data_root();
-        const char *const paths[] = { CCP_STATE_DIR, docker, "/var/lib/postgresql", "/var/log/journal" };
-        dev_t seen[ELEMENTSOF(paths)];
-        size_t n = 0;
-
-        static_assert(ELEMENTSOF(paths) <= ALERT_FILE_SYSTEMS_MAX, "file systems");
-        FOREACH_ARRAY(path, paths, ELEMENTSOF(paths)) {
-                struct statvfs fs;
-                struct stat st;
-                bool known = false;
-
-                if (!*path || stat(*path, &st) < 0 || statvfs(*path, &fs) < 0)
-                        continue;
-                for (size_t k = 0; k < n; k++)
-                        known = known || seen[k] == st.st_dev;
-                if (known)
-                        continue;
-
-                ret[n] = (AlertFileSystem) { .path = strdup(*path) };
-                if (!ret[n].path)
-                        break;
-                read_usage(&fs, ret + n);
-                seen[n++] = st.st_dev;
-        }
-        return n;
-}
-
-void alert_file_systems_done(AlertFileSystem *l, size_t n) {
-        FOREACH_ARRAY(f, l, n)
-                free(f->path);
-}
-
-static void append_disk_cause(StringBuilder *b, const AlertFileSystem *f) {
-        if (f->inodes)
-                string_builder_appendf(
-                                b, "%u %% of its %" PRIu64 " inodes are used", f->percent_used, f->size);
-        else
-                string_builder_appendf(b, "%u %% of its %.1f GB are used, %.1f GB are left", f->percent_used,
-                                (double) f->size / 1e9, (double) f->left / 1e9);
-}
-
-char *alert_cause(const Manager *m, AlertRule rule, const Instance *i, const AlertFileSystem *f) {
+char *alert_cause(const Manager *m, AlertRule rule, const Instance *i, const DiskUse *disk) {
         _cleanup_string_builder_ StringBuilder b = {};
         char *s;
 
@@ -231,9 +157,7 @@ char *alert_cause(const Manager *m, AlertRule rule, const Instance *i, const Ale
                         append_instance_cause(&b, rule, i);
                 break;
         case ALERT_ABOUT_FILE_SYSTEM:
-                if (f)
-                        append_disk_cause(&b, f);
-                break;
+                return disk ? disk_use_describe(disk) : strdup("");
         case ALERT_ABOUT_STORE:
                 string_builder_append(&b, strempty(db_why_unavailable(m->db)));
                 break;

@@ -124,9 +124,9 @@ static const char *alert_subject(const AlertRecord *r) {
 }
 
 /* "alpha is unhealthy: db has ended" */
-static void alert_describe(Alert *alert, const Instance *i, const AlertFileSystem *f) {
+static void alert_describe(Alert *alert, const Instance *i, const DiskUse *disk) {
         _cleanup_free_ char *title = alert_rule_title(alert->rule, alert_subject(alert->record)),
-                            *cause = alert_cause(alert->alerts->manager, alert->rule, i, f), *text = NULL;
+                            *cause = alert_cause(alert->alerts->manager, alert->rule, i, disk), *text = NULL;
 
         text = title && cause ? strjoin(title, isempty(cause) ? "" : ": ", cause) : NULL;
         if (!text) {
@@ -176,10 +176,10 @@ static void alert_set_dirty(Alert *alert) {
         manager_queue_emit(alert->alerts->manager);
 }
 
-static void alert_fire(Alert *alert, const Instance *i, const AlertFileSystem *f) {
+static void alert_fire(Alert *alert, const Instance *i, const DiskUse *disk) {
         alert->record->firing = true;
         alert->record->fired_at = now(CLOCK_REALTIME);
-        alert_describe(alert, i, f);
+        alert_describe(alert, i, disk);
         alert_log(alert);
         alert_set_dirty(alert);
 }
@@ -205,7 +205,7 @@ static void alert_resolve(Alert *alert) {
 /* What a rule is about. */
 typedef struct AlertObject {
         const Instance *instance;
-        const AlertFileSystem *file_system;
+        const DiskUse *disk;
         const char *subject;
 } AlertObject;
 
@@ -222,7 +222,7 @@ static void alert_step(Alert *alert, AlertCondition condition, const AlertObject
         else if (state == ALERT_RESOLVED)
                 alert_resolve(alert);
         else if (state == ALERT_FIRING && !fired)
-                alert_fire(alert, o->instance, o->file_system);
+                alert_fire(alert, o->instance, o->disk);
 }
 
 static void alerts_judge(Alerts *a, AlertRule rule, AlertFacts *facts, const AlertObject *o) {
@@ -269,7 +269,7 @@ static void alerts_judge_host(Alerts *a) {
         }
 }
 
-static bool file_systems_have(const AlertFileSystem *l, size_t n, const char *path) {
+static bool file_systems_have(const DiskUse *l, size_t n, const char *path) {
         FOREACH_ARRAY(f, l, n)
                 if (streq(f->path, path))
                         return true;
@@ -277,15 +277,14 @@ static bool file_systems_have(const AlertFileSystem *l, size_t n, const char *pa
 }
 
 static void alerts_judge_file_systems(Alerts *a) {
-        AlertFileSystem l[ALERT_FILE_SYSTEMS_MAX];
-        size_t n = alert_read_file_systems(l);
+        DiskUse l[DISK_USE_MAX];
+        size_t n = disk_use_read(NULL, l);
         Alert *alert, *next;
 
         FOREACH_ARRAY(f, l, n) {
-                AlertFacts facts = { .percent_used = f->percent_used };
+                AlertFacts facts = { .percent_used = f->percent };
 
-                alerts_judge(a, ALERT_DISK_SPACE, &facts,
-                                &(AlertObject) { .file_system = f, .subject = f->path });
+                alerts_judge(a, ALERT_DISK_SPACE, &facts, &(AlertObject) { .disk = f, .subject = f->path });
         }
         /* One that is not there any more, or is a part of another. */
         for (alert = a->alerts; alert; alert = next) {
@@ -293,7 +292,7 @@ static void alerts_judge_file_systems(Alerts *a) {
                 if (alert->rule == ALERT_DISK_SPACE && !file_systems_have(l, n, alert->record->subject))
                         alert_step(alert, ALERT_CONDITION_FALSE, &(AlertObject) {});
         }
-        alert_file_systems_done(l, n);
+        disk_use_done(l, n);
 }
 
 /* Those of an instance that is gone are over, whatever they were about. */

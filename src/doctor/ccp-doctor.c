@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* ccp-doctor: looks at the host for ccpd, which may neither talk to the Engine nor wait for a disk. PID 1 starts it for
- * each connection to its socket: a line of JSON comes in, {"subnet_pool": …}, an array of findings goes out. */
+ * each connection to its socket: a line of JSON comes in, {"subnet_pool": …, "disk_percent": …}, an array of findings goes
+ * out. */
 
 #include <stdio.h>
 
@@ -13,10 +14,17 @@
 
 #define REQUEST_MAX 4096U
 
-static int read_pool(Subnet *ret) {
+typedef struct Request {
+        Subnet pool;
+        bool has_pool;
+        unsigned disk_percent; /* 0: not said */
+} Request;
+
+static int read_request(Request *ret) {
         _cleanup_json_ json_t *request = NULL;
         _cleanup_free_ char *text = NULL;
         const char *pool;
+        json_int_t percent;
         int r;
 
         r = read_full_fd(STDIN_FILENO, REQUEST_MAX, &text, NULL);
@@ -28,10 +36,13 @@ static int read_pool(Subnet *ret) {
                 return log_error_errno(-EBADMSG, "The request is no JSON object.");
 
         pool = json_object_get_string(request, "subnet_pool");
-        return pool && subnet_parse(pool, ret) >= 0 ? 1 : 0;
+        ret->has_pool = pool && subnet_parse(pool, &ret->pool) >= 0;
+        percent = json_integer_value(json_object_get(request, "disk_percent"));
+        ret->disk_percent = percent > 0 && percent <= 100 ? (unsigned) percent : 0;
+        return 0;
 }
 
-static int examine(json_t *findings, const Subnet *pool) {
+static int examine(json_t *findings, const Request *q) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         _cleanup_docker_ Docker *docker = NULL;
         _cleanup_free_ char *root = NULL;
@@ -43,10 +54,11 @@ static int examine(json_t *findings, const Subnet *pool) {
         r = sd_bus_open_system(&bus);
         if (r < 0)
                 return r;
-        r = doctor_check_engine(findings, docker, doctor_engine_runs(bus), pool, &root);
+        r = doctor_check_engine(
+                        findings, docker, doctor_engine_runs(bus), q->has_pool ? &q->pool : NULL, &root);
         if (r < 0)
                 return r;
-        r = doctor_check_host(findings, root);
+        r = doctor_check_host(findings, root, q->disk_percent);
         if (r < 0)
                 return r;
         return doctor_check_system(findings, bus);
@@ -54,16 +66,16 @@ static int examine(json_t *findings, const Subnet *pool) {
 
 int main(void) {
         _cleanup_json_ json_t *findings = NULL;
-        Subnet pool;
+        Request request = {};
         int r;
 
         log_open();
-        r = read_pool(&pool);
+        r = read_request(&request);
         if (r < 0)
                 return EXIT_FAILURE;
 
         findings = json_array();
-        r = findings ? examine(findings, r > 0 ? &pool : NULL) : -ENOMEM;
+        r = findings ? examine(findings, &request) : -ENOMEM;
         if (r >= 0 && (json_dumpf(findings, stdout, JSON_COMPACT) < 0 || fflush(stdout) != 0))
                 r = -EIO;
         if (r < 0)

@@ -2,18 +2,18 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/timex.h>
 
+#include "alert.h"
 #include "alloc-util.h"
+#include "disk-use.h"
 #include "doctor.h"
 #include "fd-util.h"
 #include "string-util.h"
 #include "strv.h"
 
-#define DISK_WARNING_PERCENT 90.0
-#define DISK_FAILED_PERCENT 97.0
+/* What is left is gone at any moment. */
+#define DISK_FAILED_PERCENT 97U
 #define CONTROLLERS_MAX 4096U
 
 /* What timedatectl calls synchronized (systemd, src/timedate/timedated.c: an error above it was never set). */
@@ -35,60 +35,36 @@ static int check_clock(json_t *findings) {
         return findings_addf(findings, "clock", FINDING_OK, NULL, "The clock is synchronized.");
 }
 
-static int check_disk(json_t *findings, const char *path, const struct statvfs *s) {
-        double total = (double) s->f_blocks * (double) s->f_frsize,
-               available = (double) s->f_bavail * (double) s->f_frsize,
-               used = (double) (s->f_blocks - s->f_bfree) * (double) s->f_frsize, percent, inodes = 0;
-        FindingVerdict verdict;
+static int check_disks(json_t *findings, const char *docker_root, unsigned percent) {
+        unsigned warning = percent > 0 ? percent : ALERT_DISK_PERCENT,
+                 failed = MAX(warning, DISK_FAILED_PERCENT);
+        DiskUse l[DISK_USE_MAX];
+        size_t n = disk_use_read(docker_root, l);
+        int r = 0;
 
-        /* As df(1) has it: what is kept for root is neither. */
-        percent = used + available > 0 ? 100.0 * used / (used + available) : 0;
-        if (s->f_files > 0)
-                inodes = 100.0 * (double) (s->f_files - s->f_ffree) / (double) s->f_files;
-        verdict = MAX(percent, inodes) >= DISK_FAILED_PERCENT          ? FINDING_FAILED
-                        : MAX(percent, inodes) >= DISK_WARNING_PERCENT ? FINDING_WARNING
-                                                                       : FINDING_OK;
-        return findings_addf(findings, "disk", verdict,
-                        verdict == FINDING_OK ? NULL
-                                              : "Make room: docker system df and du show what takes it; "
-                                                "ccpctl top "
-                                                "shows it by instance.",
-                        "%s: %.1f of %.1f GiB free, %.0f %% used%s.", path, available / (1 << 30),
-                        total / (1 << 30), percent,
-                        inodes >= DISK_WARNING_PERCENT ? ", and too few inodes are left" : "");
-}
+        FOREACH_ARRAY(u, l, n) {
+                _cleanup_free_ char *text = disk_use_describe(u);
+                FindingVerdict verdict = u->percent >= failed ? FINDING_FAILED
+                                : u->percent >= warning       ? FINDING_WARNING
+                                                              : FINDING_OK;
 
-/* Each file system once, however many of the folders are on it. */
-static int check_disks(json_t *findings, const char *docker_root) {
-        const char *const paths[] = { CCP_STATE_DIR, docker_root, "/var/lib/postgresql",
-                "/var/log/journal" };
-        dev_t seen[ELEMENTSOF(paths)];
-        size_t n_seen = 0;
-        int r;
-
-        for (size_t k = 0; k < ELEMENTSOF(paths); k++) {
-                struct statvfs s;
-                struct stat st;
-                bool again = false;
-
-                if (!paths[k] || stat(paths[k], &st) < 0 || statvfs(paths[k], &s) < 0)
-                        continue;
-                for (size_t i = 0; i < n_seen; i++)
-                        again = again || seen[i] == st.st_dev;
-                if (again)
-                        continue;
-
-                seen[n_seen++] = st.st_dev;
-                r = check_disk(findings, paths[k], &s);
+                r = !text ? -ENOMEM
+                          : findings_addf(findings, "disk", verdict,
+                                            verdict == FINDING_OK ? NULL
+                                                                  : "Make room: docker system df and du "
+                                                                    "show what takes it; ccpctl top shows "
+                                                                    "it by instance.",
+                                            "%s: %s.", u->path, text);
                 if (r < 0)
-                        return r;
+                        break;
         }
+        disk_use_done(l, n);
 
-        if (n_seen == 0)
+        if (n == 0)
                 return findings_addf(findings, "disk", FINDING_FAILED,
                                 "Is the package installed completely?",
                                 "There is no folder " CCP_STATE_DIR ".");
-        return 0;
+        return r;
 }
 
 static int check_journal(json_t *findings) {
@@ -138,10 +114,10 @@ static int check_control_groups(json_t *findings) {
                         "The kernel does not offer: %s. Limits of that kind do not hold.", strempty(list));
 }
 
-int doctor_check_host(json_t *findings, const char *docker_root) {
+int doctor_check_host(json_t *findings, const char *docker_root, unsigned disk_percent) {
         int r;
 
-        r = check_disks(findings, docker_root);
+        r = check_disks(findings, docker_root, disk_percent);
         if (r < 0)
                 return r;
         r = check_control_groups(findings);

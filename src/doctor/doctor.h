@@ -10,8 +10,9 @@
 #include "finding.h"
 #include "subnet.h"
 
-/* Clock, disks, journal, control groups. 'docker_root' is where the Engine keeps its data; NULL: not known. */
-int doctor_check_host(json_t *findings, const char *docker_root);
+/* Clock, disks, journal, control groups. 'docker_root' is where the Engine keeps its data; NULL: not known. From
+ * 'disk_percent' on a disk is nearly full; 0: as alerts have it by default. */
+int doctor_check_host(json_t *findings, const char *docker_root, unsigned disk_percent);
 /* False if the Engine was stopped. To ask it then, at the socket that PID 1 keeps, would start it behind the back of whoever
  * stopped it. */
 bool doctor_engine_runs(sd_bus *bus);

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "alert-target.h"
+#include "alert.h"
 #include "alloc-util.h"
 #include "job-kind.h"
 #include "json-util.h"
@@ -292,7 +293,8 @@ static json_t *get_alert_repeat_hours(const Settings *s) {
 }
 
 static int set_alert_disk_percent(Settings *s, const char *name _unused_, const json_t *value) {
-        return set_number(s ? &s->alert_disk_percent : NULL, value, 90, ALERT_DISK_PERCENT_MAX);
+        return set_number(s ? &s->alert_disk_percent : NULL, value, ALERT_DISK_PERCENT,
+                        ALERT_DISK_PERCENT_MAX);
 }
 
 static json_t *get_alert_disk_percent(const Settings *s) {
