@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "bus-append.h"
 #include "bus-error.h"
 #include "bus-options.h"
 #include "ccpd-access.h"
@@ -42,18 +43,10 @@ static int append_delivery(sd_bus_message *m, const AlertDelivery *d) {
 static int append_deliveries(sd_bus_message *m, const AlertRecord *r) {
         int k;
 
-        k = sd_bus_message_open_container(m, 'e', "sv");
-        if (k >= 0)
-                k = sd_bus_message_append(m, "s", "Deliveries");
-        if (k >= 0)
-                k = sd_bus_message_open_container(m, 'v', "aa{sv}");
-        if (k >= 0)
-                k = sd_bus_message_open_container(m, 'a', "a{sv}");
+        k = bus_open_entry_array(m, "Deliveries", "a{sv}");
         for (size_t i = 0; k >= 0 && i < r->n_deliveries; i++)
                 k = append_delivery(m, r->deliveries + i);
-        for (unsigned i = 0; k >= 0 && i < 3; i++)
-                k = sd_bus_message_close_container(m);
-        return k;
+        return k < 0 ? k : bus_close_entry_array(m);
 }
 
 static int append_texts(sd_bus_message *m, const AlertRecord *r, const char *next_step) {

@@ -413,29 +413,11 @@ int method_create_instance(sd_bus_message *message, void *userdata, sd_bus_error
 static int append_plan_ports(sd_bus_message *reply, const InstanceRecord *i) {
         int r;
 
-        r = sd_bus_message_open_container(reply, 'e', "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(reply, "s", "ports");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'v', "a{sq}");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'a', "{sq}");
-        if (r < 0)
-                return r;
-        FOREACH_ARRAY(p, i->ports, i->n_ports) {
-                r = sd_bus_message_append(reply, "{sq}", p->name, p->number);
-                if (r < 0)
-                        return r;
-        }
-        for (unsigned k = 0; k < 3; k++) {
-                r = sd_bus_message_close_container(reply);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        r = bus_open_entry_array(reply, "ports", "{sq}");
+        FOREACH_ARRAY(p, i->ports, i->n_ports)
+                if (r >= 0)
+                        r = sd_bus_message_append(reply, "{sq}", p->name, p->number);
+        return r < 0 ? r : bus_close_entry_array(reply);
 }
 
 static int collect_names(const Blueprint *b, const InstanceRecord *i, char ***files, char ***services,

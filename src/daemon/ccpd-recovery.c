@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "alloc-util.h"
+#include "bus-append.h"
 #include "ccpd-audit.h"
 #include "ccpd-drift.h"
 #include "ccpd-job-queue.h"
@@ -591,19 +592,8 @@ int recovery_append(sd_bus_message *reply, const Recovery *q, bool visible) {
                         recovery_reason_to_string(record->reason), "BegunAt", "t", record->begun_at,
                         "EndedAt", "t", record->ended_at, "Total", "u", record->total, "Healthy", "u",
                         recovery_is_active(q) ? n_healthy : record->healthy, "Pending", "u", n_left);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'e', "sv");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "s", "Failed");
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'v', "as");
-        if (r >= 0)
-                r = sd_bus_message_append_strv(reply, record->failed);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
+                r = bus_append_entry_strv(reply, "Failed", record->failed);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
