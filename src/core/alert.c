@@ -208,6 +208,14 @@ static const struct {
                 .title = "Docker does not answer",
                 .next_step = "systemctl status docker",
         },
+        [ALERT_SWEEPS_MISSING] = {
+                .name = "sweeps-missing",
+                .about = ALERT_ABOUT_SWEEPS,
+                .severity = ALERT_ERROR,
+                .judge = judge_available,
+                .title = "nobody looks whether services answer",
+                .next_step = "systemctl status ccp-health, ccpctl doctor",
+        },
 };
 
 const char *alert_rule_to_string(AlertRule rule) {

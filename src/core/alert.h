@@ -19,6 +19,7 @@ typedef enum AlertRule {
         ALERT_DISK_SPACE,
         ALERT_STORE_UNAVAILABLE,
         ALERT_ENGINE_UNAVAILABLE,
+        ALERT_SWEEPS_MISSING,
         _ALERT_RULE_MAX,
         _ALERT_RULE_INVALID = -EINVAL,
 } AlertRule;
@@ -45,6 +46,7 @@ typedef enum AlertAbout {
         ALERT_ABOUT_FILE_SYSTEM,
         ALERT_ABOUT_STORE,
         ALERT_ABOUT_ENGINE,
+        ALERT_ABOUT_SWEEPS,
 } AlertAbout;
 
 /* Where alerts are delivered to. */

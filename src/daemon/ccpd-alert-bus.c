@@ -33,19 +33,20 @@ static int append_decimal(sd_bus_message *m, const char *key, uint64_t value) {
         return append_string(m, key, value > 0 ? text : "");
 }
 
-static int append_delivery(sd_bus_message *m, const AlertDelivery *d) {
+/* What went wrong may name addresses, and others' alerts: that is for who sees the fleet. */
+static int append_delivery(sd_bus_message *m, const AlertDelivery *d, bool whole) {
         return sd_bus_message_append(m, "a{sv}", 7, "Channel", "s", alert_channel_to_string(d->channel),
                         "Status", "s", alert_status_to_string(d->status), "State", "s", d->state, "Number",
                         "u", (uint32_t) d->number, "Attempts", "u", (uint32_t) d->n_attempts, "Error", "s",
-                        d->error, "Time", "t", d->at);
+                        whole ? d->error : "", "Time", "t", d->at);
 }
 
-static int append_deliveries(sd_bus_message *m, const AlertRecord *r) {
+static int append_deliveries(sd_bus_message *m, const AlertRecord *r, bool whole) {
         int k;
 
         k = bus_open_entry_array(m, "Deliveries", "a{sv}");
         for (size_t i = 0; k >= 0 && i < r->n_deliveries; i++)
-                k = append_delivery(m, r->deliveries + i);
+                k = append_delivery(m, r->deliveries + i, whole);
         return k < 0 ? k : bus_close_entry_array(m);
 }
 
@@ -73,7 +74,7 @@ static int append_texts(sd_bus_message *m, const AlertRecord *r, const char *nex
         return 0;
 }
 
-static int append_record(sd_bus_message *m, const Manager *manager, const AlertRecord *r) {
+static int append_record(sd_bus_message *m, const Manager *manager, const AlertRecord *r, bool whole) {
         const SilenceRecord *silence = r->firing ? alerts_silence_of(manager, r) : NULL;
         AlertRule rule = alert_rule_from_string(r->rule);
         _cleanup_free_ char *next = NULL;
@@ -98,20 +99,32 @@ static int append_record(sd_bus_message *m, const Manager *manager, const AlertR
         if (k >= 0)
                 k = append_decimal(m, "Silence", silence ? silence->id : 0);
         if (k >= 0)
-                k = append_deliveries(m, r);
+                k = append_deliveries(m, r, whole);
         return k < 0 ? k : sd_bus_message_close_container(m);
 }
 
-static int append_listed(sd_bus_message *reply, Operation *o, const void *items, size_t k) {
-        return append_record(reply, operation_manager(o), ((AlertRecord *const *) items)[k]);
+static int append_whole(sd_bus_message *reply, Operation *o, const void *items, size_t k) {
+        return append_record(reply, operation_manager(o), ((AlertRecord *const *) items)[k], true);
 }
 
-static void on_listed(int r, AlertRecords *alerts, Error *error, void *userdata) {
+static int append_part(sd_bus_message *reply, Operation *o, const void *items, size_t k) {
+        return append_record(reply, operation_manager(o), ((AlertRecord *const *) items)[k], false);
+}
+
+static void reply_listed(Operation *o, int r, const AlertRecords *alerts, const Error *error,
+                operation_append_t append) {
         if (r < 0)
-                operation_fail(userdata, error);
+                operation_fail(o, error);
         else
-                operation_reply_array(userdata, "a{sv}", alerts->items, alerts->n, append_listed,
-                                "list the alerts");
+                operation_reply_array(o, "a{sv}", alerts->items, alerts->n, append, "list the alerts");
+}
+
+static void on_listed_whole(int r, AlertRecords *alerts, Error *error, void *userdata) {
+        reply_listed(userdata, r, alerts, error, append_whole);
+}
+
+static void on_listed_part(int r, AlertRecords *alerts, Error *error, void *userdata) {
+        reply_listed(userdata, r, alerts, error, append_part);
 }
 
 typedef struct AlertFilter {
@@ -147,7 +160,7 @@ static int reply_from_memory(sd_bus_message *message, const Manager *m, const St
                         continue;
                 if (n > f->offset + f->limit)
                         break;
-                r = append_record(reply, m, a->record);
+                r = append_record(reply, m, a->record, access_sees_fleet(m, viewer));
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
@@ -223,7 +236,9 @@ int method_list_alerts(sd_bus_message *message, void *userdata, sd_bus_error *re
         o = operation_new(m, message);
         if (!o)
                 return -ENOMEM;
-        r = store_list_alerts(m->db, &filter, on_listed, o, NULL, &e);
+        r = store_list_alerts(m->db, &filter,
+                        access_sees_fleet(m, access_viewer(m)) ? on_listed_whole : on_listed_part, o, NULL,
+                        &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;
@@ -237,7 +252,8 @@ static bool silence_is_visible(const Manager *m, Caller *viewer, const SilenceRe
         return i ? access_sees_instance(m, viewer, i) : access_sees_fleet(m, viewer);
 }
 
-static int append_silence(sd_bus_message *m, const SilenceRecord *s) {
+/* By whom and why is for who sees the fleet. */
+static int append_silence(sd_bus_message *m, const SilenceRecord *s, bool whole) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -246,7 +262,8 @@ static int append_silence(sd_bus_message *m, const SilenceRecord *s) {
         if (r >= 0)
                 r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}", "Rule", "s", strempty(s->rule),
                                 "Instance", "s", strempty(s->slug), "Until", "t", s->until, "Reason", "s",
-                                s->reason, "By", "s", s->created_by, "CreatedAt", "t", s->created_at);
+                                whole ? s->reason : "", "By", "s", whole ? s->created_by : "", "CreatedAt",
+                                "t", s->created_at);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -267,7 +284,7 @@ int method_list_silences(sd_bus_message *message, void *userdata, sd_bus_error *
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         for (size_t k = 0; l && r >= 0 && k < l->n; k++)
                 if (l->items[k].until > realtime && silence_is_visible(m, access_viewer(m), l->items + k))
-                        r = append_silence(reply, l->items + k);
+                        r = append_silence(reply, l->items + k, access_sees_fleet(m, access_viewer(m)));
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_message_send(reply);

@@ -139,6 +139,11 @@ static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instan
 AlertFacts alert_host_facts(const Manager *m, AlertAbout about) {
         if (about == ALERT_ABOUT_STORE)
                 return (AlertFacts) { .known = true, .available = db_is_available(m->db) };
+        if (about == ALERT_ABOUT_SWEEPS)
+                return (AlertFacts) {
+                        .known = db_is_available(m->db) && m->engine_state == ENGINE_AVAILABLE,
+                        .available = sweeps_check_silence(m->sweeps, NULL) == 0,
+                };
 
         return (AlertFacts) {
                 .known = m->engine_state != ENGINE_UNKNOWN,
@@ -148,6 +153,7 @@ AlertFacts alert_host_facts(const Manager *m, AlertAbout about) {
 
 char *alert_cause(const Manager *m, AlertRule rule, const Instance *i, const DiskUse *disk) {
         _cleanup_string_builder_ StringBuilder b = {};
+        _cleanup_free_ char *silence = NULL;
         char *s;
 
         string_builder_append(&b, "");
@@ -160,6 +166,10 @@ char *alert_cause(const Manager *m, AlertRule rule, const Instance *i, const Dis
                 return disk ? disk_use_describe(disk) : strdup("");
         case ALERT_ABOUT_STORE:
                 string_builder_append(&b, strempty(db_why_unavailable(m->db)));
+                break;
+        case ALERT_ABOUT_SWEEPS:
+                if (sweeps_check_silence(m->sweeps, &silence) > 0)
+                        string_builder_append(&b, silence);
                 break;
         case ALERT_ABOUT_ENGINE:
                 break;

@@ -281,9 +281,11 @@ int method_doctor(sd_bus_message *message, void *userdata, sd_bus_error *reterr)
         if (r < 0)
                 return r;
 
-        request = strjoin("{\"subnet_pool\":\"", SUBNET_FORMAT(&m->settings->subnet_pool), "\"}");
-        if (!request)
+        if (asprintf(&request, "{\"subnet_pool\":\"%s\",\"disk_percent\":%u}",
+                            SUBNET_FORMAT(&m->settings->subnet_pool), m->settings->alert_disk_percent) < 0) {
+                request = NULL;
                 return -ENOMEM;
+        }
         r = worker_call_new(m->event, CCP_DOCTOR_SOCKET, "The host could not be looked at", request,
                         DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_examined, d, NULL, &e);
         if (r < 0)

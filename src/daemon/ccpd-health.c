@@ -24,7 +24,7 @@
 /* After so long without a sweep that could look, besides three intervals, what sweeps have seen is not true any
  * more: one takes three minutes at most (ccp-health.service). */
 #define SILENCE_SLACK_USEC (4 * USEC_PER_MINUTE)
-/* Without records nobody can tell. */
+/* Without records or Docker it is no wonder. */
 #define SILENCE_RETRY_USEC USEC_PER_MINUTE
 
 /* Somebody who waits for a sweep. */
@@ -165,12 +165,14 @@ static void sweeps_set_silent(Sweeps *s, bool silent) {
         else
                 log_notice("Sweeps look at the instances again.");
         manager_update_health(s->manager);
+        alerts_note_host(s->manager);
 }
 
 static int on_silence(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
         Sweeps *s = userdata;
 
-        if (db_is_available(s->manager->db))
+        /* What is away is told by itself, and back again with it. */
+        if (db_is_available(s->manager->db) && s->manager->engine_state == ENGINE_AVAILABLE)
                 sweeps_set_silent(s, true);
         else
                 sweeps_set_silence_timer(s, now(CLOCK_MONOTONIC) + SILENCE_RETRY_USEC);
@@ -223,8 +225,8 @@ static void sweeps_note(Sweeps *s, const HealthSweepRecord *sweep) {
 }
 
 int sweeps_check_silence(const Sweeps *s, char **ret) {
-        if (!s->silent)
-                return 0;
+        if (!s->silent || !ret)
+                return s->silent;
 
         if (asprintf(ret, "No sweep has looked at the instances for %s%s%s",
                             FORMAT_TIMESPAN(now(CLOCK_MONOTONIC) - s->looked_at), s->error ? ": " : ".",

@@ -46,7 +46,7 @@ DEFINE_CLEANUP_FUNC(Sweeps *, sweeps_free);
 
 /* The settings were read, or changed: starts the timer that they want, and stops others. */
 void sweeps_update_timer(Sweeps *s);
-/* 1 if no sweep has looked for minutes, with a sentence that says so (freed by the caller); 0 if all is well. */
+/* 1 if no sweep has looked for minutes, with a sentence that says so (freed by the caller; ret may be NULL); 0 if all is well. */
 int sweeps_check_silence(const Sweeps *s, char **ret);
 /* Takes what was read, of all instances, and judges them anew. */
 void sweeps_take_states(Sweeps *s, HealthStates *states);

@@ -59,15 +59,32 @@ static int silence_result_instance(const PGresult *result, void *userdata _unuse
                         "There is no such instance (any more). 'ccpctl list' shows those that there are.");
 }
 
-static int silence_result_count(const PGresult *result, void *userdata _unused_, Error *reterr) {
+static int silence_bind_count(DbParams *params, void *userdata) {
+        SilenceOp *op = userdata;
+
+        db_params_add_string(params, op->scoped ? op->instance : NULL);
+        return 0;
+}
+
+static int silence_result_count(const PGresult *result, void *userdata, Error *reterr) {
+        SilenceOp *op = userdata;
         DbRow row = DB_ROW(result, 0);
-        uint64_t n = 0;
+        uint64_t n = 0, n_alike = 0;
         int r;
 
         db_row_uint(&row, INT64_MAX, &n);
+        db_row_uint(&row, INT64_MAX, &n_alike);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "the silences", reterr);
+
+        /* Who may silence one instance must not use up those of the others. */
+        if (op->scoped && n_alike >= STORE_SILENCES_OF_ONE_MAX)
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                "There are %u silences of this instance already, which is all there can be. "
+                                "End "
+                                "some: ccpctl alert silences",
+                                STORE_SILENCES_OF_ONE_MAX);
 
         return n < STORE_SILENCES_MAX
                         ? 0
@@ -170,7 +187,7 @@ static int silence_result_audit(const PGresult *result, void *userdata, Error *r
 static const DbStep silence_steps[] = {
         { sql_role_instance, silence_bind_instance, silence_result_instance },
         { sql_alert_silences_lock },
-        { sql_alert_silences_count, NULL, silence_result_count },
+        { sql_alert_silences_count, silence_bind_count, silence_result_count },
         { sql_alert_silence_put, silence_bind_put, silence_result_put },
         { sql_alert_silences_select, NULL, silence_result_select },
         { sql_audit_append, silence_bind_audit, silence_result_audit, .refusal = STORE_AUDIT_REFUSAL },

@@ -191,6 +191,9 @@ int silence_records_read(const PGresult *result, SilenceRecords **ret, Error *re
 }
 
 /* --- reading --- */
+/* A test goes before all alerts, and each is a message. */
+#define TESTS_MAX 10U
+#define TESTS_PERIOD_USEC (5 * USEC_PER_MINUTE)
 
 typedef struct AlertsOp {
         StoreAlertFilter filter; /* its strings are owned */
@@ -599,7 +602,31 @@ static int test_bind_notice(DbParams *params, void *userdata) {
         return 0;
 }
 
+static int test_bind_count(DbParams *params, void *userdata _unused_) {
+        db_params_add_int64(params, (int64_t) TESTS_PERIOD_USEC);
+        return 0;
+}
+
+static int test_result_count(const PGresult *result, void *userdata _unused_, Error *reterr) {
+        DbRow row = DB_ROW(result, 0);
+        uint64_t n = 0;
+        int r;
+
+        db_row_uint(&row, INT64_MAX, &n);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "the tests of alerts", reterr);
+        if (n < TESTS_MAX)
+                return 0;
+
+        return error_setf(reterr, CCP_ERROR_BUSY,
+                        "There were %u tests within the last minutes. Wait a little: they go before all "
+                        "alerts.",
+                        TESTS_MAX);
+}
+
 static const DbStep test_steps[] = {
+        { sql_alert_tests_count, test_bind_count, test_result_count },
         { sql_alert_test, test_bind, test_result },
         { sql_alert_test_notice, test_bind_notice },
 };

@@ -11,6 +11,7 @@
 #define STORE_ALERTS_KEEP (90 * USEC_PER_DAY)
 /* At most this many silences at once. */
 #define STORE_SILENCES_MAX 256U
+#define STORE_SILENCES_OF_ONE_MAX 16U
 
 /* The secret of the webhook is sealed like those of an instance that there never is. */
 #define STORE_ALERT_SECRET_INSTANCE "00000000-0000-0000-0000-000000000000"

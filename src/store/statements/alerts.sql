@@ -57,6 +57,10 @@ WHERE due.at IS NOT NULL;
 -- name: alert-queue-hurry
 UPDATE alert_messages SET due_at = clock_timestamp() WHERE state = 'queued' AND due_at > clock_timestamp();
 
+-- How many tests there were lately ($1, µs).
+-- name: alert-tests-count
+SELECT count(*) FROM alerts WHERE rule = 'test' AND fired_at > clock_timestamp() - $1::bigint * interval '1 microsecond';
+
 -- name: alert-test
 INSERT INTO alerts (uuid, rule, severity, subject, state, message, since, fired_at, resolved_at, notified_at,
         notifications)
@@ -129,8 +133,10 @@ HAVING min(n.created_at) < clock_timestamp() - $1::bigint * interval '1 microsec
 -- name: alert-silences-lock
 SELECT pg_advisory_xact_lock(4849664381402116);
 
+-- All, and those of the instance $1 (NULL: those of the fleet).
 -- name: alert-silences-count
-SELECT count(*) FROM alert_silences WHERE until > clock_timestamp();
+SELECT count(*), count(*) FILTER (WHERE instance IS NOT DISTINCT FROM $1::uuid)
+FROM alert_silences WHERE until > clock_timestamp();
 
 -- name: alert-silence-put
 INSERT INTO alert_silences (rule, instance, until, reason, created_by)

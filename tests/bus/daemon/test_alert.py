@@ -590,6 +590,37 @@ def test_a_channel_is_tried(ccpd, receiver):
     assert ccpd.get(ROOT, "Manager", "NAlerts") == 0
 
 
+def test_tests_do_not_keep_alerts_waiting(ccpd, receiver):
+    configure(ccpd, alert_webhook_url=receiver.url)
+    for _ in range(10):
+        ccpd.manager("TestAlert", "webhook")
+    assert error_of(ccpd.manager, "TestAlert", "webhook")[0] == "Busy"
+    ccpd.postgres.sql("UPDATE alerts SET fired_at = now() - interval '10 minutes'")
+    ccpd.manager("TestAlert", "webhook")
+
+
+def test_a_client_learns_neither_addresses_nor_names(ccpd, receiver):
+    configure(ccpd, alert_webhook_url=receiver.url)
+    running(ccpd, "alpha")
+    grant(ccpd, "client", "user", "daemon", "alpha")
+    grant(ccpd, "viewer", "user", "games")
+    silence(ccpd, "alpha", rule="job-failed", reason="we move")
+    fail(ccpd, "alpha")
+    receiver.answers = [500]
+    deliver(ccpd)
+    for user, sees in (("daemon", False), ("games", True)):
+        person = ccpd.person(user)
+        [row] = person.value("ListAlerts", "a{sv}tt", {}, 0, 10)
+        assert bool(row["Deliveries"][0]["Error"]) == sees and row["Deliveries"][0]["Attempts"] == 1
+        [row] = person.value("ListSilences")
+        assert bool(row["By"]) == bool(row["Reason"]) == sees
+    # One instance takes the silences of no other.
+    for _ in range(15):
+        silence(ccpd, "alpha")
+    assert error_of(silence, ccpd, "alpha")[0] == "LimitExceeded"
+    silence(ccpd, "")
+
+
 def test_the_secret_is_replaced_without_a_gap(ccpd, receiver):
     configure(ccpd, alert_webhook_url=receiver.url)
     old = reveal(ccpd)

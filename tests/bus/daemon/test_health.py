@@ -132,6 +132,8 @@ def test_without_sweeps_nobody_knows_what_answers(ccpd):
     assert "its probes are not run" in scene.get("HealthReason")
     [finding] = [f for f in ccpd.manager("Doctor") if f[0] == "sweeps"]
     assert finding[1] == "failed" and "It is away." in finding[2] and "ccp-health" in finding[3]
+    [alert] = [a for a in ccpd.manager("ListAlerts", options(), dbus.UInt64(0), dbus.UInt64(10)) if a["Rule"] == "sweeps-missing"]
+    assert alert["State"] == "firing" and "It is away" in alert["Message"]
     # What a container itself tells is known all the same.
     scene.container("db", state="exited")
     scene.wait("degraded", "db: has ended")
@@ -140,6 +142,8 @@ def test_without_sweeps_nobody_knows_what_answers(ccpd):
     scene.swept(scene.probes("web", "healthy"))
     scene.wait("healthy", "")
     assert [f[1] for f in ccpd.manager("Doctor") if f[0] == "sweeps"] == ["ok"]
+    wait_for(lambda: [a["State"] for a in ccpd.manager("ListAlerts", options(), dbus.UInt64(0), dbus.UInt64(10))
+                      if a["Rule"] == "sweeps-missing"] == ["resolved"], what="the end of the alert")
 
 
 def test_a_container_that_ends_is_seen_at_once(scene):
