@@ -57,8 +57,8 @@
                 const __typeof__(x) _set[] = { __VA_ARGS__ };               \
                 const __typeof__(x) _x = (x);                               \
                 bool _found = false;                                        \
-                for (size_t _i = 0; _i < ELEMENTSOF(_set) && !_found; _i++) \
-                        _found = _set[_i] == _x;                            \
+                for (size_t _k = 0; _k < ELEMENTSOF(_set) && !_found; _k++) \
+                        _found = _set[_k] == _x;                            \
                 _found;                                                     \
         })
 

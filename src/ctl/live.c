@@ -18,7 +18,8 @@
 /* A ccpd that came back has to read its records first. */
 #define RETRY (USEC_PER_SEC)
 
-/* A screen of its own, so that what was there before comes back; no cursor on it, and no long line goes on in the next. ECMA-48 and xterm's private modes. */
+/* A screen of its own, so that what was there before comes back; no cursor on it, and no long line goes on in the
+ * next. ECMA-48 and xterm's private modes. */
 #define SCREEN_ENTER "\x1b[?1049h\x1b[?25l\x1b[?7l"
 #define SCREEN_LEAVE "\x1b[?7h\x1b[?25h\x1b[?1049l"
 #define SCREEN_HOME "\x1b[H"

@@ -10,8 +10,6 @@
 #include "string-util.h"
 #include "strv.h"
 
-/* A container that ran this long is not in a loop of restarts. */
-#define RESTARTS_FORGOTTEN_USEC (10 * USEC_PER_MINUTE)
 /* Of what is wrong with an instance, so many services are named. */
 #define SERVICES_NAMED_MAX 5U
 /* An instance that is unwell for this long is told; the list of its containers is complete by then. */
@@ -32,7 +30,7 @@ AlertThresholds alert_thresholds(const Manager *m) {
 static bool restarts_count(const InstanceService *s, usec_t realtime) {
         const HealthObservation *o = &s->observation;
 
-        return o->state != CONTAINER_RUNNING || realtime < o->since + RESTARTS_FORGOTTEN_USEC;
+        return o->state != CONTAINER_RUNNING || realtime < o->since + HEALTH_RESTARTS_FORGOTTEN_USEC;
 }
 
 static unsigned count_restarts(const Instance *i) {
@@ -64,7 +62,7 @@ AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
                 .state = i->record->state,
                 .health = i->health,
                 .busy = i->job || i->reviving || recovery_awaits(i->manager->recovery, i),
-                .counts_are_new = counting < RESTARTS_FORGOTTEN_USEC,
+                .counts_are_new = counting < HEALTH_RESTARTS_FORGOTTEN_USEC,
                 .n_restarts = count_restarts(i),
                 .last_job = job ? job->state : _JOB_STATE_INVALID,
                 .secrets_known = i->secrets_known,

@@ -15,9 +15,6 @@
 /* More services than any sane blueprint has; a cap on what datagrams can make us keep. */
 #define INSTANCE_SERVICES_MAX 256U
 
-/* A container that ran this long is not in a loop of restarts. */
-#define RESTARTS_FORGOTTEN_USEC (10 * USEC_PER_MINUTE)
-
 static void instance_service_done(InstanceService *s) {
         free(s->name);
         free(s->container);
@@ -149,7 +146,7 @@ static void count_restarts(InstanceService *s, const NotifyMessage *m) {
         if (!streq_ptr(s->container, m->container))
                 s->n_restarts = s->n_told = s->n_forgotten = 0;
         else if (o->state == CONTAINER_RUNNING && m->since > o->since &&
-                        m->since - o->since > RESTARTS_FORGOTTEN_USEC)
+                        m->since - o->since > HEALTH_RESTARTS_FORGOTTEN_USEC)
                 s->n_forgotten = s->n_restarts;
 
         s->n_restarts += m->n_restarts >= s->n_told ? m->n_restarts - s->n_told : m->n_restarts;

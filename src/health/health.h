@@ -13,6 +13,8 @@
 #define HEALTH_SETTLE_USEC (3 * USEC_PER_SEC)
 /* So many restarts by the Engine are a loop; fewer may be a service that waits for another one. */
 #define HEALTH_RESTARTS_MAX 5U
+/* A container that ran this long is not in a loop of restarts. */
+#define HEALTH_RESTARTS_FORGOTTEN_USEC (10 * USEC_PER_MINUTE)
 
 typedef enum Verdict {
         VERDICT_WAITING, /* may still become healthy */
