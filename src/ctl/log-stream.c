@@ -25,6 +25,7 @@ typedef struct LogStream {
         char *path;      /* of the instance */
         char *cursor;    /* where to go on; NULL: nothing was shown yet */
         bool began;      /* ccpd has answered once */
+        bool unread;     /* it did not get so far as to say where to go on */
         bool lost;       /* it was said that it is away */
 } LogStream;
 
@@ -54,7 +55,7 @@ static int append_flag(sd_bus_message *m, const char *key, bool value) {
 static int append_query(sd_bus_message *m, const LogStream *s, bool pages) {
         const LogQuery *q = s->query;
         /* Nothing was there at first: then all that has come since is wanted. */
-        bool anew = s->began && !s->cursor;
+        bool anew = s->began && !s->cursor && !s->unread;
         int r;
 
         r = sd_bus_message_append_strv(m, q->services);
@@ -119,6 +120,7 @@ static int take_line(LogStream *s, const char *line, size_t size, bool *ret_comp
                                 json_get_text(o, "message"));
         if (json_object_get(o, "end")) {
                 *ret_complete = log_end_from_string(json_get_text(o, "end")) == LOG_END_COMPLETE;
+                s->unread = !*ret_complete && isempty(json_get_text(o, "cursor"));
                 return set_cursor(s, json_get_text(o, "cursor")) < 0 ? -ENOMEM : 1;
         }
 
@@ -279,11 +281,18 @@ static void stream_lost(LogStream *s, const char *what) {
         s->lost = true;
 }
 
+/* Who may still see them asks again. */
+static bool was_ended(const Error *error) {
+        return streq_ptr(error->name, CCP_ERROR_CANCELLED);
+}
+
 /* ccpd may be restarted, and comes back; nothing of what is written meanwhile is lost. */
 static bool stream_may_go_on(LogStream *s, const Error *error) {
         bool away = error_is_away(error->name) && sd_bus_is_open(s->ctl->bus) > 0,
              no_store = streq_ptr(error->name, CCP_ERROR_STORE_UNAVAILABLE);
 
+        if (was_ended(error))
+                return true;
         if (!s->began || (!away && !no_store))
                 return false;
 

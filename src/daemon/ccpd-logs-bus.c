@@ -22,6 +22,7 @@
 /* Of one answer of ReadLogs. */
 #define ENTRIES_MAX 1000U
 #define ANSWER_SIZE (1024U * 1024U)
+#define MESSAGE_SIZE (256U * 1024U)
 
 /* --- what is asked for --- */
 
@@ -186,6 +187,7 @@ static int submit(sd_bus_message *message, Instance *i, const LogRequest *q, boo
                         &(LogReaderOptions) {
                                         .uid = operation_actor(o)->uid,
                                         .caller = sd_bus_message_get_sender(message),
+                                        .fleet = q->audit,
                                         .hand_over = hand_over,
                                         .handler = on_answer,
                                         .userdata = o,
@@ -217,6 +219,7 @@ int method_read_logs(sd_bus_message *message, void *userdata, sd_bus_error *rete
 
         q.limit = ENTRIES_MAX;
         q.size = ANSWER_SIZE;
+        q.message = MESSAGE_SIZE;
         r = read_request(message, i, read_options, ELEMENTSOF(read_options), &q, &e);
         if (r >= 0 && (q.limit == 0 || q.limit > ENTRIES_MAX))
                 r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT, "The limit of an answer must be 1 to %u.",

@@ -14,15 +14,17 @@
 
 /* PID 1 may have to start the program. */
 #define READY_TIMEOUT (20 * USEC_PER_SEC)
-/* For reading itself, once it was waited for as long as was asked for. */
-#define ANSWER_TIMEOUT (60 * USEC_PER_SEC)
+/* For reading itself, once it was waited for as long as was asked for: by then it has said itself that it takes
+ * too long. */
+#define ANSWER_TIMEOUT (2 * LOG_ANSWER_TIME_MAX)
 
-/* Logs that are read at the same time: by all, which ccp-logs limits too, and by one user. */
-#define READERS_MAX 128U
+/* Of the logs that are read at the same time: for those who may read any; of one user; of his that are collected. */
+#define READERS_RESERVED 32U
 #define READERS_OF_USER_MAX 16U
+#define COLLECTED_OF_USER_MAX 4U
 
-/* Of an answer that is collected: one line of a log may have a MiB, and its control characters are six in JSON. */
-#define ANSWER_MAX (16U * 1024U * 1024U)
+/* Of an answer that is collected. */
+#define ANSWER_MAX (2U * 1024U * 1024U)
 
 #define HINT "See: systemctl status ccp-logs.socket, and journalctl -u ccp-logs"
 
@@ -30,6 +32,7 @@ typedef enum ReaderState {
         READER_ASKING,      /* it has not said yet that the request is fine */
         READER_READING,     /* its lines are collected */
         READER_HANDED_OVER, /* its lines go elsewhere */
+        READER_LEFT,        /* nobody wants its lines; it was told to end */
 } ReaderState;
 
 struct LogReader {
@@ -49,9 +52,19 @@ struct LogReader {
         sd_bus_track *caller;
 
         StringBuilder in;
+        size_t n_searched; /* of it, without a newline */
+        size_t n_received;
         LogEntry *entries;
         size_t n_entries, n_entries_allocated;
 };
+
+static void reader_drop_lines(LogReader *r) {
+        string_builder_done(&r->in);
+        FOREACH_ARRAY(e, r->entries, r->n_entries)
+                log_entry_done(e);
+        r->n_entries = r->n_entries_allocated = 0;
+        r->entries = mfree(r->entries);
+}
 
 LogReader *log_reader_free(LogReader *r) {
         if (!r)
@@ -70,10 +83,7 @@ LogReader *log_reader_free(LogReader *r) {
         sd_bus_track_unref(r->caller);
         safe_close(r->fd);
         safe_close(r->life);
-        string_builder_done(&r->in);
-        FOREACH_ARRAY(e, r->entries, r->n_entries)
-                log_entry_done(e);
-        free(r->entries);
+        reader_drop_lines(r);
         return mfree(r);
 }
 
@@ -85,32 +95,38 @@ static void reader_answer(LogReader *r, const LogAnswer *answer, Error *error) {
                 handler(answer, error, r->userdata);
 }
 
-static void reader_fail(LogReader *r, Error *error) {
-        reader_answer(r, NULL, error);
-        log_reader_free(r);
+/* It counts until the program has ended, whether somebody still wants what it does or not. */
+static void reader_leave(LogReader *r, ReaderState state) {
+        r->state = state;
+        r->source = sd_event_source_disable_unref(r->source);
+        r->timer = sd_event_source_disable_unref(r->timer);
+        r->caller = sd_bus_track_unref(r->caller);
+        r->fd = safe_close(r->fd);
+        reader_drop_lines(r);
+        /* It has ended already. */
+        if (!r->life_source)
+                log_reader_free(r);
 }
 
-static void reader_fail_unavailable(LogReader *r, const char *why) {
+static void reader_end(const LogReader *r) {
+        (void) send(r->life, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void reader_fail(LogReader *r, const char *why) {
         _cleanup_error_ Error e = {};
 
         (void) error_setf(&e, CCP_ERROR_INTERNAL, "The logs cannot be read: %s. " HINT, why);
-        reader_fail(r, &e);
+        reader_answer(r, NULL, &e);
+        reader_end(r);
+        reader_leave(r, READER_LEFT);
 }
 
 /* --- lines --- */
 
 /* From here on the program and whoever has the connection are among themselves; we only want to know that it ends. */
 static void reader_hand_over(LogReader *r) {
-        r->state = READER_HANDED_OVER;
-        r->source = sd_event_source_disable_unref(r->source);
-        r->timer = sd_event_source_disable_unref(r->timer);
-        r->caller = sd_bus_track_unref(r->caller);
         reader_answer(r, &(LogAnswer) { .fd = r->fd }, NULL);
-        r->fd = safe_close(r->fd);
-        string_builder_done(&r->in);
-        /* It has ended already. */
-        if (!r->life_source)
-                log_reader_free(r);
+        reader_leave(r, READER_HANDED_OVER);
 }
 
 /* Returns 0 to go on, 1 if the reader has answered and is freed, or handed over. */
@@ -119,7 +135,7 @@ static int reader_ready(LogReader *r) {
 
         /* That is what it waits for. */
         if (shutdown(r->fd, SHUT_WR) < 0) {
-                reader_fail_unavailable(r, "the connection to the reader broke");
+                reader_fail(r, "the connection to the reader broke");
                 return 1;
         }
         if (r->hand_over) {
@@ -143,6 +159,27 @@ static int reader_take_entry(LogReader *r, LogEntry *e) {
         return 0;
 }
 
+static void reader_complete(LogReader *r, const LogLine *end) {
+        _cleanup_error_ Error e = {};
+
+        /* Without entries it would say that there are none. */
+        if (end->end == LOG_END_AGAIN && r->n_entries == 0) {
+                (void) error_setf(&e, CCP_ERROR_CANCELLED,
+                                "Roles, rules or the instance have changed while its logs were read. Ask "
+                                "again.");
+                reader_answer(r, NULL, &e);
+        } else
+                reader_answer(r,
+                                &(LogAnswer) {
+                                                .fd = -EBADF,
+                                                .entries = r->entries,
+                                                .n_entries = r->n_entries,
+                                                .cursor = end->cursor,
+                                },
+                                NULL);
+        log_reader_free(r);
+}
+
 /* Returns as reader_ready(). */
 static int reader_dispatch(LogReader *r, const char *data, size_t size) {
         _cleanup_log_line_ LogLine l = {};
@@ -150,7 +187,9 @@ static int reader_dispatch(LogReader *r, const char *data, size_t size) {
 
         k = log_line_parse(data, size, &l);
         if (k >= 0 && l.type == LOG_LINE_ERROR) {
-                reader_fail(r, &l.error);
+                /* After its last word it does nothing any more. */
+                reader_answer(r, NULL, &l.error);
+                log_reader_free(r);
                 return 1;
         }
         if (k >= 0 && l.type == LOG_LINE_READY && r->state == READER_ASKING)
@@ -161,38 +200,30 @@ static int reader_dispatch(LogReader *r, const char *data, size_t size) {
                         return 0;
         }
         if (k >= 0 && l.type == LOG_LINE_END && r->state == READER_READING) {
-                reader_answer(r,
-                                &(LogAnswer) {
-                                                .fd = -EBADF,
-                                                .entries = r->entries,
-                                                .n_entries = r->n_entries,
-                                                .cursor = l.cursor,
-                                },
-                                NULL);
-                log_reader_free(r);
+                reader_complete(r, &l);
                 return 1;
         }
 
-        reader_fail_unavailable(r, "the reader said what nobody understands");
+        reader_fail(r, "the reader said what nobody understands");
         return 1;
 }
 
-/* All lines that are complete. Returns as reader_ready(). */
-static int reader_dispatch_all(LogReader *r) {
+/* All lines that are complete, as long as the reader is there and lines are wanted. */
+static void reader_dispatch_all(LogReader *r) {
         const char *end;
         size_t used = 0;
 
-        while ((end = memchr(r->in.data + used, '\n', r->in.size - used))) {
+        while ((end = memchr(r->in.data + r->n_searched, '\n', r->in.size - r->n_searched))) {
                 const char *line = r->in.data + used;
 
-                used = (size_t) (end + 1 - r->in.data);
+                used = r->n_searched = (size_t) (end + 1 - r->in.data);
                 if (reader_dispatch(r, line, (size_t) (end - line)) > 0)
-                        return 1;
+                        return;
         }
 
         memmove(r->in.data, r->in.data + used, r->in.size - used);
         r->in.size -= used;
-        return 0;
+        r->n_searched = r->in.size;
 }
 
 static int on_readable(_unused_ sd_event_source *s, int fd, _unused_ uint32_t revents, void *userdata) {
@@ -204,7 +235,7 @@ static int on_readable(_unused_ sd_event_source *s, int fd, _unused_ uint32_t re
         if (n < 0 && IN_SET(errno, EAGAIN, EINTR))
                 return 0;
         if (n <= 0) {
-                reader_fail_unavailable(r,
+                reader_fail(r,
                                 r->state == READER_ASKING
                                                 ? "no reader could be started, or too many are read already"
                                                 : "the reader ended too early");
@@ -212,11 +243,11 @@ static int on_readable(_unused_ sd_event_source *s, int fd, _unused_ uint32_t re
         }
 
         string_builder_append_n(&r->in, buffer, (size_t) n);
-        if (r->in.failed || r->in.size > ANSWER_MAX) {
-                reader_fail_unavailable(r, "the answer is too long");
-                return 0;
-        }
-        (void) reader_dispatch_all(r);
+        r->n_received += (size_t) n;
+        if (r->in.failed || r->n_received > ANSWER_MAX)
+                reader_fail(r, "the answer is too long");
+        else
+                reader_dispatch_all(r);
         return 0;
 }
 
@@ -225,7 +256,7 @@ static int on_readable(_unused_ sd_event_source *s, int fd, _unused_ uint32_t re
 static int on_life(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t revents, void *userdata) {
         LogReader *r = userdata;
 
-        if (r->state == READER_HANDED_OVER)
+        if (IN_SET(r->state, READER_HANDED_OVER, READER_LEFT))
                 log_reader_free(r);
         else
                 /* What it said last may still be to be read. */
@@ -234,19 +265,19 @@ static int on_life(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32
 }
 
 static int on_timeout(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
-        reader_fail_unavailable(userdata, "the reader did not answer in time");
+        reader_fail(userdata, "the reader did not answer in time");
         return 0;
 }
 
 static int on_caller_gone(_unused_ sd_bus_track *track, void *userdata) {
-        reader_fail_unavailable(userdata, "nobody waits for them");
+        reader_fail(userdata, "nobody waits for them");
         return 0;
 }
 
 void logs_revoke(Manager *m, const char *instance) {
         for (LogReader *r = m->log_readers; r; r = r->next)
                 if (!instance || streq(r->instance, instance))
-                        (void) send(r->life, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+                        reader_end(r);
 }
 
 /* --- asking --- */
@@ -326,24 +357,31 @@ static int reader_watch(LogReader *r, const char *caller) {
         return k;
 }
 
-static int check_limits(const Manager *m, uid_t uid, Error *reterr) {
-        unsigned n = 0, n_own = 0;
+static int check_limits(const Manager *m, const LogReaderOptions *options, Error *reterr) {
+        unsigned max = options->fleet ? LOG_READERS_MAX : LOG_READERS_MAX - READERS_RESERVED;
+        unsigned n = 0, n_own = 0, n_collected = 0;
 
         for (const LogReader *r = m->log_readers; r; r = r->next) {
                 n++;
-                n_own += r->uid == uid;
+                n_own += r->uid == options->uid;
+                n_collected += r->uid == options->uid && !r->hand_over;
         }
 
+        if (!options->hand_over && n_collected >= COLLECTED_OF_USER_MAX)
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                "You are waiting for %u answers of ReadLogs already, which is as many as "
+                                "one user may. Wait for one, or use OpenLogs.",
+                                COLLECTED_OF_USER_MAX);
         if (n_own >= READERS_OF_USER_MAX)
                 return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
                                 "You are reading %u logs already, which is as many as one user may. Close "
                                 "one.",
                                 READERS_OF_USER_MAX);
-        if (n >= READERS_MAX)
+        if (n >= max)
                 return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
                                 "%u logs are being read already, which is as many as can be. Try again "
                                 "later.",
-                                READERS_MAX);
+                                n);
         return 0;
 }
 
@@ -378,7 +416,7 @@ int logs_read(Manager *m, const LogRequest *q, const LogReaderOptions *options, 
 
         k = log_request_validate(q, reterr);
         if (k >= 0)
-                k = check_limits(m, options->uid, reterr);
+                k = check_limits(m, options, reterr);
         if (k < 0)
                 return k;
 

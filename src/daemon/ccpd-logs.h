@@ -25,6 +25,7 @@ typedef void (*log_answer_handler_t)(const LogAnswer *answer, Error *error, void
 typedef struct LogReaderOptions {
         uid_t uid;          /* whose request it is, and … */
         const char *caller; /* … the name of his connection: without it nobody needs an answer */
+        bool fleet;         /* he may read any log, for which there is always room */
         bool hand_over;     /* give the connection away instead of collecting the lines */
         log_answer_handler_t handler;
         void *userdata;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <systemd/sd-daemon.h>
 
 #include "alloc-util.h"
@@ -21,6 +22,13 @@
 
 /* ccpd asks as soon as it is connected. */
 #define ASK_TIMEOUT (10 * USEC_PER_SEC)
+
+/* Of the processor, to search by a pattern; and so much of the time that was only waited, for those who follow. */
+#define SEARCH_TIME_MAX USEC_PER_MINUTE
+#define SEARCH_SHARE 4U
+
+/* Of the processor, without once looking at the time or at who waits. */
+#define STUCK_SEC 20
 
 /* So much is written at once. */
 #define CHUNK_SIZE (64U * 1024U)
@@ -33,7 +41,9 @@ typedef struct Reader {
 
         StringBuilder out;
         uint64_t n_entries, n_bytes;
-        usec_t until; /* monotonic, of waiting */
+        usec_t began_at;
+        usec_t until;  /* monotonic, of waiting */
+        usec_t waited; /* so long already */
         bool revoked;
 } Reader;
 
@@ -110,9 +120,11 @@ static int wait_for(Reader *d, short output, int journal, short journal_events, 
                 { d->revoked ? -EBADF : d->life, POLLIN, 0 },
                 { journal, journal_events, 0 },
         };
+        usec_t began = now(CLOCK_MONOTONIC);
         int r;
 
         r = poll_until(fds, ELEMENTSOF(fds), until);
+        d->waited += now(CLOCK_MONOTONIC) - began;
         if (r < 0)
                 return r;
 
@@ -121,35 +133,31 @@ static int wait_for(Reader *d, short output, int journal, short journal_events, 
 }
 
 static int flush(Reader *d) {
-        const char *p = d->out.data;
-        size_t size = d->out.size;
+        size_t sent = 0;
+        int r = 0;
 
         if (d->out.failed)
                 return -ENOMEM;
 
-        while (size > 0) {
+        while (r >= 0 && sent < d->out.size) {
                 ssize_t n;
-                int r;
 
-                n = send(STDOUT_FILENO, p, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+                n = send(STDOUT_FILENO, d->out.data + sent, d->out.size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
                 if (n < 0 && !IN_SET(errno, EAGAIN, EINTR))
                         return -errno;
                 if (n > 0) {
-                        p += n;
-                        size -= (size_t) n;
+                        sent += (size_t) n;
                         continue;
                 }
 
-                r = wait_for(d, POLLOUT, -EBADF, 0, USEC_INFINITY);
-                if (r < 0)
-                        return r;
                 /* What was written does not end amid a line only if it is read. */
-                if (d->revoked)
-                        return -ECANCELED;
+                r = d->revoked ? -ECANCELED : wait_for(d, POLLOUT, -EBADF, 0, USEC_INFINITY);
         }
 
-        d->out.size = 0;
-        return 0;
+        /* The rest may still go with what is said last. */
+        memmove(d->out.data, d->out.data + sent, d->out.size - sent);
+        d->out.size -= sent;
+        return r;
 }
 
 static int say(Reader *d, const LogLine *l) {
@@ -259,11 +267,10 @@ static int wait_for_go(Reader *d) {
 
 static int on_line(const LogEntry *e, void *userdata) {
         Reader *d = userdata;
-        const LogLine l = { .type = LOG_LINE_ENTRY, .entry = *e };
         size_t before = d->out.size;
         int r;
 
-        r = log_line_append(&d->out, &l);
+        r = log_entry_append(&d->out, e, d->request.message);
         if (r < 0)
                 return r;
         d->n_entries++;
@@ -278,12 +285,33 @@ static int on_line(const LogEntry *e, void *userdata) {
                         (d->request.size > 0 && d->n_bytes >= d->request.size);
 }
 
+/* Whoever takes an answer as a whole waits for it. The others see lines come, but may not have the processor for
+ * themselves: that is not counted by the clock, since those who search beside us are none of their doing. */
+static bool is_out_of_time(const Reader *d) {
+        if (d->request.limit > 0 &&
+                        now(CLOCK_MONOTONIC) - d->began_at >= d->request.wait + LOG_ANSWER_TIME_MAX)
+                return true;
+        return d->request.pattern &&
+                        now(CLOCK_PROCESS_CPUTIME_ID) >= SEARCH_TIME_MAX + d->waited / SEARCH_SHARE;
+}
+
+/* The kernel ends us should anything that we call go on and on. */
+static int set_watchdog(void) {
+        const struct itimerval left = { .it_value.tv_sec = STUCK_SEC };
+
+        return setitimer(ITIMER_PROF, &left, NULL) < 0 ? -errno : 0;
+}
+
 static int on_check(void *userdata) {
         Reader *d = userdata;
         int r;
 
-        r = wait_for(d, 0, -EBADF, 0, 0);
-        return r < 0 ? r : d->revoked ? -ECANCELED : 0;
+        r = set_watchdog();
+        if (r >= 0)
+                r = wait_for(d, 0, -EBADF, 0, 0);
+        if (r < 0)
+                return r;
+        return d->revoked ? -ECANCELED : is_out_of_time(d) ? -ETIMEDOUT : 0;
 }
 
 /* Until the journal has something. Returns 1 if it is time to end. */
@@ -309,8 +337,11 @@ static int read_lines(Reader *d) {
         bool waits = d->request.follow || d->request.wait > 0;
         int r;
 
-        d->until = d->request.follow ? USEC_INFINITY : now(CLOCK_MONOTONIC) + d->request.wait;
-        r = log_journal_seek(d->journal);
+        d->began_at = now(CLOCK_MONOTONIC);
+        d->until = d->request.follow ? USEC_INFINITY : d->began_at + d->request.wait;
+        r = set_watchdog();
+        if (r >= 0)
+                r = log_journal_seek(d->journal);
         if (r < 0)
                 return r;
 
@@ -348,10 +379,21 @@ static int run(Reader *d, Error *reterr) {
         r = say(d, &(LogLine) { .type = LOG_LINE_READY });
         if (r >= 0)
                 r = wait_for_go(d);
+        /* Nobody is there. */
+        if (r == -ETIMEDOUT)
+                return r;
         if (r >= 0)
                 r = read_lines(d);
         if (r == -ECANCELED && d->revoked)
                 r = 0;
+        /* The next answer has the rest. */
+        if (r == -ETIMEDOUT && d->request.limit > 0 && d->n_entries > 0)
+                r = 0;
+        if (r == -ETIMEDOUT)
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                "This takes too much time. Search less: fewer lines, single services, or by "
+                                "'since' and 'until'%s.",
+                                d->request.pattern ? "; or use a simpler pattern" : "");
         if (r < 0)
                 return IN_SET(r, -EPIPE, -ECONNRESET)
                                 ? r

@@ -64,13 +64,33 @@ void log_text_append(StringBuilder *b, const char *s, size_t n) {
                 string_builder_append_n(b, s + begin, n - begin);
 }
 
+/* Of a byte in JSON. */
+static size_t escaped_size(char c) {
+        return (unsigned char) c < ' ' ? STRLEN("\\u0000") : c == '"' || c == '\\' ? 2 : 1;
+}
+
+/* How much of s, in bytes, is no more than that as JSON. */
+static size_t find_cut(const char *s, size_t max) {
+        size_t n = 0, size = 0;
+
+        for (; s[n]; n++) {
+                size += escaped_size(s[n]);
+                if (size > max)
+                        break;
+        }
+        /* Not amid a character. */
+        while (n > 0 && ((unsigned char) s[n] & 0xC0) == 0x80)
+                n--;
+        return n;
+}
+
 /* As JSON has it, with its quotes; s is valid UTF-8. */
-static void append_string(StringBuilder *b, const char *s) {
-        const char *begin = s;
+static void append_string_n(StringBuilder *b, const char *s, size_t n) {
+        const char *begin = s, *end = s + n;
 
         string_builder_append_n(b, "\"", 1);
-        for (; *s; s++) {
-                if ((unsigned char) *s >= ' ' && *s != '"' && *s != '\\')
+        for (; s < end; s++) {
+                if (escaped_size(*s) == 1)
                         continue;
 
                 string_builder_append_n(b, begin, (size_t) (s - begin));
@@ -84,9 +104,15 @@ static void append_string(StringBuilder *b, const char *s) {
         string_builder_append_n(b, "\"", 1);
 }
 
+static void append_string(StringBuilder *b, const char *s) {
+        append_string_n(b, s, strlen(s));
+}
+
 /* Not by way of jansson's objects: of these lines there may be a million. */
-static int append_entry(StringBuilder *b, const LogEntry *e) {
+int log_entry_append(StringBuilder *b, const LogEntry *e, size_t message_max) {
         const char *source = log_source_to_string(e->source);
+        bool truncated;
+        size_t n;
 
         if (!source || !e->cursor || !e->message || e->time > INT64_MAX)
                 return -EINVAL;
@@ -99,8 +125,10 @@ static int append_entry(StringBuilder *b, const LogEntry *e) {
                 append_string(b, e->service);
         }
         string_builder_appendf(b, ",\"priority\":%i,\"message\":", e->priority);
-        append_string(b, e->message);
-        string_builder_append(b, e->truncated ? ",\"truncated\":true}\n" : "}\n");
+        n = message_max > 0 ? find_cut(e->message, message_max) : strlen(e->message);
+        append_string_n(b, e->message, n);
+        truncated = e->truncated || e->message[n];
+        string_builder_append(b, truncated ? ",\"truncated\":true}\n" : "}\n");
         return 0;
 }
 
@@ -130,7 +158,7 @@ int log_line_append(StringBuilder *b, const LogLine *l) {
         _cleanup_json_ json_t *o = NULL;
 
         if (l->type == LOG_LINE_ENTRY)
-                return append_entry(b, &l->entry);
+                return log_entry_append(b, &l->entry, 0);
 
         o = line_to_json(l);
         if (!o || json_dump_callback(o, dump_to_builder, b, JSON_COMPACT) < 0)

@@ -59,7 +59,7 @@ typedef struct LogLine {
         Error error;
         LogEntry entry;
         LogEnd end;
-        char *cursor; /* of LOG_LINE_END: where to go on; "" if the journal is empty */
+        char *cursor; /* of LOG_LINE_END: where to go on; "" if nothing was read yet */
 } LogLine;
 
 void log_line_done(LogLine *l);
@@ -67,6 +67,8 @@ void log_line_done(LogLine *l);
 
 /* Appends a line and its newline. Returns -EINVAL for what cannot be written so. */
 int log_line_append(StringBuilder *b, const LogLine *l);
+/* The same for an entry, whose message is cut to so many bytes as they are written here; 0: it is whole. */
+int log_entry_append(StringBuilder *b, const LogEntry *e, size_t message_max);
 /* Reads one, without its newline. Returns -EBADMSG if it is none of these. */
 int log_line_parse(const char *data, size_t size, LogLine *ret);
 

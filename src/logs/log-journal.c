@@ -15,8 +15,8 @@
 /* Only these files: what users write is in files of their own. */
 #define JOURNAL_FLAGS (SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM)
 
-/* Entries between two questions whether somebody still waits. */
-#define CHECK_INTERVAL 1024U
+/* Between two questions whether somebody still waits. */
+#define CHECK_INTERVAL (50 * USEC_PER_MSEC)
 
 /* Lines that are not at their end, of different containers; of more the oldest is told as it is. */
 #define OPEN_LINES_MAX 256U
@@ -40,12 +40,14 @@ struct LogJournal {
         void *userdata;
 
         sd_journal *journal;
-        sd_journal *parts; /* to collect the parts of a line; opened when there is one */
-        bool at_entry;     /* the next one to be told is where we are */
-        char *cursor;      /* of the last entry that was looked at */
-        usec_t opened_at;  /* monotonic */
-        unsigned n_looked;
-        bool stopped; /* the handler has enough */
+        sd_journal *parts;            /* to collect the parts of a line; opened when there is one */
+        bool at_entry;                /* the next one to be told is where we are */
+        char *cursor;                 /* of the last entry that is done with, told or not; NULL: none yet */
+        char *tail;                   /* of the newest when we began */
+        const char *current;          /* of the one that is looked at now, and … */
+        bool told;                    /* … whether the handler had it */
+        usec_t opened_at, checked_at; /* monotonic */
+        bool stopped;                 /* the handler has enough */
 
         LogRecord *window; /* to be told before anything else, newest first */
         size_t n_window, n_window_allocated, window_size;
@@ -75,6 +77,7 @@ LogJournal *log_journal_free(LogJournal *j) {
         sd_journal_close(j->journal);
         sd_journal_close(j->parts);
         free(j->cursor);
+        free(j->tail);
         return mfree(j);
 }
 
@@ -156,7 +159,7 @@ static int take_tail(LogJournal *j) {
         if (r >= 0)
                 r = sd_journal_previous(j->journal);
         if (r > 0)
-                r = sd_journal_get_cursor(j->journal, &j->cursor);
+                r = sd_journal_get_cursor(j->journal, &j->tail);
         return r;
 }
 
@@ -172,7 +175,6 @@ int log_journal_open(const LogRequest *q, LogPattern *pattern, const LogJournalH
         j->pattern = pattern;
         j->handlers = handlers;
         j->userdata = userdata;
-        j->opened_at = now(CLOCK_MONOTONIC);
 
         r = open_journal(&j->journal);
         if (r < 0)
@@ -186,6 +188,8 @@ int log_journal_open(const LogRequest *q, LogPattern *pattern, const LogJournalH
         r = q->cursor ? free_and_strdup(&j->cursor, q->cursor) : take_tail(j);
         if (r < 0)
                 return r;
+        /* What comes between both is told, and not passed over. */
+        j->opened_at = now(CLOCK_MONOTONIC);
         r = add_matches(j->journal, q);
         if (r < 0)
                 return r;
@@ -196,8 +200,15 @@ int log_journal_open(const LogRequest *q, LogPattern *pattern, const LogJournalH
 
 /* --- one entry --- */
 
-static int check(LogJournal *j) {
-        return ++j->n_looked % CHECK_INTERVAL == 0 ? j->handlers->check(j->userdata) : 0;
+static int check(void *userdata) {
+        usec_t t = now(CLOCK_MONOTONIC_COARSE);
+        LogJournal *j = userdata;
+
+        if (t < j->checked_at + CHECK_INTERVAL)
+                return 0;
+
+        j->checked_at = t;
+        return j->handlers->check(j->userdata);
 }
 
 static int read_record(sd_journal *journal, LogRecord *ret) {
@@ -356,8 +367,9 @@ static int make_entry(LogJournal *j, const LogRecord *record, LogEntry *ret) {
         return 0;
 }
 
-static bool matches_pattern(const LogJournal *j, const LogEntry *e) {
-        return !j->pattern || log_pattern_matches(j->pattern, e->message);
+/* Returns 1 if so. */
+static int matches_pattern(LogJournal *j, const LogEntry *e) {
+        return j->pattern ? log_pattern_matches(j->pattern, e->message, check, j) : 1;
 }
 
 /* --- telling --- */
@@ -366,6 +378,8 @@ static bool matches_pattern(const LogJournal *j, const LogEntry *e) {
 static int tell_entry(LogJournal *j, const LogEntry *e) {
         int r;
 
+        if (streq_ptr(e->cursor, j->current))
+                j->told = true;
         r = j->handlers->line(e, j->userdata);
         if (r > 0)
                 j->stopped = true;
@@ -407,10 +421,10 @@ static int tell(LogJournal *j, const LogRecord *record) {
         r = make_entry(j, record, &e);
         if (is_damage(r))
                 return 0;
-        if (r < 0)
+        if (r >= 0)
+                r = matches_pattern(j, &e);
+        if (r <= 0)
                 return r;
-        if (!matches_pattern(j, &e))
-                return 0;
 
         r = tell_dropped(j);
         return r < 0 ? r : tell_entry(j, &e);
@@ -487,6 +501,27 @@ static int tell_record(LogJournal *j, LogRecord *record) {
         return 0;
 }
 
+/* What was ended amid it, as while a pattern was compared, is read again by who goes on; what the handler had is
+ * not, even if that failed to hand it on. */
+static int take_record(LogJournal *j, LogRecord *record) {
+        _cleanup_free_ char *cursor = strdup(record->cursor);
+        int r;
+
+        if (!cursor)
+                return -ENOMEM;
+
+        j->current = cursor;
+        j->told = false;
+        r = is_shown(j, record) ? tell_record(j, record) : 0;
+        j->current = NULL;
+        if (r < 0 && !j->told)
+                return r;
+
+        free(j->cursor);
+        j->cursor = TAKE_PTR(cursor);
+        return r;
+}
+
 /* True if it came after we began, when the end was to be the end as it was then: somebody who writes faster than we
  * read must not keep us here. Told by the clock that nobody sets. */
 static bool is_too_late(LogJournal *j, const LogRecord *record) {
@@ -525,10 +560,7 @@ static int read_one(LogJournal *j) {
         if (is_too_late(j, &record))
                 return 1;
 
-        r = free_and_strdup(&j->cursor, record.cursor);
-        if (r < 0 || !is_shown(j, &record))
-                return r;
-        return tell_record(j, &record);
+        return take_record(j, &record);
 }
 
 /* What was found on the way back. */
@@ -538,9 +570,7 @@ static int read_window(LogJournal *j) {
         while (r >= 0 && j->n_window > 0 && !j->stopped) {
                 _cleanup_log_record_ LogRecord record = j->window[--j->n_window];
 
-                r = free_and_strdup(&j->cursor, record.cursor);
-                if (r >= 0)
-                        r = tell_record(j, &record);
+                r = take_record(j, &record);
         }
         return r;
 }
@@ -570,7 +600,13 @@ int log_journal_read(LogJournal *j, bool final) {
                         return r;
         }
         r = tell_dropped(j);
-        return r < 0 ? r : end > 0 || j->stopped;
+        if (r < 0)
+                return r;
+
+        /* There is nothing to be told up to here. */
+        if (!j->cursor)
+                j->cursor = TAKE_PTR(j->tail);
+        return end > 0 || j->stopped;
 }
 
 /* --- the beginning --- */

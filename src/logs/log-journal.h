@@ -12,7 +12,8 @@ typedef struct LogJournal LogJournal;
 typedef struct LogJournalHandlers {
         /* Takes a line. Returns 1 to stop reading after it; a negative errno ends all. */
         int (*line)(const LogEntry *e, void *userdata);
-        /* Called every now and then. A negative errno ends all: nobody waits for the lines any more. */
+        /* Called several times a second, also while a pattern is compared with one line. A negative errno ends
+         * all. */
         int (*check)(void *userdata);
 } LogJournalHandlers;
 
@@ -33,5 +34,6 @@ int log_journal_get_poll(LogJournal *j, short *ret_events, usec_t *ret_until);
 /* Looks at what happened to the journal's files. */
 int log_journal_process(LogJournal *j);
 
-/* Where to go on reading; "" if the journal is empty. Borrowed. */
+/* Where to go on reading; "" as long as it was not found where the lines begin, and if the journal is empty.
+ * Borrowed. */
 const char *log_journal_cursor(const LogJournal *j);

@@ -108,7 +108,8 @@ int log_request_format(const LogRequest *q, char **ret, size_t *ret_size) {
                         set_text(o, "cursor", q->cursor) < 0 || set_text(o, "pattern", q->pattern) < 0 ||
                         set_flag(o, "follow", q->follow) < 0 || set_flag(o, "all", q->all) < 0 ||
                         set_flag(o, "audit", q->audit) < 0 || set_number(o, "wait", q->wait, 0) < 0 ||
-                        set_number(o, "limit", q->limit, 0) < 0 || set_number(o, "size", q->size, 0) < 0)
+                        set_number(o, "limit", q->limit, 0) < 0 || set_number(o, "size", q->size, 0) < 0 ||
+                        set_number(o, "message", q->message, 0) < 0)
                 return -ENOMEM;
 
         text = json_dumps(o, JSON_COMPACT);
@@ -181,6 +182,7 @@ static const Field fields[] = {
         { "wait", offsetof(LogRequest, wait), read_number },
         { "limit", offsetof(LogRequest, limit), read_number },
         { "size", offsetof(LogRequest, size), read_number },
+        { "message", offsetof(LogRequest, message), read_number },
 };
 
 static int read_field(LogRequest *q, const char *key, const json_t *value) {

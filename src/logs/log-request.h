@@ -13,6 +13,10 @@
 #define LOG_CURSOR_MAX 512U
 #define LOG_PATTERN_MAX 1024U
 #define LOG_WAIT_MAX (60 * USEC_PER_SEC)
+/* For an answer that is limited, besides waiting: less than callers wait for a reply, if they do not say how long. */
+#define LOG_ANSWER_TIME_MAX (20 * USEC_PER_SEC)
+/* Requests that are served at the same time. ccpd asks for no more. */
+#define LOG_READERS_MAX 128U
 /* A request is no longer than this, with its newline. */
 #define LOG_REQUEST_MAX (64U * 1024U)
 
@@ -29,6 +33,7 @@ typedef struct LogRequest {
         usec_t wait;         /* if there is nothing: wait so long for something to come */
         uint64_t limit;      /* at most so many entries; 0: all */
         uint64_t size;       /* about so many bytes at most, but one entry at least; 0: all */
+        uint64_t message;    /* so many bytes of JSON at most for one message, the rest is cut; 0: all */
 } LogRequest;
 
 /* One that asks for nothing in particular. */

@@ -8,12 +8,10 @@
 #include <systemd/sd-event.h>
 
 #include "fd-util.h"
+#include "log-request.h"
 #include "log.h"
 #include "process.h"
 #include "time-util.h"
-
-/* As many as ccpd asks for. */
-#define READERS_MAX 128U
 
 #define IDLE_USEC (60 * USEC_PER_SEC)
 
@@ -43,12 +41,15 @@ static int wait_for_work(LogServer *s) {
 
 static int on_reader_ended(sd_event_source *source, const siginfo_t *si, void *userdata) {
         LogServer *s = userdata;
+        int r;
 
         (void) sd_event_source_unref(source);
         if (si->si_code != CLD_EXITED)
                 log_warning("A reader died by signal %i.", si->si_status);
 
-        return --s->n_readers == 0 ? wait_for_work(s) : 0;
+        s->n_readers--;
+        r = sd_event_source_set_enabled(s->connections, SD_EVENT_ON);
+        return r < 0 || s->n_readers > 0 ? r : wait_for_work(s);
 }
 
 static int start_reader(LogServer *s, int fd) {
@@ -88,15 +89,13 @@ static int on_connection(
         if (connection < 0)
                 return IN_SET(errno, EAGAIN, EINTR, ECONNABORTED) ? 0 : -errno;
 
-        /* To close it is the answer. */
-        if (s->n_readers >= READERS_MAX) {
-                log_warning("%u logs are being read already, which is as many as can be.", READERS_MAX);
-                return 0;
-        }
         r = start_reader(s, connection);
         if (r < 0)
                 log_error_errno(r, "Failed to start a reader: %m");
-        return 0;
+
+        /* ccpd may know before we do that one has ended: what it asks for then waits until we know, too. */
+        return s->n_readers < LOG_READERS_MAX ? 0
+                                              : sd_event_source_set_enabled(s->connections, SD_EVENT_OFF);
 }
 
 int log_server_run(int fd, const char *program) {

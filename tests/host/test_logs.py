@@ -303,6 +303,72 @@ def test_a_client_reads_what_is_his_and_not_who_did_what(server, talk, other):
                       check=False).returncode != 0
 
 
+# Tries hours for a line of some KiB, and is ended each time.
+HOSTILE = '.{0,1000}.{0,1000}[\\x01\\x02]'
+TAKES_LONG = 400
+
+
+@pytest.fixture(scope='module')
+def slow(server, talk):
+    """An instance with lines that a hostile pattern takes long for, all together more than anybody gets."""
+    create(server, 'slow')
+    write(server, ('a' * 16000 + '\n') * TAKES_LONG, slug='slow')
+    server.wait(lambda: len(messages(server, '-n', 'all', slug='slow')) == TAKES_LONG, what='the lines')
+    add_user(server, 'mallory')
+    grant(server, 'client', user='mallory', instance='slow')
+
+
+def test_a_hostile_pattern_takes_nothing_from_others(server, other, slow):
+    write(server, 'in time\n', slug='other')
+    # They print nothing before they have found all.
+    argv = ['ccpctl', 'logs', 'slow', '-n', TAKES_LONG, '-g', HOSTILE]
+    searching = [server.start(argv, 'mallory') for _ in range(8)]
+    server.wait(lambda: readers(server) == '8', what='the readers')
+    for _ in range(3):
+        begin = time.monotonic()
+        assert messages(server, '-n1', slug='other') == ['in time']
+        assert time.monotonic() - begin < 10
+    with Caller(server, 'mallory') as mallory:
+        options = {'lines': ['t', TAKES_LONG], 'pattern': ['s', HOSTILE]}
+        begin = time.monotonic()
+        error = mallory.error(instance_path('slow'), 'Instance', 'ReadLogs', 'asa{sv}', [], options, timeout=60)
+        assert error.short == 'LimitExceeded' and 'simpler pattern' in error.message
+        assert 15 < time.monotonic() - begin < 40
+    # Who leaves ends what is done for him, in the middle of a match.
+    for process in searching[:4]:
+        process.kill()
+        process.communicate()
+    server.wait(lambda: readers(server) == '4', timeout=5, what='the end of four readers')
+    revoke(server, user='mallory', instance='slow')
+    for process in searching[4:]:
+        assert process.wait(20) == 4
+        process.communicate()
+    assert readers(server) == '0'
+
+
+def test_a_search_that_takes_too_long_is_ended(server, slow):
+    result = server.ccpctl('logs', 'slow', '-n', 'all', '-g', HOSTILE, check=False, timeout=300)
+    assert result.returncode != 0 and 'takes too much time' in result.stderr
+
+
+def test_a_search_goes_on_when_roles_change(server, slow):
+    process = server.start(['ccpctl', 'logs', 'slow', '-n', '25', '-g', HOSTILE])
+    server.wait(lambda: readers(server) == '1', what='the reader')
+    grant(server, 'client', user='mallory', instance='slow')
+    revoke(server, user='mallory', instance='slow')
+    output, _ = process.communicate()
+    assert process.returncode == 0 and len(output.splitlines()) == 25
+
+
+def test_a_long_line_is_cut_where_answers_are_collected(server, slow):
+    write(server, b'\x01' * (1 << 20) + b'\n', slug='slow')
+    [whole] = logs(server, '-n1', slug='slow')
+    assert len(whole['message']) == 1 << 20 and 'truncated' not in whole
+    with Caller(server) as root:
+        [row], _ = root.instance('slow', 'ReadLogs', 'asa{sv}', [], {'lines': ['t', 1]})
+        assert row['Truncated'] and row['Message'] == '\x01' * ((1 << 18) // 6)
+
+
 def test_over_ssh_they_come_in_pages(server, talk):
     enable_ssh(server)
     write(server, ''.join(f'page {n}\n' for n in range(2500)))

@@ -83,6 +83,30 @@ START_TEST(lines_are_what_they_say) {
 }
 END_TEST
 
+static void assert_cut(const char *message, size_t max, const char *rest) {
+        const LogEntry e = { .cursor = (char *) "s=1", .message = (char *) message };
+        _cleanup_string_builder_ StringBuilder b = {};
+        _cleanup_log_line_ LogLine read = {};
+
+        ASSERT_OK(log_entry_append(&b, &e, max));
+        ASSERT_OK(log_line_parse(b.data, b.size - 1, &read));
+        ck_assert_str_eq(read.entry.message, rest);
+        ck_assert(read.entry.truncated == (strlen(rest) < strlen(message)));
+}
+
+START_TEST(a_message_is_cut_to_what_it_takes_as_json) {
+        assert_cut("abc", 0, "abc");
+        assert_cut("abc", 3, "abc");
+        assert_cut("abcd", 3, "abc");
+        assert_cut("\x01\x02", 12, "\x01\x02");
+        assert_cut("\x01\x02", 11, "\x01");
+        assert_cut("\"\\x", 4, "\"\\");
+        assert_cut("\"\\x", 3, "\"");
+        assert_cut("\xC3\xBC\xC3\xBC", 3, "\xC3\xBC");
+        assert_cut("\xF0\x9F\x90\xB3", 3, "");
+}
+END_TEST
+
 START_TEST(what_is_no_line_is_refused) {
         static const char *const lines[] = {
                 "",
@@ -120,5 +144,5 @@ START_TEST(an_unknown_error_is_internal) {
 }
 END_TEST
 
-TESTS("log-entry", any_bytes_become_text, lines_are_what_they_say, what_is_no_line_is_refused,
-                an_unknown_error_is_internal)
+TESTS("log-entry", any_bytes_become_text, lines_are_what_they_say, a_message_is_cut_to_what_it_takes_as_json,
+                what_is_no_line_is_refused, an_unknown_error_is_internal)

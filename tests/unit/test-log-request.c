@@ -28,6 +28,7 @@ START_TEST(what_is_asked_for_can_be_read) {
                 .wait = LOG_WAIT_MAX,
                 .limit = 1000,
                 .size = 4096,
+                .message = 1024,
         };
         _cleanup_log_request_ LogRequest again = {};
         _cleanup_free_ char *text = NULL;
@@ -52,6 +53,7 @@ START_TEST(what_is_asked_for_can_be_read) {
         ck_assert_uint_eq(again.wait, q.wait);
         ck_assert_uint_eq(again.limit, q.limit);
         ck_assert_uint_eq(again.size, q.size);
+        ck_assert_uint_eq(again.message, q.message);
 }
 END_TEST
 

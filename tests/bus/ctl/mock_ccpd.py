@@ -6,7 +6,8 @@ Its state is a JSON file, so that it can be killed and started again. What a job
 the time since it was queued and of a plan that the slug or the environment chooses.
 
 The logs of all instances are what is in the file STATE.logs, a JSON object a line, that is read each time; a cursor is a number
-of lines. With a file STATE.cut a stream of them ends, as when ccpd ends, and with STATE.again because it is to be asked for anew.
+of lines. With a file STATE.cut a stream of them ends, as when ccpd ends, and with STATE.again because it is to be asked for anew;
+with STATE.early that happens once before anything was read.
 
 As ccpd does, it sends signals to those connections only that have subscribed. In the environment:
   MOCK_OLD             it knows no subscriptions yet, and broadcasts
@@ -830,11 +831,23 @@ class Instance(Base):
         except FileNotFoundError:
             return 0
 
+    def ends_early(self):
+        try:
+            os.unlink(self.mock.state.path + ".early")
+            return True
+        except FileNotFoundError:
+            return False
+
     @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="h")
     def OpenLogs(self, services, options):
         ours, theirs = socket.socketpair()
         handle = dbus.types.UnixFd(theirs)
         theirs.close()
+        if self.ends_early():
+            self.mock.call("open-logs", self.slug, list(services), dict(options))
+            ours.sendall(b'{"end": "again", "cursor": ""}\n')
+            ours.close()
+            return handle
         last = [options.get("cursor", "")]
 
         def say(row):
@@ -878,6 +891,9 @@ class Instance(Base):
     @dbus.service.method(NAME + ".Instance", in_signature="asa{sv}", out_signature="aa{sv}s", async_callbacks=("reply", "fail"))
     def ReadLogs(self, services, options, reply, fail):
         self.mock.call("read-logs", self.slug, list(services), dict(options))
+        if self.ends_early():
+            fail(CcpError("Cancelled", "Roles have changed. Ask again."))
+            return
         page = int(os.environ.get("MOCK_LOGS_PAGE", "1000"))
         begin = options.get("cursor", "")
         end = time.monotonic() + options.get("timeout", 0) / 1000000

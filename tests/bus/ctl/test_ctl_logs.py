@@ -124,6 +124,16 @@ class Here(Logs):
             self.assertEqual(self.line(p), message)
         self.assertEqual([c[3].get("cursor") for c in self.calls("open-logs")], [None, "n=1", "n=2"])
 
+    def test_what_ended_before_anything_was_read_is_asked_for_as_before(self):
+        self.write("one", "two")
+        self.touch(".early")
+        self.assertEqual(self.messages("-n1", "-g", "o"), ["two"])
+        first, second = self.calls("open-logs")
+        self.assertEqual(first[3], second[3])
+        self.touch(".early")
+        p = self.follow("-n1")
+        self.assertEqual(self.line(p), "two")
+
     def test_follow_outlives_a_restart_of_ccpd_without_starting_it(self):
         self.write("one")
         p = self.follow()
@@ -205,6 +215,11 @@ class Elsewhere(Logs):
         self.write("two")
         self.start_mock()
         self.assertEqual(self.line(p), "two")
+
+    def test_what_ended_before_anything_was_read_is_asked_for_as_before(self):
+        self.write("one", "two")
+        self.touch(".early")
+        self.assertEqual(self.messages("-n1", "-g", "o"), ["two"])
 
     def test_no_such_service(self):
         self.assertIn("postgres, app", self.ctl("logs", "alpha", "ap", code=3).err)

@@ -141,12 +141,13 @@ def error_of(function, *args, **kwargs):
 def test_what_is_asked_for_is_asked_of_the_reader(alpha):
     alpha.logs.serve(end())
     read(alpha)
-    assert alpha.logs.readers[0].request == {"id": alpha.id, "lines": 100, "audit": True, "limit": 1000, "size": 1 << 20}
+    assert alpha.logs.readers[0].request == {"id": alpha.id, "lines": 100, "audit": True, "limit": 1000, "size": 1 << 20,
+                                             "message": 1 << 18}
     alpha.logs.serve(end())
     read(alpha, "web", since=5, until=7, cursor="s=1", pattern="a|b", all=True, limit=3, timeout=1000000)
     assert alpha.logs.readers[1].request == {
         "id": alpha.id, "services": ["web"], "since": 5, "until": 7, "cursor": "s=1", "pattern": "a|b", "all": True, "audit": True,
-        "limit": 3, "size": 1 << 20, "wait": 1000000}
+        "limit": 3, "size": 1 << 20, "message": 1 << 18, "wait": 1000000}
     alpha.logs.serve(end())
     read(alpha, lines=0, since=5)
     assert alpha.logs.readers[2].request["lines"] == 0
@@ -205,7 +206,7 @@ def test_the_connection_is_handed_over(alpha):
 
 ODD_ANSWERS = {
     "nothing": b"", "nonsense": b"nonsense\n", "an end": b'{"end":"complete","cursor":""}\n',
-    "ready twice": b'{"status":"ready"}\n' * 2, "an entry": json.dumps(entry(1)).encode() + b"\n", "too much": b"\0" * (17 << 20)}
+    "ready twice": b'{"status":"ready"}\n' * 2, "an entry": json.dumps(entry(1)).encode() + b"\n", "too much": b"\0" * (3 << 20)}
 
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS)
@@ -275,6 +276,52 @@ def test_who_leaves_ends_his_reader(alpha):
     somebody.leave()
     alpha.people.remove(somebody)
     wait_for(reader.gone, what="the end of the connection")
+
+
+def test_a_reader_that_nobody_waits_for_counts_until_it_has_ended(alpha):
+    """Else whoever asks and leaves again has as many programs as he likes."""
+    grant(alpha, "client", "user", "daemon", "alpha")
+    somebody = alpha.person("daemon")
+    for _ in range(4):
+        somebody.send("ReadLogs", "asa{sv}", [], {}, path=alpha.path, interface=f"{NAME}.Instance")
+        alpha.logs.accept().say(READY)
+    somebody.leave()
+    alpha.people.remove(somebody)
+    for reader in alpha.logs.readers:
+        assert reader.told_to_end()
+    somebody = alpha.person("daemon")
+    answer = somebody.instance("alpha", "ReadLogs", "asa{sv}", [], {})
+    assert answer["error"] == f"{NAME}.Error.LimitExceeded" and "4 answers of ReadLogs" in answer["message"]
+    alpha.logs.readers[0].close()
+    alpha.logs.serve(end())
+    assert wait_for(lambda: "value" in somebody.instance("alpha", "ReadLogs", "asa{sv}", [], {}), what="a reader")
+
+
+def test_clients_cannot_have_all_readers(alpha):
+    users = ("daemon", "bin", "sys", "games", "man", "lp")
+    for user in users:
+        grant(alpha, "client", "user", user, "alpha")
+        somebody = alpha.person(user)
+        for _ in range(16):
+            somebody.send("OpenLogs", "asa{sv}", [], {"follow": True}, path=alpha.path, interface=f"{NAME}.Instance")
+            alpha.logs.accept()
+    grant(alpha, "client", "user", "mail", "alpha")
+    grant(alpha, "viewer", "user", "news")
+    answer = alpha.person("mail").instance("alpha", "ReadLogs", "asa{sv}", [], {})
+    assert answer["error"] == f"{NAME}.Error.LimitExceeded" and answer["message"].startswith("96 logs")
+    for ask in (lambda: read(alpha)[1] == "s=1;i=9",
+                lambda: "value" in alpha.person("news").instance("alpha", "ReadLogs", "asa{sv}", [], {})):
+        alpha.logs.serve(end())
+        assert ask()
+
+
+def test_an_answer_that_was_ended_before_its_first_line_is_none(alpha):
+    alpha.logs.serve(end("", "again"))
+    name, message = error_of(read, alpha)
+    assert name == "Cancelled" and "Ask again" in message
+    alpha.logs.serve(entry(1), end("s=1;i=1", "again"))
+    rows, cursor = read(alpha)
+    assert len(rows) == 1 and cursor == "s=1;i=1"
 
 
 def test_a_client_reads_his_own_and_what_is_on_record_is_not_among_it(alpha):
