@@ -237,7 +237,7 @@ static void judge_status(AlertResult *ret, const char *program, const ProcessRes
 
         n = MIN(strcspn(text, "\r\n"), sizeof(quote) - 1);
         for (size_t i = 0; i < n; i++)
-                quote[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+                quote[i] = (char) (text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
         alert_result_set(ret, ALERT_OUTCOME_RETRY, /* answered= */ true, "%s failed with status %i%s%s%s",
                         program, p->status, isempty(quote) ? "." : ": \"", quote,
                         isempty(quote) ? "" : "\"");

@@ -68,7 +68,7 @@ static void answer_quote(Answer *a, const char *data, size_t size) {
         for (size_t i = 0; i < size && n < QUOTE_MAX; i++) {
                 if (data[i] == '\n' || data[i] == '\r' || data[i] == 0)
                         break;
-                a->quote[n++] = data[i] >= ' ' && data[i] <= '~' ? data[i] : '?';
+                a->quote[n++] = (char) (data[i] >= ' ' && data[i] <= '~' ? data[i] : '?');
         }
         a->quote[n] = 0;
 }

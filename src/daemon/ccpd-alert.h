@@ -46,7 +46,7 @@ void alerts_note_unit(Manager *m, const char *unit);
 /* The alerts that fire, in the order in which they began. */
 Alert *alerts_first(const Manager *m);
 /* The silence that an alert is under, the one that lasts the longest; NULL: none. */
-const SilenceRecord *alerts_silence_of(const Manager *m, const AlertRecord *a);
+const SilenceRecord *alerts_silence_of(const Manager *m, const AlertRecord *r);
 const SilenceRecord *alerts_find_silence(const Manager *m, uint64_t id);
 /* Also those that ended not long ago. */
 const SilenceRecords *alerts_silences(const Manager *m);

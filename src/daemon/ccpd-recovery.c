@@ -2,6 +2,7 @@
 
 #include "ccpd-recovery.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <systemd/sd-id128.h>
@@ -256,7 +257,8 @@ bool recovery_awaits(const Recovery *q, const Instance *i) {
 }
 
 static void log_summary(const RecoveryRecord *record) {
-        const char *fields[] = { "MESSAGE_ID=" CCP_MESSAGE_FLEET_RECOVERED, NULL, NULL, NULL, NULL };
+        static const char id[] = "MESSAGE_ID=" CCP_MESSAGE_FLEET_RECOVERED;
+        const char *fields[] = { id, NULL, NULL, NULL, NULL };
         _cleanup_free_ char *failed = strv_join(record->failed, ", "), *total = NULL, *healthy = NULL,
                             *why = strjoin("CCP_REASON=", recovery_reason_to_string(record->reason));
 
@@ -599,12 +601,15 @@ int recovery_append(sd_bus_message *reply, const Recovery *q, bool visible) {
 
 /* When PID 1 was started, in ticks; 0 if nobody knows. */
 static unsigned long long read_init_start(void) {
-        _cleanup_fclose_ FILE *f = fopen("/proc/1/stat", "re");
+        _cleanup_close_ int fd = open("/proc/1/stat", O_RDONLY | O_CLOEXEC);
         unsigned long long start = 0;
         char line[512], *p;
+        ssize_t n;
 
-        if (!f || !fgets(line, sizeof(line), f))
+        n = fd >= 0 ? read(fd, line, sizeof(line) - 1) : -1;
+        if (n <= 0)
                 return 0;
+        line[n] = 0;
         p = strrchr(line, ')');
         for (unsigned field = 2; p && field < INIT_START_FIELD; field++)
                 p = strchr(p + 1, ' ');

@@ -404,6 +404,8 @@ static bool is_probed(const Sweep *s, const HealthProbeRecord *p) {
         SweepInstance *i;
 
         HASH_FIND(hh, s->by_id, p->instance, strlen(p->instance), i);
+        if (!i)
+                return false;
         FOREACH_ARRAY(v, i->services, i->n_services)
                 if (streq(v->name, p->service))
                         return v->probed;
