@@ -192,7 +192,7 @@ int silence_records_read(const PGresult *result, SilenceRecords **ret, Error *re
 
 /* --- reading --- */
 /* A test goes before all alerts, and each is a message. */
-#define TESTS_MAX 10U
+#define TESTS_MAX 60U
 #define TESTS_PERIOD_USEC (5 * USEC_PER_MINUTE)
 
 typedef struct AlertsOp {

@@ -17,6 +17,7 @@ START_TEST(slugs_keep_to_the_rule) {
 
         FOREACH_ARRAY(s, good, ELEMENTSOF(good))
                 ck_assert_msg(slug_is_valid(*s), "%s", *s);
+        ASSERT_ERROR(slug_validate("jobs", NULL), EINVAL);
         FOREACH_ARRAY(s, bad, ELEMENTSOF(bad)) {
                 _cleanup_error_ Error e = {};
 

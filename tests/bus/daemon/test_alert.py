@@ -592,7 +592,7 @@ def test_a_channel_is_tried(ccpd, receiver):
 
 def test_tests_do_not_keep_alerts_waiting(ccpd, receiver):
     configure(ccpd, alert_webhook_url=receiver.url)
-    for _ in range(10):
+    for _ in range(60):
         ccpd.manager("TestAlert", "webhook")
     assert error_of(ccpd.manager, "TestAlert", "webhook")[0] == "Busy"
     ccpd.postgres.sql("UPDATE alerts SET fired_at = now() - interval '10 minutes'")
