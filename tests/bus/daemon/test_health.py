@@ -287,6 +287,19 @@ def test_a_sweep_that_can_not_look_is_an_error(held):
     assert answer["error"] == f"{NAME}.Error.EngineUnavailable" and answer["message"] == "It is away."
 
 
+def test_one_user_cannot_have_all_calls_wait(held):
+    grant(held.ccpd, "operator", "user", "daemon")
+    operator = held.ccpd.person("daemon")
+    operator.send("CheckHealth", "a{sv}", {}, path=held.path, interface=f"{NAME}.Instance", repeat=40)
+    wait_for(lambda: sweeps_started(held), what="the sweep")
+    # Nobody else waits for them.
+    grant(held.ccpd, "viewer", "user", "games")
+    assert held.ccpd.person("games").value("GetInstance", "s", "oslo") == held.path
+    held.swept()
+    held.ccpd.systemd("Finish", SWEEP, "done")
+    assert operator.answer()["value"] == {"": 32, f"{NAME}.Error.LimitExceeded": 8}
+
+
 def test_a_sweep_that_fails_or_does_nothing_is_an_error(held):
     caller = check(held)
     wait_for(lambda: sweeps_started(held), what="the sweep")
