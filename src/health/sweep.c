@@ -22,6 +22,8 @@
 /* So many containers that went wrong are asked after one by one; of the others the list tells enough. */
 #define INSPECTS_MAX 32U
 #define REASON_MAX 512U
+/* A sweep so soon after another one is not counted as well. */
+#define REPEAT_MAX_USEC (15 * USEC_PER_SEC)
 /* How often the files of revisions are looked at. */
 #define FILES_INTERVAL_USEC (5 * USEC_PER_MINUTE)
 
@@ -447,7 +449,7 @@ static int judge_all(Sweep *s, Error *reterr) {
 
 /* The history counts samples: who has one sweep after the other made must not outweigh the timer's. */
 static bool is_repeated(const Sweep *s) {
-        usec_t slot = s->input.settings->health_interval * USEC_PER_SEC / 2;
+        usec_t slot = MIN(s->input.settings->health_interval * USEC_PER_SEC / 2, REPEAT_MAX_USEC);
 
         return slot > 0 && s->began_at / slot == s->input.states.sweep.began_at / slot;
 }

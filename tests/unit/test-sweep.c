@@ -242,7 +242,7 @@ START_TEST(sweeps_on_demand_do_not_outweigh_the_timers) {
                         s.t.conninfo, "UPDATE settings SET value = '3600' WHERE key = 'health_interval'");
         for (unsigned n = 0; n < 5; n++)
                 sweep_with(&s, "c1", "running", "Up 2 hours");
-        /* Half an hour may begin in between. */
+        /* A quarter of a minute may begin in between. */
         ASSERT_QUERY(s.t.conninfo, "SELECT count(*) BETWEEN 1 AND 2 FROM health_samples", "t");
         ASSERT_QUERY(s.t.conninfo, "SELECT count(*) FROM health_sweeps", "5");
         /* What they saw holds all the same. */
