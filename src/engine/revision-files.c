@@ -18,6 +18,9 @@
 #define HASH_TEXT_MAX (2 * crypto_hash_sha256_BYTES + 1)
 #define NSEC_PER_USEC 1000U
 
+/* A file gets the time of the kernel's last tick, which is earlier than now by up to that much (CONFIG_HZ=100). */
+#define TICK_MAX_USEC (10 * USEC_PER_MSEC)
+
 int revision_file_describe(const void *data, size_t size, mode_t mode, json_t **ret) {
         unsigned char hash[crypto_hash_sha256_BYTES];
         char text[HASH_TEXT_MAX];
@@ -51,7 +54,8 @@ static bool is_untouched(int dirfd, const char *target, usec_t since) {
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return false;
 
-        return (usec_t) st.st_ctim.tv_sec * USEC_PER_SEC + (usec_t) st.st_ctim.tv_nsec / NSEC_PER_USEC <
+        return (usec_t) st.st_ctim.tv_sec * USEC_PER_SEC + (usec_t) st.st_ctim.tv_nsec / NSEC_PER_USEC +
+                        TICK_MAX_USEC <
                         since;
 }
 
