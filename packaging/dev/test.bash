@@ -121,9 +121,9 @@ test_host() {
     [[ -z $1 ]] || choose=(-k "$1")
     (packages >/dev/null) || { record host "the packages build" fail && return 1; }
     record host "the packages build" pass
-    # pytest dies with this shell, and the servers with pytest. Two modules at a time: their servers mostly wait.
+    # pytest dies with this shell, and the servers with pytest. Three modules at a time: their servers mostly wait.
     PYTHONDONTWRITEBYTECODE=1 CCPD_DEV=$TOP/dev setpriv --pdeathsig KILL \
-        pytest-3 -p no:cacheprovider -n 2 --dist loadfile --durations=15 --junit-xml="$TALLY/host.junit" "${choose[@]}" "$TOP/tests/host" >&2 || status=$?
+        pytest-3 -p no:cacheprovider -n 3 --dist loadfile --durations=15 --junit-xml="$TALLY/host.junit" "${choose[@]}" "$TOP/tests/host" >&2 || status=$?
     # 0: all passed, 1: some failed, which the results say; 5: none was chosen.
     case $status in
     0 | 1) ;;

@@ -53,6 +53,14 @@ def readers(server):
     return server.sh('cat /sys/fs/cgroup/system.slice/ccp-logs.service/cgroup.procs 2>/dev/null | sed 1d | wc -l')
 
 
+def wait_readers(server, number, timeout=30):
+    try:
+        server.wait(lambda: readers(server) == str(number), timeout, f'the number of {number} readers')
+    except AssertionError:
+        print(server.sh('systemctl status -n 50 --no-pager ccp-logs.service; ps -eo pid,ppid,etimes,times,args | grep [c]cp', check=False))
+        raise
+
+
 class Following:
     """`ccpctl logs --follow` of a server, or the same as somebody else."""
 
@@ -318,12 +326,20 @@ def slow(server, talk):
     grant(server, 'client', user='mallory', instance='slow')
 
 
-def test_a_hostile_pattern_takes_nothing_from_others(server, other, slow):
-    write(server, 'in time\n', slug='other')
-    # They print nothing before they have found all.
+@pytest.fixture
+def searching(server, slow):
+    """Eight searches without an end: they print nothing before they have found all."""
     argv = ['ccpctl', 'logs', 'slow', '-n', TAKES_LONG, '-g', HOSTILE]
-    searching = [server.start(argv, 'mallory') for _ in range(8)]
-    server.wait(lambda: readers(server) == '8', what='the readers')
+    processes = [server.start(argv, 'mallory') for _ in range(8)]
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_hostile_pattern_takes_nothing_from_others(server, other, searching):
+    write(server, 'in time\n', slug='other')
+    wait_readers(server, 8)
     for _ in range(3):
         begin = time.monotonic()
         assert messages(server, '-n1', slug='other') == ['in time']
@@ -338,11 +354,10 @@ def test_a_hostile_pattern_takes_nothing_from_others(server, other, slow):
     for process in searching[:4]:
         process.kill()
         process.communicate()
-    server.wait(lambda: readers(server) == '4', timeout=5, what='the end of four readers')
+    wait_readers(server, 4, timeout=5)
     revoke(server, user='mallory', instance='slow')
     for process in searching[4:]:
         assert process.wait(20) == 4
-        process.communicate()
     assert readers(server) == '0'
 
 
@@ -353,7 +368,7 @@ def test_a_search_that_takes_too_long_is_ended(server, slow):
 
 def test_a_search_goes_on_when_roles_change(server, slow):
     process = server.start(['ccpctl', 'logs', 'slow', '-n', '25', '-g', HOSTILE])
-    server.wait(lambda: readers(server) == '1', what='the reader')
+    wait_readers(server, 1)
     grant(server, 'client', user='mallory', instance='slow')
     revoke(server, user='mallory', instance='slow')
     output, _ = process.communicate()
