@@ -3,7 +3,7 @@
 """Compares what describes the same thing in several places: ccpctl's help, its man page and its completion;
 the bus API of ccpd's vtables and its man page; and asks mandoc about the pages.
 
-Usage: check-help.py CCPCTL SOURCE-ROOT
+Usage: check-help.py CCPCTL SOURCE-ROOT CCP-BACKUP-EXTRACT
 """
 
 import pathlib
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-ccpctl, root = sys.argv[1], pathlib.Path(sys.argv[2])
+ccpctl, root, extract = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
 faults = []
 
 
@@ -23,8 +23,8 @@ def compare(what, a, in_a, b, in_b):
         faults.append(f"{what} '{x}' is in {in_b}, but not in {in_a}")
 
 
-def help_of(*words):
-    return subprocess.run([ccpctl, *words, "--help"], check=True, capture_output=True, text=True,
+def help_of(*words, program=ccpctl):
+    return subprocess.run([program, *words, "--help"], check=True, capture_output=True, text=True,
                           env={"LC_ALL": "C.UTF-8"}).stdout
 
 
@@ -71,6 +71,17 @@ def check_ccpctl():
             "the completion")
 
 
+def check_extract():
+    text = help_of(program=extract)
+    options, letters = options_in(text)
+    page = (root / "man/ccp-backup-extract.1").read_text()
+    flags = " ".join(re.findall(r"(?m)^\.It (Fl .*)", page))
+    compare("of ccp-backup-extract the verb", set(re.findall(r"(?m)^  ([a-z]+)\b", text)), "the help",
+            set(re.findall(r"(?m)^\.It Cm ([a-z]+)$", page)), "the man page")
+    compare("of ccp-backup-extract the option", options, "the help", set(re.findall(r"Fl Fl ([a-z-]+)", flags)), "the man page")
+    compare("of ccp-backup-extract the letter", letters, "the help", set(re.findall(r"Fl (\w)\b", flags)), "the man page")
+
+
 def page_names(page, section, macro):
     """What the items of a section (.Sh) describe, by the macro that names them: Fn, Va or Sy."""
     body = re.search(rf"(?ms)^\.Sh {section}\n(.*?)(?=^\.Sh |\Z)", page).group(1)
@@ -102,14 +113,15 @@ def check_bus():
 def check_pages():
     if not shutil.which("mandoc"):
         return
-    for page in ("ccpctl.1", "org.changemaker.ccp1.5"):
-        out = subprocess.run(["mandoc", "-Tlint", root / "man" / page], capture_output=True, text=True,
+    for page in sorted((root / "man").glob("*.[1-8]")):
+        out = subprocess.run(["mandoc", "-Tlint", page], capture_output=True, text=True,
                              check=False).stdout
         # Which other manuals are installed here says nothing about the page.
         faults.extend(line for line in out.splitlines() if "referenced manual not found" not in line)
 
 
 check_ccpctl()
+check_extract()
 check_bus()
 check_pages()
 for fault in faults:

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "test.h"
+
+#include "alloc-util.h"
+#include "archive-test.h"
+#include "string-util.h"
+
+static int append(const void *data, size_t size, void *userdata, _unused_ Error *reterr) {
+        string_builder_append_n(userdata, data, size);
+        return 0;
+}
+
+/* Whether the file is what was written; the error is its name, or NULL. */
+static const char *read_all(int fd, const ArchiveOpener *opener, unsigned n_threads, StringBuilder *ret,
+                char **ret_message) {
+        const ArchiveReaderOptions options = { .n_threads = n_threads };
+        _cleanup_(archive_reader_freep) ArchiveReader *r = NULL;
+        _cleanup_error_ Error error = {};
+        const char *name;
+        int k;
+
+        k = archive_reader_new(fd, &options, &r, &error);
+        if (k >= 0 && opener)
+                k = archive_reader_unlock(r, opener, &error);
+        if (k >= 0)
+                k = archive_reader_verify(r, &error);
+        if (k >= 0 && ret)
+                k = archive_reader_extract(r, "volume/noise", append, ret, &error);
+        ck_assert_int_eq(k < 0, error.name != NULL);
+        if (k < 0)
+                ck_assert_int_eq(k, error_name_to_errno(error.name));
+        if (ret_message)
+                *ret_message = TAKE_PTR(error.message);
+        name = error.name;
+        return name;
+}
+
+START_TEST(what_was_written_is_read) {
+        static const size_t sizes[] = { 0, 1, ARCHIVE_CHUNK_SIZE - 1, ARCHIVE_CHUNK_SIZE,
+                ARCHIVE_CHUNK_SIZE + 1, 9 * ARCHIVE_CHUNK_SIZE + 12345 };
+        const ArchiveReaderOptions options = { .n_threads = 2 };
+        TestKeys k;
+
+        test_keys(&k, 1);
+        FOREACH_ARRAY(size, sizes, ELEMENTSOF(sizes)) {
+                _cleanup_(archive_reader_freep) ArchiveReader *r = NULL;
+                _cleanup_string_builder_ StringBuilder noise = {}, text = {}, empty = {};
+                _cleanup_close_ int fd = test_archive(&k, *size, 2);
+                const ArchiveOpener opener = test_opener(&k);
+                _cleanup_free_ char *expected = malloc(*size + 1);
+                const ArchiveHeader *h;
+
+                ASSERT_OK(archive_reader_new(fd, &options, &r, NULL));
+                h = archive_reader_header(r);
+                ck_assert_str_eq(h->slug, "oslo");
+                ck_assert_str_eq(h->software, "test");
+                ck_assert_uint_eq(h->sequence, 7);
+                ck_assert_uint_eq(h->created_at, 1700000000000000);
+                ck_assert_int_eq(memcmp(h->signer, k.signer, sizeof(k.signer)), 0);
+
+                ASSERT_OK(archive_reader_unlock(r, &opener, NULL));
+                ck_assert_ptr_null(archive_reader_manifest(r));
+                ASSERT_OK(archive_reader_load_manifest(r, NULL));
+                ck_assert_str_eq(json_object_get_string(archive_reader_manifest(r), "consistency"), "live");
+                ck_assert_str_eq(json_object_get_string(archive_reader_find(r, "volume/noise"), "kind"),
+                                "test");
+
+                ASSERT_OK(archive_reader_verify(r, NULL));
+                test_noise(expected, *size, 1);
+                ASSERT_OK(archive_reader_extract(r, "volume/noise", append, &noise, NULL));
+                ck_assert_uint_eq(noise.size, *size);
+                ck_assert(*size == 0 || memcmp(noise.data, expected, *size) == 0);
+                ASSERT_OK(archive_reader_extract(r, "volume/empty", append, &empty, NULL));
+                ck_assert_uint_eq(empty.size, 0);
+                ASSERT_OK(archive_reader_extract(r, "database/text", append, &text, NULL));
+                ck_assert_uint_eq(text.size, TEST_TEXT_SIZE);
+                ASSERT_ERROR(archive_reader_extract(r, "volume/none", append, &text, NULL), EINVAL);
+        }
+}
+END_TEST
+
+START_TEST(threads_make_no_difference) {
+        TestKeys k;
+        uint64_t size[2];
+
+        test_keys(&k, 1);
+        for (unsigned n = 0; n < 2; n++) {
+                _cleanup_close_ int fd = test_archive(&k, 3 * ARCHIVE_CHUNK_SIZE, n * 3);
+                const ArchiveOpener opener = test_opener(&k);
+
+                size[n] = (uint64_t) lseek(fd, 0, SEEK_END);
+                ck_assert_ptr_null(read_all(fd, &opener, 3 - n * 3, NULL, NULL));
+        }
+        ck_assert_uint_eq(size[0], size[1]);
+}
+END_TEST
+
+START_TEST(each_key_opens_and_no_other) {
+        TestKeys k, other;
+        ArchiveOpener opener;
+
+        test_keys(&k, 1);
+        test_keys(&other, 50);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 10, 0);
+                _cleanup_free_ char *message = NULL;
+
+                opener = (ArchiveOpener) { .recovery_key = k.recovery };
+                ck_assert_ptr_null(read_all(fd, &opener, 0, NULL, NULL));
+                /* A wrong key is no damage. */
+                opener = (ArchiveOpener) { .recovery_key = other.recovery,
+                        .instance_key = other.instance,
+                        .instance_key_id = "another" };
+                ck_assert_str_eq(read_all(fd, &opener, 0, NULL, &message), CCP_ERROR_KEY_MISSING);
+                ck_assert_ptr_nonnull(
+                                strstr(message, "the instance's key 696e7374616e6365, the recovery key "));
+                /* One that says it is the right one, and is not. */
+                opener = (ArchiveOpener) { .instance_key = other.instance, .instance_key_id = "instance" };
+                ck_assert_str_eq(read_all(fd, &opener, 0, NULL, NULL), CCP_ERROR_BACKUP_DAMAGED);
+                /* Without a key it can be told that nothing was changed. */
+                ck_assert_ptr_null(read_all(fd, NULL, 0, NULL, NULL));
+        }
+}
+END_TEST
+
+/* A file whose frames are known: where each begins, and the end of the last. */
+typedef struct Frames {
+        uint8_t *data;
+        size_t size, offsets[16], n;
+} Frames;
+
+static void frames_done(Frames *f) {
+        free(f->data);
+}
+
+static void frames_of(int fd, Frames *ret) {
+        Frames f = { .size = (size_t) lseek(fd, 0, SEEK_END) };
+        size_t at, header_size;
+
+        f.data = malloc(f.size);
+        ck_assert_int_eq(pread(fd, f.data, f.size, 0), (ssize_t) f.size);
+        ASSERT_OK(archive_prelude_read(f.data, &header_size, NULL));
+        for (at = ARCHIVE_PRELUDE_SIZE + header_size + ARCHIVE_MAC_SIZE;
+                        at < f.size - ARCHIVE_TRAILER_SIZE;) {
+                uint32_t size;
+
+                memcpy(&size, f.data + at, sizeof(size));
+                f.offsets[f.n++] = at;
+                at += ARCHIVE_FRAME_SIZE + size;
+        }
+        f.offsets[f.n] = at;
+        *ret = f;
+}
+
+static int file_of(const void *data, size_t size) {
+        int fd = memfd_create("damaged", MFD_CLOEXEC);
+
+        ck_assert_int_ge(fd, 0);
+        ASSERT_OK(loop_write(fd, data, size));
+        return fd;
+}
+
+/* Nothing of a damaged file is given to anybody. */
+static void expect_damaged_with_key(const TestKeys *k, const void *data, size_t size, const char *what) {
+        _cleanup_close_ int fd = file_of(data, size);
+        _cleanup_string_builder_ StringBuilder got = {};
+        const ArchiveOpener opener = test_opener(k);
+        const char *name;
+
+        name = read_all(fd, &opener, 0, &got, NULL);
+        ck_assert_msg(name &&
+                                        (streq(name, CCP_ERROR_BACKUP_DAMAGED) ||
+                                                        streq(name, CCP_ERROR_BACKUP_TOO_NEW) ||
+                                                        streq(name, CCP_ERROR_KEY_MISSING)),
+                        "%s: %s", what, strempty(name));
+        ck_assert_uint_eq(got.size, 0);
+}
+
+/* The same, and who has no key sees the damage, too. */
+static void expect_damaged(const TestKeys *k, const void *data, size_t size, const char *what) {
+        _cleanup_close_ int fd = file_of(data, size);
+
+        expect_damaged_with_key(k, data, size, what);
+        ck_assert_msg(read_all(fd, NULL, 0, NULL, NULL), "%s is not seen without the key", what);
+}
+
+START_TEST(every_changed_byte_is_found) {
+        uint64_t x = 42;
+        TestKeys k;
+
+        test_keys(&k, 1);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 2000, 0);
+                _cleanup_(frames_done) Frames f = {};
+
+                frames_of(fd, &f);
+                for (unsigned i = 0; i < 10000; i++) {
+                        char what[64];
+                        uint8_t bit;
+                        size_t at;
+
+                        /* Each byte, then any. */
+                        x = x * 6364136223846793005U + 1442695040888963407U;
+                        at = i < f.size ? i : (size_t) (x >> 33) % f.size;
+                        bit = (uint8_t) (1U << (x >> 61));
+                        f.data[at] ^= bit;
+                        (void) snprintf(what, sizeof(what), "bit %u of byte %zu", bit, at);
+                        if (i < f.size)
+                                expect_damaged(&k, f.data, f.size, what);
+                        else
+                                expect_damaged_with_key(&k, f.data, f.size, what);
+                        f.data[at] ^= bit;
+                }
+        }
+}
+END_TEST
+
+START_TEST(every_cut_is_found) {
+        TestKeys k;
+
+        test_keys(&k, 1);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 500, 0);
+                _cleanup_(frames_done) Frames f = {};
+                uint8_t *longer;
+
+                frames_of(fd, &f);
+                for (size_t size = 0; size < f.size; size++)
+                        expect_damaged(&k, f.data, size, "a cut");
+
+                longer = calloc(1, f.size + 1);
+                memcpy(longer, f.data, f.size);
+                expect_damaged(&k, longer, f.size + 1, "a byte more");
+                free(longer);
+        }
+}
+END_TEST
+
+/* Puts a file together from parts of others. */
+static void put_part(StringBuilder *b, const Frames *f, size_t from, size_t to) {
+        string_builder_append_n(b, (const char *) f->data + from, to - from);
+}
+
+START_TEST(every_splice_is_found) {
+        TestKeys k;
+
+        test_keys(&k, 1);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 3 * ARCHIVE_CHUNK_SIZE, 0),
+                                    fd2 = test_archive(&k, 3 * ARCHIVE_CHUNK_SIZE, 0);
+                _cleanup_(frames_done) Frames f = {}, g = {};
+
+                frames_of(fd, &f);
+                frames_of(fd2, &g);
+                ck_assert_uint_eq(f.n, 6);
+                for (size_t i = 0; i < f.n; i++) {
+                        _cleanup_string_builder_ StringBuilder without = {}, twice = {}, foreign = {};
+
+                        put_part(&without, &f, 0, f.offsets[i]);
+                        put_part(&without, &f, f.offsets[i + 1], f.size);
+                        expect_damaged(&k, without.data, without.size, "a frame less");
+                        put_part(&twice, &f, 0, f.offsets[i + 1]);
+                        put_part(&twice, &f, f.offsets[i], f.size);
+                        expect_damaged(&k, twice.data, twice.size, "a frame twice");
+                        put_part(&foreign, &f, 0, f.offsets[i]);
+                        put_part(&foreign, &g, g.offsets[i], g.offsets[i + 1]);
+                        put_part(&foreign, &f, f.offsets[i + 1], f.size);
+                        expect_damaged(&k, foreign.data, foreign.size, "a frame of another file");
+
+                        for (size_t j = i + 1; j < f.n; j++) {
+                                _cleanup_string_builder_ StringBuilder swapped = {};
+
+                                put_part(&swapped, &f, 0, f.offsets[i]);
+                                put_part(&swapped, &f, f.offsets[j], f.offsets[j + 1]);
+                                put_part(&swapped, &f, f.offsets[i + 1], f.offsets[j]);
+                                put_part(&swapped, &f, f.offsets[i], f.offsets[i + 1]);
+                                put_part(&swapped, &f, f.offsets[j + 1], f.size);
+                                expect_damaged(&k, swapped.data, swapped.size, "two frames swapped");
+                        }
+                }
+                {
+                        _cleanup_string_builder_ StringBuilder head = {}, tail = {};
+
+                        put_part(&head, &g, 0, g.offsets[0]);
+                        put_part(&head, &f, f.offsets[0], f.size);
+                        expect_damaged(&k, head.data, head.size, "the header of another file");
+                        put_part(&tail, &f, 0, f.offsets[f.n]);
+                        put_part(&tail, &g, g.offsets[g.n], g.size);
+                        expect_damaged(&k, tail.data, tail.size, "the end of another file");
+                }
+        }
+}
+END_TEST
+
+/* Who has the public recovery key can seal a file, not sign it as somebody else. */
+START_TEST(a_forged_file_has_another_signer) {
+        TestKeys k, forger;
+
+        test_keys(&k, 1);
+        test_keys(&forger, 90);
+        memcpy(forger.recovery_public, k.recovery_public, sizeof(k.recovery_public));
+        {
+                const ArchiveReaderOptions options = {};
+                _cleanup_(archive_reader_freep) ArchiveReader *r = NULL;
+                _cleanup_close_ int fd = test_archive(&forger, 10, 0);
+                const ArchiveOpener opener = { .recovery_key = k.recovery };
+                _cleanup_(frames_done) Frames f = {};
+                size_t signer;
+
+                ASSERT_OK(archive_reader_new(fd, &options, &r, NULL));
+                ASSERT_OK(archive_reader_unlock(r, &opener, NULL));
+                ASSERT_OK(archive_reader_verify(r, NULL));
+                ck_assert_int_ne(memcmp(archive_reader_header(r)->signer, k.signer, sizeof(k.signer)), 0);
+
+                /* With the name of the other signer in it, it is not signed. */
+                frames_of(fd, &f);
+                for (signer = 0; memcmp(f.data + signer, forger.signer, sizeof(forger.signer)) != 0;
+                                signer++)
+                        ck_assert_uint_lt(signer, f.size - sizeof(forger.signer));
+                memcpy(f.data + signer, k.signer, sizeof(k.signer));
+                expect_damaged(&k, f.data, f.size, "a forged signer");
+        }
+}
+END_TEST
+
+START_TEST(a_newer_version_is_named) {
+        TestKeys k;
+
+        test_keys(&k, 1);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 10, 0);
+                _cleanup_free_ char *message = NULL;
+
+                ck_assert_int_eq(pwrite(fd, "\x02\x00", 2, 8), 2);
+                ck_assert_str_eq(read_all(fd, NULL, 0, NULL, &message), CCP_ERROR_BACKUP_TOO_NEW);
+                ck_assert_ptr_nonnull(strstr(message, "version 2"));
+        }
+}
+END_TEST
+
+START_TEST(what_is_no_file_is_no_backup) {
+        _cleanup_close_ int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC), none = file_of("", 0);
+        TestKeys k;
+
+        test_keys(&k, 1);
+        ck_assert_str_eq(read_all(zero, NULL, 0, NULL, NULL), CCP_ERROR_BACKUP_DAMAGED);
+        ck_assert_str_eq(read_all(none, NULL, 0, NULL, NULL), CCP_ERROR_BACKUP_DAMAGED);
+}
+END_TEST
+
+START_TEST(a_full_disk_is_said) {
+        const ArchiveWriterOptions options = {};
+        _cleanup_archive_header_ ArchiveHeader h = test_header();
+        _cleanup_(archive_writer_freep) ArchiveWriter *w = NULL;
+        _cleanup_close_ int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        _cleanup_error_ Error error = {};
+        ArchiveSealers sealers;
+        TestKeys k;
+
+        test_keys(&k, 1);
+        sealers = test_sealers(&k);
+        ASSERT_ERROR(archive_writer_new(fd, &h, &sealers, &options, &w, &error), ENOSPC);
+        ck_assert_str_eq(error.name, CCP_ERROR_NO_SPACE);
+}
+END_TEST
+
+static int give_up(uint64_t at, uint64_t size, _unused_ void *userdata) {
+        ck_assert_uint_le(at, size);
+        return -1;
+}
+
+START_TEST(reading_can_be_ended) {
+        const ArchiveReaderOptions options = { .progress = give_up, .n_threads = 2 };
+        _cleanup_(archive_reader_freep) ArchiveReader *r = NULL;
+        TestKeys k;
+
+        test_keys(&k, 1);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 10, 0);
+
+                ASSERT_OK(archive_reader_new(fd, &options, &r, NULL));
+                ASSERT_ERROR(archive_reader_verify(r, NULL), ECANCELED);
+        }
+}
+END_TEST
+
+TESTS("archive", what_was_written_is_read, threads_make_no_difference, each_key_opens_and_no_other,
+                every_changed_byte_is_found, every_cut_is_found, every_splice_is_found,
+                a_forged_file_has_another_signer, a_newer_version_is_named, what_is_no_file_is_no_backup,
+                a_full_disk_is_said, reading_can_be_ended)
