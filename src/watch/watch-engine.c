@@ -458,21 +458,33 @@ static bool engine_seems_stopped(const WatchEngine *e) {
         return e->has_pid_file && access(e->pid_file, F_OK) < 0;
 }
 
+/* Whether it is time to connect; 'state' is that of its unit, NULL if nobody knows. While it is being stopped its pid
+ * file is still there. */
+static bool engine_may_be_asked(const WatchEngine *e, const char *state) {
+        if (streq_ptr(state, "active") || streq_ptr(state, "reloading"))
+                return true;
+        if (streq_ptr(state, "activating") || streq_ptr(state, "deactivating"))
+                return false;
+
+        return !engine_seems_stopped(e);
+}
+
 static int on_unit_state(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
         WatchEngine *e = userdata;
         const char *state = NULL;
         int enabled = SD_EVENT_OFF;
 
         e->asked = sd_bus_slot_unref(e->asked);
-        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "v", "s", &state) >= 0 &&
-                        streq(state, "active"))
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "s", &state) < 0)
+                state = NULL;
+        if (engine_may_be_asked(e, state))
                 watch_engine_start(e);
         else if (sd_event_source_get_enabled(e->retry_timer, &enabled) >= 0 && enabled == SD_EVENT_OFF)
                 engine_wait(e);
         return 0;
 }
 
-/* The pid file may also have been removed, or be elsewhere since the Engine was configured anew. */
+/* Asks PID 1. */
 static int ask_unit(WatchEngine *e) {
         int r;
 
@@ -500,13 +512,14 @@ static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 
         if (e->state != ENGINE_AWAY)
                 engine_lost(e, "The Docker Engine did not answer in time.");
-        else if (!engine_seems_stopped(e))
-                watch_engine_start(e);
         else {
                 r = ask_unit(e);
                 if (r < 0) {
                         log_debug_errno(r, "Cannot ask whether docker.service runs, ignoring: %m");
-                        engine_wait(e);
+                        if (engine_may_be_asked(e, NULL))
+                                watch_engine_start(e);
+                        else
+                                engine_wait(e);
                 }
         }
         return 0;
