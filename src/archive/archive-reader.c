@@ -255,11 +255,9 @@ static int read_frame(Walk *w, ArchiveSlot *s, Error *reterr) {
         return 0;
 }
 
-/* Every frame but the last is full; the last is empty only if it is the first. */
+/* Every frame but the last is full. */
 static bool is_size_right(const ArchiveSlot *s) {
-        if (!(s->frame.flags & ARCHIVE_FRAME_FINAL))
-                return s->out_size == ARCHIVE_CHUNK_SIZE;
-        return s->out_size > 0 || s->frame.index == 0;
+        return (s->frame.flags & ARCHIVE_FRAME_FINAL) || s->out_size == ARCHIVE_CHUNK_SIZE;
 }
 
 /* Takes the oldest frame that was read. 0 if there is none. */

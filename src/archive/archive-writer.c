@@ -168,7 +168,6 @@ int archive_writer_room(ArchiveWriter *w, uint8_t **ret, size_t *ret_size, Error
         int r;
 
         assert(w->in_stream);
-        /* Only now it is known that this frame is not the last. */
         if (w->slot->in_size == ARCHIVE_CHUNK_SIZE) {
                 submit(w, /* final= */ false);
                 r = next_slot(w, reterr);

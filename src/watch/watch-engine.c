@@ -459,14 +459,12 @@ static bool engine_seems_stopped(const WatchEngine *e) {
 }
 
 /* Whether it is time to connect; 'state' is that of its unit, NULL if nobody knows. While it is being stopped its pid
- * file is still there. */
+ * file is still there; while it starts, its socket lets us wait for it. */
 static bool engine_may_be_asked(const WatchEngine *e, const char *state) {
-        if (streq_ptr(state, "active") || streq_ptr(state, "reloading"))
+        if (streq_ptr(state, "active") || streq_ptr(state, "activating") || streq_ptr(state, "reloading"))
                 return true;
-        if (streq_ptr(state, "activating") || streq_ptr(state, "deactivating"))
-                return false;
 
-        return !engine_seems_stopped(e);
+        return !streq_ptr(state, "deactivating") && !engine_seems_stopped(e);
 }
 
 static int on_unit_state(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {

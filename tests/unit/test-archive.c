@@ -84,6 +84,39 @@ START_TEST(what_was_written_is_read) {
 }
 END_TEST
 
+/* As a pipe is read: there is room before it is known that nothing comes. */
+START_TEST(a_stream_may_end_where_a_frame_does) {
+        const ArchiveWriterOptions options = { .n_threads = 1 };
+        _cleanup_archive_header_ ArchiveHeader h = test_header();
+        _cleanup_(archive_writer_freep) ArchiveWriter *w = NULL;
+        _cleanup_close_ int fd = memfd_create("archive", MFD_CLOEXEC);
+        _cleanup_json_ json_t *manifest = json_object();
+        _cleanup_string_builder_ StringBuilder got = {};
+        ArchiveSealers sealers;
+        ArchiveOpener opener;
+        uint8_t *room;
+        size_t size;
+        TestKeys k;
+
+        test_keys(&k, 1);
+        sealers = test_sealers(&k);
+        opener = test_opener(&k);
+        ASSERT_OK(archive_writer_new(fd, &h, &sealers, &options, &w, NULL));
+        ASSERT_OK(archive_writer_begin(w, "volume/noise", NULL, NULL));
+        for (unsigned i = 0; i < 2; i++) {
+                ASSERT_OK(archive_writer_room(w, &room, &size, NULL));
+                ck_assert_uint_eq(size, ARCHIVE_CHUNK_SIZE);
+                test_noise(room, size, (uint8_t) i);
+                archive_writer_advance(w, size);
+        }
+        ASSERT_OK(archive_writer_room(w, &room, &size, NULL));
+        ASSERT_OK(archive_writer_end(w, NULL));
+        ASSERT_OK(archive_writer_finish(w, manifest, NULL));
+        ck_assert_ptr_null(read_all(fd, &opener, 0, &got, NULL));
+        ck_assert_uint_eq(got.size, 2 * ARCHIVE_CHUNK_SIZE);
+}
+END_TEST
+
 START_TEST(threads_make_no_difference) {
         TestKeys k;
         uint64_t size[2];
@@ -389,7 +422,7 @@ START_TEST(reading_can_be_ended) {
 }
 END_TEST
 
-TESTS("archive", what_was_written_is_read, threads_make_no_difference, each_key_opens_and_no_other,
+TESTS("archive", what_was_written_is_read, a_stream_may_end_where_a_frame_does, threads_make_no_difference, each_key_opens_and_no_other,
                 every_changed_byte_is_found, every_cut_is_found, every_splice_is_found,
                 a_forged_file_has_another_signer, a_newer_version_is_named, what_is_no_file_is_no_backup,
                 a_full_disk_is_said, reading_can_be_ended)
