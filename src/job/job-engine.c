@@ -51,10 +51,14 @@ static void on_progress(double fraction, const char *message, void *userdata) {
         job_tell(userdata, fraction, "%s", strempty(message));
 }
 
+DockerOwner job_engine_owner(const Job *j) {
+        return (DockerOwner) { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
+}
+
 EngineContext job_engine_context(Job *j) {
         return (EngineContext) {
                 .docker = j->docker,
-                .owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance },
+                .owner = job_engine_owner(j),
                 .project = j->project,
                 .directory = j->revision_directory,
                 .compose_file = j->blueprint ? j->blueprint->compose : NULL,
@@ -66,6 +70,12 @@ EngineContext job_engine_context(Job *j) {
                 .poll = job_poll,
                 .userdata = j,
         };
+}
+
+int job_engine_list_containers(Job *j, DockerObjects *ret, Error *reterr) {
+        const DockerOwner owner = job_engine_owner(j);
+
+        return docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, ret, reterr);
 }
 
 int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
@@ -439,11 +449,11 @@ static bool is_in_loop(const BlueprintService *service, const DockerObject *o) {
 /* Compose leaves a container alone that the Engine starts again and again, later each time, and its restarts would be
  * held against this start. Whatever was wrong may be mended: it begins anew. */
 static int stage_end_loops(Job *j, const Stage *s, Error *reterr) {
-        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
+        const DockerOwner owner = job_engine_owner(j);
         _cleanup_docker_objects_ DockerObjects containers = {};
         int r;
 
-        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        r = job_engine_list_containers(j, &containers, reterr);
         if (r < 0)
                 return r;
 
@@ -496,11 +506,10 @@ static int run_stage(Job *j, ServiceStage stage, unsigned *n_unwell, Error *rete
 
 /* True if each container of the stage is in the state that its kind asks for; cheap, and no wait. */
 static int stage_is_up(Job *j, const Stage *s, const char **ret_missing, Error *reterr) {
-        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
         _cleanup_docker_objects_ DockerObjects containers = {};
         int r;
 
-        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        r = job_engine_list_containers(j, &containers, reterr);
         if (r < 0)
                 return r;
 
@@ -684,12 +693,11 @@ int job_engine_build(Job *j, Error *reterr) {
  * have stopped. */
 static int list_existing(Job *j, char ***ret, Error *reterr) {
         char *const *stopped = job_instance(j) ? job_instance(j)->stopped_services : NULL;
-        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
         _cleanup_docker_objects_ DockerObjects containers = {};
         _cleanup_strv_free_ char **l = NULL;
         int r;
 
-        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        r = job_engine_list_containers(j, &containers, reterr);
         if (r < 0)
                 return r;
 
@@ -790,11 +798,10 @@ int job_engine_choose_services(Job *j, Error *reterr) {
 
 /* 0 if no container runs, 1 if the one named in *ret does. */
 static int find_running(Job *j, char **ret, Error *reterr) {
-        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
         _cleanup_docker_objects_ DockerObjects containers = {};
         int r;
 
-        r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &containers, reterr);
+        r = job_engine_list_containers(j, &containers, reterr);
         if (r < 0)
                 return r;
 

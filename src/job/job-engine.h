@@ -16,6 +16,10 @@ bool job_engine_was_away(Job *j, usec_t since);
 
 /* What the engine's functions work on; borrows from the job. */
 EngineContext job_engine_context(Job *j);
+/* Whose the instance's objects are; borrows from the job. */
+DockerOwner job_engine_owner(const Job *j);
+/* All containers of the instance, in whatever state. */
+int job_engine_list_containers(Job *j, DockerObjects *ret, Error *reterr);
 
 /* Resolves the compose file of the revision, with the override: j->config. */
 int job_engine_resolve(Job *j, Error *reterr);

@@ -132,7 +132,6 @@ static int verify_container(Job *j, const json_t *container, json_t *images, Err
 }
 
 int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
-        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
         _cleanup_json_ json_t *containers = NULL, *images = json_object();
         _cleanup_docker_objects_ DockerObjects list = {};
         const json_t *container;
@@ -143,7 +142,7 @@ int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
 
         r = job_engine_resolve(j, reterr);
         if (r >= 0)
-                r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &list, reterr);
+                r = job_engine_list_containers(j, &list, reterr);
         if (r >= 0 && list.n > 0)
                 r = inspect(j, &list, &containers, reterr);
         if (r < 0)
