@@ -8,6 +8,7 @@
 #include "job-folder.h"
 #include "job-render.h"
 #include "job-revision.h"
+#include "job-stage.h"
 #include "job-undo.h"
 #include "json-util.h"
 #include "string-util.h"
@@ -49,7 +50,7 @@ static int run_application(Job *j, Error *reterr) {
         _cleanup_json_ json_t *images = NULL;
         int r;
 
-        r = job_engine_run_application(j, reterr);
+        r = job_stage_run_application(j, reterr);
         if (r < 0)
                 return r;
 
@@ -85,7 +86,7 @@ static const StepOps steps[] = {
         /* Others may use what was fetched. */
         { "pull", job_engine_pull, NULL, STEP_ENGINE },
         { "build", job_engine_build, "remove-images", STEP_ENGINE },
-        { "infrastructure", job_engine_run_infrastructure, "remove-containers", STEP_ENGINE },
+        { "infrastructure", job_stage_run_infrastructure, "remove-containers", STEP_ENGINE },
         { "application", run_application, "remove-containers", STEP_ENGINE },
 };
 

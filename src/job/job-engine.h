@@ -38,14 +38,6 @@ int job_engine_choose_services(Job *j, Error *reterr);
 /* Whether the request names services: then the instance keeps its state, whatever comes of it. */
 bool job_is_partial(const Job *j);
 
-/* Waits until the services of the job are healthy. */
-int job_engine_wait_healthy(Job *j, unsigned *n_unwell, Error *reterr);
-
-/* The two steps that create and start have in common: the first stage; and the two others, after which
- * everything of all stages must still run. The first gives 1 if it has no services. */
-int job_engine_run_infrastructure(Job *j, Error *reterr);
-int job_engine_run_application(Job *j, Error *reterr);
-
 /* Looks at the containers that run: each has the environment of j->config and the label of the revision. The
  * result is an object from service to {image, digest}. */
 int job_engine_verify(Job *j, json_t **ret_images, Error *reterr);

@@ -4,6 +4,7 @@
 
 #include "job-engine.h"
 #include "job-revision.h"
+#include "job-stage.h"
 
 static int prepare(Job *j, Error *reterr) {
         int r;
@@ -16,7 +17,7 @@ static int run_health(Job *j, Error *reterr) {
         unsigned n_unwell = 0;
         int r;
 
-        r = job_engine_wait_healthy(j, &n_unwell, reterr);
+        r = job_stage_wait_healthy(j, &n_unwell, reterr);
         return r < 0 ? r : job_note_unwell(j, n_unwell, reterr);
 }
 

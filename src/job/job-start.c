@@ -5,6 +5,7 @@
 
 #include "job-engine.h"
 #include "job-revision.h"
+#include "job-stage.h"
 
 static int prepare(Job *j, Error *reterr) {
         int r;
@@ -14,9 +15,9 @@ static int prepare(Job *j, Error *reterr) {
 }
 
 static const StepOps steps[] = {
-        { "infrastructure", job_engine_run_infrastructure, "stop-containers",
+        { "infrastructure", job_stage_run_infrastructure, "stop-containers",
                         STEP_ENGINE | STEP_UNDO_IF_STOPPED },
-        { "application", job_engine_run_application, "stop-containers", STEP_ENGINE | STEP_UNDO_IF_STOPPED },
+        { "application", job_stage_run_application, "stop-containers", STEP_ENGINE | STEP_UNDO_IF_STOPPED },
 };
 
 const JobOps job_start_ops = {
