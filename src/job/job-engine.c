@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "docker-cli.h"
 #include "job-revision.h"
+#include "job-services.h"
 #include "log.h"
 #include "process.h"
 #include "string-util.h"
@@ -136,10 +137,6 @@ bool job_engine_was_away(Job *j, usec_t since) {
         return read_unit(j, &stopping, &active_since) >= 0 && (stopping || active_since > since);
 }
 
-const json_t *job_engine_find_service(const Job *j, const char *service) {
-        return json_object_get(json_object_get(j->config, "services"), service);
-}
-
 int job_engine_resolve(Job *j, Error *reterr) {
         EngineContext c = job_engine_context(j);
         json_t *config;
@@ -156,12 +153,6 @@ int job_engine_resolve(Job *j, Error *reterr) {
         return 0;
 }
 
-bool job_engine_is_optional(const Job *j, const char *service) {
-        const BlueprintService *s = blueprint_find_service(j->blueprint, service);
-
-        return s && s->kind == SERVICE_KIND_OPTIONAL;
-}
-
 /* True if the images of all services are on this host; of those that are built nothing is expected. */
 static int images_are_here(Job *j, bool optional_too, Error *reterr) {
         json_t *services = json_object_get(j->config, "services"), *service;
@@ -173,7 +164,7 @@ static int images_are_here(Job *j, bool optional_too, Error *reterr) {
                 _cleanup_error_ Error error = {};
 
                 if (!image || json_object_get(service, "build") ||
-                                (!optional_too && job_engine_is_optional(j, name)))
+                                (!optional_too && job_service_is_optional(j, name)))
                         continue;
 
                 r = docker_find_image(j->docker, image, NULL, &error);
@@ -237,113 +228,6 @@ int job_engine_build(Job *j, Error *reterr) {
         return j->engine->build(&c, &n, reterr);
 }
 
-/* The services that have a container, but for one-shots, which are not to be run again, and what somebody wants to
- * have stopped. */
-static int list_existing(Job *j, char ***ret, Error *reterr) {
-        char *const *stopped = job_instance(j) ? job_instance(j)->stopped_services : NULL;
-        _cleanup_docker_objects_ DockerObjects containers = {};
-        _cleanup_strv_free_ char **l = NULL;
-        int r;
-
-        r = job_engine_list_containers(j, &containers, reterr);
-        if (r < 0)
-                return r;
-
-        FOREACH_ARRAY(o, containers.items, containers.n) {
-                const BlueprintService *s =
-                                o->service ? blueprint_find_service(j->blueprint, o->service) : NULL;
-
-                if (!o->service || o->oneoff || strv_contains(l, o->service) ||
-                                strv_contains(stopped, o->service) || (s && s->kind == SERVICE_KIND_ONESHOT))
-                        continue;
-
-                r = strv_extend(&l, o->service);
-                if (r < 0)
-                        return error_set_errnof(reterr, r, "%m");
-        }
-
-        *ret = TAKE_PTR(l);
-        return 0;
-}
-
-/* The services that a request named; NULL: none, so it is about all. */
-static int read_services(const Job *j, char ***ret) {
-        const json_t *names = json_object_get(j->claim.job->spec, "services"), *name;
-        _cleanup_strv_free_ char **l = NULL;
-        size_t i;
-
-        json_array_foreach(names, i, name)
-                if (json_is_string(name) && strv_extend(&l, json_string_value(name)) < 0)
-                        return -ENOMEM;
-
-        *ret = TAKE_PTR(l);
-        return 0;
-}
-
-bool job_is_partial(const Job *j) {
-        return json_array_size(json_object_get(j->claim.job->spec, "services")) > 0;
-}
-
-/* A wrong name is said before anything is touched. What is to be stopped is known to compose, whatever became of the
- * files. */
-static int check_services(Job *j, Error *reterr) {
-        int r;
-
-        if (!IN_SET(j->claim.job->state_before, INSTANCE_RUNNING, INSTANCE_FAILED))
-                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "'%s' is %s, and so are all its services. Start it: ccpctl start %s",
-                                j->claim.job->slug, instance_state_to_string(j->claim.job->state_before),
-                                j->claim.job->slug);
-        if (j->claim.job->kind == JOB_STOP)
-                return 0;
-
-        r = job_engine_resolve(j, reterr);
-        if (r < 0)
-                return r;
-        STRV_FOREACH(s, j->services)
-                if (!job_engine_find_service(j, *s))
-                        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                        "The instance has no service '%s'.", *s);
-        return 0;
-}
-
-/* All but what somebody wants to have stopped: for a start or restart that is not about those either. */
-static int choose_others(Job *j, Error *reterr) {
-        const json_t *service;
-        const char *name;
-        int r;
-
-        r = job_engine_resolve(j, reterr);
-        if (r < 0)
-                return r;
-        json_object_foreach(json_object_get(j->config, "services"), name, service) {
-                (void) service;
-                if (strv_contains(job_instance(j)->stopped_services, name))
-                        continue;
-                r = strv_extend(&j->services, name);
-                if (r < 0)
-                        return error_set_errnof(reterr, r, "%m");
-        }
-
-        return 0;
-}
-
-int job_engine_choose_services(Job *j, Error *reterr) {
-        bool by_ccpd = json_object_get(j->claim.job->spec, "reason") != NULL;
-        int r;
-
-        j->services = strv_free(j->services);
-        if (job_is_partial(j)) {
-                r = read_services(j, &j->services);
-                return r < 0 ? error_set_errnof(reterr, r, "%m") : check_services(j, reterr);
-        }
-
-        if (strv_length(job_instance(j)->stopped_services) > 0 &&
-                        (j->claim.job->kind == JOB_RESTART || (j->claim.job->kind == JOB_START && by_ccpd)))
-                return choose_others(j, reterr);
-        return 0;
-}
-
 /* 0 if no container runs, 1 if the one named in *ret does. */
 static int find_running(Job *j, char **ret, Error *reterr) {
         _cleanup_docker_objects_ DockerObjects containers = {};
@@ -402,11 +286,11 @@ int job_engine_start_existing(Job *j, Error *reterr) {
 
         r = job_active_revision_find(j, reterr);
         if (r >= 0 && job_is_partial(j)) {
-                r = read_services(j, &services);
+                r = job_services_read(j, &services);
                 if (r < 0)
                         return error_set_errnof(reterr, r, "%m");
         } else if (r >= 0)
-                r = list_existing(j, &services, reterr);
+                r = job_services_list_existing(j, &services, reterr);
         if (r < 0 || !services)
                 return r;
 
@@ -420,7 +304,7 @@ int job_engine_restart(Job *j, Error *reterr) {
         int r;
 
         if (!job_is_partial(j)) {
-                r = list_existing(j, &existing, reterr);
+                r = job_services_list_existing(j, &existing, reterr);
                 if (r < 0)
                         return r;
                 if (!existing)

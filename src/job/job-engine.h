@@ -23,20 +23,11 @@ int job_engine_list_containers(Job *j, DockerObjects *ret, Error *reterr);
 
 /* Resolves the compose file of the revision, with the override: j->config. */
 int job_engine_resolve(Job *j, Error *reterr);
-/* A service of j->config, or NULL. */
-const json_t *job_engine_find_service(const Job *j, const char *service);
-bool job_engine_is_optional(const Job *j, const char *service);
 
 /* Fetches the images that are missing. Fails only for those that are not optional. 1: nothing was to do. */
 int job_engine_pull(Job *j, Error *reterr);
 /* 1: nothing is built. */
 int job_engine_build(Job *j, Error *reterr);
-
-/* Finds out which services the job is about: those that the request names, or all; but for what somebody wants to have
- * stopped, where the request is not about that. */
-int job_engine_choose_services(Job *j, Error *reterr);
-/* Whether the request names services: then the instance keeps its state, whatever comes of it. */
-bool job_is_partial(const Job *j);
 
 /* Looks at the containers that run: each has the environment of j->config and the label of the revision. The
  * result is an object from service to {image, digest}. */
