@@ -6,6 +6,7 @@
 
 #include "job-engine.h"
 #include "job-folder.h"
+#include "job-images.h"
 #include "job-render.h"
 #include "job-revision.h"
 #include "job-stage.h"
@@ -84,8 +85,8 @@ static const StepOps steps[] = {
         /* These lie in the revision and go with it. */
         { "static", job_static_copy, NULL },
         /* Others may use what was fetched. */
-        { "pull", job_engine_pull, NULL, STEP_ENGINE },
-        { "build", job_engine_build, "remove-images", STEP_ENGINE },
+        { "pull", job_images_pull, NULL, STEP_ENGINE },
+        { "build", job_images_build, "remove-images", STEP_ENGINE },
         { "infrastructure", job_stage_run_infrastructure, "remove-containers", STEP_ENGINE },
         { "application", run_application, "remove-containers", STEP_ENGINE },
 };

@@ -24,11 +24,6 @@ int job_engine_list_containers(Job *j, DockerObjects *ret, Error *reterr);
 /* Resolves the compose file of the revision, with the override: j->config. */
 int job_engine_resolve(Job *j, Error *reterr);
 
-/* Fetches the images that are missing. Fails only for those that are not optional. 1: nothing was to do. */
-int job_engine_pull(Job *j, Error *reterr);
-/* 1: nothing is built. */
-int job_engine_build(Job *j, Error *reterr);
-
 /* Looks at the containers that run: each has the environment of j->config and the label of the revision. The
  * result is an object from service to {image, digest}. */
 int job_engine_verify(Job *j, json_t **ret_images, Error *reterr);
@@ -40,7 +35,5 @@ int job_engine_start_existing(Job *j, Error *reterr);
 /* Restarts them, the same. */
 int job_engine_restart(Job *j, Error *reterr);
 
-/* These two work without the revision's files. */
+/* Works without the revision's files. */
 int job_engine_down(Job *j, bool volumes, Error *reterr);
-/* Removes the images that compose built for this project and named after it. */
-int job_engine_remove_images(Job *j, Error *reterr);
