@@ -18,6 +18,7 @@
 #include "ccpd-manager-bus.h"
 #include "ccpd-notify.h"
 #include "ccpd-use.h"
+#include "event-util.h"
 #include "fd-util.h"
 #include "log.h"
 #include "store-audit.h"
@@ -165,13 +166,7 @@ static int on_later(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
 static void manager_emit_at(Manager *m, usec_t at) {
         int r;
 
-        if (m->later_source) {
-                r = sd_event_source_set_time(m->later_source, at);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->later_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time(
-                                m->event, &m->later_source, CLOCK_MONOTONIC, at, USEC_PER_MSEC, on_later, m);
+        r = event_reset_time(m->event, &m->later_source, at, USEC_PER_MSEC, on_later, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for signals, ignoring: %m");
 }
@@ -491,19 +486,13 @@ static int on_health_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, 
 
 /* Not postponed by whoever asks again meanwhile. */
 static void manager_watch_health(Manager *m) {
-        int r, on = SD_EVENT_OFF;
+        int r;
 
-        if (m->health_source) {
-                r = sd_event_source_get_enabled(m->health_source, &on);
-                if (r >= 0 && on != SD_EVENT_OFF)
-                        return;
+        if (event_source_is_on(m->health_source))
+                return;
 
-                r = sd_event_source_set_time_relative(m->health_source, HEALTH_INTERVAL_USEC);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->health_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time_relative(m->event, &m->health_source, CLOCK_MONOTONIC,
-                                HEALTH_INTERVAL_USEC, 0, on_health_timer, m);
+        r = event_reset_time_relative(
+                        m->event, &m->health_source, HEALTH_INTERVAL_USEC, 0, on_health_timer, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for starting services: %m");
 }
@@ -763,19 +752,13 @@ static int on_units_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, v
 }
 
 void manager_list_units_later(Manager *m) {
-        int r, on = SD_EVENT_OFF;
+        int r;
 
-        if (m->units_source) {
-                r = sd_event_source_get_enabled(m->units_source, &on);
-                if (r >= 0 && on != SD_EVENT_OFF)
-                        return;
+        if (event_source_is_on(m->units_source))
+                return;
 
-                r = sd_event_source_set_time_relative(m->units_source, UNITS_INTERVAL_USEC);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->units_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time_relative(m->event, &m->units_source, CLOCK_MONOTONIC,
-                                UNITS_INTERVAL_USEC, UNITS_ACCURACY_USEC, on_units_timer, m);
+        r = event_reset_time_relative(m->event, &m->units_source, UNITS_INTERVAL_USEC, UNITS_ACCURACY_USEC,
+                        on_units_timer, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer to look after the workers, ignoring: %m");
 }
@@ -880,13 +863,7 @@ static int on_resync(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *
 void manager_resync_later(Manager *m) {
         int r;
 
-        if (m->resync_source) {
-                r = sd_event_source_set_time_relative(m->resync_source, RESYNC_DELAY_USEC);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->resync_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time_relative(m->event, &m->resync_source, CLOCK_MONOTONIC,
-                                RESYNC_DELAY_USEC, 0, on_resync, m);
+        r = event_reset_time_relative(m->event, &m->resync_source, RESYNC_DELAY_USEC, 0, on_resync, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer to read the records again: %m");
 }
