@@ -10,6 +10,7 @@
 #include "ccpd-alert-facts.h"
 #include "ccpd-alert-queue.h"
 #include "ccpd-alert-secret.h"
+#include "ccpd-announce.h"
 #include "ccpd-manager.h"
 #include "event-util.h"
 #include "json-util.h"

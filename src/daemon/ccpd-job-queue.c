@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "alloc-util.h"
+#include "ccpd-announce.h"
 #include "ccpd-manager.h"
 #include "event-util.h"
 #include "log.h"

@@ -20,9 +20,6 @@
  * dbus-daemon allows a message. */
 #define INSTANCES_MAX 2000U
 
-/* A burst of changes of one object is announced as its first one, and then this often. */
-#define EMIT_INTERVAL_USEC (50 * USEC_PER_MSEC)
-
 typedef enum EngineState {
         ENGINE_UNKNOWN, /* ccp-watch has not told yet */
         ENGINE_AVAILABLE,
@@ -92,19 +89,6 @@ int manager_start(Manager *m);
 
 /* Reads the blueprints again. */
 void manager_reload(Manager *m);
-
-/* Announces what changed, once the loop has nothing else to do: at once, but then no more often than
- * EMIT_INTERVAL_USEC for each object. */
-void manager_queue_emit(Manager *m);
-/* Announces all of it now: before an answer or a signal that speaks of it. */
-void manager_emit_changes(Manager *m);
-
-/* From now on a subscriber is told what changes of the manager's own properties, as he sees them. */
-void manager_begin_telling(Manager *m, Caller *c);
-
-/* Tells one subscriber that an object appeared, or is gone, for him. */
-void manager_tell_instance(Manager *m, Caller *c, Instance *i, bool appears);
-void manager_tell_job(Manager *m, Caller *c, Job *j, bool appears);
 
 /* Asks PID 1 which jobs have a unit; what has none any more is examined, what should have one gets it. No job
  * is started before the answer. */
