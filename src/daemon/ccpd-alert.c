@@ -12,6 +12,7 @@
 #include "ccpd-alert-secret.h"
 #include "ccpd-announce.h"
 #include "ccpd-manager.h"
+#include "ccpd-reload.h"
 #include "event-util.h"
 #include "json-util.h"
 #include "log.h"

@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "ccpd-health-bus.h"
 #include "ccpd-manager.h"
+#include "ccpd-reload.h"
 #include "event-util.h"
 #include "log.h"
 #include "string-util.h"

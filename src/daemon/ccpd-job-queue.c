@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "ccpd-announce.h"
 #include "ccpd-manager.h"
+#include "ccpd-reload.h"
 #include "event-util.h"
 #include "log.h"
 #include "string-util.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The daemon's centre: connections, the objects by name, and what keeps them in step with the records. */
+/* The daemon's centre: its connections, and the objects by name. What keeps them in step with the records is in
+ * ccpd-reload.h, what tells of their changes in ccpd-announce.h. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -87,6 +88,10 @@ DEFINE_CLEANUP_FUNC(Manager *, manager_free);
  * Logs what fails. */
 int manager_start(Manager *m);
 
+/* Asks for the name on the bus, if that was not done before. Only who has the records, or can say that they are away,
+ * answers calls: callers wait at the bus until then. */
+void manager_want_name(Manager *m);
+
 /* Reads the blueprints again. */
 void manager_reload(Manager *m);
 
@@ -96,14 +101,6 @@ void manager_list_units(Manager *m);
 /* The same in some minutes, for as long as a worker runs: a message of PID 1 that was lost, such as on a bus that was
  * full, would else leave its job without an end. */
 void manager_list_units_later(Manager *m);
-
-/* Reads one record again, and updates or removes its object. Repeats itself if it is asked again meanwhile. */
-void manager_reload_job(Manager *m, uint64_t id);
-void manager_reload_instance(Manager *m, const char *id);
-
-/* Reads all records and units again in a while: after a failure to read or write some that no lost connection
- * explains, which would be followed by the same. */
-void manager_resync_later(Manager *m);
 
 /* Sets the error if the store can't take a change now, or was never read. */
 int manager_check_store(const Manager *m, Error *reterr);
