@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "alloc-util.h"
+#include "event-util.h"
 #include "log.h"
 #include "string-util.h"
 #include "strv.h"
@@ -160,15 +161,8 @@ static void unit_client_set_deadline(UnitClient *c) {
         const UnitRequest *q = unit_client_oldest_sent(c);
         int r;
 
-        if (c->deadline_source) {
-                r = q ? sd_event_source_set_time(c->deadline_source, q->deadline) : 0;
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(
-                                        c->deadline_source, q ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
-        } else
-                r = q ? sd_event_add_time(sd_bus_get_event(c->bus), &c->deadline_source, CLOCK_MONOTONIC,
-                                        q->deadline, USEC_PER_SEC, on_deadline, c)
-                      : 0;
+        r = event_reset_time(sd_bus_get_event(c->bus), &c->deadline_source, q ? q->deadline : USEC_INFINITY,
+                        USEC_PER_SEC, on_deadline, c);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for answers of systemd: %m");
 }

@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "bus-error.h"
+#include "ccpd-announce.h"
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
 #include "ccpd-logs.h"

@@ -4,6 +4,7 @@
 
 #include "alloc-util.h"
 #include "ccpd-manager.h"
+#include "event-util.h"
 #include "log.h"
 #include "string-util.h"
 
@@ -95,16 +96,7 @@ static void queue_set_timer(AlertQueue *q) {
                 if (!w->active && w->due != USEC_INFINITY)
                         at = MIN(at, MAX(w->due, w->not_before));
 
-        if (q->time_source) {
-                r = sd_event_source_set_time(q->time_source, at);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(q->time_source,
-                                        at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-        } else if (at != USEC_INFINITY)
-                r = sd_event_add_time(q->manager->event, &q->time_source, CLOCK_MONOTONIC, at, ACCURACY_USEC,
-                                on_time, q);
-        else
-                r = 0;
+        r = event_reset_time(q->manager->event, &q->time_source, at, ACCURACY_USEC, on_time, q);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for the delivery of alerts: %m");
 }

@@ -10,7 +10,10 @@
 #include "ccpd-alert-facts.h"
 #include "ccpd-alert-queue.h"
 #include "ccpd-alert-secret.h"
+#include "ccpd-announce.h"
 #include "ccpd-manager.h"
+#include "ccpd-reload.h"
+#include "event-util.h"
 #include "json-util.h"
 #include "log.h"
 #include "string-util.h"
@@ -670,13 +673,7 @@ static void alerts_set_timer(Alerts *a) {
         if (at <= now(CLOCK_MONOTONIC))
                 at = now(CLOCK_MONOTONIC) + LOOK_ACCURACY_USEC;
 
-        if (a->time_source) {
-                r = sd_event_source_set_time(a->time_source, at);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(a->time_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time(a->manager->event, &a->time_source, CLOCK_MONOTONIC, at,
-                                LOOK_ACCURACY_USEC / 10, on_time, a);
+        r = event_reset_time(a->manager->event, &a->time_source, at, LOOK_ACCURACY_USEC / 10, on_time, a);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for alerts: %m");
 }

@@ -8,6 +8,8 @@
 #include "alloc-util.h"
 #include "ccpd-health-bus.h"
 #include "ccpd-manager.h"
+#include "ccpd-reload.h"
+#include "event-util.h"
 #include "log.h"
 #include "string-util.h"
 #include "strv.h"
@@ -182,16 +184,7 @@ static int on_silence(_unused_ sd_event_source *source, _unused_ uint64_t usec, 
 static void sweeps_set_silence_timer(Sweeps *s, usec_t at) {
         int r;
 
-        if (s->silence_source) {
-                r = sd_event_source_set_time(s->silence_source, at);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(s->silence_source,
-                                        at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-        } else if (at != USEC_INFINITY)
-                r = sd_event_add_time(s->manager->event, &s->silence_source, CLOCK_MONOTONIC, at,
-                                USEC_PER_SEC, on_silence, s);
-        else
-                r = 0;
+        r = event_reset_time(s->manager->event, &s->silence_source, at, USEC_PER_SEC, on_silence, s);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for sweeps that do not come: %m");
 }

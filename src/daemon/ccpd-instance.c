@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "blueprint-cache.h"
+#include "ccpd-announce.h"
 #include "ccpd-manager.h"
 #include "ccpd-use.h"
 #include "log.h"

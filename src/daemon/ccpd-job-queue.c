@@ -5,7 +5,10 @@
 #include <inttypes.h>
 
 #include "alloc-util.h"
+#include "ccpd-announce.h"
 #include "ccpd-manager.h"
+#include "ccpd-reload.h"
+#include "event-util.h"
 #include "log.h"
 #include "string-util.h"
 
@@ -206,12 +209,7 @@ static int on_retry(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
 static void job_queue_retry_at(Manager *m, usec_t at) {
         int r;
 
-        if (m->retry_source) {
-                r = sd_event_source_set_time(m->retry_source, at);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->retry_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time(m->event, &m->retry_source, CLOCK_MONOTONIC, at, 0, on_retry, m);
+        r = event_reset_time(m->event, &m->retry_source, at, 0, on_retry, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for waiting jobs: %m");
 }

@@ -7,6 +7,7 @@
 #include <systemd/sd-bus.h>
 
 #include "alloc-util.h"
+#include "ccpd-announce.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-manager.h"
 #include "string-util.h"

@@ -3,31 +3,25 @@
 #include "ccpd-manager.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <systemd/sd-daemon.h>
 
 #include "alloc-util.h"
 #include "bus-log-control.h"
-#include "bus-signal.h"
 #include "ccpd-access.h"
-#include "ccpd-audit.h"
-#include "ccpd-instance-bus.h"
-#include "ccpd-job-bus.h"
+#include "ccpd-announce.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-logs.h"
 #include "ccpd-manager-bus.h"
 #include "ccpd-notify.h"
+#include "ccpd-reload.h"
 #include "ccpd-use.h"
+#include "event-util.h"
 #include "fd-util.h"
 #include "log.h"
-#include "store-audit.h"
 #include "string-util.h"
 
 /* How soon a verdict that only time changes is looked at again. */
 #define HEALTH_INTERVAL_USEC (1 * USEC_PER_SEC)
-
-/* How soon what could not be read, of the records or of the units, is read again. */
-#define RESYNC_DELAY_USEC (5 * USEC_PER_SEC)
 
 /* How often PID 1 is asked, without a cause, which workers it has, as long as there are jobs. */
 #define UNITS_INTERVAL_USEC (5 * USEC_PER_MINUTE)
@@ -43,15 +37,6 @@ static const char *const engine_state_table[_ENGINE_STATE_MAX] = {
         [ENGINE_UNAVAILABLE] = "unavailable",
 };
 DEFINE_STRING_TABLE(engine_state, EngineState);
-
-struct ManagerReload {
-        Manager *manager;
-        uint64_t job; /* 0: an instance */
-        char instance[STORE_ID_MAX];
-        bool again;
-        DbSlot *slot;
-        ManagerReload *prev, *next;
-};
 
 int manager_new(sd_event *event, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = NULL;
@@ -91,24 +76,11 @@ int manager_new(sd_event *event, Manager **ret) {
         return 0;
 }
 
-static void manager_reload_free(ManagerReload *q) {
-        if (q->prev)
-                q->prev->next = q->next;
-        else
-                q->manager->reloads = q->next;
-        if (q->next)
-                q->next->prev = q->prev;
-
-        db_slot_unref(q->slot);
-        free(q);
-}
-
 Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
 
-        while (m->reloads)
-                manager_reload_free(m->reloads);
+        manager_forget_reloads(m);
         sweeps_free(m->sweeps);
         while (m->log_readers)
                 log_reader_free(m->log_readers);
@@ -144,287 +116,7 @@ Manager *manager_free(Manager *m) {
         return mfree(m);
 }
 
-/* --- announcing --- */
-
-static void manager_expire_jobs(Manager *m);
-
-static void manager_emit_due(Manager *m);
-
-static int on_emit(_unused_ sd_event_source *s, void *userdata) {
-        manager_emit_due(userdata);
-        manager_expire_jobs(userdata);
-        return 0;
-}
-
-static int on_later(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
-        manager_queue_emit(userdata);
-        return 0;
-}
-
-/* 'at' is monotonic. */
-static void manager_emit_at(Manager *m, usec_t at) {
-        int r;
-
-        if (m->later_source) {
-                r = sd_event_source_set_time(m->later_source, at);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->later_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time(
-                                m->event, &m->later_source, CLOCK_MONOTONIC, at, USEC_PER_MSEC, on_later, m);
-        if (r < 0)
-                log_warning_errno(r, "Failed to set a timer for signals, ignoring: %m");
-}
-
-void manager_queue_emit(Manager *m) {
-        int r;
-
-        recovery_queue(m->recovery);
-        if (!m->bus)
-                return;
-
-        if (m->emit_source)
-                r = sd_event_source_set_enabled(m->emit_source, SD_EVENT_ONESHOT);
-        else {
-                r = sd_event_add_defer(m->event, &m->emit_source, on_emit, m);
-                if (r >= 0)
-                        r = sd_event_source_set_priority(m->emit_source, SD_EVENT_PRIORITY_IDLE + 5);
-        }
-        if (r < 0)
-                log_warning_errno(r, "Failed to queue signals, ignoring: %m");
-}
-
-static void note_sent(int r, const Caller *c, const char *path) {
-        if (r < 0)
-                log_debug_errno(r, "Failed to tell %s of '%s', ignoring: %m", c->name, path);
-}
-
-/* What differs from what was told of an object before. Where that can't be found out, everything does. */
-static uint64_t find_changed(Manager *m, BusTold *told, const BusInterface *o) {
-        uint64_t changed = UINT64_MAX;
-        int r;
-
-        r = bus_told_update(told, m->bus, o, &changed);
-        if (r < 0)
-                log_debug_errno(r, "Failed to find out what changed of '%s', telling all: %m", o->path);
-        return changed;
-}
-
-/* The getters look at the receiver. */
-static void tell_added(Manager *m, Caller *c, const BusInterface *o) {
-        m->receiver = c;
-        note_sent(bus_send_interfaces_added(m->bus, c->name, CCP_BUS_PATH, o), c, o->path);
-        m->receiver = NULL;
-}
-
-static void tell_changed(Manager *m, Caller *c, const BusInterface *o, uint64_t changed) {
-        m->receiver = c;
-        note_sent(bus_send_properties_changed(m->bus, c->name, o, changed), c, o->path);
-        m->receiver = NULL;
-}
-
-static BusInterface manager_interface(Manager *m) {
-        return (BusInterface) { CCP_BUS_PATH, CCP_INTERFACE_MANAGER, manager_vtable, m };
-}
-
-/* Its counts differ by who looks; whoever is told of one that he can't see changing learns of what he may not. */
-static uint64_t find_manager_changed(Manager *m, Caller *c) {
-        const BusInterface o = manager_interface(m);
-        uint64_t changed;
-
-        m->receiver = c;
-        changed = find_changed(m, &c->told, &o);
-        m->receiver = NULL;
-        return changed;
-}
-
-void manager_begin_telling(Manager *m, Caller *c) {
-        (void) find_manager_changed(m, c);
-}
-
-static void tell_manager(Manager *m, Caller *c) {
-        const BusInterface o = manager_interface(m);
-        uint64_t changed = find_manager_changed(m, c);
-
-        if (changed != 0)
-                tell_changed(m, c, &o, changed);
-}
-
-static void tell_removed(Manager *m, Caller *c, const char *path, const char *interface) {
-        note_sent(bus_send_interfaces_removed(m->bus, c->name, CCP_BUS_PATH, path, interface), c, path);
-}
-
-void manager_tell_instance(Manager *m, Caller *c, Instance *i, bool appears) {
-        _cleanup_free_ char *path = instance_path(i);
-
-        if (!path)
-                return;
-        if (appears)
-                tell_added(m, c, &(BusInterface) { path, CCP_INTERFACE_INSTANCE, instance_vtable, i });
-        else
-                tell_removed(m, c, path, CCP_INTERFACE_INSTANCE);
-}
-
-void manager_tell_job(Manager *m, Caller *c, Job *j, bool appears) {
-        _cleanup_free_ char *path = job_path(j);
-
-        if (!path)
-                return;
-        if (appears)
-                tell_added(m, c, &(BusInterface) { path, CCP_INTERFACE_JOB, job_vtable, j });
-        else
-                tell_removed(m, c, path, CCP_INTERFACE_JOB);
-}
-
-static void tell_object(Manager *m, Caller *c, const BusInterface *o, bool is_new, uint64_t changed) {
-        if (is_new)
-                tell_added(m, c, o);
-        else if (changed != 0)
-                tell_changed(m, c, o, changed);
-}
-
-static void emit_instance(Manager *m, Instance *i) {
-        _cleanup_free_ char *path = instance_path(i);
-        const BusInterface o = { path, CCP_INTERFACE_INSTANCE, instance_vtable, i };
-        bool is_new = !i->announced;
-        uint64_t changed;
-
-        i->announced = true;
-        i->changed = false;
-        i->told_at = now(CLOCK_MONOTONIC);
-        if (!path)
-                return;
-
-        changed = find_changed(m, &i->told, &o);
-        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
-                if (access_sees_instance(m, c, i))
-                        tell_object(m, c, &o, is_new, changed);
-}
-
-/* JobNew, or with the state that it ended in JobRemoved. */
-static void tell_job_signal(
-                Manager *m, const Caller *c, const Job *j, const char *path, const char *result) {
-        char id[DECIMAL_ID_MAX];
-        int r;
-
-        (void) snprintf(id, sizeof(id), "%" PRIu64, j->record->id);
-        r = result ? bus_send_signal(m->bus, c->name, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "JobRemoved",
-                                     "sos", id, path, result)
-                   : bus_send_signal(m->bus, c->name, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "JobNew", "so",
-                                     id, path);
-        note_sent(r, c, path);
-}
-
-static void emit_job(Manager *m, Job *j) {
-        _cleanup_free_ char *path = job_path(j);
-        bool is_new = !j->announced, ended = job_state_is_final(j->record->state) && !j->removed_sent,
-             begun = is_new && !job_state_is_final(j->record->state);
-        const BusInterface o = { path, CCP_INTERFACE_JOB, job_vtable, j };
-        uint64_t changed;
-
-        j->announced = true;
-        j->changed = false;
-        if (ended) {
-                /* Who hears of the end has heard what became of the instance. */
-                Instance *i = instance_find_by_id(m, j->record->instance);
-
-                if (i && i->changed)
-                        emit_instance(m, i);
-                j->removed_sent = true;
-        }
-        if (!path)
-                return;
-
-        changed = find_changed(m, &j->told, &o);
-        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c)) {
-                if (!access_sees_job(m, c, j))
-                        continue;
-
-                tell_object(m, c, &o, is_new, changed);
-                if (begun)
-                        tell_job_signal(m, c, j, path, NULL);
-                /* After the properties that say the same, so that who waits for it finds them. */
-                if (ended)
-                        tell_job_signal(m, c, j, path, job_state_to_string(j->record->state));
-        }
-}
-
-static void emit_job_gone(Manager *m, Job *j) {
-        for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
-                if (access_sees_job(m, c, j))
-                        manager_tell_job(m, c, j, /* appears= */ false);
-}
-
-/* History is read by ListJobs; only the latest stay as objects. Called from the loop alone: whoever else is at
- * work on a job, or walks over all of them, must not lose one under its hands. */
-static void manager_expire_jobs(Manager *m) {
-        unsigned n_final = 0;
-        Job *j, *next;
-
-        for (j = m->jobs; j; j = j->hh.next)
-                n_final += job_state_is_final(j->record->state) && !j->unit_active;
-
-        for (j = m->jobs; j && n_final > JOB_OBJECTS_MAX; j = next) {
-                next = j->hh.next;
-                if (!job_state_is_final(j->record->state) || j->unit_active || j->changed)
-                        continue;
-
-                if (j->announced)
-                        emit_job_gone(m, j);
-                job_free(j);
-                n_final--;
-        }
-}
-
-/* Whether what was announced at 'told_at' may be again; else *next is no later than when it may. */
-static bool emit_is_due(usec_t told_at, usec_t monotonic, usec_t *next) {
-        if (told_at == 0 || monotonic - told_at >= EMIT_INTERVAL_USEC)
-                return true;
-
-        *next = MIN(*next, told_at + EMIT_INTERVAL_USEC);
-        return false;
-}
-
-/* Returns when the rest is to be announced (monotonic), USEC_INFINITY if there is none. */
-static usec_t manager_emit(Manager *m, bool all) {
-        usec_t monotonic = now(CLOCK_MONOTONIC), next = USEC_INFINITY;
-        Instance *i;
-        Job *j;
-
-        if (!m->bus || sd_event_get_state(m->event) == SD_EVENT_EXITING)
-                return USEC_INFINITY;
-
-        for (i = m->instances; i; i = i->hh.next)
-                if (i->changed && (all || emit_is_due(i->told_at, monotonic, &next)))
-                        emit_instance(m, i);
-
-        /* Workers themselves tell no more often than that how far they are. */
-        for (j = m->jobs; j; j = j->hh.next)
-                if (j->changed)
-                        emit_job(m, j);
-
-        if (m->changed && (all || emit_is_due(m->told_at, monotonic, &next))) {
-                m->changed = false;
-                m->told_at = monotonic;
-                for (Caller *c = access_next_subscriber(m, NULL); c; c = access_next_subscriber(m, c))
-                        tell_manager(m, c);
-        }
-
-        return next;
-}
-
-void manager_emit_changes(Manager *m) {
-        (void) manager_emit(m, /* all= */ true);
-}
-
-static void manager_emit_due(Manager *m) {
-        usec_t next = manager_emit(m, /* all= */ false);
-
-        if (next != USEC_INFINITY)
-                manager_emit_at(m, next);
-}
-
-/* --- objects and records --- */
+/* --- objects --- */
 
 int manager_take_instance(Manager *m, InstanceRecord **record, Instance **ret) {
         Instance *i;
@@ -491,19 +183,13 @@ static int on_health_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, 
 
 /* Not postponed by whoever asks again meanwhile. */
 static void manager_watch_health(Manager *m) {
-        int r, on = SD_EVENT_OFF;
+        int r;
 
-        if (m->health_source) {
-                r = sd_event_source_get_enabled(m->health_source, &on);
-                if (r >= 0 && on != SD_EVENT_OFF)
-                        return;
+        if (event_source_is_on(m->health_source))
+                return;
 
-                r = sd_event_source_set_time_relative(m->health_source, HEALTH_INTERVAL_USEC);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->health_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time_relative(m->event, &m->health_source, CLOCK_MONOTONIC,
-                                HEALTH_INTERVAL_USEC, 0, on_health_timer, m);
+        r = event_reset_time_relative(
+                        m->event, &m->health_source, HEALTH_INTERVAL_USEC, 0, on_health_timer, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer for starting services: %m");
 }
@@ -565,197 +251,7 @@ int manager_check_engine(const Manager *m, Error *reterr) {
         return 0;
 }
 
-/* --- reading records again --- */
-
-static ManagerReload *manager_find_reload(Manager *m, uint64_t job, const char *instance) {
-        for (ManagerReload *q = m->reloads; q; q = q->next)
-                if (q->job == job && (job > 0 || streq(q->instance, instance)))
-                        return q;
-
-        return NULL;
-}
-
-/* Frees the request; tells whether it is to be made again. */
-static bool manager_reload_end(ManagerReload *q) {
-        bool again = q->again;
-
-        manager_reload_free(q);
-        return again;
-}
-
-static void on_job_reloaded(int r, JobRecord *record, Error *error, void *userdata) {
-        ManagerReload *q = userdata;
-        Manager *m = q->manager;
-        _cleanup_(job_record_freep) JobRecord *taken = record;
-        uint64_t id = q->job;
-        bool again = manager_reload_end(q);
-
-        if (r < 0) {
-                log_debug("Failed to read job %" PRIu64 ", all is read again later: %s", id, error->message);
-                manager_resync_later(m);
-        } else if (taken) {
-                r = manager_take_job(m, &taken, NULL);
-                if (r < 0)
-                        log_oom();
-        }
-
-        if (again)
-                manager_reload_job(m, id);
-}
-
-static void on_instance_reloaded(int r, InstanceRecord *record, Error *error, void *userdata) {
-        ManagerReload *q = userdata;
-        Manager *m = q->manager;
-        _cleanup_(instance_record_freep) InstanceRecord *taken = record;
-        char id[STORE_ID_MAX];
-        bool again;
-
-        memcpy(id, q->instance, sizeof(id));
-        again = manager_reload_end(q);
-
-        if (r < 0) {
-                log_debug("Failed to read instance %s, all is read again later: %s", id, error->message);
-                manager_resync_later(m);
-        } else if (taken) {
-                r = manager_take_instance(m, &taken, NULL);
-                if (r < 0)
-                        log_oom();
-        } else {
-                Instance *i = instance_find_by_id(m, id);
-
-                if (i)
-                        manager_remove_instance(i);
-        }
-
-        if (again)
-                manager_reload_instance(m, id);
-}
-
-static void manager_reload_record(Manager *m, uint64_t job, const char *instance) {
-        _cleanup_error_ Error e = {};
-        ManagerReload *q;
-        int r;
-
-        q = manager_find_reload(m, job, instance);
-        if (q) {
-                q->again = true;
-                return;
-        }
-
-        q = new0(ManagerReload, 1);
-        if (!q) {
-                log_oom();
-                return;
-        }
-        *q = (ManagerReload) {
-                .manager = m,
-                .job = job,
-                .next = m->reloads,
-        };
-        (void) snprintf(q->instance, sizeof(q->instance), "%s", strempty(instance));
-        if (m->reloads)
-                m->reloads->prev = q;
-        m->reloads = q;
-
-        r = job > 0 ? store_load_job(m->db, job, on_job_reloaded, q, &q->slot, &e)
-                    : store_load_instance(m->db, instance, on_instance_reloaded, q, &q->slot, &e);
-        if (r < 0) {
-                log_debug("Failed to read a record, all is read again later: %s", e.message);
-                manager_reload_free(q);
-                manager_resync_later(m);
-        }
-}
-
-void manager_reload_job(Manager *m, uint64_t id) {
-        manager_reload_record(m, id, NULL);
-}
-
-void manager_reload_instance(Manager *m, const char *id) {
-        manager_reload_record(m, 0, id);
-}
-
-static void on_roles_loaded(int r, RoleRecords *roles, Error *error, void *userdata) {
-        Manager *m = userdata;
-
-        if (r < 0) {
-                log_debug("Failed to read the roles, all is read again later: %s", error->message);
-                manager_resync_later(m);
-                return;
-        }
-
-        access_set_roles(m, roles);
-}
-
-static void manager_load_roles(Manager *m) {
-        _cleanup_error_ Error e = {};
-
-        if (store_load_roles(m->db, on_roles_loaded, m, NULL, &e) < 0) {
-                log_debug("Failed to read the roles, all is read again later: %s", e.message);
-                manager_resync_later(m);
-        }
-}
-
-static void on_store_notification(
-                _unused_ Db *db, const char *channel, const char *payload, void *userdata) {
-        Manager *m = userdata;
-        uint64_t id;
-
-        if (!m->loaded)
-                return;
-
-        if (streq(channel, STORE_CHANNEL_JOB)) {
-                if (sscanf(payload, "%20" SCNu64, &id) == 1 && id > 0)
-                        manager_reload_job(m, id);
-        } else if (streq(channel, STORE_CHANNEL_AUDIT)) {
-                if (sscanf(payload, "%" SCNu64, &id) == 1)
-                        audit_announce(m, id);
-        } else if (streq(channel, STORE_CHANNEL_ROLE))
-                manager_load_roles(m);
-        else if (streq(channel, STORE_CHANNEL_HEALTH))
-                sweeps_read(m->sweeps);
-        else if (streq(channel, STORE_CHANNEL_USE))
-                manager_load_disk(m);
-        else if (strlen(payload) == STORE_ID_MAX - 1)
-                manager_reload_instance(m, payload);
-}
-
-/* --- start --- */
-
-static void manager_want_name(Manager *m);
-
-static int manager_merge(Manager *m, StoreContents *contents) {
-        Instance *i, *next_instance;
-        int r;
-
-        settings_free(m->settings);
-        m->settings = TAKE_PTR(contents->settings);
-        access_set_roles(m, TAKE_PTR(contents->roles));
-        recovery_set_record(m->recovery, TAKE_PTR(contents->recovery));
-
-        /* What is known and not among the records is gone. */
-        for (i = m->instances; i; i = next_instance) {
-                bool found = false;
-
-                next_instance = i->hh.next;
-                for (size_t k = 0; k < contents->instances.n && !found; k++)
-                        found = streq(contents->instances.items[k]->id, i->record->id);
-                if (!found)
-                        manager_remove_instance(i);
-        }
-
-        for (size_t k = 0; k < contents->instances.n; k++) {
-                r = manager_take_instance(m, contents->instances.items + k, NULL);
-                if (r < 0)
-                        return r;
-        }
-        for (size_t k = 0; k < contents->jobs.n; k++) {
-                r = manager_take_job(m, contents->jobs.items + k, NULL);
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
-}
+/* --- the units of jobs --- */
 
 static int on_units_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
         manager_list_units(userdata);
@@ -763,19 +259,13 @@ static int on_units_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, v
 }
 
 void manager_list_units_later(Manager *m) {
-        int r, on = SD_EVENT_OFF;
+        int r;
 
-        if (m->units_source) {
-                r = sd_event_source_get_enabled(m->units_source, &on);
-                if (r >= 0 && on != SD_EVENT_OFF)
-                        return;
+        if (event_source_is_on(m->units_source))
+                return;
 
-                r = sd_event_source_set_time_relative(m->units_source, UNITS_INTERVAL_USEC);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->units_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time_relative(m->event, &m->units_source, CLOCK_MONOTONIC,
-                                UNITS_INTERVAL_USEC, UNITS_ACCURACY_USEC, on_units_timer, m);
+        r = event_reset_time_relative(m->event, &m->units_source, UNITS_INTERVAL_USEC, UNITS_ACCURACY_USEC,
+                        on_units_timer, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to set a timer to look after the workers, ignoring: %m");
 }
@@ -825,93 +315,6 @@ void manager_list_units(Manager *m) {
         }
 }
 
-static void on_loaded(int r, StoreContents *contents, Error *error, void *userdata) {
-        Manager *m = userdata;
-        _cleanup_(store_contents_freep) StoreContents *taken = contents;
-
-        if (r < 0) {
-                log_warning("Failed to read the records, trying again later: %s", error->message);
-                manager_resync_later(m);
-                manager_want_name(m);
-                return;
-        }
-
-        r = manager_merge(m, taken);
-        if (r < 0) {
-                log_oom();
-                manager_resync_later(m);
-                return;
-        }
-
-        m->loaded = true;
-        m->changed = true;
-        r = manager_hear_notify(m);
-        if (r < 0)
-                log_error_errno(r, "Failed to listen on " CCP_NOTIFY_SOCKET ": %m");
-        sweeps_take_states(m->sweeps, taken->health);
-        sweeps_update_timer(m->sweeps);
-        manager_queue_emit(m);
-        manager_list_units(m);
-        manager_load_disk(m);
-        alerts_note_loaded(m);
-        audit_start_pruning(m);
-        manager_want_name(m);
-}
-
-static void manager_load(Manager *m) {
-        _cleanup_error_ Error e = {};
-
-        if (store_load(m->db, on_loaded, m, NULL, &e) >= 0)
-                return;
-
-        log_warning("Failed to read the records, trying again later: %s", e.message);
-        manager_resync_later(m);
-}
-
-static int on_resync(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
-        Manager *m = userdata;
-
-        /* When the store comes back all is read anyway. */
-        if (db_is_available(m->db))
-                manager_load(m);
-        return 0;
-}
-
-void manager_resync_later(Manager *m) {
-        int r;
-
-        if (m->resync_source) {
-                r = sd_event_source_set_time_relative(m->resync_source, RESYNC_DELAY_USEC);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(m->resync_source, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time_relative(m->event, &m->resync_source, CLOCK_MONOTONIC,
-                                RESYNC_DELAY_USEC, 0, on_resync, m);
-        if (r < 0)
-                log_warning_errno(r, "Failed to set a timer to read the records again: %m");
-}
-
-static void on_store_state(_unused_ Db *db, bool available, const char *why, void *userdata) {
-        Manager *m = userdata;
-
-        m->changed = true;
-        alerts_note_host(m);
-        manager_queue_emit(m);
-
-        if (!available) {
-                if (m->loaded)
-                        log_notice("PostgreSQL is not available, changes are refused until it is back: %s",
-                                        why);
-                else
-                        log_notice("PostgreSQL is not available, ccpd waits for it: %s", why);
-                manager_want_name(m);
-                return;
-        }
-
-        log_info("PostgreSQL is available.");
-        manager_load(m);
-}
-
 /* PID 1 says that of every unit, too, when it reads its configuration again: only its list tells. */
 static void on_unit_removed(const char *unit, void *userdata) {
         Manager *m = userdata;
@@ -929,6 +332,8 @@ static void on_units_reset(void *userdata) {
                 manager_list_units(m);
         alerts_note_unit(m, NULL);
 }
+
+/* --- start --- */
 
 static int on_name(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *reterr) {
         Manager *m = userdata;
@@ -952,9 +357,7 @@ static int on_name(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error 
         return 0;
 }
 
-/* Only who has the records, or can say that they are away, answers calls: callers wait at the bus until
- * then. */
-static void manager_want_name(Manager *m) {
+void manager_want_name(Manager *m) {
         int r;
 
         if (m->name_wanted)
@@ -1004,8 +407,6 @@ static int manager_connect_bus(Manager *m) {
 }
 
 int manager_start(Manager *m) {
-        static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE,
-                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_HEALTH, STORE_CHANNEL_USE, NULL };
         int r;
 
         r = vault_open(&m->vault, &m->vault_error);
@@ -1027,9 +428,7 @@ int manager_start(Manager *m) {
         if (r < 0)
                 return log_error_errno(r, "Failed to listen on " CCP_NOTIFY_SOCKET ": %m");
 
-        db_set_state_callback(m->db, on_store_state, m);
-        db_set_notify_callback(m->db, channels, on_store_notification, m);
-        r = db_start(m->db);
+        r = manager_follow_records(m);
         if (r < 0)
                 return log_error_errno(r, "Failed to connect to PostgreSQL: %m");
 

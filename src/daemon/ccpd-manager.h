@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The daemon's centre: connections, the objects by name, and what keeps them in step with the records. */
+/* The daemon's centre: its connections, and the objects by name. What keeps them in step with the records is in
+ * ccpd-reload.h, what tells of their changes in ccpd-announce.h. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -19,9 +20,6 @@
 /* Objects on the bus are refused above this: one GetManagedObjects must stay far below the 32 MiB that
  * dbus-daemon allows a message. */
 #define INSTANCES_MAX 2000U
-
-/* A burst of changes of one object is announced as its first one, and then this often. */
-#define EMIT_INTERVAL_USEC (50 * USEC_PER_MSEC)
 
 typedef enum EngineState {
         ENGINE_UNKNOWN, /* ccp-watch has not told yet */
@@ -90,21 +88,12 @@ DEFINE_CLEANUP_FUNC(Manager *, manager_free);
  * Logs what fails. */
 int manager_start(Manager *m);
 
+/* Asks for the name on the bus, if that was not done before. Only who has the records, or can say that they are away,
+ * answers calls: callers wait at the bus until then. */
+void manager_want_name(Manager *m);
+
 /* Reads the blueprints again. */
 void manager_reload(Manager *m);
-
-/* Announces what changed, once the loop has nothing else to do: at once, but then no more often than
- * EMIT_INTERVAL_USEC for each object. */
-void manager_queue_emit(Manager *m);
-/* Announces all of it now: before an answer or a signal that speaks of it. */
-void manager_emit_changes(Manager *m);
-
-/* From now on a subscriber is told what changes of the manager's own properties, as he sees them. */
-void manager_begin_telling(Manager *m, Caller *c);
-
-/* Tells one subscriber that an object appeared, or is gone, for him. */
-void manager_tell_instance(Manager *m, Caller *c, Instance *i, bool appears);
-void manager_tell_job(Manager *m, Caller *c, Job *j, bool appears);
 
 /* Asks PID 1 which jobs have a unit; what has none any more is examined, what should have one gets it. No job
  * is started before the answer. */
@@ -112,14 +101,6 @@ void manager_list_units(Manager *m);
 /* The same in some minutes, for as long as a worker runs: a message of PID 1 that was lost, such as on a bus that was
  * full, would else leave its job without an end. */
 void manager_list_units_later(Manager *m);
-
-/* Reads one record again, and updates or removes its object. Repeats itself if it is asked again meanwhile. */
-void manager_reload_job(Manager *m, uint64_t id);
-void manager_reload_instance(Manager *m, const char *id);
-
-/* Reads all records and units again in a while: after a failure to read or write some that no lost connection
- * explains, which would be followed by the same. */
-void manager_resync_later(Manager *m);
 
 /* Sets the error if the store can't take a change now, or was never read. */
 int manager_check_store(const Manager *m, Error *reterr);

@@ -11,6 +11,7 @@
 
 #include "alloc-util.h"
 #include "bus-append.h"
+#include "ccpd-announce.h"
 #include "ccpd-audit.h"
 #include "ccpd-drift.h"
 #include "ccpd-job-queue.h"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "alloc-util.h"
+#include "ccpd-reload.h"
 #include "fd-util.h"
 #include "log.h"
 #include "slice.h"

@@ -6,8 +6,10 @@
 
 #include "job-engine.h"
 #include "job-folder.h"
+#include "job-images.h"
 #include "job-render.h"
 #include "job-revision.h"
+#include "job-stage.h"
 #include "job-undo.h"
 #include "json-util.h"
 #include "string-util.h"
@@ -49,7 +51,7 @@ static int run_application(Job *j, Error *reterr) {
         _cleanup_json_ json_t *images = NULL;
         int r;
 
-        r = job_engine_run_application(j, reterr);
+        r = job_stage_run_application(j, reterr);
         if (r < 0)
                 return r;
 
@@ -83,9 +85,9 @@ static const StepOps steps[] = {
         /* These lie in the revision and go with it. */
         { "static", job_static_copy, NULL },
         /* Others may use what was fetched. */
-        { "pull", job_engine_pull, NULL, STEP_ENGINE },
-        { "build", job_engine_build, "remove-images", STEP_ENGINE },
-        { "infrastructure", job_engine_run_infrastructure, "remove-containers", STEP_ENGINE },
+        { "pull", job_images_pull, NULL, STEP_ENGINE },
+        { "build", job_images_build, "remove-images", STEP_ENGINE },
+        { "infrastructure", job_stage_run_infrastructure, "remove-containers", STEP_ENGINE },
         { "application", run_application, "remove-containers", STEP_ENGINE },
 };
 

@@ -4,6 +4,7 @@
 
 #include "job-engine.h"
 #include "job-folder.h"
+#include "job-images.h"
 
 static int run_containers(Job *j, Error *reterr) {
         int r;
@@ -12,7 +13,7 @@ static int run_containers(Job *j, Error *reterr) {
         if (r < 0)
                 return r;
 
-        return job_engine_remove_images(j, reterr);
+        return job_images_remove(j, reterr);
 }
 
 /* The record goes with the end of the job, in one transaction. */

@@ -16,31 +16,13 @@ bool job_engine_was_away(Job *j, usec_t since);
 
 /* What the engine's functions work on; borrows from the job. */
 EngineContext job_engine_context(Job *j);
+/* Whose the instance's objects are; borrows from the job. */
+DockerOwner job_engine_owner(const Job *j);
+/* All containers of the instance, in whatever state. */
+int job_engine_list_containers(Job *j, DockerObjects *ret, Error *reterr);
 
 /* Resolves the compose file of the revision, with the override: j->config. */
 int job_engine_resolve(Job *j, Error *reterr);
-/* A service of j->config, or NULL. */
-const json_t *job_engine_find_service(const Job *j, const char *service);
-bool job_engine_is_optional(const Job *j, const char *service);
-
-/* Fetches the images that are missing. Fails only for those that are not optional. 1: nothing was to do. */
-int job_engine_pull(Job *j, Error *reterr);
-/* 1: nothing is built. */
-int job_engine_build(Job *j, Error *reterr);
-
-/* Finds out which services the job is about: those that the request names, or all; but for what somebody wants to have
- * stopped, where the request is not about that. */
-int job_engine_choose_services(Job *j, Error *reterr);
-/* Whether the request names services: then the instance keeps its state, whatever comes of it. */
-bool job_is_partial(const Job *j);
-
-/* Waits until the services of the job are healthy. */
-int job_engine_wait_healthy(Job *j, unsigned *n_unwell, Error *reterr);
-
-/* The two steps that create and start have in common: the first stage; and the two others, after which
- * everything of all stages must still run. The first gives 1 if it has no services. */
-int job_engine_run_infrastructure(Job *j, Error *reterr);
-int job_engine_run_application(Job *j, Error *reterr);
 
 /* Looks at the containers that run: each has the environment of j->config and the label of the revision. The
  * result is an object from service to {image, digest}. */
@@ -53,7 +35,5 @@ int job_engine_start_existing(Job *j, Error *reterr);
 /* Restarts them, the same. */
 int job_engine_restart(Job *j, Error *reterr);
 
-/* These two work without the revision's files. */
+/* Works without the revision's files. */
 int job_engine_down(Job *j, bool volumes, Error *reterr);
-/* Removes the images that compose built for this project and named after it. */
-int job_engine_remove_images(Job *j, Error *reterr);

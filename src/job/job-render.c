@@ -16,6 +16,7 @@
 #include "job-folder.h"
 #include "job-policy.h"
 #include "job-revision.h"
+#include "job-services.h"
 #include "log.h"
 #include "override.h"
 #include "parameters.h"
@@ -280,7 +281,7 @@ static int check_services(Job *j, Error *reterr) {
         const json_t *features = json_object_get(j->values, "features");
 
         FOREACH_ARRAY(s, j->blueprint->services, j->blueprint->n_services)
-                if (service_is_enabled(s, features) && !job_engine_find_service(j, s->name))
+                if (service_is_enabled(s, features) && !job_service_find(j, s->name))
                         return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID,
                                         "The blueprint names the service '%s', but its compose file has no "
                                         "service of this name with the profiles that are on.",

@@ -4,19 +4,21 @@
 
 #include "job-engine.h"
 #include "job-revision.h"
+#include "job-services.h"
+#include "job-stage.h"
 
 static int prepare(Job *j, Error *reterr) {
         int r;
 
         r = job_active_revision_load(j, reterr);
-        return r < 0 ? r : job_engine_choose_services(j, reterr);
+        return r < 0 ? r : job_services_choose(j, reterr);
 }
 
 static int run_health(Job *j, Error *reterr) {
         unsigned n_unwell = 0;
         int r;
 
-        r = job_engine_wait_healthy(j, &n_unwell, reterr);
+        r = job_stage_wait_healthy(j, &n_unwell, reterr);
         return r < 0 ? r : job_note_unwell(j, n_unwell, reterr);
 }
 

@@ -5,18 +5,20 @@
 
 #include "job-engine.h"
 #include "job-revision.h"
+#include "job-services.h"
+#include "job-stage.h"
 
 static int prepare(Job *j, Error *reterr) {
         int r;
 
         r = job_active_revision_load(j, reterr);
-        return r < 0 ? r : job_engine_choose_services(j, reterr);
+        return r < 0 ? r : job_services_choose(j, reterr);
 }
 
 static const StepOps steps[] = {
-        { "infrastructure", job_engine_run_infrastructure, "stop-containers",
+        { "infrastructure", job_stage_run_infrastructure, "stop-containers",
                         STEP_ENGINE | STEP_UNDO_IF_STOPPED },
-        { "application", job_engine_run_application, "stop-containers", STEP_ENGINE | STEP_UNDO_IF_STOPPED },
+        { "application", job_stage_run_application, "stop-containers", STEP_ENGINE | STEP_UNDO_IF_STOPPED },
 };
 
 const JobOps job_start_ops = {

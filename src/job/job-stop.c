@@ -4,12 +4,13 @@
 
 #include "job-engine.h"
 #include "job-revision.h"
+#include "job-services.h"
 
 static int prepare(Job *j, Error *reterr) {
         int r;
 
         r = job_active_revision_find(j, reterr);
-        return r < 0 ? r : job_engine_choose_services(j, reterr);
+        return r < 0 ? r : job_services_choose(j, reterr);
 }
 
 static const StepOps steps[] = {

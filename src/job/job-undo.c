@@ -4,6 +4,7 @@
 
 #include "job-engine.h"
 #include "job-folder.h"
+#include "job-images.h"
 #include "job-revision.h"
 #include "json-util.h"
 #include "string-util.h"
@@ -23,7 +24,7 @@ static int undo_revision(Job *j, const json_t *record, Error *reterr) {
 }
 
 static int undo_images(Job *j, const json_t *record _unused_, Error *reterr) {
-        return job_engine_remove_images(j, reterr);
+        return job_images_remove(j, reterr);
 }
 
 static int undo_containers(Job *j, const json_t *record _unused_, Error *reterr) {

@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "docker-cli.h"
 #include "job-engine.h"
+#include "job-services.h"
 #include "json-util.h"
 #include "string-util.h"
 
@@ -104,7 +105,7 @@ static int verify_container(Job *j, const json_t *container, json_t *images, Err
         const char *service = json_object_get_string(labels, COMPOSE_LABEL_SERVICE),
                    *revision = json_object_get_string(labels, CCP_LABEL_REVISION),
                    *oneoff = json_object_get_string(labels, COMPOSE_LABEL_ONEOFF);
-        const json_t *wanted = service ? job_engine_find_service(j, service) : NULL;
+        const json_t *wanted = service ? job_service_find(j, service) : NULL;
         char number[STRLEN("4294967295") + 1];
         json_t *image;
         int r;
@@ -132,7 +133,6 @@ static int verify_container(Job *j, const json_t *container, json_t *images, Err
 }
 
 int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
-        const DockerOwner owner = { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
         _cleanup_json_ json_t *containers = NULL, *images = json_object();
         _cleanup_docker_objects_ DockerObjects list = {};
         const json_t *container;
@@ -143,7 +143,7 @@ int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
 
         r = job_engine_resolve(j, reterr);
         if (r >= 0)
-                r = docker_list_owned(j->docker, DOCKER_CONTAINER, &owner, &list, reterr);
+                r = job_engine_list_containers(j, &list, reterr);
         if (r >= 0 && list.n > 0)
                 r = inspect(j, &list, &containers, reterr);
         if (r < 0)
@@ -158,7 +158,7 @@ int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
         }
 
         json_object_foreach(json_object_get(j->config, "services"), name, service) {
-                if (json_object_get(images, name) || job_engine_is_optional(j, name))
+                if (json_object_get(images, name) || job_service_is_optional(j, name))
                         continue;
 
                 return error_setf(

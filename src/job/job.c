@@ -12,6 +12,7 @@
 #include "alloc-util.h"
 #include "fd-util.h"
 #include "job-engine.h"
+#include "job-services.h"
 #include "job-undo.h"
 #include "log.h"
 #include "string-util.h"

@@ -3,7 +3,7 @@
 
 /* The frame of a worker: it claims one job, runs its steps, and undoes them when one fails or the job is
  * cancelled. The kinds of jobs are tables of steps, one file each; what the steps have in common is in
- * job-folder.h, job-render.h, job-revision.h and job-engine.h.
+ * job-folder.h, job-render.h, job-revision.h, job-engine.h, job-images.h, job-services.h and job-stage.h.
  *
  * Each step is recorded as running, with what undoes it, before it acts. So a worker that is killed finds at
  * its next start how far it was. A step begins by making its own ground clean: it may be run again at any
