@@ -422,7 +422,7 @@ START_TEST(reading_can_be_ended) {
 }
 END_TEST
 
-TESTS("archive", what_was_written_is_read, a_stream_may_end_where_a_frame_does, threads_make_no_difference, each_key_opens_and_no_other,
-                every_changed_byte_is_found, every_cut_is_found, every_splice_is_found,
-                a_forged_file_has_another_signer, a_newer_version_is_named, what_is_no_file_is_no_backup,
-                a_full_disk_is_said, reading_can_be_ended)
+TESTS("archive", what_was_written_is_read, a_stream_may_end_where_a_frame_does, threads_make_no_difference,
+                each_key_opens_and_no_other, every_changed_byte_is_found, every_cut_is_found,
+                every_splice_is_found, a_forged_file_has_another_signer, a_newer_version_is_named,
+                what_is_no_file_is_no_backup, a_full_disk_is_said, reading_can_be_ended)
