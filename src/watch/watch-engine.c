@@ -30,6 +30,7 @@
 #define NSEC_PER_USEC 1000U
 #define PID_FILE "docker.pid"
 #define ENGINE_UNIT_PATH "/org/freedesktop/systemd1/unit/docker_2eservice"
+#define ENGINE_SOCKET_PATH "/org/freedesktop/systemd1/unit/docker_2esocket"
 /* How long is waited for the answer whether it is still there. */
 #define PROBE_TIMEOUT_USEC (15 * USEC_PER_SEC)
 /* The part of the silence by which it does not matter when that is asked. */
@@ -452,43 +453,71 @@ void watch_engine_start(WatchEngine *e) {
 }
 
 /* Under systemd, the socket stays when the Engine is stopped, and to connect to it would start the Engine
- * again behind the back of whoever stopped it. An Engine that kept a pid file and has none now is
- * stopped, unless PID 1 knows better. */
+ * again behind the back of whoever stopped it. PID 1 knows, of the unit and of the socket; where nobody can ask
+ * it, an Engine that kept a pid file and has none now is stopped. */
 static bool engine_seems_stopped(const WatchEngine *e) {
         return e->has_pid_file && access(e->pid_file, F_OK) < 0;
 }
 
-/* Whether it is time to connect; 'state' is that of its unit, NULL if nobody knows. While it is being stopped its pid
- * file is still there; while it starts, its socket lets us wait for it. */
-static bool engine_may_be_asked(const WatchEngine *e, const char *state) {
-        if (streq_ptr(state, "active") || streq_ptr(state, "activating") || streq_ptr(state, "reloading"))
-                return true;
-
-        return !streq_ptr(state, "deactivating") && !engine_seems_stopped(e);
-}
-
-static int on_unit_state(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
-        WatchEngine *e = userdata;
-        const char *state = NULL;
+static void connect_or_wait(WatchEngine *e, bool connect) {
         int enabled = SD_EVENT_OFF;
 
-        e->asked = sd_bus_slot_unref(e->asked);
-        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "s", &state) < 0)
-                state = NULL;
-        if (engine_may_be_asked(e, state))
+        if (connect)
                 watch_engine_start(e);
         else if (sd_event_source_get_enabled(e->retry_timer, &enabled) >= 0 && enabled == SD_EVENT_OFF)
                 engine_wait(e);
+}
+
+/* NULL if nobody knows. Borrowed from the message. */
+static const char *read_unit_state(sd_bus_message *m) {
+        const char *state;
+
+        return sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "s", &state) < 0
+                        ? NULL
+                        : state;
+}
+
+static int ask_unit(WatchEngine *e, const char *path, sd_bus_message_handler_t handler) {
+        e->asked = sd_bus_slot_unref(e->asked);
+        return sd_bus_call_method_async(e->bus, &e->asked, "org.freedesktop.systemd1", path,
+                        "org.freedesktop.DBus.Properties", "Get", handler, e, "ss",
+                        "org.freedesktop.systemd1.Unit", "ActiveState");
+}
+
+/* Where the socket is not PID 1's, to connect starts nothing. A pid file is that of an Engine with another unit. */
+static int on_socket_state(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
+        WatchEngine *e = userdata;
+        const char *state = read_unit_state(m);
+
+        e->asked = sd_bus_slot_unref(e->asked);
+        connect_or_wait(e,
+                        streq_ptr(state, "active") ? access(e->pid_file, F_OK) >= 0
+                                                   : !engine_seems_stopped(e));
         return 0;
 }
 
-/* Asks PID 1. */
-static int ask_unit(WatchEngine *e) {
-        int r;
+/* While it starts, its socket lets us wait for it. */
+static int on_unit_state(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr_error) {
+        WatchEngine *e = userdata;
+        const char *state = read_unit_state(m);
+        int r = 0;
 
+        e->asked = sd_bus_slot_unref(e->asked);
+        if (streq_ptr(state, "inactive") || streq_ptr(state, "failed"))
+                r = ask_unit(e, ENGINE_SOCKET_PATH, on_socket_state);
+        else
+                connect_or_wait(e, state ? !streq(state, "deactivating") : !engine_seems_stopped(e));
+        if (r < 0)
+                connect_or_wait(e, !engine_seems_stopped(e));
+        return 0;
+}
+
+static int ask_pid1(WatchEngine *e) {
         if (e->bus && sd_bus_is_open(e->bus) <= 0)
                 e->bus = sd_bus_close_unref(e->bus);
         if (!e->bus) {
+                int r;
+
                 r = sd_bus_open_system(&e->bus);
                 if (r >= 0)
                         r = sd_bus_attach_event(e->bus, e->event, SD_EVENT_PRIORITY_NORMAL);
@@ -498,10 +527,7 @@ static int ask_unit(WatchEngine *e) {
                 }
         }
 
-        e->asked = sd_bus_slot_unref(e->asked);
-        return sd_bus_call_method_async(e->bus, &e->asked, "org.freedesktop.systemd1", ENGINE_UNIT_PATH,
-                        "org.freedesktop.DBus.Properties", "Get", on_unit_state, e, "ss",
-                        "org.freedesktop.systemd1.Unit", "ActiveState");
+        return ask_unit(e, ENGINE_UNIT_PATH, on_unit_state);
 }
 
 static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
@@ -511,13 +537,10 @@ static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         if (e->state != ENGINE_AWAY)
                 engine_lost(e, "The Docker Engine did not answer in time.");
         else {
-                r = ask_unit(e);
+                r = ask_pid1(e);
                 if (r < 0) {
                         log_debug_errno(r, "Cannot ask whether docker.service runs, ignoring: %m");
-                        if (engine_may_be_asked(e, NULL))
-                                watch_engine_start(e);
-                        else
-                                engine_wait(e);
+                        connect_or_wait(e, !engine_seems_stopped(e));
                 }
         }
         return 0;
