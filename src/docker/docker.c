@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "docker-list.h"
 #include "docker-transfer.h"
+#include "docker-unit.h"
 #include "log.h"
 #include "strv.h"
 
@@ -98,6 +99,10 @@ static int call_raw(Docker *d, DockerTransfer *t, const char *method, const char
 int docker_ping(Docker *d, Error *reterr) {
         _cleanup_docker_transfer_ DockerTransfer t = {};
         int r;
+
+        if (streq(d->socket, CCP_DOCKER_SOCKET) && docker_unit_is_stopped())
+                return error_setf(reterr, CCP_ERROR_ENGINE_UNAVAILABLE,
+                                "The Docker Engine was stopped. To start it: systemctl start docker");
 
         r = call_raw(d, &t, "GET", "/_ping", NULL, reterr);
         if (r < 0)

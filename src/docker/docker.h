@@ -47,7 +47,7 @@ const char *docker_socket(const Docker *d);
 void docker_set_timeout(Docker *d, usec_t timeout);
 
 /* Asks for the Engine's API version and settles on the lower of its and ours. Every other call does this by
- * itself the first time. */
+ * itself the first time. An Engine that was stopped is not started by it. */
 int docker_ping(Docker *d, Error *reterr);
 /* What was settled on, "1.45"; NULL before. */
 const char *docker_api_version(const Docker *d);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "docker-unit.h"
 #include "doctor.h"
 #include "fd-util.h"
 #include "json-util.h"
@@ -55,7 +56,7 @@ static int examine(json_t *findings, const Request *q) {
         if (r < 0)
                 return r;
         r = doctor_check_engine(
-                        findings, docker, doctor_engine_runs(bus), q->has_pool ? &q->pool : NULL, &root);
+                        findings, docker, !docker_unit_is_stopped(), q->has_pool ? &q->pool : NULL, &root);
         if (r < 0)
                 return r;
         r = doctor_check_host(findings, root, q->disk_percent);

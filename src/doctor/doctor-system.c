@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <unistd.h>
-
 #include "alloc-util.h"
 #include "doctor.h"
 #include "string-util.h"
@@ -58,11 +56,6 @@ static int count_active(sd_bus *bus, const char *pattern) {
         while ((r = sd_bus_message_skip(reply, "(ssssssouso)")) > 0)
                 n++;
         return r < 0 ? r : n;
-}
-
-bool doctor_engine_runs(sd_bus *bus) {
-        /* Under another name than Debian's, it has its pid file at least. */
-        return count_active(bus, "docker.service") != 0 || access("/run/docker.pid", F_OK) >= 0;
 }
 
 static int check_units(json_t *findings, sd_bus *bus) {

@@ -13,9 +13,6 @@
 /* Clock, disks, journal, control groups. 'docker_root' is where the Engine keeps its data; NULL: not known. From
  * 'disk_percent' on a disk is nearly full; 0: as alerts have it by default. */
 int doctor_check_host(json_t *findings, const char *docker_root, unsigned disk_percent);
-/* False if the Engine was stopped. To ask it then, at the socket that PID 1 keeps, would start it behind the back of whoever
- * stopped it. */
-bool doctor_engine_runs(sd_bus *bus);
 /* The Engine's and Compose's versions, its driver of control groups and its address pools, which must leave 'pool' alone
  * (NULL: not known). ret_root is its folder for data, NULL if it did not say. */
 int doctor_check_engine(json_t *findings, Docker *docker, bool runs, const Subnet *pool, char **ret_root);

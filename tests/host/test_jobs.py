@@ -451,6 +451,8 @@ def test_an_engine_whose_pid_file_is_elsewhere_is_found_again(server):
         # The socket stays, it is PID 1's; and the file that went away never comes back.
         server.sh('systemctl stop docker.service')
         server.wait(lambda: state() != 's "available"', what='the engine to be missed')
+        # Nor does a sweep start what somebody stopped, or a look at the disk.
+        server.sh('systemctl start ccp-health.service ccp-measure.service')
         time.sleep(2)
         assert server.sh('systemctl is-active docker.service || true') == 'inactive'
         server.sh('systemctl start docker.service; test ! -e /run/docker.pid')
