@@ -1,0 +1,41 @@
+-- SPDX-License-Identifier: LGPL-2.1-or-later
+-- Backups and the keys that seal them. $N are bound parameters; times are µs since the epoch.
+
+-- Also of a job that was begun before: then it begins anew.
+-- name: backup-begin
+INSERT INTO backups (instance, slug, job, sequence, consistency, blueprint, blueprint_version, file)
+SELECT i.id, i.slug, $2::bigint, s.next, $3, $4, $5,
+        i.slug || '-' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') || '-' || s.next || '.ccpb'
+FROM instances i, (SELECT coalesce(max(sequence), 0) + 1 AS next FROM backups WHERE instance = $1::uuid) s
+WHERE i.id = $1::uuid
+ON CONFLICT (job) DO UPDATE SET state = 'writing', archive = NULL, size = NULL, contents = '[]'
+RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint;
+
+-- name: backup-written
+UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, contents = $4::jsonb WHERE id = $1 RETURNING id;
+
+-- name: backup-verified
+UPDATE backups SET state = 'verified', verified_at = clock_timestamp() WHERE id = $1 RETURNING id;
+
+-- What a job began, and did not bring to its end.
+-- name: backup-discard
+DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING file;
+
+-- As backup_record_read() takes them. $1: of which instance, NULL all; $2: which one, NULL all.
+-- name: backup-select
+SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive,
+        size, contents, (extract(epoch FROM created_at) * 1000000)::bigint,
+        (extract(epoch FROM verified_at) * 1000000)::bigint
+FROM backups
+WHERE state <> 'writing' AND ($1::uuid IS NULL OR instance = $1::uuid) AND ($2::bigint IS NULL OR id = $2::bigint)
+ORDER BY id;
+
+-- name: backup-key-get
+SELECT id, key_id, sealed FROM backup_keys WHERE name = $1;
+
+-- The first one stays.
+-- name: backup-key-put
+INSERT INTO backup_keys (name, id, key_id, sealed) VALUES ($1, $2, $3, ($4::bytea[])[1]) ON CONFLICT DO NOTHING;
+
+-- name: recovery-key-list
+SELECT public FROM recovery_keys ORDER BY enrolled_at, id;

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "store-backup.h"
+
+#include <errno.h>
+
+#include "alloc-util.h"
+#include "db-row.h"
+#include "statements.h"
+#include "store-internal.h"
+#include "string-util.h"
+
+static const char *const backup_state_table[_BACKUP_STATE_MAX] = {
+        [BACKUP_WRITING] = "writing",
+        [BACKUP_WRITTEN] = "written",
+        [BACKUP_VERIFIED] = "verified",
+        [BACKUP_DAMAGED] = "damaged",
+};
+DEFINE_STRING_TABLE(backup_state, BackupState);
+
+static const char *const backup_consistency_table[_BACKUP_CONSISTENCY_MAX] = {
+        [BACKUP_LIVE] = "live",
+        [BACKUP_PAUSED] = "paused",
+        [BACKUP_COLD] = "cold",
+};
+DEFINE_STRING_TABLE(backup_consistency, BackupConsistency);
+
+DB_ENUM_READER(backup_state);
+DB_ENUM_READER(backup_consistency);
+
+void backup_record_done(BackupRecord *b) {
+        free(b->slug);
+        free(b->blueprint);
+        free(b->blueprint_version);
+        free(b->file);
+        json_decref(b->contents);
+        *b = (BackupRecord) {};
+}
+
+void backup_records_done(BackupRecords *l) {
+        FOREACH_ARRAY(b, l->items, l->n)
+                backup_record_done(b);
+        free(l->items);
+        *l = (BackupRecords) {};
+}
+
+void backup_key_record_done(BackupKeyRecord *k) {
+        free(k->id);
+        free(k->key_id);
+        free(k->sealed);
+        *k = (BackupKeyRecord) {};
+}
+
+/* --- reading --- */
+
+typedef struct LoadOp {
+        BackupRecords records;
+        DbParams params;
+        StoreBackupsCallback callback;
+        void *userdata;
+} LoadOp;
+
+static void load_op_free(void *userdata) {
+        LoadOp *op = userdata;
+
+        backup_records_done(&op->records);
+        db_params_done(&op->params);
+        free(op);
+}
+
+static int load_bind(DbParams *params, void *userdata) {
+        LoadOp *op = userdata;
+
+        db_params_borrow(params, &op->params);
+        return 0;
+}
+
+static int backup_record_read(const PGresult *result, int number, BackupRecord *b, Error *reterr) {
+        int state = _BACKUP_STATE_INVALID, consistency = _BACKUP_CONSISTENCY_INVALID, r;
+        DbRow row = DB_ROW(result, number);
+
+        db_row_uint(&row, INT64_MAX, &b->id);
+        db_row_text(&row, b->instance, sizeof(b->instance));
+        db_row_string(&row, &b->slug);
+        db_row_uint(&row, INT64_MAX, &b->job);
+        db_row_uint(&row, INT64_MAX, &b->sequence);
+        db_row_enum(&row, read_backup_state, &state);
+        db_row_enum(&row, read_backup_consistency, &consistency);
+        db_row_string(&row, &b->blueprint);
+        db_row_string(&row, &b->blueprint_version);
+        db_row_string(&row, &b->file);
+        db_row_text(&row, b->archive, sizeof(b->archive));
+        db_row_uint(&row, INT64_MAX, &b->size);
+        db_row_json(&row, JSON_ARRAY, &b->contents);
+        db_row_usec(&row, &b->created_at);
+        db_row_usec(&row, &b->verified_at);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "a backup", reterr);
+
+        b->state = state;
+        b->consistency = consistency;
+        return 0;
+}
+
+static int load_result(const PGresult *result, void *userdata, Error *reterr) {
+        BackupRecords *l = &((LoadOp *) userdata)->records;
+        int n = PQntuples(result);
+
+        backup_records_done(l);
+        l->items = new0(BackupRecord, (size_t) n);
+        if (!l->items)
+                return db_row_error(-ENOMEM, "the backups", reterr);
+
+        l->n_allocated = (size_t) n;
+        for (int i = 0; i < n; i++) {
+                int r;
+
+                l->n++;
+                r = backup_record_read(result, i, l->items + i, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static const DbStep load_step = { sql_backup_select, load_bind, load_result };
+static const DbTransaction load_transaction = {
+        .what = "read the backups",
+        .steps = &load_step,
+        .n_steps = 1,
+        .read_only = true,
+};
+
+static void load_done(int r, Error *error, void *userdata) {
+        LoadOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : &op->records, error, op->userdata);
+}
+
+int store_load_backups(Db *db, const char *instance, uint64_t id, StoreBackupsCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr) {
+        LoadOp *op;
+
+        op = new0(LoadOp, 1);
+        if (!op)
+                return store_oom(&load_transaction, reterr);
+
+        *op = (LoadOp) { .callback = callback, .userdata = userdata };
+        db_params_add_copy(&op->params, instance);
+        if (id > 0)
+                db_params_add_int64(&op->params, (int64_t) MIN(id, (uint64_t) INT64_MAX));
+        else
+                db_params_add_string(&op->params, NULL);
+        if (db_params_check(&op->params) < 0) {
+                load_op_free(op);
+                return store_oom(&load_transaction, reterr);
+        }
+        return db_request(db, &load_transaction, load_done, op, load_op_free, ret_slot, reterr);
+}
+
+/* --- the worker's --- */
+
+static int begin_bind(DbParams *params, void *userdata) {
+        const BackupRecord *b = userdata;
+
+        db_params_add_string(params, b->instance);
+        db_params_add_int64(params, (int64_t) b->job);
+        db_params_add_string(params, backup_consistency_to_string(b->consistency));
+        db_params_add_string(params, b->blueprint);
+        db_params_add_string(params, b->blueprint_version);
+        return 0;
+}
+
+static int begin_result(const PGresult *result, void *userdata, Error *reterr) {
+        BackupRecord *b = userdata;
+        _cleanup_free_ char *file = NULL;
+        DbRow row = DB_ROW(result, 0);
+        int r;
+
+        if (PQntuples(result) == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The instance is gone.");
+        db_row_uint(&row, INT64_MAX, &b->id);
+        db_row_uint(&row, INT64_MAX, &b->sequence);
+        db_row_string(&row, &file);
+        db_row_usec(&row, &b->created_at);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "a backup", reterr);
+
+        free(b->file);
+        b->file = TAKE_PTR(file);
+        return 0;
+}
+
+int backup_begin(DbSync *db, BackupRecord *b, Error *reterr) {
+        static const DbStep step = { sql_backup_begin, begin_bind, begin_result };
+        static const DbTransaction transaction = {
+                .what = "record the backup",
+                .steps = &step,
+                .n_steps = 1,
+        };
+
+        return db_sync_run(db, &transaction, b, reterr);
+}
+
+static int one_row(const PGresult *result, _unused_ void *userdata, Error *reterr) {
+        return PQntuples(result) == 1
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP, "The record of the backup is gone.");
+}
+
+static int written_bind(DbParams *params, void *userdata) {
+        const BackupRecord *b = userdata;
+
+        db_params_add_int64(params, (int64_t) b->id);
+        db_params_add_string(params, b->archive);
+        db_params_add_int64(params, (int64_t) b->size);
+        db_params_add_json(params, b->contents);
+        return 0;
+}
+
+int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr) {
+        static const DbStep step = { sql_backup_written, written_bind, one_row };
+        static const DbTransaction transaction = {
+                .what = "record that the backup is written",
+                .steps = &step,
+                .n_steps = 1,
+        };
+
+        return db_sync_run(db, &transaction, (void *) b, reterr);
+}
+
+static int id_bind(DbParams *params, void *userdata) {
+        db_params_add_int64(params, (int64_t) *(const uint64_t *) userdata);
+        return 0;
+}
+
+int backup_set_verified(DbSync *db, uint64_t id, Error *reterr) {
+        static const DbStep step = { sql_backup_verified, id_bind, one_row };
+        static const DbTransaction transaction = {
+                .what = "record that the backup is verified",
+                .steps = &step,
+                .n_steps = 1,
+        };
+
+        return db_sync_run(db, &transaction, &id, reterr);
+}
+
+typedef struct DiscardOp {
+        uint64_t job;
+        char *file;
+} DiscardOp;
+
+static int discard_result(const PGresult *result, void *userdata, Error *reterr) {
+        DiscardOp *op = userdata;
+
+        /* Once it is gone, it is gone: a repetition finds none. */
+        if (PQntuples(result) == 0 || op->file)
+                return 0;
+        op->file = strdup(PQgetvalue(result, 0, 0));
+        return op->file ? 0 : db_row_error(-ENOMEM, "a backup", reterr);
+}
+
+static int discard_bind(DbParams *params, void *userdata) {
+        return id_bind(params, &((DiscardOp *) userdata)->job);
+}
+
+int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr) {
+        static const DbStep step = { sql_backup_discard, discard_bind, discard_result };
+        static const DbTransaction transaction = {
+                .what = "forget the backup",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        DiscardOp op = { .job = job };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r < 0) {
+                free(op.file);
+                return r;
+        }
+
+        *ret_file = op.file;
+        return 0;
+}
+
+/* --- keys --- */
+
+typedef struct KeyOp {
+        const char *name;
+        const BackupKeyRecord *new;
+        BackupKeyRecord found;
+} KeyOp;
+
+static int key_put_bind(DbParams *params, void *userdata) {
+        const KeyOp *op = userdata;
+
+        if (!op->new)
+                return DB_STEP_SKIP;
+        db_params_add_string(params, op->name);
+        db_params_add_string(params, op->new->id);
+        db_params_add_string(params, op->new->key_id);
+        db_params_add_bytesv(params, &(DbBytes) { op->new->sealed, op->new->size }, 1);
+        return 0;
+}
+
+static int key_get_bind(DbParams *params, void *userdata) {
+        const KeyOp *op = userdata;
+
+        db_params_add_string(params, op->name);
+        return 0;
+}
+
+static int key_get_result(const PGresult *result, void *userdata, Error *reterr) {
+        KeyOp *op = userdata;
+        DbRow row = DB_ROW(result, 0);
+        int r;
+
+        backup_key_record_done(&op->found);
+        if (PQntuples(result) == 0)
+                return 0;
+        db_row_string(&row, &op->found.id);
+        db_row_string(&row, &op->found.key_id);
+        db_row_bytes(&row, &op->found.sealed, &op->found.size);
+        r = db_row_end(&row);
+        return r < 0 ? db_row_error(r, "a key of backups", reterr) : 0;
+}
+
+int backup_key_ensure(DbSync *db, const char *name, const BackupKeyRecord *new, BackupKeyRecord *ret,
+                Error *reterr) {
+        static const DbStep steps[] = {
+                { sql_backup_key_put, key_put_bind },
+                { sql_backup_key_get, key_get_bind, key_get_result },
+        };
+        static const DbTransaction transaction = {
+                .what = "record the key of the backups",
+                .steps = steps,
+                .n_steps = ELEMENTSOF(steps),
+        };
+        KeyOp op = { .name = name, .new = new };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r < 0) {
+                backup_key_record_done(&op.found);
+                return r;
+        }
+
+        *ret = op.found;
+        return 0;
+}
+
+typedef struct RecoveryOp {
+        uint8_t *keys;
+        size_t n;
+} RecoveryOp;
+
+static int recovery_result(const PGresult *result, void *userdata, Error *reterr) {
+        RecoveryOp *op = userdata;
+        int n = PQntuples(result);
+
+        free(op->keys);
+        op->n = 0;
+        op->keys = new0(uint8_t, (size_t) n *RECOVERY_KEY_SIZE);
+        if (!op->keys)
+                return db_row_error(-ENOMEM, "the recovery keys", reterr);
+
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ uint8_t *key = NULL;
+                DbRow row = DB_ROW(result, i);
+                size_t size = 0;
+                int r;
+
+                db_row_bytes(&row, &key, &size);
+                r = db_row_end(&row);
+                if (r < 0 || size != RECOVERY_KEY_SIZE)
+                        return db_row_error(r < 0 ? r : -EBADMSG, "the recovery keys", reterr);
+                memcpy(op->keys + op->n++ * RECOVERY_KEY_SIZE, key, size);
+        }
+        return 0;
+}
+
+int recovery_key_list(DbSync *db, uint8_t **ret, size_t *ret_n, Error *reterr) {
+        static const DbStep step = { sql_recovery_key_list, NULL, recovery_result };
+        static const DbTransaction transaction = {
+                .what = "read the recovery keys",
+                .steps = &step,
+                .n_steps = 1,
+                .read_only = true,
+        };
+        RecoveryOp op = {};
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r < 0) {
+                free(op.keys);
+                return r;
+        }
+
+        *ret = op.keys;
+        *ret_n = op.n;
+        return 0;
+}

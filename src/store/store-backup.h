@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Backups as the records have them, and the keys that seal them. */
+
+#include "db-sync.h"
+#include "db.h"
+#include "records.h"
+
+typedef enum BackupState {
+        BACKUP_WRITING,  /* in no list */
+        BACKUP_WRITTEN,  /* whole on the disk */
+        BACKUP_VERIFIED, /* and read back */
+        BACKUP_DAMAGED,
+        _BACKUP_STATE_MAX,
+        _BACKUP_STATE_INVALID = -EINVAL,
+} BackupState;
+DECLARE_STRING_TABLE(backup_state, BackupState);
+
+/* Whether the instance could change what it has while it was backed up. */
+typedef enum BackupConsistency {
+        BACKUP_LIVE,   /* yes; each database by itself is of one moment */
+        BACKUP_PAUSED, /* its containers were paused for the volumes */
+        BACKUP_COLD,   /* it was stopped */
+        _BACKUP_CONSISTENCY_MAX,
+        _BACKUP_CONSISTENCY_INVALID = -EINVAL,
+} BackupConsistency;
+DECLARE_STRING_TABLE(backup_consistency, BackupConsistency);
+
+typedef struct BackupRecord {
+        uint64_t id, job, sequence;
+        char instance[STORE_ID_MAX];
+        char archive[STORE_ID_MAX]; /* the id of the file; "" as long as it is written */
+        char *slug, *blueprint, *blueprint_version;
+        char *file; /* its name in the instance's folder of backups */
+        BackupState state;
+        BackupConsistency consistency;
+        uint64_t size;
+        json_t *contents; /* [{"name", "size", …}] */
+        usec_t created_at, verified_at;
+} BackupRecord;
+
+typedef struct BackupRecords {
+        BackupRecord *items;
+        size_t n, n_allocated;
+} BackupRecords;
+
+void backup_record_done(BackupRecord *b);
+void backup_records_done(BackupRecords *l);
+#define _cleanup_backup_records_ _cleanup_(backup_records_done)
+
+/* Those of an instance (NULL: all), or the one with that id (0: all), in the order in which they were made. */
+typedef void (*StoreBackupsCallback)(int r, BackupRecords *records, Error *error, void *userdata);
+int store_load_backups(Db *db, const char *instance, uint64_t id, StoreBackupsCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr);
+
+/* For the worker. Takes instance, job, consistency and the blueprint of the record, and sets its id, sequence, file and
+ * created_at. A job that began one before begins it anew, under the same name. */
+int backup_begin(DbSync *db, BackupRecord *b, Error *reterr);
+/* Takes id, archive, size and contents. */
+int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);
+int backup_set_verified(DbSync *db, uint64_t id, Error *reterr);
+/* Forgets what the job began and did not verify. *ret_file is its file's name, NULL if there is none. */
+int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr);
+
+/* A key that seals or signs backups, sealed itself by the vault. */
+typedef struct BackupKeyRecord {
+        char *id;
+        char *key_id; /* of the vault's key */
+        uint8_t *sealed;
+        size_t size;
+} BackupKeyRecord;
+
+void backup_key_record_done(BackupKeyRecord *k);
+#define _cleanup_backup_key_record_ _cleanup_(backup_key_record_done)
+
+/* The key of that name: an instance's id, or "signing". 'new' becomes it if there is none yet; NULL: then the result has
+ * no id. */
+int backup_key_ensure(DbSync *db, const char *name, const BackupKeyRecord *new, BackupKeyRecord *ret,
+                Error *reterr);
+
+#define RECOVERY_KEY_SIZE 32U
+/* The public halves of all recovery keys, one after the other; *ret is freed by free(). */
+int recovery_key_list(DbSync *db, uint8_t **ret, size_t *ret_n, Error *reterr);
