@@ -76,6 +76,7 @@
 /* Where things lie. Build options do not move them: units, sysusers and the man pages name them too. */
 #define CCP_STATE_DIR "/var/lib/ccpd"
 #define CCP_INSTANCES_DIR CCP_STATE_DIR "/instances"
+#define CCP_BACKUPS_DIR CCP_STATE_DIR "/backups"
 #define CCP_REVISIONS_FOLDER "revisions" /* in the folder of an instance */
 #define CCP_TEMPLATES_DIR "/usr/share/ccpd/templates"
 #define CCP_TEMPLATES_LOCAL_DIR "/etc/ccpd/templates"

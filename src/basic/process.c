@@ -26,6 +26,8 @@
  * a pipe holds (fs.pipe-max-size), so that at the end nothing is left in it. */
 #define READS_PER_TURN 64U
 #define READ_SIZE (32U * 1024U)
+/* Of a pipe whose content is taken as it comes. */
+#define STREAM_PIPE_SIZE (1024 * 1024)
 
 /* What runs of a program between two polls. */
 typedef struct Process {
@@ -129,6 +131,8 @@ static int process_start(Process *p, char *const *argv) {
         r = make_pipe(&p->out_fd, &out);
         if (r < 0)
                 return r;
+        if (p->options->output)
+                (void) fcntl(out, F_SETPIPE_SZ, STREAM_PIPE_SIZE);
         r = make_pipe(&p->err_fd, &err);
         if (r < 0)
                 return r;
@@ -226,9 +230,11 @@ static int process_read(Process *p, int *fd, ProcessOutput *o, size_t limit, boo
                         return 0;
                 }
 
-                r = output_append(o, buffer, (size_t) n, limit);
+                r = !is_stderr && p->options->output
+                                ? p->options->output(buffer, (size_t) n, p->options->userdata)
+                                : output_append(o, buffer, (size_t) n, limit);
                 explicit_bzero(buffer, (size_t) n);
-                if (r < 0)
+                if (r != 0)
                         return r;
                 if (is_stderr)
                         process_split_lines(p, o->data + o->size - MIN((size_t) n, o->size),
@@ -268,18 +274,21 @@ static int process_loop(Process *p) {
 
                 if (r >= 0 && p->out_fd >= 0)
                         r = process_read(p, &p->out_fd, &p->result->out, out_limit, false);
-                if (r >= 0 && p->err_fd >= 0)
+                if (r == 0 && p->err_fd >= 0)
                         r = process_read(p, &p->err_fd, &p->result->err, err_limit, true);
-                if (r >= 0 && o->stdout_all && p->result->out.truncated)
+                if (r == 0 && o->stdout_all && p->result->out.truncated)
                         r = -EFBIG;
-                if (r >= 0 && o->poll && !exited)
+                if (r == 0 && o->poll && !exited)
                         r = o->poll(o->userdata);
-                if (r >= 0 && now(CLOCK_MONOTONIC) >= deadline)
+                if (r == 0 && now(CLOCK_MONOTONIC) >= deadline)
                         r = -ETIMEDOUT;
 
                 if (r != 0 && !ending) {
                         ending = true;
                         ret = r;
+                        /* Whoever takes it wants no more of it. */
+                        if (o->output)
+                                p->out_fd = safe_close(p->out_fd);
                         process_end(p, &kill_at, SIGTERM);
                 }
                 if (now(CLOCK_MONOTONIC) >= kill_at)

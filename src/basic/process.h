@@ -24,6 +24,9 @@ typedef struct ProcessOptions {
         bool stdout_all;                   /* more than the limit on stdout is -EFBIG instead of a cut */
         bool leave_children; /* what it started and left behind goes on, instead of ending with it */
 
+        /* Called with what comes on stdout, of which nothing is kept then; non-zero ends the program and is
+         * returned. */
+        int (*output)(const char *data, size_t size, void *userdata);
         /* Called with each complete line of stderr, without its newline. */
         void (*line)(const char *line, void *userdata);
         /* Called at least once a second; non-zero ends the program (SIGTERM, then SIGKILL) and is returned. */

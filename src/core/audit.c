@@ -11,6 +11,7 @@ static const char *const audit_action_table[_AUDIT_ACTION_MAX] = {
         [AUDIT_INSTANCE_RESTART] = "INSTANCE_RESTART",
         [AUDIT_INSTANCE_DELETE] = "INSTANCE_DELETE",
         [AUDIT_INSTANCE_UPDATE] = "INSTANCE_UPDATE",
+        [AUDIT_BACKUP_CREATE] = "BACKUP_CREATE",
         [AUDIT_JOB_CANCEL] = "JOB_CANCEL",
         [AUDIT_SECRET_REVEAL] = "SECRET_REVEAL",
         [AUDIT_FLEET_RECOVER] = "FLEET_RECOVER",
@@ -43,6 +44,7 @@ AuditAction audit_action_of_job(JobKind kind) {
                 [JOB_STOP] = AUDIT_INSTANCE_STOP,
                 [JOB_RESTART] = AUDIT_INSTANCE_RESTART,
                 [JOB_DELETE] = AUDIT_INSTANCE_DELETE,
+                [JOB_BACKUP] = AUDIT_BACKUP_CREATE,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);

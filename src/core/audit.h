@@ -16,6 +16,7 @@ typedef enum AuditAction {
         AUDIT_INSTANCE_RESTART,
         AUDIT_INSTANCE_DELETE,
         AUDIT_INSTANCE_UPDATE,
+        AUDIT_BACKUP_CREATE,
         AUDIT_JOB_CANCEL,
         AUDIT_SECRET_REVEAL,
         AUDIT_FLEET_RECOVER, /* after a start of the Engine */

@@ -78,6 +78,13 @@ static const struct {
                 .succeeded = _INSTANCE_STATE_INVALID,
                 .failed = INSTANCE_FAILED,
         },
+        /* The instance stays as it is, whatever comes of it. */
+        [JOB_BACKUP] = {
+                .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_FAILED),
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = _INSTANCE_STATE_INVALID,
+                .failed = _INSTANCE_STATE_INVALID,
+        },
 };
 
 static bool state_is_valid(InstanceState state) {

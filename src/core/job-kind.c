@@ -10,6 +10,7 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_STOP] = "stop",
         [JOB_RESTART] = "restart",
         [JOB_DELETE] = "delete",
+        [JOB_BACKUP] = "backup",
 };
 DEFINE_STRING_TABLE(job_kind, JobKind);
 
@@ -70,6 +71,11 @@ static const JobStep delete_steps[] = {
         { "record", "Remove the record", 5 },
 };
 
+static const JobStep backup_steps[] = {
+        { "write", "Write the backup", 80 },
+        { "verify", "Read it back", 20 },
+};
+
 static const struct {
         const JobStep *steps;
         size_t n;
@@ -79,6 +85,7 @@ static const struct {
         [JOB_STOP] = { stop_steps, ELEMENTSOF(stop_steps) },
         [JOB_RESTART] = { restart_steps, ELEMENTSOF(restart_steps) },
         [JOB_DELETE] = { delete_steps, ELEMENTSOF(delete_steps) },
+        [JOB_BACKUP] = { backup_steps, ELEMENTSOF(backup_steps) },
 };
 
 static_assert(ELEMENTSOF(create_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");

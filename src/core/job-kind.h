@@ -28,6 +28,7 @@ typedef enum JobKind {
         JOB_STOP,
         JOB_RESTART,
         JOB_DELETE,
+        JOB_BACKUP,
         _JOB_KIND_MAX,
         _JOB_KIND_INVALID = -EINVAL,
 } JobKind;

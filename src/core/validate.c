@@ -213,3 +213,18 @@ const char *text_for_error(char *buf, size_t size, const char *s) {
         (void) snprintf(buf, size, "%.*s%s", (int) n, s, ellipsis);
         return buf;
 }
+
+int decimal_id_parse(const char *s, uint64_t *ret) {
+        unsigned long long n;
+        char *end;
+
+        if (s[0] < '1' || s[0] > '9')
+                return -EINVAL;
+        errno = 0;
+        n = strtoull(s, &end, 10);
+        if (errno != 0 || *end || n > INT64_MAX)
+                return -EINVAL;
+
+        *ret = n;
+        return 0;
+}

@@ -41,3 +41,6 @@ bool service_name_is_valid(const char *s);
 #define TEXT_FOR_ERROR_MAX 72U
 const char *text_for_error(char *buf, size_t size, const char *s);
 #define TEXT_FOR_ERROR(s) text_for_error((char[TEXT_FOR_ERROR_MAX]) {}, TEXT_FOR_ERROR_MAX, (s))
+
+/* The number of a row as people write it: 1 to 2^63 - 1, without a sign, a blank or a leading zero. -EINVAL. */
+int decimal_id_parse(const char *s, uint64_t *ret);

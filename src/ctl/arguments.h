@@ -53,6 +53,7 @@ typedef enum OptionId {
         OPTION_REASON,
         OPTION_CONTEXT,
         OPTION_FORMAT,
+        OPTION_PAUSE,
         _OPTION_MAX,
 } OptionId;
 

@@ -253,9 +253,19 @@ int verb_show(Ctl *c, char **args, Error *reterr) {
         return EXIT_DONE;
 }
 
-/* Calls a method of an instance that makes a job, and waits for that. 'services' NULL: the method takes none. */
-static int run_instance_job(
-                Ctl *c, const char *slug, const char *method, char *const *services, Error *reterr) {
+/* The options of a call, as pairs. */
+static int append_options(sd_bus_message *m, const char *const (*options)[2]) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        for (; r >= 0 && options && (*options)[0]; options++)
+                if ((*options)[1])
+                        r = sd_bus_message_append(m, "{sv}", (*options)[0], "s", (*options)[1]);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int ctl_run_instance_job(Ctl *c, const char *slug, const char *method, char *const *services,
+                const char *const (*options)[2], Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_free_ char *path = NULL;
@@ -275,7 +285,7 @@ static int run_instance_job(
         if (r >= 0 && services)
                 r = sd_bus_message_append_strv(m, (char **) services);
         if (r >= 0)
-                r = sd_bus_message_append(m, "a{sv}", 0);
+                r = append_options(m, options);
         if (r < 0)
                 return r;
 
@@ -291,15 +301,15 @@ static int run_instance_job(
 }
 
 int verb_start(Ctl *c, char **args, Error *reterr) {
-        return run_instance_job(c, args[0], "Start", args + 1, reterr);
+        return ctl_run_instance_job(c, args[0], "Start", args + 1, NULL, reterr);
 }
 
 int verb_stop(Ctl *c, char **args, Error *reterr) {
-        return run_instance_job(c, args[0], "Stop", args + 1, reterr);
+        return ctl_run_instance_job(c, args[0], "Stop", args + 1, NULL, reterr);
 }
 
 int verb_restart(Ctl *c, char **args, Error *reterr) {
-        return run_instance_job(c, args[0], "Restart", args + 1, reterr);
+        return ctl_run_instance_job(c, args[0], "Restart", args + 1, NULL, reterr);
 }
 
 /* Says what goes, and has the slug typed: a 'y' is typed too easily. */
@@ -344,5 +354,5 @@ int verb_delete(Ctl *c, char **args, Error *reterr) {
                         return r;
         }
 
-        return run_instance_job(c, args[0], "Delete", NULL, reterr);
+        return ctl_run_instance_job(c, args[0], "Delete", NULL, NULL, reterr);
 }

@@ -71,6 +71,10 @@ static const Verb verbs[] = {
         { "alert", "secret", NULL, 0, 0, 0, "Write the webhook's secret to standard output",
                         verb_alert_secret },
         { "alert", "rotate", NULL, 0, 0, 0, "Replace the webhook's secret", verb_alert_rotate },
+        { "backup", "create", "SLUG", 1, 1, OPTION(PAUSE), "Back up an instance", verb_backup_create },
+        { "backup", "list", NULL, 0, 0, OPTION(INSTANCE) | OPTION(LINES), "List backups, newest first",
+                        verb_backup_list },
+        { "backup", "show", "ID", 1, 1, 0, "Show a backup and what is in it", verb_backup_show },
         { "audit", NULL, NULL, 0, 0,
                         OPTION(INSTANCE) | OPTION(USER) | OPTION(ACTION) | OPTION(OUTCOME) | OPTION(SINCE) |
                                         OPTION(UNTIL) | OPTION(LINES) | OPTION(FOLLOW),

@@ -178,6 +178,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 { "blueprint", "Blueprints" },
                 { "port", "Ports" },
                 { "role", "Roles" },
+                { "backup", "Backups" },
                 { "alert", "Alerts" },
                 { "audit", "Audit" },
                 { "secret", "Secrets" },

@@ -167,16 +167,6 @@ static int reply_from_memory(sd_bus_message *message, const Manager *m, const St
         return r < 0 ? r : sd_bus_message_send(reply);
 }
 
-static int parse_id(const char *s, uint64_t *ret) {
-        char *end;
-
-        if (s[0] < '1' || s[0] > '9')
-                return -EINVAL;
-        errno = 0;
-        *ret = strtoull(s, &end, 10);
-        return errno != 0 || *end || *ret > INT64_MAX ? -EINVAL : 0;
-}
-
 static int check_rule(const char *rule, Error *reterr) {
         if (!rule || alert_rule_from_string(rule) >= 0 || streq(rule, ALERT_TEST_RULE))
                 return 0;
@@ -201,7 +191,7 @@ static int read_filter(sd_bus_message *message, StoreAlertFilter *ret, Error *re
         if (ret->limit == 0 || ret->limit > LIMIT_MAX)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The limit of a page must be 1 to %u.",
                                 LIMIT_MAX);
-        if (f.id && parse_id(f.id, &ret->id) < 0)
+        if (f.id && decimal_id_parse(f.id, &ret->id) < 0)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of an alert.",
                                 TEXT_FOR_ERROR(f.id));
         if (f.state &&
@@ -402,7 +392,7 @@ int method_unsilence_alerts(sd_bus_message *message, void *userdata, sd_bus_erro
         r = sd_bus_message_read(message, "s", &text);
         if (r < 0)
                 return r;
-        if (parse_id(text, &id) < 0)
+        if (decimal_id_parse(text, &id) < 0)
                 return sd_bus_error_setf(reterr, CCP_ERROR_NO_SUCH_ALERT,
                                 "There is no silence '%s'. See: ccpctl alert silences",
                                 TEXT_FOR_ERROR(text));

@@ -9,6 +9,7 @@
 #include "bus-error.h"
 #include "bus-options.h"
 #include "ccpd-access.h"
+#include "ccpd-backup-bus.h"
 #include "ccpd-health-bus.h"
 #include "ccpd-logs-bus.h"
 #include "ccpd-manager.h"
@@ -329,6 +330,7 @@ const char *job_kind_to_action(JobKind kind) {
                 [JOB_STOP] = CCP_ACTION_OPERATE,
                 [JOB_RESTART] = CCP_ACTION_OPERATE,
                 [JOB_DELETE] = CCP_ACTION_DELETE,
+                [JOB_BACKUP] = CCP_ACTION_OPERATE,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);
@@ -544,6 +546,8 @@ const sd_bus_vtable instance_vtable[] = {
                         SD_BUS_RESULT("o", job), method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                         method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Backup", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                        method_backup, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CheckHealth", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", health),
                         method_check_health, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("QueryHealth", SD_BUS_ARGS("a{sv}", options),

@@ -13,6 +13,7 @@
 #include "ccpd-alert-bus.h"
 #include "ccpd-alert-secret.h"
 #include "ccpd-audit.h"
+#include "ccpd-backup-bus.h"
 #include "ccpd-blueprint-bus.h"
 #include "ccpd-create.h"
 #include "ccpd-doctor.h"
@@ -734,6 +735,8 @@ const sd_bus_vtable manager_vtable[] = {
                         method_list_roles, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListAlerts", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
                         SD_BUS_RESULT("aa{sv}", alerts), method_list_alerts, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListBackups", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
+                        SD_BUS_RESULT("aa{sv}", backups), method_list_backups, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSilences", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", silences),
                         method_list_silences, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SilenceAlerts", SD_BUS_ARGS("s", instance, "a{sv}", options),

@@ -364,7 +364,7 @@ int docker_stop(Docker *d, const char *id, const DockerOwner *owner, Error *rete
         return r;
 }
 
-int docker_unpause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr) {
+static int post_owned(Docker *d, const char *id, const DockerOwner *owner, const char *verb, Error *reterr) {
         _cleanup_free_ char *path = NULL;
         int r;
 
@@ -372,11 +372,19 @@ int docker_unpause(Docker *d, const char *id, const DockerOwner *owner, Error *r
         if (r <= 0)
                 return r;
 
-        path = strjoin("/containers/", id, "/unpause");
+        path = strjoin("/containers/", id, verb);
         if (!path)
                 return error_set_errnof(reterr, ENOMEM, "Cannot call the Docker Engine: %m");
 
         return call_tolerant(d, "POST", path, reterr);
+}
+
+int docker_pause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr) {
+        return post_owned(d, id, owner, "/pause", reterr);
+}
+
+int docker_unpause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr) {
+        return post_owned(d, id, owner, "/unpause", reterr);
 }
 
 int docker_remove(Docker *d, DockerKind kind, const char *id, const DockerOwner *owner, Error *reterr) {

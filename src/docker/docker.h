@@ -121,7 +121,8 @@ int docker_list_owned(
 /* Stops a container with its own signal and grace period. One that does not run, or is gone, is no error;
  * one that is not the owner's is refused (PolicyViolation). */
 int docker_stop(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
-/* Lets one that is paused go on, under the same conditions. */
+/* Freezes one that runs, and lets it go on, under the same conditions. */
+int docker_pause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
 int docker_unpause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
 /* Removes an object after a look at its labels: not the owner's is PolicyViolation. A container is killed
  * and goes with its anonymous volumes, but for those that compose handed on from one that it replaced. What

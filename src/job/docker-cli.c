@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "alloc-util.h"
 #include "redact.h"
@@ -12,7 +13,7 @@
 #define OUTPUT_MAX (16U * 1024U * 1024U)
 #define WORDS_MAX 500U
 
-static int report(Job *j, char *const *argv, const ProcessResult *result, Error *reterr) {
+int docker_cli_failed(Job *j, char *const *argv, const ProcessResult *result, Error *reterr) {
         _cleanup_erase_ char *redacted = NULL;
         _cleanup_free_ char *printable = NULL;
         _cleanup_error_ Error error = {};
@@ -38,35 +39,102 @@ static int report(Job *j, char *const *argv, const ProcessResult *result, Error 
                         result->status, printable);
 }
 
-int docker_cli(Job *j, char *const *argv, int stdin_fd, ProcessResult *ret, Error *reterr) {
-        _cleanup_process_result_ ProcessResult result = {};
-        _cleanup_strv_free_ char **full = NULL;
+/* One run: process_run() has one userdata for all its callbacks. */
+typedef struct Run {
+        Job *job;
+        const DockerCliOptions *options;
+        Error error; /* of the output */
+} Run;
+
+static int run_poll(void *userdata) {
+        return job_poll(((Run *) userdata)->job);
+}
+
+static int run_output(const char *data, size_t size, void *userdata) {
+        Run *run = userdata;
+
+        return run->options->output(data, size, run->options->userdata, &run->error);
+}
+
+static int build_environment(const DockerCliOptions *options, char ***ret) {
+        static const char *const always[] = {
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent",
+                "LANG=C.UTF-8"
+        };
+        _cleanup_strv_free_ char **l = NULL;
+        int r = 0;
+
+        FOREACH_ARRAY(s, always, ELEMENTSOF(always))
+                if (r >= 0)
+                        r = strv_extend(&l, *s);
+        STRV_FOREACH(s, options->environment)
+                if (r >= 0)
+                        r = strv_extend(&l, *s);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+static int build_argv(const Job *j, char *const *argv, char ***ret) {
+        _cleanup_strv_free_ char **l = NULL;
         int r;
 
-        r = strv_extend(&full, "docker");
+        r = strv_extend(&l, "docker");
         if (r >= 0)
-                r = strv_extendf(&full, "--host=unix://%s", docker_socket(j->docker));
+                r = strv_extendf(&l, "--host=unix://%s", docker_socket(j->docker));
         STRV_FOREACH(s, argv)
                 if (r >= 0)
-                        r = strv_extend(&full, *s);
+                        r = strv_extend(&l, *s);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+static void strv_erase(char **l) {
+        STRV_FOREACH(s, l)
+                explicit_bzero(*s, strlen(*s));
+}
+
+int docker_cli(Job *j, char *const *argv, const DockerCliOptions *options, ProcessResult *ret,
+                Error *reterr) {
+        static const DockerCliOptions none = { .stdin_fd = -EBADF };
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_strv_free_ char **full = NULL, **environment = NULL;
+        Run run = { .job = j, .options = options ?: &none };
+        int r;
+
+        r = build_argv(j, argv, &full);
+        if (r >= 0)
+                r = build_environment(run.options, &environment);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
         r = process_run(full,
                         &(ProcessOptions) {
-                                        .stdin_fd = stdin_fd,
+                                        .environment = environment,
+                                        .stdin_fd = run.options->stdin_fd,
                                         .stdout_limit = OUTPUT_MAX,
                                         .stdout_all = true,
-                                        .poll = job_poll,
-                                        .userdata = j,
+                                        .output = run.options->output ? run_output : NULL,
+                                        .poll = run_poll,
+                                        .userdata = &run,
                         },
                         &result);
+        strv_erase(environment);
+        if (error_is_set(&run.error)) {
+                error_move(reterr, &run.error);
+                return r;
+        }
         if (r == -ECANCELED)
                 return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot run docker: %m");
-        if (result.status != 0)
-                return report(j, argv, &result, reterr);
+        if (result.status != 0 && !run.options->any_status)
+                return docker_cli_failed(j, argv, &result, reterr);
 
         *ret = TAKE_GENERIC(result, (ProcessResult) {});
         return 0;

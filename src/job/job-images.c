@@ -100,7 +100,7 @@ static int list_own_images(Job *j, char ***ret, Error *reterr) {
         if (!filter || !prefix)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
-        r = docker_cli(j, argv, -EBADF, &result, reterr);
+        r = docker_cli(j, argv, NULL, &result, reterr);
         if (r < 0)
                 return r;
 
@@ -144,5 +144,5 @@ int job_images_remove(Job *j, Error *reterr) {
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
-        return docker_cli(j, argv, -EBADF, &result, reterr);
+        return docker_cli(j, argv, NULL, &result, reterr);
 }

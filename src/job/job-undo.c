@@ -2,6 +2,7 @@
 
 #include "job-undo.h"
 
+#include "job-backup.h"
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-images.h"
@@ -39,6 +40,10 @@ static int undo_by_start(Job *j, const json_t *record _unused_, Error *reterr) {
         return job_engine_start_existing(j, reterr);
 }
 
+static int undo_backup(Job *j, const json_t *record _unused_, Error *reterr) {
+        return job_backup_undo(j, reterr);
+}
+
 static const struct {
         const char *name;
         int (*undo)(Job *j, const json_t *record, Error *reterr);
@@ -50,6 +55,7 @@ static const struct {
         { "remove-containers", undo_containers }, /* with networks and volumes */
         { "stop-containers", undo_by_stop },
         { "start-containers", undo_by_start },
+        { "discard-backup", undo_backup },
 };
 
 int job_undo_new(const Job *j, const char *action, json_t **ret) {

@@ -83,7 +83,7 @@ static int inspect(Job *j, const DockerObjects *containers, json_t **ret, Error 
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
-        r = docker_cli(j, argv, -EBADF, &result, reterr);
+        r = docker_cli(j, argv, NULL, &result, reterr);
         if (r < 0)
                 return r;
 

@@ -40,6 +40,7 @@ static const JobOps *const job_ops[_JOB_KIND_MAX] = {
         [JOB_STOP] = &job_stop_ops,
         [JOB_RESTART] = &job_restart_ops,
         [JOB_DELETE] = &job_delete_ops,
+        [JOB_BACKUP] = &job_backup_ops,
 };
 
 static volatile sig_atomic_t terminate_requested;

@@ -50,7 +50,8 @@ typedef struct JobOps {
         bool fails_instance;
 } JobOps;
 
-extern const JobOps job_create_ops, job_start_ops, job_stop_ops, job_restart_ops, job_delete_ops;
+extern const JobOps job_create_ops, job_start_ops, job_stop_ops, job_restart_ops, job_delete_ops,
+                job_backup_ops;
 
 struct Job {
         uint64_t id;

@@ -19,6 +19,7 @@ static const struct {
         [AUDIT_INSTANCE_RESTART] = { "restarted", "restart", " " },
         [AUDIT_INSTANCE_DELETE] = { "deleted", "delete", " " },
         [AUDIT_INSTANCE_UPDATE] = { "changed", "change", " " },
+        [AUDIT_BACKUP_CREATE] = { "backed up", "back up", " " },
         [AUDIT_JOB_CANCEL] = { "cancelled a job", "cancel a job", " of " },
         [AUDIT_SECRET_REVEAL] = { "revealed a secret", "reveal a secret", " of " },
         [AUDIT_FLEET_RECOVER] = { "brought the instances back", "bring the instances back", " of " },

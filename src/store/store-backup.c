@@ -9,6 +9,7 @@
 #include "statements.h"
 #include "store-internal.h"
 #include "string-util.h"
+#include "strv.h"
 
 static const char *const backup_state_table[_BACKUP_STATE_MAX] = {
         [BACKUP_WRITING] = "writing",
@@ -138,7 +139,21 @@ static void load_done(int r, Error *error, void *userdata) {
         op->callback(r, r < 0 ? NULL : &op->records, error, op->userdata);
 }
 
-int store_load_backups(Db *db, const char *instance, uint64_t id, StoreBackupsCallback callback,
+static void bind_filter(DbParams *p, const StoreBackupFilter *f) {
+        db_params_add_copy(p, f->slug);
+        if (f->id > 0)
+                db_params_add_int64(p, (int64_t) MIN(f->id, (uint64_t) INT64_MAX));
+        else
+                db_params_add_string(p, NULL);
+        if (f->among)
+                db_params_add_strv(p, (const char *const *) f->among, strv_length(f->among));
+        else
+                db_params_add_string(p, NULL);
+        db_params_add_int64(p, (int64_t) MIN(f->offset, (uint64_t) INT64_MAX));
+        db_params_add_int64(p, (int64_t) MIN(f->limit, (uint64_t) INT64_MAX));
+}
+
+int store_list_backups(Db *db, const StoreBackupFilter *filter, StoreBackupsCallback callback,
                 void *userdata, DbSlot **ret_slot, Error *reterr) {
         LoadOp *op;
 
@@ -147,11 +162,7 @@ int store_load_backups(Db *db, const char *instance, uint64_t id, StoreBackupsCa
                 return store_oom(&load_transaction, reterr);
 
         *op = (LoadOp) { .callback = callback, .userdata = userdata };
-        db_params_add_copy(&op->params, instance);
-        if (id > 0)
-                db_params_add_int64(&op->params, (int64_t) MIN(id, (uint64_t) INT64_MAX));
-        else
-                db_params_add_string(&op->params, NULL);
+        bind_filter(&op->params, filter);
         if (db_params_check(&op->params) < 0) {
                 load_op_free(op);
                 return store_oom(&load_transaction, reterr);
@@ -217,6 +228,7 @@ static int written_bind(DbParams *params, void *userdata) {
         db_params_add_string(params, b->archive);
         db_params_add_int64(params, (int64_t) b->size);
         db_params_add_json(params, b->contents);
+        db_params_add_string(params, backup_consistency_to_string(b->consistency));
         return 0;
 }
 
@@ -245,6 +257,45 @@ int backup_set_verified(DbSync *db, uint64_t id, Error *reterr) {
         };
 
         return db_sync_run(db, &transaction, &id, reterr);
+}
+
+typedef struct GetOp {
+        uint64_t job;
+        BackupRecord record;
+} GetOp;
+
+static int get_bind(DbParams *params, void *userdata) {
+        return id_bind(params, &((GetOp *) userdata)->job);
+}
+
+static int get_result(const PGresult *result, void *userdata, Error *reterr) {
+        GetOp *op = userdata;
+
+        backup_record_done(&op->record);
+        if (PQntuples(result) == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP, "The record of the backup is gone.");
+        return backup_record_read(result, 0, &op->record, reterr);
+}
+
+int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr) {
+        static const DbStep step = { sql_backup_of_job, get_bind, get_result };
+        static const DbTransaction transaction = {
+                .what = "read the record of the backup",
+                .steps = &step,
+                .n_steps = 1,
+                .read_only = true,
+        };
+        GetOp op = { .job = job };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r < 0) {
+                backup_record_done(&op.record);
+                return r;
+        }
+
+        *ret = op.record;
+        return 0;
 }
 
 typedef struct DiscardOp {

@@ -46,19 +46,29 @@ typedef struct BackupRecords {
 } BackupRecords;
 
 void backup_record_done(BackupRecord *b);
+#define _cleanup_backup_record_ _cleanup_(backup_record_done)
 void backup_records_done(BackupRecords *l);
 #define _cleanup_backup_records_ _cleanup_(backup_records_done)
 
-/* Those of an instance (NULL: all), or the one with that id (0: all), in the order in which they were made. */
+/* Which backups, the latest first. */
+typedef struct StoreBackupFilter {
+        const char *slug;   /* NULL: of all */
+        uint64_t id;        /* 0: all */
+        char *const *among; /* ids of the only instances; NULL: all */
+        uint64_t offset, limit;
+} StoreBackupFilter;
+
 typedef void (*StoreBackupsCallback)(int r, BackupRecords *records, Error *error, void *userdata);
-int store_load_backups(Db *db, const char *instance, uint64_t id, StoreBackupsCallback callback,
+int store_list_backups(Db *db, const StoreBackupFilter *filter, StoreBackupsCallback callback,
                 void *userdata, DbSlot **ret_slot, Error *reterr);
 
 /* For the worker. Takes instance, job, consistency and the blueprint of the record, and sets its id, sequence, file and
  * created_at. A job that began one before begins it anew, under the same name. */
 int backup_begin(DbSync *db, BackupRecord *b, Error *reterr);
-/* Takes id, archive, size and contents. */
+/* Takes id, archive, size, contents and consistency. */
 int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);
+/* That of the job; -ENOENT, as NoSuchBackup, if it began none. */
+int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr);
 int backup_set_verified(DbSync *db, uint64_t id, Error *reterr);
 /* Forgets what the job began and did not verify. *ret_file is its file's name, NULL if there is none. */
 int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr);

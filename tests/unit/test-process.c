@@ -152,8 +152,40 @@ START_TEST(only_the_descriptors_that_are_meant_are_inherited) {
 }
 END_TEST
 
-TESTS("process", no_shell_expands_anything, exit_status_and_missing_program_are_told_apart, time_out_ends_it,
-                poll_can_cancel, what_poll_says_is_returned, a_program_that_never_stops_writing_is_ended_too,
+static int count(const char *data, size_t size, void *userdata) {
+        static const char zeros[65536];
+        size_t *n = userdata;
+
+        ck_assert_uint_le(size, sizeof(zeros));
+        ck_assert_int_eq(memcmp(data, zeros, size), 0);
+        *n += size;
+        return *n > (64U << 20) ? -EDOM : 0;
+}
+
+START_TEST(output_is_taken_as_it_comes) {
+        char *all[] = { (char *) "head", (char *) "-c", (char *) "5000001", (char *) "/dev/zero", NULL },
+             *endless[] = { (char *) "cat", (char *) "/dev/zero", NULL };
+        _cleanup_process_result_ ProcessResult result = {};
+        size_t n = 0;
+
+        ASSERT_OK(process_run(all, &(ProcessOptions) { .stdin_fd = -EBADF, .output = count, .userdata = &n },
+                        &result));
+        ck_assert_int_eq(result.status, 0);
+        ck_assert_uint_eq(n, 5000001);
+        ck_assert_ptr_null(result.out.data);
+
+        /* Who takes it can end it. */
+        ASSERT_ERROR(process_run(endless,
+                                     &(ProcessOptions) {
+                                                     .stdin_fd = -EBADF, .output = count, .userdata = &n },
+                                     NULL),
+                        EDOM);
+}
+END_TEST
+
+TESTS("process", output_is_taken_as_it_comes, no_shell_expands_anything,
+                exit_status_and_missing_program_are_told_apart, time_out_ends_it, poll_can_cancel,
+                what_poll_says_is_returned, a_program_that_never_stops_writing_is_ended_too,
                 the_last_output_is_kept, what_runs_beside_us_stays_in_our_group_until_it_is_ended,
                 a_program_that_is_not_there_is_not_spawned,
                 only_the_descriptors_that_are_meant_are_inherited)

@@ -47,9 +47,11 @@ static void on_backups(int r, BackupRecords *records, _unused_ Error *error, voi
 }
 
 static void load(Scene *s, const char *instance, uint64_t id, BackupRecords *ret) {
+        char *among[] = { (char *) instance, NULL };
+        const StoreBackupFilter filter = { .id = id, .among = instance ? among : NULL, .limit = 10 };
         Loaded l = {};
 
-        ASSERT_OK(store_load_backups(s->t.db, instance, id, on_backups, &l, NULL, NULL));
+        ASSERT_OK(store_list_backups(s->t.db, &filter, on_backups, &l, NULL, NULL));
         TEST_DB_WAIT(&s->t, l.done);
         *ret = l.records;
 }

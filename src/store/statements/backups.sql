@@ -12,23 +12,32 @@ ON CONFLICT (job) DO UPDATE SET state = 'writing', archive = NULL, size = NULL, 
 RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint;
 
 -- name: backup-written
-UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, contents = $4::jsonb WHERE id = $1 RETURNING id;
+UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, contents = $4::jsonb, consistency = $5
+WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
 UPDATE backups SET state = 'verified', verified_at = clock_timestamp() WHERE id = $1 RETURNING id;
+
+-- That of a job, in any state. As backup_record_read() takes it.
+-- name: backup-of-job
+SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file,
+        coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
+FROM backups WHERE job = $1;
 
 -- What a job began, and did not bring to its end.
 -- name: backup-discard
 DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING file;
 
--- As backup_record_read() takes them. $1: of which instance, NULL all; $2: which one, NULL all.
+-- As backup_record_read() takes them, the latest first. $1: of which slug; $2: which one; $3: of which instances alone; NULL
+-- each: all.
 -- name: backup-select
-SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive,
-        size, contents, (extract(epoch FROM created_at) * 1000000)::bigint,
-        (extract(epoch FROM verified_at) * 1000000)::bigint
+SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
 FROM backups
-WHERE state <> 'writing' AND ($1::uuid IS NULL OR instance = $1::uuid) AND ($2::bigint IS NULL OR id = $2::bigint)
-ORDER BY id;
+WHERE state <> 'writing' AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
+        AND ($3::text[] IS NULL OR instance::text = ANY ($3::text[]))
+ORDER BY id DESC OFFSET $4::bigint LIMIT $5::bigint;
 
 -- name: backup-key-get
 SELECT id, key_id, sealed FROM backup_keys WHERE name = $1;

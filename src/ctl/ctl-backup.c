@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "ctl.h"
+#include "string-util.h"
+#include "top.h"
+
+int verb_backup_create(Ctl *c, char **args, Error *reterr) {
+        const char *const options[][2] = { { "pause", c->arguments.values[OPTION_PAUSE] }, {} };
+
+        return ctl_run_instance_job(c, args[0], "Backup", NULL, options, reterr);
+}
+
+/* --- the list --- */
+
+static char *format_created(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(FORMAT_AGO(json_get_number(row, "created_at")));
+}
+
+static char *format_backup_state(const json_t *row, Color *ret_color) {
+        const char *state = json_get_text(row, "state");
+
+        *ret_color = streq(state, "verified")     ? COLOR_GREEN
+                        : streq(state, "damaged") ? COLOR_RED
+                                                  : COLOR_YELLOW;
+        return strdup(state);
+}
+
+static char *format_size(const json_t *row, _unused_ Color *ret_color) {
+        return top_format_bytes(row, "size");
+}
+
+static const ListColumn backup_columns[] = {
+        { { "ID", .right = true }, "id" },
+        { { "INSTANCE" }, "instance" },
+        { { "STATE" }, "state", format_backup_state },
+        { { "CREATED" }, "created_at", format_created },
+        { { "SIZE", .right = true }, "size", format_size },
+        { { "CONSISTENCY" }, "consistency" },
+        { { "FILE", 1 }, "file" },
+};
+
+int verb_backup_list(Ctl *c, _unused_ char **args, Error *reterr) {
+        const char *const filters[][2] = { { "instance", c->arguments.values[OPTION_INSTANCE] }, {} };
+        _cleanup_json_ json_t *rows = NULL;
+        int r;
+
+        r = ctl_list_rows(c, "ListBackups", filters, c->arguments.lines, &rows, reterr);
+        return r < 0 ? r : ctl_print_list(c, rows, backup_columns, ELEMENTSOF(backup_columns), "backup");
+}
+
+/* --- one --- */
+
+static void print_time(const char *label, const json_t *row, const char *key) {
+        uint64_t t = json_get_number(row, key);
+        char text[FORMAT_TIMESTAMP_MAX + FORMAT_TIMESPAN_MAX + 16];
+
+        if (t == 0)
+                return;
+        (void) snprintf(text, sizeof(text), "%s; %s", FORMAT_TIMESTAMP(t), FORMAT_AGO(t));
+        print_field(label, text);
+}
+
+static int print_backup(const json_t *b) {
+        _cleanup_free_ char *size = top_format_bytes(b, "size"), *blueprint = NULL;
+        json_t *entry;
+        size_t i;
+
+        blueprint = strjoin(json_get_text(b, "blueprint"), " ", json_get_text(b, "blueprint_version"));
+        if (!size || !blueprint)
+                return -ENOMEM;
+
+        print_field("Backup", json_get_text(b, "id"));
+        print_field("Instance", json_get_text(b, "instance"));
+        print_field("State", json_get_text(b, "state"));
+        print_time("Created", b, "created_at");
+        print_time("Verified", b, "verified_at");
+        print_field("Consistency", json_get_text(b, "consistency"));
+        print_field("Blueprint", blueprint);
+        print_field("Job", json_get_text(b, "job"));
+        print_field("File", json_get_text(b, "file"));
+        print_field("Archive", json_get_text(b, "archive"));
+        print_field("Size", size);
+        json_array_foreach(json_object_get(b, "contents"), i, entry) {
+                _cleanup_free_ char *bytes = top_format_bytes(entry, "size"), *text = NULL;
+
+                text = bytes ? strjoin(json_get_text(entry, "name"), ", ", bytes) : NULL;
+                if (!text)
+                        return -ENOMEM;
+                print_field(i == 0 ? "Contents" : "", text);
+        }
+        return EXIT_DONE;
+}
+
+int verb_backup_show(Ctl *c, char **args, Error *reterr) {
+        const char *const filters[][2] = { { "id", args[0] }, {} };
+        _cleanup_json_ json_t *rows = NULL;
+        int r;
+
+        r = ctl_list_rows(c, "ListBackups", filters, 1, &rows, reterr);
+        if (r < 0)
+                return r;
+        if (json_array_size(rows) == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
+                                "There is no backup %s. 'ccpctl backup list' shows those that there are.",
+                                args[0]);
+        if (ctl_prints_json(c))
+                return ctl_print_json(c, json_array_get(rows, 0));
+        return print_backup(json_array_get(rows, 0));
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-backup-bus.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "bus-append.h"
+#include "bus-error.h"
+#include "bus-options.h"
+#include "ccpd-access.h"
+#include "ccpd-instance-bus.h"
+#include "ccpd-manager.h"
+#include "json-util.h"
+#include "pause-mode.h"
+#include "store-backup.h"
+#include "string-util.h"
+#include "validate.h"
+
+#define LIMIT_MAX 1000U
+
+/* --- listing --- */
+
+static int append_texts(sd_bus_message *m, const BackupRecord *b) {
+        const struct {
+                const char *key, *value;
+        } strings[] = {
+                { "Instance", b->slug },
+                { "InstanceId", b->instance },
+                { "State", backup_state_to_string(b->state) },
+                { "Consistency", backup_consistency_to_string(b->consistency) },
+                { "Blueprint", b->blueprint },
+                { "BlueprintVersion", b->blueprint_version },
+                { "File", b->file },
+                { "Archive", b->archive },
+        };
+        int r = 0;
+
+        FOREACH_ARRAY(s, strings, ELEMENTSOF(strings))
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "{sv}", s->key, "s", s->value);
+        return r;
+}
+
+static int append_id(sd_bus_message *m, const char *key, uint64_t id) {
+        char text[DECIMAL_ID_MAX];
+
+        (void) snprintf(text, sizeof(text), "%" PRIu64, id);
+        return sd_bus_message_append(m, "{sv}", key, "s", text);
+}
+
+static int append_contents(sd_bus_message *m, const json_t *contents) {
+        const json_t *entry;
+        size_t i;
+        int r;
+
+        r = bus_open_entry_array(m, "Contents", "a{sv}");
+        json_array_foreach(contents, i, entry)
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "a{sv}", 3, "Name", "s",
+                                        strempty(json_object_get_string(entry, "name")), "Kind", "s",
+                                        strempty(json_object_get_string(entry, "kind")), "Size", "t",
+                                        (uint64_t) json_integer_value(json_object_get(entry, "size")));
+        return r < 0 ? r : bus_close_entry_array(m);
+}
+
+static int append_backup(sd_bus_message *m, _unused_ Operation *o, const void *items, size_t k) {
+        const BackupRecord *b = (const BackupRecord *) items + k;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = append_id(m, "Id", b->id);
+        if (r >= 0)
+                r = append_texts(m, b);
+        if (r >= 0)
+                r = append_id(m, "Job", b->job);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "Sequence", "t", b->sequence, "Size", "t",
+                                b->size, "CreatedAt", "t", b->created_at, "VerifiedAt", "t", b->verified_at);
+        if (r >= 0)
+                r = append_contents(m, b->contents);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static void on_listed(int r, BackupRecords *records, Error *error, void *userdata) {
+        Operation *o = userdata;
+
+        if (r < 0)
+                operation_fail(o, error);
+        else
+                operation_reply_array(
+                                o, "a{sv}", records->items, records->n, append_backup, "list the backups");
+}
+
+typedef struct BackupFilter {
+        const char *id, *instance;
+} BackupFilter;
+
+static const BusOption filter_options[] = {
+        { "id", "s", offsetof(BackupFilter, id) },
+        { "instance", "s", offsetof(BackupFilter, instance) },
+};
+
+static int read_filter(sd_bus_message *message, StoreBackupFilter *ret, Error *reterr) {
+        BackupFilter f = {};
+        int r;
+
+        r = bus_read_options(message, filter_options, ELEMENTSOF(filter_options), &f, reterr);
+        if (r < 0)
+                return r;
+        *ret = (StoreBackupFilter) { .slug = f.instance };
+        r = sd_bus_message_read(message, "tt", &ret->offset, &ret->limit);
+        if (r < 0)
+                return r;
+
+        if (ret->limit == 0 || ret->limit > LIMIT_MAX)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The limit of a page must be 1 to %u.",
+                                LIMIT_MAX);
+        if (f.id && decimal_id_parse(f.id, &ret->id) < 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a backup.",
+                                TEXT_FOR_ERROR(f.id));
+        return 0;
+}
+
+int method_list_backups(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_free_ char **visible = NULL;
+        _cleanup_error_ Error e = {};
+        StoreBackupFilter filter = {};
+        Manager *m = userdata;
+        Operation *o;
+        int r;
+
+        r = read_filter(message, &filter, &e);
+        if (r >= 0)
+                r = manager_check_store(m, &e);
+        if (r < 0)
+                return error_is_set(&e) ? bus_error_move(reterr, &e) : r;
+
+        if (!access_sees_fleet(m, access_viewer(m))) {
+                r = access_visible_instances(m, access_viewer(m), &visible);
+                if (r < 0)
+                        return r;
+                filter.among = visible;
+        }
+
+        o = operation_new(m, message);
+        if (!o)
+                return -ENOMEM;
+        r = store_list_backups(m->db, &filter, on_listed, o, NULL, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+/* --- making --- */
+
+typedef struct BackupOptions {
+        const char *pause;
+} BackupOptions;
+
+static const BusOption backup_options[] = {
+        { "pause", "s", offsetof(BackupOptions, pause) },
+};
+
+int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_(operation_freep) Operation *o = NULL;
+        _cleanup_json_ json_t *spec = NULL;
+        _cleanup_error_ Error e = {};
+        BackupOptions options = {};
+        Instance *i = userdata;
+        int r;
+
+        r = bus_read_options(message, backup_options, ELEMENTSOF(backup_options), &options, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        if (options.pause && pause_mode_from_string(options.pause) < 0)
+                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "Containers are paused 'if-changed', 'never' or 'always', not '%s'.",
+                                TEXT_FOR_ERROR(options.pause));
+
+        spec = json_pack("{s:s*}", "pause", options.pause);
+        if (!spec)
+                return -ENOMEM;
+        o = operation_new(i->manager, message);
+        if (!o)
+                return -ENOMEM;
+
+        r = instance_submit_job(i, JOB_BACKUP, spec, o, &e);
+        if (r < 0)
+                operation_fail(TAKE_PTR(o), &e);
+        else
+                TAKE_PTR(o);
+        return 1;
+}

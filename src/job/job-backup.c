@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Backing an instance up: one file, which is a backup once it was read back from the disk. Until then it has another name,
+ * and is removed by whatever ends the job otherwise. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "archive-pool.h"
+#include "archive-reader.h"
+#include "archive-writer.h"
+#include "backup-keys.h"
+#include "fd-util.h"
+#include "fs-util.h"
+#include "job-backup.h"
+#include "job-dump.h"
+#include "job-engine.h"
+#include "job-folder.h"
+#include "job-helper.h"
+#include "job-render.h"
+#include "job-revision.h"
+#include "job-volume.h"
+#include "json-util.h"
+#include "log.h"
+#include "pause-mode.h"
+#include "string-util.h"
+
+#define PART_SUFFIX ".part"
+/* Of a dump, for the tool that looks at what it says is in it, which comes first. */
+#define DUMP_HEAD_SIZE (16U * 1024U * 1024U)
+
+#define STREAM_DATABASE "databases/%s-%s%s"
+#define STREAM_VOLUME "volumes/%s.tar"
+#define STREAM_FOLDER "folder.tar"
+#define STREAM_SECRETS "secrets.json"
+
+typedef struct Backup {
+        Job *job;
+        BackupRecord record;
+        BackupKeys *keys;
+        ArchiveHeader header;
+        ArchiveWriter *writer;
+        int folder, fd; /* of this instance's backups; of the file */
+        char *part;
+        json_t *entry; /* of the stream that is being written; borrowed */
+        bool paused;
+        uint64_t n_changed, n_skipped;
+        size_t n_items, n_done;
+} Backup;
+
+static void backup_done(Backup *b) {
+        archive_writer_free(b->writer);
+        archive_header_done(&b->header);
+        backup_keys_free(b->keys);
+        backup_record_done(&b->record);
+        safe_close(b->fd);
+        safe_close(b->folder);
+        free(b->part);
+}
+#define _cleanup_backup_ _cleanup_(backup_done)
+
+/* --- the folder --- */
+
+static int open_folder(const Job *j, Error *reterr) {
+        _cleanup_close_ int state = -EBADF;
+        _cleanup_free_ char *path = strjoin("backups/", j->claim.job->instance);
+        int fd;
+
+        if (!path)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        fd = state < 0 ? -errno : mkdir_open_beneath(state, path, 0700);
+        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make the folder " CCP_STATE_DIR "/%s: %m", path)
+                      : fd;
+}
+
+static int load_keys(Job *j, BackupKeys **ret, Error *reterr) {
+        _cleanup_(vault_freep) Vault *vault = NULL;
+        int r;
+
+        r = vault_open(&vault, reterr);
+        return r < 0 ? r : backup_keys_load(j->db, vault, j->claim.job->instance, ret, reterr);
+}
+
+/* --- pausing --- */
+
+static int for_each_container(Job *j, ContainerState state,
+                int (*act)(Docker *d, const char *id, const DockerOwner *owner, Error *reterr),
+                Error *reterr) {
+        const DockerOwner owner = job_engine_owner(j);
+        _cleanup_docker_objects_ DockerObjects containers = {};
+        int r;
+
+        r = job_engine_list_containers(j, &containers, reterr);
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(o, containers.items, containers.n)
+                if (o->state == state) {
+                        r = act(j->docker, o->id, &owner, reterr);
+                        if (r < 0)
+                                return r;
+                }
+
+        return 0;
+}
+
+int job_backup_undo(Job *j, Error *reterr) {
+        _cleanup_free_ char *file = NULL, *part = NULL;
+        _cleanup_close_ int folder = -EBADF;
+        int r;
+
+        r = job_helper_remove(j, reterr);
+        if (r >= 0)
+                r = for_each_container(j, CONTAINER_PAUSED, docker_unpause, reterr);
+        if (r >= 0)
+                r = backup_discard(j->db, j->id, &file, reterr);
+        if (r < 0 || !file)
+                return r;
+
+        folder = open_folder(j, reterr);
+        if (folder < 0)
+                return folder;
+        part = strjoin(file, PART_SUFFIX);
+        if (!part)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        if ((unlinkat(folder, part, 0) < 0 && errno != ENOENT) ||
+                        (unlinkat(folder, file, 0) < 0 && errno != ENOENT))
+                return error_set_errnof(reterr, errno, "Cannot remove the unfinished backup %s: %m", file);
+        return 0;
+}
+
+/* --- streams --- */
+
+static int take(const void *data, size_t size, void *userdata, Error *reterr) {
+        Backup *b = userdata;
+
+        job_tell(b->job, b->n_items > 0 ? (double) b->n_done / (double) b->n_items : -1,
+                        "%s: %" PRIu64 " MiB written", strempty(json_object_get_string(b->entry, "name")),
+                        archive_writer_size(b->writer) / 1024 / 1024);
+        return archive_writer_write(b->writer, data, size, reterr);
+}
+
+static int begin_stream(Backup *b, const char *kind, const char *name, Error *reterr) {
+        int r;
+
+        r = archive_writer_begin(b->writer, name, &b->entry, reterr);
+        if (r < 0)
+                return r;
+        return json_object_set_new(b->entry, "kind", json_string(kind)) < 0
+                        ? error_set_errnof(reterr, ENOMEM, "%m")
+                        : 0;
+}
+
+static int end_stream(Backup *b, Error *reterr) {
+        b->n_done++;
+        return archive_writer_end(b->writer, reterr);
+}
+
+static int put_database(Backup *b, const BlueprintDatabase *d, Error *reterr) {
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        if (asprintf(&name, STREAM_DATABASE, d->service, d->database ?: d->kind, job_dump_suffix(d->kind)) <
+                        0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = begin_stream(b, "database", name, reterr);
+        if (r < 0)
+                return r;
+        if (json_object_set_new(b->entry, "service", json_string(d->service)) < 0 ||
+                        json_object_set_new(b->entry, "database", json_string(strempty(d->database))) < 0 ||
+                        json_object_set_new(b->entry, "engine", json_string(d->kind)) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = job_dump_database(b->job, d, take, b, reterr);
+        return r < 0 ? r : end_stream(b, reterr);
+}
+
+static int put_tree(Backup *b, const char *kind, const char *name, const char *type, const char *source,
+                Error *reterr) {
+        _cleanup_volume_report_ VolumeReport report = {};
+        int r;
+
+        r = begin_stream(b, kind, name, reterr);
+        if (r >= 0)
+                r = job_volume_pack(b->job, type, source, take, b, &report, reterr);
+        if (r < 0)
+                return r;
+
+        b->n_changed += report.n_changed;
+        b->n_skipped += report.n_skipped;
+        if (json_object_set(b->entry, "report", report.object) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return end_stream(b, reterr);
+}
+
+/* What the instance has of the volumes of its blueprint: features that are off have none. */
+static int put_volumes(Backup *b, Error *reterr) {
+        const DockerOwner owner = job_engine_owner(b->job);
+        const BlueprintState *state = &b->job->blueprint->state;
+        _cleanup_docker_objects_ DockerObjects volumes = {};
+        int r;
+
+        r = docker_list_owned(b->job->docker, DOCKER_VOLUME, &owner, &volumes, reterr);
+        if (r < 0)
+                return r;
+
+        FOREACH_ARRAY(v, state->volumes, state->n_volumes) {
+                _cleanup_free_ char *name = NULL, *volume = strjoin(b->job->project, "_", v->name);
+                bool found = false;
+
+                if (!volume || asprintf(&name, STREAM_VOLUME, v->name) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                FOREACH_ARRAY(o, volumes.items, volumes.n)
+                        found = found || streq_ptr(o->id, volume);
+                if (!found) {
+                        log_info("There is no volume '%s'.", v->name);
+                        continue;
+                }
+
+                r = put_tree(b, "volume", name, "volume", volume, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return put_tree(b, "folder", STREAM_FOLDER, "bind", b->job->directory, reterr);
+}
+
+static int put_secrets(Backup *b, Error *reterr) {
+        _cleanup_erase_ char *text = json_dumps(json_object_get(b->job->values, "secrets"), JSON_SORT_KEYS);
+        int r;
+
+        if (!text)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = begin_stream(b, "secrets", STREAM_SECRETS, reterr);
+        if (r >= 0)
+                r = archive_writer_write(b->writer, text, strlen(text), reterr);
+        return r < 0 ? r : end_stream(b, reterr);
+}
+
+/* --- the file --- */
+
+static json_t *describe_instance(const InstanceRecord *i) {
+        _cleanup_json_ json_t *o = NULL, *ports = json_object(), *features = json_array();
+
+        o = json_pack("{s:s, s:s, s:s, s:s*, s:s, s:s, s:s, s:O*, s:O*, s:s, s:s*, s:I}", "id", i->id,
+                        "slug", i->slug, "name", i->name, "domain", i->domain, "blueprint", i->blueprint,
+                        "blueprint_version", i->blueprint_version, "engine", i->engine, "parameters",
+                        i->parameters, "images", i->images, "bind_address", i->bind_address, "source",
+                        i->source, "revision", (json_int_t) i->revision);
+        if (!o || !ports || !features)
+                return NULL;
+
+        FOREACH_ARRAY(p, i->ports, i->n_ports)
+                if (json_object_set_new(ports, p->name, json_integer(p->number)) < 0)
+                        return NULL;
+        STRV_FOREACH(f, i->features)
+                if (json_array_append_new(features, json_string(*f)) < 0)
+                        return NULL;
+        if (json_object_set(o, "ports", ports) < 0 || json_object_set(o, "features", features) < 0)
+                return NULL;
+        return TAKE_PTR(o);
+}
+
+/* The UUID's 16 bytes. */
+static int parse_uuid(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]) {
+        size_t n;
+
+        return sodium_hex2bin(ret, ARCHIVE_ID_SIZE, text, strlen(text), "-", &n, NULL) < 0 ||
+                                        n != ARCHIVE_ID_SIZE
+                        ? -EINVAL
+                        : 0;
+}
+
+static void format_uuid(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]) {
+        char hex[2 * ARCHIVE_ID_SIZE + 1];
+
+        (void) sodium_bin2hex(hex, sizeof(hex), id, ARCHIVE_ID_SIZE);
+        (void) snprintf(ret, STORE_ID_MAX, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+                        hex + 20);
+}
+
+static int open_file(Backup *b, Error *reterr) {
+        const ArchiveWriterOptions options = { .n_threads = archive_pool_threads() };
+        ArchiveSealers sealers;
+        int r;
+
+        free(b->part);
+        b->part = strjoin(b->record.file, PART_SUFFIX);
+        if (!b->part)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        if (unlinkat(b->folder, b->part, 0) < 0 && errno != ENOENT)
+                return error_set_errnof(
+                                reterr, errno, "Cannot remove the unfinished backup %s: %m", b->part);
+        safe_close(b->fd);
+        b->fd = open_beneath(b->folder, b->part, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        if (b->fd < 0)
+                return error_set_errnof(reterr, b->fd, "Cannot make the backup %s: %m", b->part);
+
+        archive_header_done(&b->header);
+        b->header = (ArchiveHeader) {
+                .sequence = b->record.sequence,
+                .created_at = b->record.created_at,
+                .slug = strdup(b->job->claim.job->slug),
+                .software = strdup("ccpd " CCP_VERSION),
+        };
+        if (!b->header.slug || !b->header.software)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = parse_uuid(b->job->claim.job->instance, b->header.instance);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "The id of the instance is none: %m");
+
+        sealers = backup_keys_sealers(b->keys);
+        return archive_writer_new(b->fd, &b->header, &sealers, &options, &b->writer, reterr);
+}
+
+static int finish_file(Backup *b, Error *reterr) {
+        _cleanup_json_ json_t *instance = describe_instance(job_instance(b->job)), *manifest = NULL;
+        int r;
+
+        manifest = instance
+                        ? json_pack("{s:i, s:O, s:s, s:I}", "version", 1, "instance", instance,
+                                          "consistency", backup_consistency_to_string(b->record.consistency),
+                                          "created_at", (json_int_t) b->record.created_at)
+                        : NULL;
+        if (!manifest)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = archive_writer_finish(b->writer, manifest, reterr);
+        if (r < 0)
+                return r;
+        if (fsync(b->fd) < 0 || fsync(b->folder) < 0)
+                return error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", b->part);
+
+        b->record.size = archive_writer_size(b->writer);
+        format_uuid(b->header.id, b->record.archive);
+        b->record.contents = json_incref(json_object_get(manifest, "streams"));
+        return 0;
+}
+
+static int resume_containers(Backup *b, Error *reterr) {
+        int r;
+
+        if (!b->paused)
+                return 0;
+        r = for_each_container(b->job, CONTAINER_PAUSED, docker_unpause, reterr);
+        if (r >= 0)
+                b->paused = false;
+        return r;
+}
+
+/* One file, from its first byte to its last. Dumps are taken first: a database that is paused answers nobody. */
+static int write_file(Backup *b, Error *reterr) {
+        const BlueprintState *state = &b->job->blueprint->state;
+        _cleanup_error_ Error error = {};
+        int r, k;
+
+        b->n_changed = b->n_skipped = 0;
+        b->n_done = 0;
+        b->n_items = state->n_databases + state->n_volumes + 2;
+        r = open_file(b, reterr);
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(d, state->databases, state->n_databases) {
+                r = put_database(b, d, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        if (b->record.consistency == BACKUP_PAUSED) {
+                b->paused = true;
+                r = for_each_container(b->job, CONTAINER_RUNNING, docker_pause, reterr);
+        }
+        if (r >= 0)
+                r = put_volumes(b, reterr);
+        k = resume_containers(b, &error);
+        if (r < 0)
+                return r;
+        if (k < 0) {
+                error_move(reterr, &error);
+                return k;
+        }
+
+        r = put_secrets(b, reterr);
+        return r < 0 ? r : finish_file(b, reterr);
+}
+
+static int check_databases(const Job *j, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+
+        FOREACH_ARRAY(d, state->databases, state->n_databases)
+                if (!job_dump_suffix(d->kind))
+                        return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID,
+                                        "The database of the service '%s' is of the kind '%s', which cannot "
+                                        "be "
+                                        "backed up.",
+                                        d->service, d->kind);
+        return 0;
+}
+
+static int write_twice_at_most(Backup *b, Error *reterr) {
+        PauseMode mode = pause_mode_from_string(json_object_get_string(b->job->claim.job->spec, "pause"));
+        int r;
+
+        b->record.consistency = mode == PAUSE_ALWAYS ? BACKUP_PAUSED : BACKUP_LIVE;
+        r = backup_begin(b->job->db, &b->record, reterr);
+        if (r >= 0)
+                r = write_file(b, reterr);
+        if (r < 0 || b->n_changed == 0 || IN_SET(mode, PAUSE_NEVER, PAUSE_ALWAYS))
+                return r;
+
+        log_info("%" PRIu64 " files changed while they were read: once more, with the containers paused.",
+                        b->n_changed);
+        b->writer = archive_writer_free(b->writer);
+        b->record.contents = NULL;
+        b->record.consistency = BACKUP_PAUSED;
+        return write_file(b, reterr);
+}
+
+static int run_write(Job *j, Error *reterr) {
+        _cleanup_backup_ Backup b = { .job = j, .folder = -EBADF, .fd = -EBADF, .record.job = j->id };
+        int r;
+
+        r = check_databases(j, reterr);
+        if (r >= 0)
+                r = job_helper_remove(j, reterr);
+        if (r >= 0)
+                r = load_keys(j, &b.keys, reterr);
+        if (r < 0)
+                return r;
+        b.folder = open_folder(j, reterr);
+        if (b.folder < 0)
+                return b.folder;
+        (void) snprintf(b.record.instance, sizeof(b.record.instance), "%s", j->claim.job->instance);
+        b.record.blueprint = strdup(job_instance(j)->blueprint);
+        b.record.blueprint_version = strdup(job_instance(j)->blueprint_version);
+        if (!b.record.blueprint || !b.record.blueprint_version)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = write_twice_at_most(&b, reterr);
+        if (r >= 0)
+                r = backup_set_written(j->db, &b.record, reterr);
+        if (r < 0)
+                return r;
+
+        if (asprintf(&j->detail, "%" PRIu64 " MiB%s%s", b.record.size / 1024 / 1024,
+                            b.record.consistency == BACKUP_PAUSED ? ", paused" : "",
+                            b.n_changed > 0 ? ", with files that changed while they were read"
+                                            : b.n_skipped > 0 ? ", without sockets and devices"
+                                                              : "") < 0)
+                j->detail = NULL;
+        return 0;
+}
+
+/* --- reading it back --- */
+
+static int on_read(uint64_t at, uint64_t size, void *userdata) {
+        Job *j = userdata;
+
+        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%" PRIu64 " of %" PRIu64 " MiB read back",
+                        at / 1024 / 1024, size / 1024 / 1024);
+        return job_checkpoint(j);
+}
+
+typedef struct Head {
+        int fd;
+        size_t size;
+} Head;
+
+static int take_head(const void *data, size_t size, void *userdata, Error *reterr) {
+        Head *h = userdata;
+        size_t n = MIN(size, DUMP_HEAD_SIZE - h->size);
+        int r;
+
+        r = loop_write(h->fd, data, n);
+        h->size += n;
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot read the dump back: %m") : 0;
+}
+
+/* Has each database's own tool read what was written of it. */
+static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+
+        FOREACH_ARRAY(d, state->databases, state->n_databases) {
+                _cleanup_free_ char *name = NULL;
+                _cleanup_close_ int fd = memfd_create("dump", MFD_CLOEXEC);
+                Head head = { .fd = fd };
+                int r;
+
+                if (fd < 0 ||
+                                asprintf(&name, STREAM_DATABASE, d->service, d->database ?: d->kind,
+                                                job_dump_suffix(d->kind)) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                r = archive_reader_extract(reader, name, take_head, &head, reterr);
+                if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
+                        r = error_set_errnof(reterr, errno, "Cannot read the dump back: %m");
+                if (r >= 0)
+                        r = job_dump_check(j, d, fd, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int verify_file(Job *j, int fd, const BackupRecord *record, Error *reterr) {
+        const ArchiveReaderOptions options = {
+                .n_threads = archive_pool_threads(),
+                .progress = on_read,
+                .userdata = j,
+        };
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
+        _cleanup_(backup_keys_freep) BackupKeys *keys = NULL;
+        char id[STORE_ID_MAX];
+        ArchiveOpener opener;
+        int r;
+
+        r = load_keys(j, &keys, reterr);
+        if (r >= 0)
+                r = archive_reader_new(fd, &options, &reader, reterr);
+        if (r < 0)
+                return r;
+        opener = backup_keys_opener(keys);
+        r = archive_reader_unlock(reader, &opener, reterr);
+        if (r >= 0)
+                r = archive_reader_verify(reader, reterr);
+        if (r < 0)
+                return r;
+
+        format_uuid(archive_reader_header(reader)->id, id);
+        if (!streq(id, record->archive) || archive_reader_size(reader) != record->size ||
+                        memcmp(archive_reader_header(reader)->signer, backup_keys_signer(keys),
+                                        ARCHIVE_KEY_SIZE) != 0)
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                "Another file than what was written lies at %s.", record->file);
+        return check_dumps(j, reader, reterr);
+}
+
+static int run_verify(Job *j, Error *reterr) {
+        _cleanup_backup_record_ BackupRecord record = {};
+        _cleanup_close_ int folder = -EBADF, fd = -EBADF;
+        _cleanup_free_ char *part = NULL;
+        int r;
+
+        r = backup_get_of_job(j->db, j->id, &record, reterr);
+        if (r < 0)
+                return r;
+        folder = open_folder(j, reterr);
+        if (folder < 0)
+                return folder;
+        part = strjoin(record.file, PART_SUFFIX);
+        if (!part)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        fd = open_beneath(folder, part, O_RDONLY | O_NOFOLLOW, 0);
+        /* A worker that was killed after the rename has done all of this. */
+        if (fd == -ENOENT)
+                fd = open_beneath(folder, record.file, O_RDONLY | O_NOFOLLOW, 0);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
+        r = verify_file(j, fd, &record, reterr);
+        if (r < 0)
+                return r;
+
+        if (renameat2(folder, part, folder, record.file, RENAME_NOREPLACE) < 0 && errno != ENOENT)
+                return error_set_errnof(
+                                reterr, errno, "Cannot give the backup its name %s: %m", record.file);
+        if (fsync(folder) < 0)
+                return error_set_errnof(
+                                reterr, errno, "Cannot give the backup its name %s: %m", record.file);
+        r = backup_set_verified(j->db, record.id, reterr);
+        if (r < 0)
+                return r;
+        if (asprintf(&j->detail, "backup %" PRIu64, record.id) < 0)
+                j->detail = NULL;
+        return 0;
+}
+
+static int prepare(Job *j, Error *reterr) {
+        int r;
+
+        if (j->values)
+                return 0;
+        r = job_active_revision_find(j, reterr);
+        if (r < 0)
+                return r;
+        j->profiles = strv_free(j->profiles);
+        return job_values_build(j, reterr);
+}
+
+static const StepOps steps[] = {
+        { "write", run_write, "discard-backup", STEP_ENGINE },
+        { "verify", run_verify, NULL, STEP_ENGINE },
+};
+
+const JobOps job_backup_ops = {
+        .steps = steps,
+        .n_steps = ELEMENTSOF(steps),
+        .prepare = prepare,
+        .end = STORE_END_BEFORE,
+        .undone = STORE_END_BEFORE,
+};

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "job-helper.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "fd-util.h"
+#include "log.h"
+#include "string-util.h"
+
+/* An empty archive: two blocks of zeros */
+#define TAR_SIZE 1024
+
+/* Makes an image with nothing in it: no image of anybody else can be counted on. */
+static int make_image(Job *j, char **ret, Error *reterr) {
+        char *const argv[] = { (char *) "image", (char *) "import", (char *) "-", NULL };
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = memfd_create("empty.tar", MFD_CLOEXEC);
+        if (fd < 0 || ftruncate(fd, TAR_SIZE) < 0)
+                return error_set_errnof(reterr, errno, "Cannot make an empty archive: %m");
+
+        r = docker_cli(j, argv, &(DockerCliOptions) { .stdin_fd = fd }, &result, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = strndup(strempty(result.out.data), strcspn(strempty(result.out.data), "\n"));
+        return *ret ? 0 : error_set_errnof(reterr, ENOMEM, "%m");
+}
+
+static void remove_image(Job *j, const char *image) {
+        char *const argv[] = { (char *) "image", (char *) "rm", (char *) image, NULL };
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_error_ Error error = {};
+
+        if (docker_cli(j, argv, NULL, &result, &error) < 0)
+                log_info("Cannot remove the image %s, leaving it: %s", image, strempty(error.message));
+}
+
+static int build_argv(const Job *j, const JobHelper *h, const char *image, char ***ret) {
+        static const char *const head[] = {
+                "container",
+                "run",
+                "--rm",
+                "--pull=never",
+                "--network=none",
+                "--log-driver=none",
+                "--read-only",
+                "--user=0:0",
+                /* Where the Engine maps users: to be root in all that containers wrote. */
+                "--userns=host",
+                "--cap-drop=ALL",
+                "--security-opt=no-new-privileges",
+        };
+        _cleanup_strv_free_ char **l = NULL;
+        int r = 0;
+
+        FOREACH_ARRAY(a, head, ELEMENTSOF(head))
+                if (r >= 0)
+                        r = strv_extend(&l, *a);
+        if (r >= 0)
+                r = strv_extendf(&l, "--name=ccp-helper-%s", j->id_text);
+        if (r >= 0 && h->options && h->options->stdin_fd >= 0)
+                r = strv_extend(&l, "--interactive");
+        FOREACH_ARRAY(c, h->capabilities, h->n_capabilities)
+                if (r >= 0)
+                        r = strv_extendf(&l, "--cap-add=%s", *c);
+        FOREACH_ARRAY(m, h->mounts, h->n_mounts)
+                if (r >= 0)
+                        r = strv_extendf(&l, "--mount=type=%s,source=%s,target=%s%s", m->type, m->source,
+                                        m->target, m->writable ? "" : ",readonly");
+        if (r >= 0)
+                r = strv_extendf(&l, "--entrypoint=%s", h->argv[0]);
+        if (r >= 0)
+                r = strv_extend(&l, image);
+        STRV_FOREACH(s, h->argv + 1)
+                if (r >= 0)
+                        r = strv_extend(&l, *s);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int job_helper_run(Job *j, const JobHelper *helper, ProcessResult *ret, Error *reterr) {
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *image = NULL;
+        int r;
+
+        r = make_image(j, &image, reterr);
+        if (r < 0)
+                return r;
+
+        r = build_argv(j, helper, image, &argv);
+        r = r < 0 ? error_set_errnof(reterr, r, "%m") : docker_cli(j, argv, helper->options, ret, reterr);
+        remove_image(j, image);
+        return r;
+}
+
+int job_helper_remove(Job *j, Error *reterr) {
+        _cleanup_free_ char *name = strjoin("ccp-helper-", j->id_text);
+        char *const argv[] = { (char *) "container", (char *) "rm", (char *) "--force", (char *) "--volumes",
+                name, NULL };
+        _cleanup_process_result_ ProcessResult result = {};
+
+        if (!name)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        /* Where there is none, that is no failure. */
+        return docker_cli(j, argv, NULL, &result, reterr);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Volumes and folders of containers, packed by ccp-vol in a container of ours: read as root, from a mount that cannot be
+ * written to. */
+
+#include "docker-cli.h"
+
+/* What ccp-vol says of a tree: {"entries", "bytes", "inventory", "n_changed", "changed", "n_skipped", "skipped"}. */
+typedef struct VolumeReport {
+        json_t *object;
+        uint64_t n_changed; /* files that changed while they were read */
+        uint64_t n_skipped; /* of kinds that cannot be stored */
+} VolumeReport;
+
+void volume_report_done(VolumeReport *r);
+#define _cleanup_volume_report_ _cleanup_(volume_report_done)
+
+/* Packs a volume ("volume", its name) or a folder of the host ("bind", its path) to a sink, as DockerCliOptions.output. */
+int job_volume_pack(Job *j, const char *type, const char *source,
+                int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
+                VolumeReport *ret, Error *reterr);
