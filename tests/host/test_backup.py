@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Backups of Changemaker Lite: a real PostgreSQL, Redis and nginx, real volumes; opened again without ccpd, and spoiled."""
+
+import json
+
+import pytest
+
+from instances import settled
+from recovery import make_recovery_key
+from test_changemaker import put_source, state
+from users import add_user, grant
+
+IMAGES = 'changemaker-lite'
+SLUG = 'oslo'
+PROJECT = f'{SLUG}_ccp'
+BACKUPS = '/var/lib/ccpd/backups'
+SECRETS = ('POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'JWT_ACCESS_SECRET')
+
+
+@pytest.fixture(scope='module')
+def instance(server):
+    put_source(server)
+    server.ccpctl('create', SLUG, '--blueprint', 'changemaker-lite', '--domain', f'{SLUG}.example.org', '--source', '/srv/campaign',
+                  timeout=600)
+    docker = ['docker', 'exec', '-i', f'{PROJECT}-v2-postgres-1', 'psql', '-qU', 'changemaker', 'changemaker']
+    server.run(docker, input='CREATE TABLE signatures AS SELECT n, md5(n::text) AS name FROM generate_series(1, 50000) AS n;')
+    server.sh(f'''cd "$(docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads)"
+                  mkdir -p deep/er; printf 'odd' >'deep/a
+b'; ln -s ../x deep/er/link; ln 'deep/a
+b' deep/hard; head -c 3000000 /dev/urandom >noise; truncate -s 5G hole; chown -R 1234:5678 deep; python3 -c 'import os; os.setxattr("noise", "user.note", b"yes")';
+                  mkfifo pipe; touch -d '1999-12-31 23:59:59.123456789' deep/er''')
+    return settled(server, SLUG)
+
+
+@pytest.fixture(scope='module')
+def recovery_key(server):
+    """A key whose public half every backup from now on is sealed for."""
+    secret, public = make_recovery_key()
+    server.run(['runuser', '-u', 'ccpd', '--', 'psql', '-Xq', 'ccpd', '-c',
+                f"INSERT INTO recovery_keys (id, public, enrolled_by) VALUES ('test', decode('{public}', 'hex'), 'root')"])
+    server.write('/root/recovery-key', secret, mode='0600')
+    return '/root/recovery-key'
+
+
+def backups(server, **options):
+    return server.json('backup', 'list', **options)
+
+
+def files(server):
+    return set(server.sh(f'cd {BACKUPS} 2>/dev/null && find . -type f || true').split())
+
+
+def helpers(server):
+    return server.sh("docker ps -a --filter name=ccp-helper --format '{{.Names}}'; docker image ls -q --filter dangling=true")
+
+
+def paused(server):
+    return server.sh("docker ps --filter status=paused --format '{{.Names}}'")
+
+
+def test_a_backup_is_verified_and_says_what_is_in_it(server, instance, recovery_key):
+    server.ccpctl('backup', 'create', SLUG, timeout=300)
+    [listed] = backups(server)
+    assert (listed['instance'], listed['state'], listed['blueprint']) == (SLUG, 'verified', 'changemaker-lite')
+    assert listed['verified_at'] >= listed['created_at'] > 0
+    names = {entry['name']: entry for entry in listed['contents']}
+    assert set(names) == {'databases/v2-postgres-changemaker.dump', 'volumes/uploads.tar', 'volumes/redis-data.tar', 'folder.tar',
+                          'secrets.json'}
+    assert names['databases/v2-postgres-changemaker.dump']['size'] > 50000 * 32
+    assert 3000000 < names['volumes/uploads.tar']['size'] < 4000000
+    assert files(server) == {f'./{instance["id"]}/{listed["file"]}'}
+    assert server.sh(f'stat -c "%U %a" {BACKUPS}/{instance["id"]}/{listed["file"]}') == 'ccpd 600'
+    assert (helpers(server), paused(server)) == ('', '')
+    assert server.json('show', SLUG)['state'] == 'running'
+    shown = server.ccpctl('backup', 'show', listed['id']).stdout
+    assert 'verified' in shown and 'volumes/uploads.tar' in shown
+
+
+def test_it_is_opened_without_ccpd(server, instance, recovery_key):
+    [listed] = backups(server)
+    file = f'{BACKUPS}/{instance["id"]}/{listed["file"]}'
+    everything = '/srv/opened'
+    # Nothing of what it holds can be read in it.
+    for secret in SECRETS:
+        value = server.ccpctl('secret', 'reveal', SLUG, secret).stdout.strip()
+        assert server.run(['grep', '-qaF', value, file], check=False).returncode == 1
+    assert 'Signed by' in server.run(['ccp-backup-extract', 'info', file]).stdout
+    server.run(['ccp-backup-extract', 'extract', '-k', recovery_key, '-C', everything, file], timeout=120)
+    assert json.loads(server.file(f'{everything}/secrets.json'))['POSTGRES_PASSWORD'] == server.ccpctl(
+        'secret', 'reveal', SLUG, 'POSTGRES_PASSWORD').stdout.strip()
+    assert json.loads(server.file(f'{everything}/manifest.json'))['instance']['slug'] == SLUG
+
+    # A volume is what it was, by rsync's account and by tar's.
+    server.sh(f'''mkdir {everything}/uploads; tar -C {everything}/uploads --xattrs --acls --numeric-owner -xpf {everything}/volumes/uploads.tar
+                  test "$(stat -c %b {everything}/uploads/hole)" -lt 100''')
+    volume = server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads")
+    differences = server.sh(f'rsync --archive --acls --xattrs --hard-links --numeric-ids --checksum --delete --dry-run --itemize-changes '
+                            f'--exclude=/hole {volume}/ {everything}/uploads/')
+    assert differences == ''
+
+    # And so is the database.
+    server.run(['docker', 'exec', '-i', f'{PROJECT}-v2-postgres-1', 'createdb', '-U', 'changemaker', 'again'])
+    server.sh(f'''docker exec -i {PROJECT}-v2-postgres-1 pg_restore --exit-on-error --single-transaction -U changemaker -d again \\
+                      <{everything}/databases/v2-postgres-changemaker.dump
+                  for db in changemaker again; do
+                      docker exec {PROJECT}-v2-postgres-1 pg_dump --inserts -U changemaker $db | grep -v restrict | sort >/srv/$db.sql
+                  done
+                  cmp /srv/changemaker.sql /srv/again.sql; test "$(wc -l </srv/again.sql)" -gt 50000
+                  docker exec {PROJECT}-v2-postgres-1 dropdb -U changemaker again''')
+
+
+def test_a_damaged_file_is_found_out(server, instance, recovery_key):
+    [listed] = backups(server)
+    file = f'{BACKUPS}/{instance["id"]}/{listed["file"]}'
+    server.sh(f'cp {file} /srv/spoiled; printf X | dd of=/srv/spoiled bs=1 seek=2000000 conv=notrunc status=none')
+    for arguments in (['verify'], ['verify', '-k', recovery_key], ['extract', '-k', recovery_key, '-C', '/srv/nothing']):
+        result = server.run(['ccp-backup-extract', *arguments, '/srv/spoiled'], check=False, timeout=120)
+        assert result.returncode == 1 and 'damaged at byte' in result.stderr
+    assert not server.exists('/srv/nothing')
+
+
+def test_a_file_that_changes_is_read_again_with_the_containers_paused(server, instance):
+    volume = server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads")
+    # It grows for as long as it is read, but for when the containers are paused.
+    container = server.sh(f"docker ps -q --filter volume={PROJECT}_uploads | head -n1")
+    mounted = server.sh(f"docker inspect -f '{{{{range .Mounts}}}}{{{{.Name}}}} {{{{.Destination}}}}{{{{println}}}}{{{{end}}}}' {container} | "
+                        f"sed -n 's/^{PROJECT}_uploads //p'")
+    server.sh(f'docker exec -d -u 0 {container} sh -c "echo \\$\\$ >/tmp/writer; head -c 200000000 /dev/zero >{mounted}/log; while :; do echo more >>{mounted}/log; done"')
+    try:
+        server.wait(lambda: server.sh(f'stat -c %s {volume}/log 2>/dev/null || echo 0') > '200000000', what='the log')
+        server.ccpctl('backup', 'create', SLUG, timeout=300)
+    finally:
+        server.sh(f'docker exec -u 0 {container} sh -c \'kill "$(cat /tmp/writer)"; rm {mounted}/log\'')
+    assert backups(server)[0]['consistency'] == 'paused'
+    assert (helpers(server), paused(server)) == ('', '')
+    assert len(files(server)) == 2
+    # They serve as before.
+    assert state(server, instance)
+
+
+def assert_nothing_left(server, before, job_state, error=None):
+    job = server.json('job', 'list', '--lines=1')[0]
+    assert (job['kind'], job['state']) == ('backup', job_state)
+    if error:
+        assert error in job['error_name']
+    assert (backups(server), files(server)) == before
+    assert (helpers(server), paused(server)) == ('', '')
+    assert server.json('show', SLUG)['state'] == 'running'
+
+
+def test_a_dump_whose_tool_fails_is_no_backup(server, instance):
+    before = backups(server), files(server)
+    server.sh(f'''docker exec {PROJECT}-v2-postgres-1 sh -c 'mv "$(command -v pg_dump)" /usr/local/bin/pg_dump.real
+                      printf "#!/bin/sh\\npg_dump.real \\"\\$@\\" | head -c 100000; exit 1\\n" >/usr/local/bin/pg_dump; chmod 755 /usr/local/bin/pg_dump' ''')
+    try:
+        result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
+        assert result.returncode == 6 and 'v2-postgres' in result.stderr
+        assert_nothing_left(server, before, 'failed', 'EngineFailed')
+        # Nor one that ends well and is none.
+        server.sh(f"docker exec {PROJECT}-v2-postgres-1 sh -c 'printf \"#!/bin/sh\\necho nothing\\n\" >/usr/local/bin/pg_dump'")
+        assert server.ccpctl('backup', 'create', SLUG, check=False, timeout=300).returncode == 6
+        assert_nothing_left(server, before, 'failed', 'EngineFailed')
+    finally:
+        server.sh(f"docker exec {PROJECT}-v2-postgres-1 sh -c 'mv /usr/local/bin/pg_dump.real /usr/local/bin/pg_dump'")
+
+
+@pytest.mark.parametrize('step', ['write', 'verify'])
+def test_a_cancelled_backup_leaves_nothing(server, instance, step):
+    before = backups(server), files(server)
+    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
+              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
+    try:
+        server.ccpctl('backup', 'create', SLUG, '--no-wait')
+        job = server.json('job', 'list', '--lines=1')[0]['id']
+        server.wait(lambda: 'T' in server.sh(f'ps -o stat= -C ccp-job || true'), what='the pause')
+        server.ccpctl('job', 'cancel', job, '--no-wait')
+        server.sh('pkill -CONT -x ccp-job || true')
+        server.wait(lambda: server.json('job', 'show', job)['state'] == 'cancelled', what='the end')
+        assert_nothing_left(server, before, 'cancelled')
+    finally:
+        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
+
+
+@pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
+@pytest.mark.parametrize('step', ['write', 'verify'])
+def test_a_killed_backup_begins_again_and_leaves_one_file(server, instance, step):
+    before = files(server)
+    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
+              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
+    try:
+        server.ccpctl('backup', 'create', SLUG, '--no-wait')
+        job = server.json('job', 'list', '--lines=1')[0]['id']
+        server.wait(lambda: 'T' in server.sh(f'ps -o stat= -C ccp-job || true'), what='the pause')
+        server.sh('pkill -KILL -x ccp-job')
+        server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 60, 'the end')
+    finally:
+        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
+    new = files(server) - before
+    assert len(new) == 1 and not new.pop().endswith('.part')
+    assert backups(server)[0]['state'] == 'verified'
+    assert (helpers(server), paused(server)) == ('', '')
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(server, instance):
+    before = backups(server), files(server)
+    server.sh(f'mkdir -p /srv/real; mount --bind {BACKUPS} /srv/real; mount -t tmpfs -o size=1m,mode=0700 tmpfs {BACKUPS}; chown ccpd: {BACKUPS}')
+    try:
+        result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
+        assert result.returncode == 6 and 'No space left' in result.stderr
+        assert files(server) == set()
+    finally:
+        server.sh(f'umount {BACKUPS} /srv/real')
+    assert_nothing_left(server, before, 'failed', 'NoSpace')
+
+
+def test_who_may(server, instance):
+    add_user(server, 'carol')
+    grant(server, 'client', user='carol', instance=SLUG)
+    assert len(backups(server, user='carol')) == len(backups(server))
+    assert server.ccpctl('backup', 'create', SLUG, user='carol', check=False).returncode == 4
+    add_user(server, 'oscar')
+    grant(server, 'operator', user='oscar')
+    server.ccpctl('backup', 'create', SLUG, '--pause=never', user='oscar', timeout=300)
+    assert server.ccpctl('backup', 'create', SLUG, '--pause=often', check=False).returncode == 2
+    add_user(server, 'eve')
+    assert server.ccpctl('backup', 'list', user='eve', check=False).returncode == 4
+    assert server.ccpctl('backup', 'show', '999999', check=False).returncode == 3
+    entry = json.loads(server.ccpctl('audit', '--action=BACKUP_CREATE', '--user=oscar', '--lines=1', '--json=short').stdout)[0]
+    assert entry['outcome'] == 'succeeded'
+
+
+def test_backups_outlive_the_instance(server, instance):
+    before = backups(server), files(server)
+    server.ccpctl('delete', SLUG, '--yes', timeout=300)
+    assert (backups(server), files(server)) == before
