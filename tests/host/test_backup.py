@@ -142,12 +142,16 @@ def assert_nothing_left(server, before, job_state, error=None):
     job = server.json('job', 'list', '--lines=1')[0]
     assert (job['kind'], job['state']) == ('backup', job_state)
     if error:
-        assert error in job['error_name']
+        assert job['error']['name'].endswith(error)
     assert (backups(server), files(server)) == before
     assert (helpers(server), paused(server)) == ('', '')
     assert server.json('show', SLUG)['state'] == 'running'
 
 
+FAILS = pytest.mark.allow_journal(r'(Turning back|The job failed): ')
+
+
+@FAILS
 def test_a_dump_whose_tool_fails_is_no_backup(server, instance):
     before = backups(server), files(server)
     server.sh(f'''docker exec {PROJECT}-v2-postgres-1 sh -c 'mv "$(command -v pg_dump)" /usr/local/bin/pg_dump.real
@@ -164,6 +168,7 @@ def test_a_dump_whose_tool_fails_is_no_backup(server, instance):
         server.sh(f"docker exec {PROJECT}-v2-postgres-1 sh -c 'mv /usr/local/bin/pg_dump.real /usr/local/bin/pg_dump'")
 
 
+@FAILS
 @pytest.mark.parametrize('step', ['write', 'verify'])
 def test_a_cancelled_backup_leaves_nothing(server, instance, step):
     before = backups(server), files(server)
@@ -172,7 +177,7 @@ def test_a_cancelled_backup_leaves_nothing(server, instance, step):
     try:
         server.ccpctl('backup', 'create', SLUG, '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
-        server.wait(lambda: 'T' in server.sh(f'ps -o stat= -C ccp-job || true'), what='the pause')
+        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), what='the pause')
         server.ccpctl('job', 'cancel', job, '--no-wait')
         server.sh('pkill -CONT -x ccp-job || true')
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'cancelled', what='the end')
@@ -190,7 +195,7 @@ def test_a_killed_backup_begins_again_and_leaves_one_file(server, instance, step
     try:
         server.ccpctl('backup', 'create', SLUG, '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
-        server.wait(lambda: 'T' in server.sh(f'ps -o stat= -C ccp-job || true'), what='the pause')
+        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), what='the pause')
         server.sh('pkill -KILL -x ccp-job')
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 60, 'the end')
     finally:
@@ -201,6 +206,7 @@ def test_a_killed_backup_begins_again_and_leaves_one_file(server, instance, step
     assert (helpers(server), paused(server)) == ('', '')
 
 
+@FAILS
 def test_a_full_disk_is_said_and_leaves_nothing(server, instance):
     before = backups(server), files(server)
     server.sh(f'mkdir -p /srv/real; mount --bind {BACKUPS} /srv/real; mount -t tmpfs -o size=1m,mode=0700 tmpfs {BACKUPS}; chown ccpd: {BACKUPS}')
@@ -213,6 +219,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(server, instance):
     assert_nothing_left(server, before, 'failed', 'NoSpace')
 
 
+@pytest.mark.allow_journal(r'carol tried to back up oslo: denied')
 def test_who_may(server, instance):
     add_user(server, 'carol')
     grant(server, 'client', user='carol', instance=SLUG)
