@@ -58,6 +58,7 @@
 #define CCP_ERROR_BACKUP_DAMAGED CCP_ERROR("BackupDamaged")
 #define CCP_ERROR_BACKUP_TOO_NEW CCP_ERROR("BackupTooNew")
 #define CCP_ERROR_LIMIT_EXCEEDED CCP_ERROR("LimitExceeded")
+#define CCP_ERROR_STORAGE_FAILED CCP_ERROR("StorageFailed")
 #define CCP_ERROR_NO_SPACE CCP_ERROR("NoSpace")
 #define CCP_ERROR_CANCELLED CCP_ERROR("Cancelled")
 #define CCP_ERROR_INTERNAL CCP_ERROR("Internal")

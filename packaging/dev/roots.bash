@@ -10,6 +10,7 @@ BUILD_PACKAGES=(
     libsystemd-dev libpq-dev libsodium-dev libyaml-dev libcurl4-openssl-dev libjansson-dev libpcre2-dev libzstd-dev uthash-dev check
     debhelper dh-sequence-installsysusers lintian po-debconf gettext bash-completion mandoc shellcheck libxml2-utils
     dbus polkitd systemd python3-dbusmock python3-dasbus python3-pytest python3-yaml postgresql valgrind gdb libfaketime
+    python3-moto python3-flask-cors
     iproute2 procps jq curl debootstrap ca-certificates busybox-static zstd rsync openssl file
 )
 
