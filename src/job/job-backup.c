@@ -110,14 +110,20 @@ static int for_each_container(Job *j, ContainerState state,
         return 0;
 }
 
+/* What a worker that was killed left of the Engine's things. */
+static int clean_up(Job *j, Error *reterr) {
+        int r;
+
+        r = job_helper_remove(j, reterr);
+        return r < 0 ? r : for_each_container(j, CONTAINER_PAUSED, docker_unpause, reterr);
+}
+
 int job_backup_undo(Job *j, Error *reterr) {
         _cleanup_free_ char *file = NULL, *part = NULL;
         _cleanup_close_ int folder = -EBADF;
         int r;
 
-        r = job_helper_remove(j, reterr);
-        if (r >= 0)
-                r = for_each_container(j, CONTAINER_PAUSED, docker_unpause, reterr);
+        r = clean_up(j, reterr);
         if (r >= 0)
                 r = backup_discard(j->db, j->id, &file, reterr);
         if (r < 0 || !file)
@@ -428,7 +434,7 @@ static int run_write(Job *j, Error *reterr) {
 
         r = check_databases(j, reterr);
         if (r >= 0)
-                r = job_helper_remove(j, reterr);
+                r = clean_up(j, reterr);
         if (r >= 0)
                 r = load_keys(j, &b.keys, reterr);
         if (r < 0)

@@ -14,32 +14,34 @@
 /* An empty archive: two blocks of zeros */
 #define TAR_SIZE 1024
 
+/* One for each job, so that what is left of it can be found. */
+static char *image_name(const Job *j) {
+        return strjoin("ccp-helper:job-", j->id_text);
+}
+
 /* Makes an image with nothing in it: no image of anybody else can be counted on. */
-static int make_image(Job *j, char **ret, Error *reterr) {
-        char *const argv[] = { (char *) "image", (char *) "import", (char *) "-", NULL };
+static int make_image(Job *j, const char *image, Error *reterr) {
+        char *const argv[] = { (char *) "image", (char *) "import", (char *) "-", (char *) image, NULL };
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_close_ int fd = -EBADF;
-        int r;
 
         fd = memfd_create("empty.tar", MFD_CLOEXEC);
         if (fd < 0 || ftruncate(fd, TAR_SIZE) < 0)
                 return error_set_errnof(reterr, errno, "Cannot make an empty archive: %m");
 
-        r = docker_cli(j, argv, &(DockerCliOptions) { .stdin_fd = fd }, &result, reterr);
-        if (r < 0)
-                return r;
-
-        *ret = strndup(strempty(result.out.data), strcspn(strempty(result.out.data), "\n"));
-        return *ret ? 0 : error_set_errnof(reterr, ENOMEM, "%m");
+        return docker_cli(j, argv, &(DockerCliOptions) { .stdin_fd = fd }, &result, reterr);
 }
 
-static void remove_image(Job *j, const char *image) {
-        char *const argv[] = { (char *) "image", (char *) "rm", (char *) image, NULL };
-        _cleanup_process_result_ ProcessResult result = {};
-        _cleanup_error_ Error error = {};
+static int remove_image(Job *j, const char *image, Error *reterr) {
+        char *const list[] = { (char *) "image", (char *) "ls", (char *) "--quiet", (char *) image, NULL },
+                          *const argv[] = { (char *) "image", (char *) "rm", (char *) image, NULL };
+        _cleanup_process_result_ ProcessResult found = {}, result = {};
+        int r;
 
-        if (docker_cli(j, argv, NULL, &result, &error) < 0)
-                log_info("Cannot remove the image %s, leaving it: %s", image, strempty(error.message));
+        r = docker_cli(j, list, NULL, &found, reterr);
+        if (r < 0 || isempty(found.out.data))
+                return r;
+        return docker_cli(j, argv, NULL, &result, reterr);
 }
 
 static int build_argv(const Job *j, const JobHelper *h, const char *image, char ***ret) {
@@ -89,28 +91,34 @@ static int build_argv(const Job *j, const JobHelper *h, const char *image, char 
 }
 
 int job_helper_run(Job *j, const JobHelper *helper, ProcessResult *ret, Error *reterr) {
+        _cleanup_free_ char *image = image_name(j);
         _cleanup_strv_free_ char **argv = NULL;
-        _cleanup_free_ char *image = NULL;
+        _cleanup_error_ Error error = {};
         int r;
 
-        r = make_image(j, &image, reterr);
+        if (!image)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = make_image(j, image, reterr);
         if (r < 0)
                 return r;
 
         r = build_argv(j, helper, image, &argv);
         r = r < 0 ? error_set_errnof(reterr, r, "%m") : docker_cli(j, argv, helper->options, ret, reterr);
-        remove_image(j, image);
+        if (remove_image(j, image, &error) < 0)
+                log_info("Cannot remove the image %s, leaving it: %s", image, strempty(error.message));
         return r;
 }
 
 int job_helper_remove(Job *j, Error *reterr) {
-        _cleanup_free_ char *name = strjoin("ccp-helper-", j->id_text);
+        _cleanup_free_ char *name = strjoin("ccp-helper-", j->id_text), *image = image_name(j);
         char *const argv[] = { (char *) "container", (char *) "rm", (char *) "--force", (char *) "--volumes",
                 name, NULL };
         _cleanup_process_result_ ProcessResult result = {};
+        int r;
 
-        if (!name)
+        if (!name || !image)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         /* Where there is none, that is no failure. */
-        return docker_cli(j, argv, NULL, &result, reterr);
+        r = docker_cli(j, argv, NULL, &result, reterr);
+        return r < 0 ? r : remove_image(j, image, reterr);
 }

@@ -51,7 +51,8 @@ def files(server):
 
 
 def helpers(server):
-    return server.sh("docker ps -a --filter name=ccp-helper --format '{{.Names}}'; docker image ls -q --filter dangling=true")
+    return server.sh("docker ps -a --filter name=ccp-helper --format '{{.Names}}'; docker image ls -q ccp-helper; "
+                     'docker image ls -q --filter dangling=true')
 
 
 def paused(server):
@@ -204,6 +205,24 @@ def test_a_killed_backup_begins_again_and_leaves_one_file(server, instance, step
     assert len(new) == 1 and not new.pop().endswith('.part')
     assert backups(server)[0]['state'] == 'verified'
     assert (helpers(server), paused(server)) == ('', '')
+
+
+@pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
+def test_a_backup_that_is_killed_while_containers_are_paused_goes_on(server, instance):
+    volume = server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads")
+    server.sh(f'head -c 1000000000 /dev/zero >{volume}/large')
+    try:
+        server.ccpctl('backup', 'create', SLUG, '--pause=always', '--no-wait')
+        job = server.json('job', 'list', '--lines=1')[0]['id']
+        server.wait(lambda: paused(server) != '', what='the pause')
+        server.sh('pkill -KILL -x ccp-job')
+        server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 120, 'the end')
+    finally:
+        server.sh(f'rm {volume}/large')
+    assert server.json('job', 'show', job)['attempt'] == 2
+    assert backups(server)[0]['consistency'] == 'paused'
+    assert (helpers(server), paused(server)) == ('', '')
+    assert not [file for file in files(server) if file.endswith('.part')]
 
 
 @FAILS
