@@ -27,6 +27,7 @@ CHUNK_SIZE = 1 << CHUNK_SIZE_LOG2
 MAX_MANIFEST_SIZE = 16 << 20
 MAX_TEXT_SIZE = 64
 MAX_RECIPIENTS = 16
+MAX_STREAMS = 4096
 TYPE_DATA, TYPE_MANIFEST = 1, 2
 FLAG_LAST, FLAG_COMPRESSED = 1, 2
 ZSTD_MAGIC = bytes.fromhex('28b52ffd')
@@ -384,6 +385,7 @@ def read_frames(data, at, end):
             kind = frame.type
         check(frame.type == kind in (TYPE_DATA, TYPE_MANIFEST), 'a frame has the wrong type')
         check((frame.stream, frame.index) == (stream, index), 'a frame is not where it belongs')
+        check(stream <= MAX_STREAMS, 'the file has too many streams')
         check(frame.flags & ~(FLAG_LAST | FLAG_COMPRESSED) == 0, 'a frame has unknown flags')
         stream, index = (stream + 1, 0) if frame.flags & FLAG_LAST else (stream, index + 1)
         frames.append(frame)
