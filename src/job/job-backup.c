@@ -35,7 +35,7 @@
 /* Of a dump, for the tool that looks at what it says is in it, which comes first. */
 #define DUMP_HEAD_SIZE (16U * 1024U * 1024U)
 
-#define STREAM_DATABASE "databases/%s-%s%s"
+#define STREAM_DATABASE "databases/%s/%s%s"
 #define STREAM_VOLUME "volumes/%s.tar"
 #define STREAM_FOLDER "folder.tar"
 #define STREAM_SECRETS "secrets.json"

@@ -65,9 +65,9 @@ def test_a_backup_is_verified_and_says_what_is_in_it(server, instance, recovery_
     assert (listed['instance'], listed['state'], listed['blueprint']) == (SLUG, 'verified', 'changemaker-lite')
     assert listed['verified_at'] >= listed['created_at'] > 0
     names = {entry['name']: entry for entry in listed['contents']}
-    assert set(names) == {'databases/v2-postgres-changemaker.dump', 'volumes/uploads.tar', 'volumes/redis-data.tar', 'folder.tar',
+    assert set(names) == {'databases/v2-postgres/changemaker.dump', 'volumes/uploads.tar', 'volumes/redis-data.tar', 'folder.tar',
                           'secrets.json'}
-    assert names['databases/v2-postgres-changemaker.dump']['size'] > 50000 * 32
+    assert names['databases/v2-postgres/changemaker.dump']['size'] > 50000 * 32
     assert 3000000 < names['volumes/uploads.tar']['size'] < 4000000
     assert files(server) == {f'./{instance["id"]}/{listed["file"]}'}
     assert server.sh(f'stat -c "%U %a" {BACKUPS}/{instance["id"]}/{listed["file"]}') == 'ccpd 600'
@@ -102,7 +102,7 @@ def test_it_is_opened_without_ccpd(server, instance, recovery_key):
     # And so is the database.
     server.run(['docker', 'exec', '-i', f'{PROJECT}-v2-postgres-1', 'createdb', '-U', 'changemaker', 'again'])
     server.sh(f'''docker exec -i {PROJECT}-v2-postgres-1 pg_restore --exit-on-error --single-transaction -U changemaker -d again \\
-                      <{everything}/databases/v2-postgres-changemaker.dump
+                      <{everything}/databases/v2-postgres/changemaker.dump
                   for db in changemaker again; do
                       docker exec {PROJECT}-v2-postgres-1 pg_dump --inserts -U changemaker $db | grep -v restrict | sort >/srv/$db.sql
                   done

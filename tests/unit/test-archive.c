@@ -84,6 +84,59 @@ START_TEST(what_was_written_is_read) {
 }
 END_TEST
 
+/* version-1.ccpb was made once, by test_archive(&k, 2000, …), and is never made anew: every later version reads it. */
+START_TEST(the_golden_file_is_read) {
+        static const uint8_t id[] = { 0x77, 0x4f, 0xc9, 0x1f, 0xec, 0x3b, 0xd9, 0xaa, 0xfe, 0xbd, 0x16, 0x2f,
+                0x92, 0x8a, 0x93, 0xd3 };
+        static const char manifest[] =
+                        "{\"consistency\": \"live\", \"streams\": ["
+                        "{\"kind\": \"test\", \"name\": \"database/text\", \"number\": 0, \"size\": 5000},"
+                        "{\"kind\": \"test\", \"name\": \"volume/empty\", \"number\": 1, \"size\": 0},"
+                        "{\"kind\": \"test\", \"name\": \"volume/noise\", \"number\": 2, \"size\": 2000}]}";
+        const ArchiveReaderOptions options = { .n_threads = 2 };
+        TestKeys k;
+
+        test_keys(&k, 1);
+        for (unsigned i = 0; i < 2; i++) {
+                const ArchiveOpener opener =
+                                i == 0 ? test_opener(&k) : (ArchiveOpener) { .recovery_key = k.recovery };
+                _cleanup_(archive_reader_freep) ArchiveReader *r = NULL;
+                _cleanup_string_builder_ StringBuilder noise = {}, text = {}, empty = {};
+                _cleanup_archive_header_ ArchiveHeader expected = test_header();
+                _cleanup_json_ json_t *expected_manifest = json_loads(manifest, 0, NULL);
+                _cleanup_close_ int fd = open(GOLDEN_FILE, O_RDONLY | O_CLOEXEC);
+                uint8_t bytes[2000];
+                const ArchiveHeader *h;
+
+                ck_assert_int_ge(fd, 0);
+                ck_assert_ptr_nonnull(expected_manifest);
+                ASSERT_OK(archive_reader_new(fd, &options, &r, NULL));
+                h = archive_reader_header(r);
+                ck_assert_mem_eq(h->id, id, sizeof(id));
+                ck_assert_mem_eq(h->instance, expected.instance, sizeof(h->instance));
+                ck_assert_uint_eq(h->sequence, expected.sequence);
+                ck_assert_uint_eq(h->created_at, expected.created_at);
+                ck_assert_str_eq(h->slug, expected.slug);
+                ck_assert_str_eq(h->software, expected.software);
+                ck_assert_mem_eq(h->signer, k.signer, sizeof(k.signer));
+
+                ASSERT_OK(archive_reader_unlock(r, &opener, NULL));
+                ASSERT_OK(archive_reader_verify(r, NULL));
+                ck_assert(json_equal(archive_reader_manifest(r), expected_manifest));
+
+                ASSERT_OK(archive_reader_extract(r, "database/text", append, &text, NULL));
+                ck_assert_uint_eq(text.size, TEST_TEXT_SIZE);
+                ck_assert_uint_eq(strspn(text.data, "a"), TEST_TEXT_SIZE);
+                ASSERT_OK(archive_reader_extract(r, "volume/empty", append, &empty, NULL));
+                ck_assert_uint_eq(empty.size, 0);
+                test_noise(bytes, sizeof(bytes), 1);
+                ASSERT_OK(archive_reader_extract(r, "volume/noise", append, &noise, NULL));
+                ck_assert_uint_eq(noise.size, sizeof(bytes));
+                ck_assert_mem_eq(noise.data, bytes, sizeof(bytes));
+        }
+}
+END_TEST
+
 /* As a pipe is read: there is room before it is known that nothing comes. */
 START_TEST(a_stream_may_end_where_a_frame_does) {
         const ArchiveWriterOptions options = { .n_threads = 1 };
@@ -422,7 +475,8 @@ START_TEST(reading_can_be_ended) {
 }
 END_TEST
 
-TESTS("archive", what_was_written_is_read, a_stream_may_end_where_a_frame_does, threads_make_no_difference,
-                each_key_opens_and_no_other, every_changed_byte_is_found, every_cut_is_found,
-                every_splice_is_found, a_forged_file_has_another_signer, a_newer_version_is_named,
-                what_is_no_file_is_no_backup, a_full_disk_is_said, reading_can_be_ended)
+TESTS("archive", what_was_written_is_read, the_golden_file_is_read, a_stream_may_end_where_a_frame_does,
+                threads_make_no_difference, each_key_opens_and_no_other, every_changed_byte_is_found,
+                every_cut_is_found, every_splice_is_found, a_forged_file_has_another_signer,
+                a_newer_version_is_named, what_is_no_file_is_no_backup, a_full_disk_is_said,
+                reading_can_be_ended)
