@@ -33,8 +33,8 @@ static int make_image(Job *j, const char *image, Error *reterr) {
 }
 
 static int remove_image(Job *j, const char *image, Error *reterr) {
-        char *const list[] = { (char *) "image", (char *) "ls", (char *) "--quiet", (char *) image, NULL },
-                          *const argv[] = { (char *) "image", (char *) "rm", (char *) image, NULL };
+        char *const list[] = { (char *) "image", (char *) "ls", (char *) "--quiet", (char *) image, NULL };
+        char *const argv[] = { (char *) "image", (char *) "rm", (char *) image, NULL };
         _cleanup_process_result_ ProcessResult found = {}, result = {};
         int r;
 
