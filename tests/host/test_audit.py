@@ -320,6 +320,7 @@ class Changes:
             'INSTANCE_START': (instance_path('resting'), 'Instance', 'Start', 'asa{sv}', [], {}),
             'INSTANCE_STOP': (instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], {}),
             'INSTANCE_RESTART': (instance_path('edmonton'), 'Instance', 'Restart', 'asa{sv}', [], {}),
+            'BACKUP_CREATE': (instance_path('edmonton'), 'Instance', 'Backup', 'a{sv}', {}),
             'INSTANCE_DELETE': (instance_path('doomed'), 'Instance', 'Delete', 'a{sv}', {}),
             'JOB_CANCEL': (f'{ROOT}/job/{running}', 'Job', 'Cancel', 'a{sv}', {}),
             'INSTANCE_CREATE again': (f'{ROOT}/job/{failed}', 'Job', 'Retry', 'a{sv}', {}),

@@ -46,6 +46,7 @@ CALLS = {
         'GetMetrics': ('a{sv}', [{}], ''),
         'QueryHealth': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'Doctor': ('', [], ''),
+        'ListBackups': ('a{sv}tt', [{}, 0, 10], ''),
         'ListPorts': ('', [], ''),
         'GetSettings': ('', [], ''),
         'SetSettings': ('a{sv}', [{'no_such_setting': ['s', 'x']}], 'InvalidArgument'),
@@ -69,6 +70,7 @@ CALLS = {
         'Start': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'Stop': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'Restart': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
+        'Backup': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'CheckHealth': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'QueryHealth': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'Delete': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
@@ -272,6 +274,7 @@ def probes(slug, job):
     yield ROOT, 'Manager', 'ListJobs', 'a{sv}tt', {'instance': ['s', slug]}, 0, 10
     yield ROOT, 'Manager', 'QueryAudit', 'a{sv}t', {'instance': ['s', slug]}, 10
     yield ROOT, 'Manager', 'ListAlerts', 'a{sv}tt', {'instance': ['s', slug]}, 0, 10
+    yield ROOT, 'Manager', 'ListBackups', 'a{sv}tt', {'instance': ['s', slug]}, 0, 10
     yield ROOT, 'Manager', 'SilenceAlerts', 'sa{sv}', slug, {'until': ['t', 1]}
     yield ROOT, 'Manager', 'GrantRole', 'ssssa{sv}', 'client', 'user', 'nora', slug, {}
     yield ROOT, 'Manager', 'RevokeRole', 'sssa{sv}', 'user', 'cleo', slug, {}
