@@ -61,14 +61,14 @@ static void format_frame(const ArchiveFrame *f, uint8_t ret[ARCHIVE_FRAME_SIZE])
 }
 
 /* What a frame is, without its size: unlike for any other one of the file. */
-static void make_nonce(const uint8_t head[ARCHIVE_FRAME_SIZE], uint8_t ret[NONCE_SIZE]) {
-        memset(ret, 0, NONCE_SIZE);
-        memcpy(ret, head + 4, ARCHIVE_FRAME_SIZE - 4);
+static void make_nonce(const uint8_t head[ARCHIVE_FRAME_SIZE], uint8_t nonce[NONCE_SIZE]) {
+        memset(nonce, 0, NONCE_SIZE);
+        memcpy(nonce, head + 4, ARCHIVE_FRAME_SIZE - 4);
 }
 
-static void make_about(const ArchiveCodec *c, const uint8_t *head, uint8_t ret[ABOUT_SIZE]) {
-        memcpy(ret, c->header_mac, ARCHIVE_MAC_SIZE);
-        memcpy(ret + ARCHIVE_MAC_SIZE, head, ARCHIVE_FRAME_SIZE);
+static void make_about(const ArchiveCodec *c, const uint8_t *head, uint8_t about[ABOUT_SIZE]) {
+        memcpy(about, c->header_mac, ARCHIVE_MAC_SIZE);
+        memcpy(about + ARCHIVE_MAC_SIZE, head, ARCHIVE_FRAME_SIZE);
 }
 
 /* 0 if that makes it no smaller: it is stored as it is then. */

@@ -114,11 +114,12 @@ static void mac_of(
 }
 
 static void format_prelude(const ArchiveHeader *h, size_t header_size, uint8_t ret[ARCHIVE_PRELUDE_SIZE]) {
+        static const uint8_t magic[ARCHIVE_MAGIC_SIZE] = ARCHIVE_MAGIC;
         uint16_t version = htole16(ARCHIVE_VERSION);
         uint32_t n = htole32((uint32_t) header_size);
 
         memset(ret, 0, ARCHIVE_PRELUDE_SIZE);
-        memcpy(ret, ARCHIVE_MAGIC, ARCHIVE_MAGIC_SIZE);
+        memcpy(ret, magic, sizeof(magic));
         memcpy(ret + 8, &version, sizeof(version));
         ret[10] = ARCHIVE_SUITE_XCHACHA20;
         ret[11] = ARCHIVE_CHUNK_LOG2;
@@ -314,7 +315,7 @@ static const uint8_t *fields_of(const uint8_t *data, size_t size, const uint8_t 
 int archive_header_read(const uint8_t *data, size_t size, ArchiveHeader *ret, Error *reterr) {
         _cleanup_archive_header_ ArchiveHeader h = {};
         const uint8_t *fields, *end = NULL;
-        size_t n;
+        size_t n = 0;
         int r;
 
         fields = fields_of(data, size, &end);
