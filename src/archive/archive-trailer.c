@@ -42,11 +42,13 @@ bool archive_trailer_is_signed(const ArchiveTrailer *t, const uint8_t signer[ARC
 }
 
 void archive_trailer_write(const ArchiveTrailer *t, uint8_t ret[ARCHIVE_TRAILER_SIZE]) {
+        static const uint8_t magic[ARCHIVE_MAGIC_SIZE] = ARCHIVE_TRAILER_MAGIC;
+
         memset(ret, 0, ARCHIVE_TRAILER_SIZE);
         put_numbers(t, ret);
         memcpy(ret + ROOT_OFFSET, t->root, ARCHIVE_HASH_SIZE);
         memcpy(ret + SIGNATURE_OFFSET, t->signature, ARCHIVE_SIGNATURE_SIZE);
-        memcpy(ret + MAGIC_OFFSET, ARCHIVE_TRAILER_MAGIC, ARCHIVE_MAGIC_SIZE);
+        memcpy(ret + MAGIC_OFFSET, magic, sizeof(magic));
 }
 
 int archive_trailer_read(const uint8_t data[ARCHIVE_TRAILER_SIZE], ArchiveTrailer *ret) {
