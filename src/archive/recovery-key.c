@@ -28,12 +28,12 @@ static void make_check(RecoveryKeyHalf half, const uint8_t *key, uint8_t ret[CHE
 void recovery_key_format(
                 RecoveryKeyHalf half, const uint8_t key[ARCHIVE_KEY_SIZE], char ret[RECOVERY_KEY_TEXT_MAX]) {
         uint8_t bytes[BYTES_SIZE];
-        char *p = stpcpy(ret, prefixes[half]);
+        char *p = stpcpy(ret, prefixes[half]), *end = ret + RECOVERY_KEY_TEXT_MAX;
 
         memcpy(bytes, key, ARCHIVE_KEY_SIZE);
         make_check(half, key, bytes + ARCHIVE_KEY_SIZE);
         for (size_t i = 0; i < sizeof(bytes); i += 2)
-                p += sprintf(p, "-%02X%02X", bytes[i], bytes[i + 1]);
+                p += snprintf(p, (size_t) (end - p), "-%02X%02X", bytes[i], bytes[i + 1]);
         explicit_bzero(bytes, sizeof(bytes));
 }
 

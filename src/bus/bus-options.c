@@ -164,3 +164,11 @@ int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n, void
 
         return 0;
 }
+
+int bus_check_page(uint64_t limit, Error *reterr) {
+        if (limit > 0 && limit <= BUS_PAGE_MAX)
+                return 0;
+
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The limit of a page must be 1 to %u.",
+                        BUS_PAGE_MAX);
+}

@@ -22,3 +22,7 @@ int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n, void
 
 #define BUS_OPTION_SIZE_MAX (1024U * 1024U)
 #define BUS_OPTION_ITEMS_MAX 256U
+
+/* Entries that a method with pages gives at a time. InvalidArgument unless 'limit' is 1 to that. */
+#define BUS_PAGE_MAX 1000U
+int bus_check_page(uint64_t limit, Error *reterr);

@@ -18,8 +18,6 @@
 #include "store-audit.h"
 #include "string-util.h"
 
-#define LIMIT_MAX 1000U
-
 /* It does not matter when in the day. */
 #define PRUNE_INTERVAL USEC_PER_DAY
 #define PRUNE_ACCURACY USEC_PER_HOUR
@@ -140,9 +138,8 @@ int method_query_audit(sd_bus_message *message, void *userdata, sd_bus_error *re
         r = sd_bus_message_read(message, "t", &f.limit);
         if (r < 0)
                 return r;
-        if (f.limit == 0 || f.limit > LIMIT_MAX)
-                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "The limit of a page must be 1 to %u.", LIMIT_MAX);
+        if (bus_check_page(f.limit, &e) < 0)
+                return bus_error_move(reterr, &e);
         if (f.outcome && audit_outcome_from_string(f.outcome) < 0)
                 return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "There is no such outcome, only: accepted, succeeded, failed, cancelled, "

@@ -19,8 +19,6 @@
 #include "string-util.h"
 #include "validate.h"
 
-#define LIMIT_MAX 1000U
-
 /* --- listing --- */
 
 static int append_texts(sd_bus_message *m, const BackupRecord *b) {
@@ -115,10 +113,9 @@ static int read_filter(sd_bus_message *message, StoreBackupFilter *ret, Error *r
         r = sd_bus_message_read(message, "tt", &ret->offset, &ret->limit);
         if (r < 0)
                 return r;
-
-        if (ret->limit == 0 || ret->limit > LIMIT_MAX)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The limit of a page must be 1 to %u.",
-                                LIMIT_MAX);
+        r = bus_check_page(ret->limit, reterr);
+        if (r < 0)
+                return r;
         if (f.id && decimal_id_parse(f.id, &ret->id) < 0)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a backup.",
                                 TEXT_FOR_ERROR(f.id));

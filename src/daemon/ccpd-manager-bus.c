@@ -29,7 +29,6 @@
 #include "string-util.h"
 #include "validate.h"
 
-#define LIST_LIMIT_MAX 1000U
 #define PATTERN_LENGTH_MAX 256U
 
 /* --- properties --- */
@@ -218,10 +217,9 @@ static int method_get_blueprint(sd_bus_message *message, void *userdata, sd_bus_
 /* --- lists --- */
 
 static int check_page(uint64_t limit, sd_bus_error *reterr) {
-        if (limit == 0 || limit > LIST_LIMIT_MAX)
-                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "The limit of a page must be 1 to %u.", LIST_LIMIT_MAX);
-        return 0;
+        _cleanup_error_ Error e = {};
+
+        return bus_check_page(limit, &e) < 0 ? bus_error_move(reterr, &e) : 0;
 }
 
 typedef struct InstanceFilter {
