@@ -423,6 +423,7 @@ static int write_twice_at_most(Backup *b, Error *reterr) {
         log_info("%" PRIu64 " files changed while they were read: once more, with the containers paused.",
                         b->n_changed);
         b->writer = archive_writer_free(b->writer);
+        json_decref(b->record.contents);
         b->record.contents = NULL;
         b->record.consistency = BACKUP_PAUSED;
         return write_file(b, reterr);
