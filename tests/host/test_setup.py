@@ -114,8 +114,10 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(server):
     wait_for_store(server)
     assert server.json('show', 'first')['state'] == 'running'
     server.ccpctl('restart', 'first')
-    assert rows(server, 'SELECT seq, action, outcome FROM ccpd_audit.entries ORDER BY seq') == (
-        '1|INSTANCE_RESTART|accepted\n2|INSTANCE_RESTART|succeeded')
+    # ccpd looks at the fleet too, which it does once for each start of the Engine that it has no record of.
+    assert rows(server, "SELECT outcome FROM ccpd_audit.entries WHERE action <> 'FLEET_RECOVER' ORDER BY seq") == 'accepted\nsucceeded'
+    assert rows(server, "SELECT DISTINCT action FROM ccpd_audit.entries WHERE action <> 'FLEET_RECOVER'") == 'INSTANCE_RESTART'
+    assert rows(server, 'SELECT min(seq) FROM ccpd_audit.entries') == '1'
     assert rows(server, 'SELECT max(version) FROM schema_migrations') == str(len(list(MIGRATIONS.glob('*.sql'))))
 
 
