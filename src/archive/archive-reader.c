@@ -151,6 +151,10 @@ int archive_reader_new(int fd, const ArchiveReaderOptions *options, ArchiveReade
         return 0;
 }
 
+void archive_reader_be_quiet(ArchiveReader *r) {
+        r->options.progress = NULL;
+}
+
 const ArchiveHeader *archive_reader_header(const ArchiveReader *r) {
         return &r->header;
 }

@@ -25,6 +25,9 @@ int archive_reader_new(int fd, const ArchiveReaderOptions *options, ArchiveReade
 ArchiveReader *archive_reader_free(ArchiveReader *r);
 DEFINE_CLEANUP_FUNC(ArchiveReader *, archive_reader_free);
 
+/* From here on nobody is told how far it is: whoever reads on may do that in another thread. */
+void archive_reader_be_quiet(ArchiveReader *r);
+
 const ArchiveHeader *archive_reader_header(const ArchiveReader *r);
 uint64_t archive_reader_size(const ArchiveReader *r);
 

@@ -364,6 +364,26 @@ static int make_networks(const json_t *config, const OverrideInput *input, json_
         return 0;
 }
 
+static int make_volumes(const json_t *config, const OverrideInput *input, json_t **ret) {
+        _cleanup_json_ json_t *result = NULL;
+        const char *key;
+        json_t *name;
+        int r;
+
+        r = make_labelled(json_object_get(config, "volumes"), input, &result);
+        if (r < 0)
+                return r;
+        json_object_foreach((json_t *) input->volumes, key, name) {
+                json_t *volume = json_object_get(result, key);
+
+                if (volume && json_object_set(volume, "name", name) < 0)
+                        return -ENOMEM;
+        }
+
+        *ret = TAKE_PTR(result);
+        return 0;
+}
+
 static int set_unless_empty(json_t *object, const char *key, json_t *value) {
         if (json_object_size(value) > 0)
                 return set_new(object, key, value);
@@ -397,7 +417,7 @@ int override_make(const json_t *config, const OverrideInput *input, char **ret, 
         if (r < 0)
                 return r;
 
-        r = make_labelled(json_object_get(config, "volumes"), input, &value);
+        r = make_volumes(config, input, &value);
         if (r < 0)
                 return r;
 

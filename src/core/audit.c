@@ -11,6 +11,9 @@ static const char *const audit_action_table[_AUDIT_ACTION_MAX] = {
         [AUDIT_INSTANCE_RESTART] = "INSTANCE_RESTART",
         [AUDIT_INSTANCE_DELETE] = "INSTANCE_DELETE",
         [AUDIT_INSTANCE_UPDATE] = "INSTANCE_UPDATE",
+        [AUDIT_INSTANCE_RESTORE] = "INSTANCE_RESTORE",
+        [AUDIT_RESTORE_UNDO] = "RESTORE_UNDO",
+        [AUDIT_RESTORE_DISCARD] = "RESTORE_DISCARD",
         [AUDIT_BACKUP_CREATE] = "BACKUP_CREATE",
         [AUDIT_JOB_CANCEL] = "JOB_CANCEL",
         [AUDIT_SECRET_REVEAL] = "SECRET_REVEAL",
@@ -45,6 +48,9 @@ AuditAction audit_action_of_job(JobKind kind) {
                 [JOB_RESTART] = AUDIT_INSTANCE_RESTART,
                 [JOB_DELETE] = AUDIT_INSTANCE_DELETE,
                 [JOB_BACKUP] = AUDIT_BACKUP_CREATE,
+                [JOB_RESTORE] = AUDIT_INSTANCE_RESTORE,
+                [JOB_UNDO_RESTORE] = AUDIT_RESTORE_UNDO,
+                [JOB_DISCARD_RESTORE] = AUDIT_RESTORE_DISCARD,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);

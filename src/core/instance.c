@@ -85,6 +85,26 @@ static const struct {
                 .succeeded = _INSTANCE_STATE_INVALID,
                 .failed = _INSTANCE_STATE_INVALID,
         },
+        /* It serves until it is switched over, and runs afterwards, whatever it did before. One that fails leaves it as it
+         * was. */
+        [JOB_RESTORE] = {
+                .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_STOPPED) | BIT(INSTANCE_FAILED),
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = INSTANCE_RUNNING,
+                .failed = INSTANCE_FAILED,
+        },
+        [JOB_UNDO_RESTORE] = {
+                .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_STOPPED) | BIT(INSTANCE_FAILED),
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = INSTANCE_RUNNING,
+                .failed = INSTANCE_FAILED,
+        },
+        [JOB_DISCARD_RESTORE] = {
+                .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_STOPPED) | BIT(INSTANCE_FAILED),
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = _INSTANCE_STATE_INVALID,
+                .failed = _INSTANCE_STATE_INVALID,
+        },
 };
 
 static bool state_is_valid(InstanceState state) {

@@ -11,6 +11,9 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_RESTART] = "restart",
         [JOB_DELETE] = "delete",
         [JOB_BACKUP] = "backup",
+        [JOB_RESTORE] = "restore",
+        [JOB_UNDO_RESTORE] = "undo-restore",
+        [JOB_DISCARD_RESTORE] = "discard-restore",
 };
 DEFINE_STRING_TABLE(job_kind, JobKind);
 
@@ -76,6 +79,28 @@ static const JobStep backup_steps[] = {
         { "verify", "Read it back", 20 },
 };
 
+static const JobStep restore_steps[] = {
+        { "open", "Read the backup", 20 },
+        { "volumes", "Fill new volumes", 25 },
+        { "databases", "Restore the databases", 30 },
+        { "render", "Make the new revision", 3 },
+        { "switch", "Switch over", 5 },
+        { "infrastructure", "Start the infrastructure", 7 },
+        { "application", "Start the application", 10 },
+};
+
+static const JobStep undo_restore_steps[] = {
+        { "find", "Find the former volumes", 5 },
+        { "render", "Make the new revision", 10 },
+        { "switch", "Switch over", 15 },
+        { "infrastructure", "Start the infrastructure", 30 },
+        { "application", "Start the application", 40 },
+};
+
+static const JobStep discard_restore_steps[] = {
+        { "volumes", "Remove the former volumes", 100 },
+};
+
 static const struct {
         const JobStep *steps;
         size_t n;
@@ -86,6 +111,9 @@ static const struct {
         [JOB_RESTART] = { restart_steps, ELEMENTSOF(restart_steps) },
         [JOB_DELETE] = { delete_steps, ELEMENTSOF(delete_steps) },
         [JOB_BACKUP] = { backup_steps, ELEMENTSOF(backup_steps) },
+        [JOB_RESTORE] = { restore_steps, ELEMENTSOF(restore_steps) },
+        [JOB_UNDO_RESTORE] = { undo_restore_steps, ELEMENTSOF(undo_restore_steps) },
+        [JOB_DISCARD_RESTORE] = { discard_restore_steps, ELEMENTSOF(discard_restore_steps) },
 };
 
 static_assert(ELEMENTSOF(create_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");

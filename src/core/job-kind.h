@@ -29,6 +29,9 @@ typedef enum JobKind {
         JOB_RESTART,
         JOB_DELETE,
         JOB_BACKUP,
+        JOB_RESTORE,
+        JOB_UNDO_RESTORE,
+        JOB_DISCARD_RESTORE,
         _JOB_KIND_MAX,
         _JOB_KIND_INVALID = -EINVAL,
 } JobKind;

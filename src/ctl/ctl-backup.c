@@ -11,7 +11,8 @@
 int verb_backup_create(Ctl *c, char **args, Error *reterr) {
         const char *const options[][2] = { { "pause", c->arguments.values[OPTION_PAUSE] }, {} };
 
-        return ctl_run_instance_job(c, args[0], "Backup", NULL, options, reterr);
+        return ctl_run_instance_job(
+                        c, args[0], &(CtlJobCall) { .method = "Backup", .options = options }, reterr);
 }
 
 /* --- the list --- */
@@ -95,8 +96,8 @@ static int print_backup(const json_t *b) {
         return EXIT_DONE;
 }
 
-int verb_backup_show(Ctl *c, char **args, Error *reterr) {
-        const char *const filters[][2] = { { "id", args[0] }, {} };
+static int get_backup(Ctl *c, const char *id, json_t **ret, Error *reterr) {
+        const char *const filters[][2] = { { "id", id }, {} };
         _cleanup_json_ json_t *rows = NULL;
         int r;
 
@@ -105,9 +106,46 @@ int verb_backup_show(Ctl *c, char **args, Error *reterr) {
                 return r;
         if (json_array_size(rows) == 0)
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
-                                "There is no backup %s. 'ccpctl backup list' shows those that there are.",
-                                args[0]);
-        if (ctl_prints_json(c))
-                return ctl_print_json(c, json_array_get(rows, 0));
-        return print_backup(json_array_get(rows, 0));
+                                "There is no backup %s. 'ccpctl backup list' shows those that there are.", id);
+        *ret = json_incref(json_array_get(rows, 0));
+        return 0;
+}
+
+int verb_backup_show(Ctl *c, char **args, Error *reterr) {
+        _cleanup_json_ json_t *backup = NULL;
+        int r;
+
+        r = get_backup(c, args[0], &backup, reterr);
+        if (r < 0)
+                return r;
+        return ctl_prints_json(c) ? ctl_print_json(c, backup) : print_backup(backup);
+}
+
+/* --- restoring --- */
+
+int verb_backup_restore(Ctl *c, char **args, Error *reterr) {
+        const char *const options[][2] = {
+                { "version", arguments_have(&c->arguments, OPTION(ANY_VERSION)) ? "any" : NULL }, {}
+        };
+        _cleanup_json_ json_t *backup = NULL;
+        const char *slug;
+        int r;
+
+        r = get_backup(c, args[0], &backup, reterr);
+        if (r < 0)
+                return r;
+        slug = json_get_text(backup, "instance");
+        r = ctl_run_instance_job(c, slug,
+                        &(CtlJobCall) { .method = "Restore", .text = args[0], .options = options }, reterr);
+        if (r == EXIT_DONE && !arguments_have(&c->arguments, OPTION(NO_WAIT)) && !arguments_have(&c->arguments, OPTION(QUIET)))
+                (void) fprintf(stderr, "What '%s' had before is kept. To go back: ccpctl restore undo %s\n", slug, slug);
+        return r;
+}
+
+int verb_restore_undo(Ctl *c, char **args, Error *reterr) {
+        return ctl_run_instance_job(c, args[0], &(CtlJobCall) { .method = "UndoRestore" }, reterr);
+}
+
+int verb_restore_discard(Ctl *c, char **args, Error *reterr) {
+        return ctl_run_instance_job(c, args[0], &(CtlJobCall) { .method = "DiscardRestore" }, reterr);
 }

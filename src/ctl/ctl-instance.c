@@ -264,8 +264,7 @@ static int append_options(sd_bus_message *m, const char *const (*options)[2]) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int ctl_run_instance_job(Ctl *c, const char *slug, const char *method, char *const *services,
-                const char *const (*options)[2], Error *reterr) {
+int ctl_run_instance_job(Ctl *c, const char *slug, const CtlJobCall *call, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_free_ char *path = NULL;
@@ -281,11 +280,13 @@ int ctl_run_instance_job(Ctl *c, const char *slug, const char *method, char *con
                         return r;
         }
 
-        r = ctl_message(c, path, CCP_INTERFACE_INSTANCE, method, &m, reterr);
-        if (r >= 0 && services)
-                r = sd_bus_message_append_strv(m, (char **) services);
+        r = ctl_message(c, path, CCP_INTERFACE_INSTANCE, call->method, &m, reterr);
+        if (r >= 0 && call->services)
+                r = sd_bus_message_append_strv(m, (char **) call->services);
+        if (r >= 0 && call->text)
+                r = sd_bus_message_append(m, "s", call->text);
         if (r >= 0)
-                r = append_options(m, options);
+                r = append_options(m, call->options);
         if (r < 0)
                 return r;
 
@@ -301,15 +302,18 @@ int ctl_run_instance_job(Ctl *c, const char *slug, const char *method, char *con
 }
 
 int verb_start(Ctl *c, char **args, Error *reterr) {
-        return ctl_run_instance_job(c, args[0], "Start", args + 1, NULL, reterr);
+        return ctl_run_instance_job(
+                        c, args[0], &(CtlJobCall) { .method = "Start", .services = args + 1 }, reterr);
 }
 
 int verb_stop(Ctl *c, char **args, Error *reterr) {
-        return ctl_run_instance_job(c, args[0], "Stop", args + 1, NULL, reterr);
+        return ctl_run_instance_job(
+                        c, args[0], &(CtlJobCall) { .method = "Stop", .services = args + 1 }, reterr);
 }
 
 int verb_restart(Ctl *c, char **args, Error *reterr) {
-        return ctl_run_instance_job(c, args[0], "Restart", args + 1, NULL, reterr);
+        return ctl_run_instance_job(
+                        c, args[0], &(CtlJobCall) { .method = "Restart", .services = args + 1 }, reterr);
 }
 
 /* Says what goes, and has the slug typed: a 'y' is typed too easily. */
@@ -354,5 +358,5 @@ int verb_delete(Ctl *c, char **args, Error *reterr) {
                         return r;
         }
 
-        return ctl_run_instance_job(c, args[0], "Delete", NULL, NULL, reterr);
+        return ctl_run_instance_job(c, args[0], &(CtlJobCall) { .method = "Delete" }, reterr);
 }

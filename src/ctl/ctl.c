@@ -75,6 +75,11 @@ static const Verb verbs[] = {
         { "backup", "list", NULL, 0, 0, OPTION(INSTANCE) | OPTION(LINES), "List backups, newest first",
                         verb_backup_list },
         { "backup", "show", "ID", 1, 1, 0, "Show a backup and what is in it", verb_backup_show },
+        { "backup", "restore", "ID", 1, 1, OPTION(ANY_VERSION), "Give an instance back what it had then",
+                        verb_backup_restore },
+        { "restore", "undo", "SLUG", 1, 1, 0, "Give it back what it had before a restore", verb_restore_undo },
+        { "restore", "discard", "SLUG", 1, 1, 0, "Remove what is kept from before a restore",
+                        verb_restore_discard },
         { "audit", NULL, NULL, 0, 0,
                         OPTION(INSTANCE) | OPTION(USER) | OPTION(ACTION) | OPTION(OUTCOME) | OPTION(SINCE) |
                                         OPTION(UNTIL) | OPTION(LINES) | OPTION(FOLLOW),

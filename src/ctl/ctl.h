@@ -67,10 +67,16 @@ int ctl_write_secret(Ctl *c, sd_bus_message *reply, const char *instance, const 
 
 /* The path and the properties of an instance. ret_path may be NULL. */
 int ctl_get_instance(Ctl *c, const char *slug, char **ret_path, json_t **ret, Error *reterr);
-/* Calls a method of an instance that makes a job, and waits for that. 'services' NULL: the method takes none; 'options' as
- * the filters above. Returns the exit code. */
-int ctl_run_instance_job(Ctl *c, const char *slug, const char *method, char *const *services,
-                const char *const (*options)[2], Error *reterr);
+/* A method of an instance that makes a job. */
+typedef struct CtlJobCall {
+        const char *method;
+        char *const *services;            /* NULL: it takes none */
+        const char *text;                 /* NULL: it takes none */
+        const char *const (*options)[2]; /* as the filters above */
+} CtlJobCall;
+
+/* Calls it, and waits for the job. Returns the exit code. */
+int ctl_run_instance_job(Ctl *c, const char *slug, const CtlJobCall *call, Error *reterr);
 /* Jobs as a table; returns the exit code or -ENOMEM. */
 int print_job_table(Ctl *c, const json_t *rows);
 
@@ -110,6 +116,9 @@ int verb_alert_rotate(Ctl *c, char **args, Error *reterr);
 int verb_backup_create(Ctl *c, char **args, Error *reterr);
 int verb_backup_list(Ctl *c, char **args, Error *reterr);
 int verb_backup_show(Ctl *c, char **args, Error *reterr);
+int verb_backup_restore(Ctl *c, char **args, Error *reterr);
+int verb_restore_undo(Ctl *c, char **args, Error *reterr);
+int verb_restore_discard(Ctl *c, char **args, Error *reterr);
 int verb_audit(Ctl *c, char **args, Error *reterr);
 int verb_audit_verify(Ctl *c, char **args, Error *reterr);
 int verb_audit_export(Ctl *c, char **args, Error *reterr);

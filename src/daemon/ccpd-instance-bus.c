@@ -15,6 +15,7 @@
 #include "ccpd-manager.h"
 #include "ccpd-secret-bus.h"
 #include "ccpd-use-bus.h"
+#include "ccpd-restore-bus.h"
 #include "json-util.h"
 #include "log.h"
 #include "slice.h"
@@ -331,6 +332,9 @@ const char *job_kind_to_action(JobKind kind) {
                 [JOB_RESTART] = CCP_ACTION_OPERATE,
                 [JOB_DELETE] = CCP_ACTION_DELETE,
                 [JOB_BACKUP] = CCP_ACTION_OPERATE,
+                [JOB_RESTORE] = CCP_ACTION_RESTORE,
+                [JOB_UNDO_RESTORE] = CCP_ACTION_RESTORE,
+                [JOB_DISCARD_RESTORE] = CCP_ACTION_RESTORE,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);
@@ -548,6 +552,12 @@ const sd_bus_vtable instance_vtable[] = {
                         method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Backup", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                         method_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Restore", SD_BUS_ARGS("s", backup, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_restore, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("UndoRestore", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                        method_undo_restore, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DiscardRestore", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                        method_discard_restore, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CheckHealth", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", health),
                         method_check_health, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("QueryHealth", SD_BUS_ARGS("a{sv}", options),

@@ -22,6 +22,7 @@
 #define COMPOSE_LABEL_PROJECT "com.docker.compose.project"
 #define COMPOSE_LABEL_SERVICE "com.docker.compose.service"
 #define COMPOSE_LABEL_ONEOFF "com.docker.compose.oneoff"
+#define COMPOSE_LABEL_VOLUME "com.docker.compose.volume"
 
 typedef struct Docker Docker;
 

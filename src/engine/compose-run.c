@@ -36,7 +36,7 @@ static bool has_file(const EngineContext *c, const char *name) {
 }
 
 bool compose_has_files(const EngineContext *c) {
-        return has_file(c, compose_file(c)) && has_file(c, ENGINE_OVERRIDE_FILE);
+        return has_file(c, compose_file(c)) && (c->no_override || has_file(c, ENGINE_OVERRIDE_FILE));
 }
 
 static int run_argv(const EngineContext *c, const ComposeRun *run, char ***ret) {
@@ -56,7 +56,7 @@ static int run_argv(const EngineContext *c, const ComposeRun *run, char ***ret) 
                 return -ENOMEM;
         if (strv_extend(&argv, "-f") < 0 || strv_extendf(&argv, "%s/%s", c->directory, compose_file(c)) < 0)
                 return -ENOMEM;
-        if (!run->without_override &&
+        if (!run->without_override && !c->no_override &&
                         (strv_extend(&argv, "-f") < 0 ||
                                         strv_extendf(&argv, "%s/%s", c->directory, ENGINE_OVERRIDE_FILE) <
                                                         0))

@@ -21,6 +21,7 @@ typedef struct EngineContext {
         const char *project;      /* "SLUG_ccp" */
         const char *directory;    /* absolute; of the revision's files */
         const char *compose_file; /* in it; NULL: ENGINE_COMPOSE_FILE */
+        bool no_override;         /* the compose file has all there is */
         unsigned revision;
         char *const *profiles; /* NULL: none */
         char *const *redact;   /* values that no message may show */

@@ -47,7 +47,9 @@ typedef struct Run {
 } Run;
 
 static int run_poll(void *userdata) {
-        return job_poll(((Run *) userdata)->job);
+        Run *run = userdata;
+
+        return run->options->poll ? run->options->poll(run->options->userdata) : job_poll(run->job);
 }
 
 static int run_output(const char *data, size_t size, void *userdata) {

@@ -11,6 +11,8 @@ typedef struct DockerCliOptions {
         char *const *environment; /* "NAME=value", besides what programs get anyway; NULL: nothing */
         /* Takes what comes on stdout instead of the result; a negative errno, with the error set, ends it. */
         int (*output)(const void *data, size_t size, void *userdata, Error *reterr);
+        /* Instead of job_poll(), under the same conditions. */
+        int (*poll)(void *userdata);
         void *userdata;
         bool any_status; /* the caller looks at the exit status */
 } DockerCliOptions;

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,11 +12,10 @@
 
 #include "alloc-util.h"
 #include "archive-pool.h"
-#include "archive-reader.h"
 #include "archive-writer.h"
-#include "backup-keys.h"
 #include "fd-util.h"
 #include "fs-util.h"
+#include "job-archive.h"
 #include "job-backup.h"
 #include "job-dump.h"
 #include "job-engine.h"
@@ -34,11 +32,6 @@
 #define PART_SUFFIX ".part"
 /* Of a dump, for the tool that looks at what it says is in it, which comes first. */
 #define DUMP_HEAD_SIZE (16U * 1024U * 1024U)
-
-#define STREAM_DATABASE "databases/%s/%s%s"
-#define STREAM_VOLUME "volumes/%s.tar"
-#define STREAM_FOLDER "folder.tar"
-#define STREAM_SECRETS "secrets.json"
 
 typedef struct Backup {
         Job *job;
@@ -64,29 +57,6 @@ static void backup_done(Backup *b) {
         free(b->part);
 }
 #define _cleanup_backup_ _cleanup_(backup_done)
-
-/* --- the folder --- */
-
-static int open_folder(const Job *j, Error *reterr) {
-        _cleanup_close_ int state = -EBADF;
-        _cleanup_free_ char *path = strjoin("backups/", j->claim.job->instance);
-        int fd;
-
-        if (!path)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = state < 0 ? -errno : mkdir_open_beneath(state, path, 0700);
-        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make the folder " CCP_STATE_DIR "/%s: %m", path)
-                      : fd;
-}
-
-static int load_keys(Job *j, BackupKeys **ret, Error *reterr) {
-        _cleanup_(vault_freep) Vault *vault = NULL;
-        int r;
-
-        r = vault_open(&vault, reterr);
-        return r < 0 ? r : backup_keys_load(j->db, vault, j->claim.job->instance, ret, reterr);
-}
 
 /* --- pausing --- */
 
@@ -129,7 +99,7 @@ int job_backup_undo(Job *j, Error *reterr) {
         if (r < 0 || !file)
                 return r;
 
-        folder = open_folder(j, reterr);
+        folder = job_archive_open_folder(j->claim.job->instance, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(file, PART_SUFFIX);
@@ -172,8 +142,8 @@ static int put_database(Backup *b, const BlueprintDatabase *d, Error *reterr) {
         _cleanup_free_ char *name = NULL;
         int r;
 
-        if (asprintf(&name, STREAM_DATABASE, d->service, d->database ?: d->kind, job_dump_suffix(d->kind)) <
-                        0)
+        name = job_archive_database_stream(d);
+        if (!name)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         r = begin_stream(b, "database", name, reterr);
@@ -218,10 +188,11 @@ static int put_volumes(Backup *b, Error *reterr) {
                 return r;
 
         FOREACH_ARRAY(v, state->volumes, state->n_volumes) {
-                _cleanup_free_ char *name = NULL, *volume = strjoin(b->job->project, "_", v->name);
+                _cleanup_free_ char *name = job_archive_volume_stream(v->name),
+                                    *volume = job_revision_volume_name(b->job, v->name);
                 bool found = false;
 
-                if (!volume || asprintf(&name, STREAM_VOLUME, v->name) < 0)
+                if (!volume || !name)
                         return error_set_errnof(reterr, ENOMEM, "%m");
                 FOREACH_ARRAY(o, volumes.items, volumes.n)
                         found = found || streq_ptr(o->id, volume);
@@ -274,24 +245,6 @@ static json_t *describe_instance(const InstanceRecord *i) {
         return TAKE_PTR(o);
 }
 
-/* The UUID's 16 bytes. */
-static int parse_uuid(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]) {
-        size_t n;
-
-        return sodium_hex2bin(ret, ARCHIVE_ID_SIZE, text, strlen(text), "-", &n, NULL) < 0 ||
-                                        n != ARCHIVE_ID_SIZE
-                        ? -EINVAL
-                        : 0;
-}
-
-static void format_uuid(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]) {
-        char hex[2 * ARCHIVE_ID_SIZE + 1];
-
-        (void) sodium_bin2hex(hex, sizeof(hex), id, ARCHIVE_ID_SIZE);
-        (void) snprintf(ret, STORE_ID_MAX, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-                        hex + 20);
-}
-
 static int open_file(Backup *b, Error *reterr) {
         const ArchiveWriterOptions options = { .n_threads = archive_pool_threads() };
         ArchiveSealers sealers;
@@ -318,7 +271,7 @@ static int open_file(Backup *b, Error *reterr) {
         };
         if (!b->header.slug || !b->header.software)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        r = parse_uuid(b->job->claim.job->instance, b->header.instance);
+        r = job_archive_parse_id(b->job->claim.job->instance, b->header.instance);
         if (r < 0)
                 return error_set_errnof(reterr, r, "The id of the instance is none: %m");
 
@@ -344,7 +297,7 @@ static int finish_file(Backup *b, Error *reterr) {
                 return error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", b->part);
 
         b->record.size = archive_writer_size(b->writer);
-        format_uuid(b->header.id, b->record.archive);
+        job_archive_format_id(b->header.id, b->record.archive);
         b->record.contents = json_incref(json_object_get(manifest, "streams"));
         return 0;
 }
@@ -437,10 +390,10 @@ static int run_write(Job *j, Error *reterr) {
         if (r >= 0)
                 r = clean_up(j, reterr);
         if (r >= 0)
-                r = load_keys(j, &b.keys, reterr);
+                r = job_archive_load_keys(j, j->claim.job->instance, &b.keys, reterr);
         if (r < 0)
                 return r;
-        b.folder = open_folder(j, reterr);
+        b.folder = job_archive_open_folder(j->claim.job->instance, reterr);
         if (b.folder < 0)
                 return b.folder;
         (void) snprintf(b.record.instance, sizeof(b.record.instance), "%s", j->claim.job->instance);
@@ -466,15 +419,8 @@ static int run_write(Job *j, Error *reterr) {
 
 /* --- reading it back --- */
 
-static int on_read(uint64_t at, uint64_t size, void *userdata) {
-        Job *j = userdata;
-
-        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%" PRIu64 " of %" PRIu64 " MiB read back",
-                        at / 1024 / 1024, size / 1024 / 1024);
-        return job_checkpoint(j);
-}
-
 typedef struct Head {
+        Job *job;
         int fd;
         size_t size;
 } Head;
@@ -484,6 +430,8 @@ static int take_head(const void *data, size_t size, void *userdata, Error *reter
         size_t n = MIN(size, DUMP_HEAD_SIZE - h->size);
         int r;
 
+        if (job_checkpoint(h->job) < 0)
+                return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
         r = loop_write(h->fd, data, n);
         h->size += n;
         return r < 0 ? error_set_errnof(reterr, r, "Cannot read the dump back: %m") : 0;
@@ -494,14 +442,12 @@ static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
         const BlueprintState *state = &j->blueprint->state;
 
         FOREACH_ARRAY(d, state->databases, state->n_databases) {
-                _cleanup_free_ char *name = NULL;
+                _cleanup_free_ char *name = job_archive_database_stream(d);
                 _cleanup_close_ int fd = memfd_create("dump", MFD_CLOEXEC);
-                Head head = { .fd = fd };
+                Head head = { .job = j, .fd = fd };
                 int r;
 
-                if (fd < 0 ||
-                                asprintf(&name, STREAM_DATABASE, d->service, d->database ?: d->kind,
-                                                job_dump_suffix(d->kind)) < 0)
+                if (fd < 0 || !name)
                         return error_set_errnof(reterr, ENOMEM, "%m");
                 r = archive_reader_extract(reader, name, take_head, &head, reterr);
                 if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
@@ -515,49 +461,17 @@ static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
         return 0;
 }
 
-static int verify_file(Job *j, int fd, const BackupRecord *record, Error *reterr) {
-        const ArchiveReaderOptions options = {
-                .n_threads = archive_pool_threads(),
-                .progress = on_read,
-                .userdata = j,
-        };
-        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
-        _cleanup_(backup_keys_freep) BackupKeys *keys = NULL;
-        char id[STORE_ID_MAX];
-        ArchiveOpener opener;
-        int r;
-
-        r = load_keys(j, &keys, reterr);
-        if (r >= 0)
-                r = archive_reader_new(fd, &options, &reader, reterr);
-        if (r < 0)
-                return r;
-        opener = backup_keys_opener(keys);
-        r = archive_reader_unlock(reader, &opener, reterr);
-        if (r >= 0)
-                r = archive_reader_verify(reader, reterr);
-        if (r < 0)
-                return r;
-
-        format_uuid(archive_reader_header(reader)->id, id);
-        if (!streq(id, record->archive) || archive_reader_size(reader) != record->size ||
-                        memcmp(archive_reader_header(reader)->signer, backup_keys_signer(keys),
-                                        ARCHIVE_KEY_SIZE) != 0)
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                "Another file than what was written lies at %s.", record->file);
-        return check_dumps(j, reader, reterr);
-}
-
 static int run_verify(Job *j, Error *reterr) {
         _cleanup_backup_record_ BackupRecord record = {};
         _cleanup_close_ int folder = -EBADF, fd = -EBADF;
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
         _cleanup_free_ char *part = NULL;
         int r;
 
         r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
-        folder = open_folder(j, reterr);
+        folder = job_archive_open_folder(j->claim.job->instance, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(record.file, PART_SUFFIX);
@@ -570,7 +484,9 @@ static int run_verify(Job *j, Error *reterr) {
                 fd = open_beneath(folder, record.file, O_RDONLY | O_NOFOLLOW, 0);
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
-        r = verify_file(j, fd, &record, reterr);
+        r = job_archive_verify(j, fd, &record, &reader, reterr);
+        if (r >= 0)
+                r = check_dumps(j, reader, reterr);
         if (r < 0)
                 return r;
 

@@ -11,7 +11,6 @@
 #include "job-revision.h"
 #include "job-stage.h"
 #include "job-undo.h"
-#include "json-util.h"
 #include "string-util.h"
 
 /* An attempt goes on with the revision of the one before. */
@@ -47,34 +46,12 @@ static int prepare(Job *j, Error *reterr) {
 }
 
 static int run_application(Job *j, Error *reterr) {
-        _cleanup_(revision_record_freep) RevisionRecord *record = NULL;
-        _cleanup_json_ json_t *images = NULL;
         int r;
 
         r = job_stage_run_application(j, reterr);
-        if (r < 0)
-                return r;
-
-        job_tell(j, 1, "Checking what runs");
-        r = job_engine_verify(j, &images, reterr);
-        if (r < 0)
-                return r;
-
-        /* With the record of the files, which is replaced too. */
-        r = revision_get(j->db, job_instance(j)->id, j->revision, &record, reterr);
-        if (r < 0)
-                return r;
-        if (!record)
-                return error_setf(reterr, CCP_ERROR_INTERNAL, "The revision %" PRIu32 " has no record.",
-                                j->revision);
-
-        json_decref(record->images);
-        record->images = TAKE_PTR(images);
-        r = revision_put(j->db, job_instance(j)->id, record, reterr);
-        if (r < 0)
-                return r;
-
-        return revision_activate(j->db, job_instance(j)->id, j->revision, reterr);
+        if (r >= 0)
+                r = job_revision_confirm(j, reterr);
+        return r < 0 ? r : revision_activate(j->db, job_instance(j)->id, j->revision, reterr);
 }
 
 static const StepOps steps[] = {

@@ -3,15 +3,20 @@
 #include "job-dump.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "alloc-util.h"
+#include "dump-digest.h"
 #include "job-engine.h"
 #include "json-util.h"
 #include "string-util.h"
 
 /* Bytes of the end of a dump that are kept to look at. */
 #define TAIL_SIZE 256U
+/* How long a database that is healthy may take until it takes connections, and how often it is asked. */
+#define READY_PATIENCE_USEC (2 * USEC_PER_MINUTE)
+#define READY_DELAY_USEC (500 * USEC_PER_MSEC)
 
 #define USER "@user"
 #define DATABASE "@database"
@@ -25,6 +30,13 @@ typedef struct Recipe {
         const char *begin[3]; /* each dump begins with one of these */
         const char *end;      /* somewhere in its last bytes; NULL: the tool's status tells enough */
         const char *check[8]; /* reads it from stdin; argv[0] NULL: there is none */
+        /* Back into a database that was made anew. 'ready' ends well once that is up for good: what makes it answers on
+         * its socket alone. 'restore' reads the dump from stdin. */
+        const char *ready[12], *restore[16];
+        /* The rows of the database, and of a dump on stdin, as one and the same text; the dump's own text if there is no
+         * 'text'. */
+        DumpText rows;
+        const char *dump_rows[16], *text[8];
 } Recipe;
 
 static const Recipe recipes[] = {
@@ -37,6 +49,15 @@ static const Recipe recipes[] = {
                                         "--username", USER, "--dbname", DATABASE },
                         .begin = { "PGDMP" },
                         .check = { "pg_restore", "--list" },
+                        .ready = { "pg_isready", "--quiet", "--host", "127.0.0.1", "--username", USER, "--dbname",
+                                        DATABASE },
+                        .restore = { "pg_restore", "--exit-on-error", "--single-transaction", "--clean",
+                                        "--if-exists", "--no-password", "--host", "127.0.0.1", "--username", USER,
+                                        "--dbname", DATABASE },
+                        .rows = DUMP_TEXT_COPY,
+                        .dump_rows = { "pg_dump", "--data-only", "--no-password", "--host", "127.0.0.1",
+                                        "--username", USER, "--dbname", DATABASE },
+                        .text = { "pg_restore", "--data-only", "--file=-" },
         },
         {
                         .kind = "mysql",
@@ -47,6 +68,11 @@ static const Recipe recipes[] = {
                                         DATABASE },
                         .begin = { "-- MySQL dump" },
                         .end = "-- Dump completed",
+                        .ready = { "mysqladmin", "--host=127.0.0.1", "--user", USER, "--silent", "ping" },
+                        .restore = { "mysql", "--host=127.0.0.1", "--binary-mode", "--user", USER, DATABASE },
+                        .rows = DUMP_TEXT_INSERT,
+                        .dump_rows = { "mysqldump", "--host=127.0.0.1", "--single-transaction", "--quick", "--routines", "--triggers",
+                                        "--events", "--hex-blob", "--no-tablespaces", "--user", USER, DATABASE },
         },
         {
                         .kind = "mariadb",
@@ -56,6 +82,11 @@ static const Recipe recipes[] = {
                                         "--triggers", "--events", "--hex-blob", "--user", USER, DATABASE },
                         .begin = { "/*", "-- MariaDB dump" },
                         .end = "-- Dump completed",
+                        .ready = { "mariadb-admin", "--host=127.0.0.1", "--user", USER, "--silent", "ping" },
+                        .restore = { "mariadb", "--host=127.0.0.1", "--binary-mode", "--user", USER, DATABASE },
+                        .rows = DUMP_TEXT_INSERT,
+                        .dump_rows = { "mariadb-dump", "--host=127.0.0.1", "--single-transaction", "--quick", "--routines", "--triggers",
+                                        "--events", "--hex-blob", "--user", USER, DATABASE },
         },
         {
                         .kind = "redis",
@@ -101,6 +132,10 @@ static int find_container(Job *j, const BlueprintDatabase *database, char **ret,
                         database->service, j->claim.job->slug);
 }
 
+static bool reads_stdin(const Recipe *recipe, const char *const *tool) {
+        return tool == recipe->check || tool == recipe->restore || tool == recipe->text;
+}
+
 static int build_argv(const Recipe *recipe, const char *const *tool, const BlueprintDatabase *database,
                 const char *container, char ***ret) {
         _cleanup_strv_free_ char **l = NULL;
@@ -109,7 +144,7 @@ static int build_argv(const Recipe *recipe, const char *const *tool, const Bluep
         r = strv_extend(&l, "exec");
         if (r >= 0 && database->password)
                 r = strv_extendf(&l, "--env=%s", recipe->password);
-        if (r >= 0 && tool == recipe->check)
+        if (r >= 0 && reads_stdin(recipe, tool))
                 r = strv_extend(&l, "--interactive");
         if (r >= 0)
                 r = strv_extend(&l, container);
@@ -240,4 +275,177 @@ int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *ret
         return r < 0 ? error_prefixf(reterr, r, "The dump of the database of '%s' cannot be read",
                                        database->service)
                      : 0;
+}
+
+/* --- restoring --- */
+
+bool job_dump_can_restore(const char *kind) {
+        const Recipe *r = find_recipe(kind);
+
+        return r && r->restore[0];
+}
+
+/* One of a recipe's tools, run in the container of the database. */
+typedef struct Tool {
+        Job *job;
+        const Recipe *recipe;
+        const BlueprintDatabase *database;
+        char *container, *password;
+
+        JobFeed *feed;
+        uint64_t size; /* of what is fed */
+        DumpDigest *digest;
+} Tool;
+
+static void tool_done(Tool *t) {
+        free(t->container);
+        if (t->password)
+                explicit_bzero(t->password, strlen(t->password));
+        free(t->password);
+        dump_digest_free(t->digest);
+}
+#define _cleanup_tool_ _cleanup_(tool_done)
+
+static int tool_init(Tool *t, Job *j, const BlueprintDatabase *database, Error *reterr) {
+        int r;
+
+        *t = (Tool) { .job = j, .recipe = find_recipe(database->kind), .database = database };
+        assert(t->recipe);
+        r = find_container(j, database, &t->container, reterr);
+        return r < 0 ? r : build_password(j, t->recipe, database, &t->password, reterr);
+}
+
+static int tool_take(const void *data, size_t size, void *userdata, Error *reterr) {
+        Tool *t = userdata;
+        int r;
+
+        if (!t->digest)
+                return 0;
+        if (job_checkpoint(t->job) < 0)
+                return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+        r = dump_digest_add(t->digest, data, size);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service) : 0;
+}
+
+static int tool_poll(void *userdata) {
+        Tool *t = userdata;
+        uint64_t at = t->feed ? job_feed_position(t->feed) : 0;
+
+        if (t->feed)
+                job_tell(t->job, t->size > 0 ? (double) at / (double) t->size : -1,
+                                "%s: %" PRIu64 " of %" PRIu64 " MiB", t->database->service, at / 1024 / 1024,
+                                t->size / 1024 / 1024);
+        return job_poll(t->job);
+}
+
+static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_status, int *ret_status, Error *reterr) {
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_strv_free_ char **argv = NULL;
+        int r;
+
+        r = build_argv(t->recipe, words, t->database, t->container, &argv);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        r = docker_cli(t->job, argv,
+                        &(DockerCliOptions) {
+                                        .stdin_fd = stdin_fd,
+                                        .environment = (char *[]) { t->password, NULL },
+                                        .output = tool_take,
+                                        .poll = tool_poll,
+                                        .userdata = t,
+                                        .any_status = any_status,
+                        },
+                        &result, reterr);
+        if (r < 0)
+                return r;
+        if (ret_status)
+                *ret_status = result.status;
+        return 0;
+}
+
+/* The same, fed with the dump. What is wrong with the dump is told before what the tool says of it. */
+static int tool_run_fed(Tool *t, const char *const *words, ArchiveReader *reader, const char *stream, Error *reterr) {
+        _cleanup_error_ Error error = {};
+        int fd, r, k;
+
+        t->size = (uint64_t) json_integer_value(json_object_get(archive_reader_find(reader, stream), "size"));
+        r = job_feed_new(reader, stream, &t->feed, &fd, reterr);
+        if (r < 0)
+                return r;
+        r = tool_run(t, words, fd, false, NULL, &error);
+        k = job_feed_finish(TAKE_PTR(t->feed), reterr);
+        if (k < 0)
+                return k;
+        if (r < 0)
+                error_move(reterr, &error);
+        return r;
+}
+
+static int wait_until_ready(Tool *t, Error *reterr) {
+        usec_t end = now(CLOCK_MONOTONIC) + READY_PATIENCE_USEC;
+
+        for (;;) {
+                int status, r;
+
+                r = tool_run(t, t->recipe->ready, -EBADF, true, &status, reterr);
+                if (r < 0 || status == 0)
+                        return r;
+                if (now(CLOCK_MONOTONIC) >= end)
+                        return error_setf(reterr, CCP_ERROR_UNHEALTHY,
+                                        "The database of the service '%s' takes no connections: %s ends with %i.",
+                                        t->database->service, t->recipe->ready[0], status);
+                r = job_sleep(t->job, READY_DELAY_USEC);
+                if (r < 0)
+                        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+        }
+}
+
+/* The digest of what a tool writes, or, where there is none, of the stream itself. */
+static int finish_digest(Tool *t, json_t **ret, Error *reterr) {
+        int r;
+
+        r = dump_digest_finish(t->digest, ret);
+        t->digest = dump_digest_free(t->digest);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service) : 0;
+}
+
+static int digest_dump(Tool *t, ArchiveReader *reader, const char *stream, json_t **ret, Error *reterr) {
+        int r;
+
+        r = dump_digest_new(t->recipe->rows, &t->digest);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        r = t->recipe->text[0] ? tool_run_fed(t, t->recipe->text, reader, stream, reterr)
+                               : archive_reader_extract(reader, stream, tool_take, t, reterr);
+        return r < 0 ? r : finish_digest(t, ret, reterr);
+}
+
+static int digest_database(Tool *t, json_t **ret, Error *reterr) {
+        int r;
+
+        r = dump_digest_new(t->recipe->rows, &t->digest);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        r = tool_run(t, t->recipe->dump_rows, -EBADF, false, NULL, reterr);
+        return r < 0 ? r : finish_digest(t, ret, reterr);
+}
+
+int job_dump_restore(Job *j, const BlueprintDatabase *database, ArchiveReader *reader, const char *stream,
+                uint64_t *ret_rows, Error *reterr) {
+        _cleanup_json_ json_t *wanted = NULL, *found = NULL;
+        _cleanup_tool_ Tool t = {};
+        int r;
+
+        r = tool_init(&t, j, database, reterr);
+        if (r >= 0)
+                r = wait_until_ready(&t, reterr);
+        if (r >= 0)
+                r = tool_run_fed(&t, t.recipe->restore, reader, stream, reterr);
+        if (r >= 0)
+                r = digest_dump(&t, reader, stream, &wanted, reterr);
+        if (r >= 0)
+                r = digest_database(&t, &found, reterr);
+        if (r >= 0)
+                r = dump_digest_compare(wanted, found, ret_rows, reterr);
+        return r < 0 ? error_prefixf(reterr, r, "Cannot restore the database of '%s'", database->service) : 0;
 }

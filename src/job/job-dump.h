@@ -6,6 +6,7 @@
 
 #include "blueprint.h"
 #include "docker-cli.h"
+#include "job-feed.h"
 
 /* How the file of a dump ends: ".dump". NULL for a kind of database that cannot be dumped. Static. */
 const char *job_dump_suffix(const char *kind);
@@ -17,3 +18,10 @@ int job_dump_database(Job *j, const BlueprintDatabase *database,
 
 /* Has the database's own tool look at the first bytes of a dump: of 'fd', read from its start. 1 if it has no such tool. */
 int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *reterr);
+
+/* Whether dumps of this kind can be restored by it. */
+bool job_dump_can_restore(const char *kind);
+/* Restores the stream of a dump into a database that was made anew and has nothing in it, once it takes connections, and
+ * compares all rows with those of the dump. *ret_rows is how many these are. */
+int job_dump_restore(Job *j, const BlueprintDatabase *database, ArchiveReader *reader, const char *stream,
+                uint64_t *ret_rows, Error *reterr);

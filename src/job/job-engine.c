@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "alloc-util.h"
+#include "job-aside.h"
 #include "job-revision.h"
 #include "job-services.h"
 #include "log.h"
@@ -39,11 +40,13 @@ static void on_progress(double fraction, const char *message, void *userdata) {
 }
 
 DockerOwner job_engine_owner(const Job *j) {
+        if (j->aside)
+                return job_aside_owner(j);
         return (DockerOwner) { .slug = j->claim.job->slug, .uuid = j->claim.job->instance };
 }
 
 EngineContext job_engine_context(Job *j) {
-        return (EngineContext) {
+        EngineContext c = {
                 .docker = j->docker,
                 .owner = job_engine_owner(j),
                 .project = j->project,
@@ -57,6 +60,10 @@ EngineContext job_engine_context(Job *j) {
                 .poll = job_poll,
                 .userdata = j,
         };
+
+        if (j->aside)
+                job_aside_set_context(j, &c);
+        return c;
 }
 
 int job_engine_list_containers(Job *j, DockerObjects *ret, Error *reterr) {

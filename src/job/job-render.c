@@ -20,6 +20,7 @@
 #include "log.h"
 #include "override.h"
 #include "parameters.h"
+#include "path.h"
 #include "policy.h"
 #include "string-util.h"
 #include "template.h"
@@ -238,6 +239,7 @@ static int put_override(Job *j, int dirfd, const json_t *config, json_t *files, 
                 .subnet = &i->subnet,
                 .limits = &limits,
                 .blueprint = j->blueprint,
+                .volumes = j->volumes,
         };
         _cleanup_free_ char *text = NULL;
         int r;
@@ -290,93 +292,207 @@ static int check_services(Job *j, Error *reterr) {
         return 0;
 }
 
-static int switch_current(int folder, const char *target) {
-        if (unlinkat(folder, JOB_CURRENT_LINK_NEW, 0) < 0 && errno != ENOENT)
-                return -errno;
-        if (symlinkat(target, folder, JOB_CURRENT_LINK_NEW) < 0 ||
-                        renameat(folder, JOB_CURRENT_LINK_NEW, folder, JOB_CURRENT_LINK) < 0)
-                return -errno;
-
-        return fsync(folder) < 0 ? -errno : 0;
-}
-
 /* Makes the revision what it is called: from here on its files never change. */
-static int publish(Job *j, int folder, int revisions, const char *temporary, const char *name, json_t *files,
+static int publish(Job *j, int revisions, const char *temporary, const char *name, json_t *files,
                 Error *reterr) {
-        const RevisionRecord record = { .number = j->revision, .state = REVISION_RENDERED, .files = files };
-        _cleanup_free_ char *link = strjoin(CCP_REVISIONS_FOLDER "/", name);
+        const RevisionRecord record = {
+                .number = j->revision,
+                .state = REVISION_RENDERED,
+                .files = files,
+                .volumes = j->volumes,
+        };
         int r;
-
-        if (!link)
-                return error_set_errnof(reterr, ENOMEM, "%m");
 
         r = rm_rf_at(revisions, name);
         if (r >= 0 &&
                         (renameat2(revisions, temporary, revisions, name, RENAME_NOREPLACE) < 0 ||
                                         fsync(revisions) < 0))
                 r = -errno;
-        if (r >= 0)
-                r = switch_current(folder, link);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot put revision %s of %s in its place: %m", name,
                                 j->directory);
+        r = job_revision_point_to(j, j->revision, reterr);
+        return r < 0 ? r : revision_put(j->db, job_instance(j)->id, &record, reterr);
+}
 
-        return revision_put(j->db, job_instance(j)->id, &record, reterr);
+/* The folder in which a revision is made, and what it and the revision are called. */
+typedef struct Draft {
+        char *name, *temporary, *directory;
+        int folder, revisions, fd;
+        json_t *files;
+} Draft;
+
+static void draft_done(Draft *d) {
+        free(d->name);
+        free(d->temporary);
+        free(d->directory);
+        safe_close(d->folder);
+        safe_close(d->revisions);
+        safe_close(d->fd);
+        json_decref(d->files);
+}
+#define _cleanup_draft_ _cleanup_(draft_done)
+#define DRAFT_NULL { .folder = -EBADF, .revisions = -EBADF, .fd = -EBADF }
+
+static int draft_begin(Job *j, Draft *d, Error *reterr) {
+        int r;
+
+        if (asprintf(&d->name, "%" PRIu32, j->revision) < 0)
+                d->name = NULL;
+        d->temporary = d->name ? strjoin(d->name, ".tmp") : NULL;
+        d->directory = d->temporary ? strjoin(j->directory, "/" CCP_REVISIONS_FOLDER "/", d->temporary) : NULL;
+        d->files = json_object();
+        if (!d->directory || !d->files)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = d->folder = job_folder_open(j, reterr);
+        if (r < 0)
+                return r;
+        r = d->revisions = mkdir_open_beneath(d->folder, CCP_REVISIONS_FOLDER, FOLDER_MODE);
+        if (r >= 0)
+                r = rm_rf_at(d->revisions, d->temporary);
+        if (r >= 0)
+                r = d->fd = mkdir_open_beneath(d->revisions, d->temporary, FOLDER_MODE);
+        if (r >= 0 && (fchmod(d->revisions, FOLDER_MODE) < 0 || fchmod(d->fd, FOLDER_MODE) < 0))
+                r = -errno;
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot make the folder %s: %m", d->directory) : 0;
+}
+
+/* With all files of the blueprint in it: judges them, adds ours, and gives the revision its name. */
+static int draft_finish(Job *j, Draft *d, const char *compose, size_t compose_size, Error *reterr) {
+        _cleanup_json_ json_t *bare = NULL;
+        int r;
+
+        r = job_policy_check(j, d->folder, d->directory, compose, compose_size, &bare, reterr);
+        if (r >= 0)
+                r = put_override(j, d->fd, bare, d->files, reterr);
+        if (r >= 0)
+                r = mark_writable(bare, d->directory, d->files, reterr);
+        if (r >= 0)
+                r = resolve(j, d->directory, reterr);
+        if (r >= 0)
+                r = check_services(j, reterr);
+        return r < 0 ? r : publish(j, d->revisions, d->temporary, d->name, d->files, reterr);
 }
 
 int job_render(Job *j, Error *reterr) {
         _cleanup_rendered_files_ RenderedFiles rendered = {};
-        _cleanup_free_ char *name = NULL, *temporary = NULL, *directory = NULL;
-        _cleanup_close_ int folder = -EBADF, revisions = -EBADF, fd = -EBADF;
-        _cleanup_json_ json_t *files = json_object(), *bare = NULL;
+        _cleanup_draft_ Draft d = DRAFT_NULL;
         const Rendered *compose;
         int r;
 
-        if (asprintf(&name, "%" PRIu32, j->revision) < 0)
-                name = NULL;
-        temporary = name ? strjoin(name, ".tmp") : NULL;
-        directory = temporary ? strjoin(j->directory, "/" CCP_REVISIONS_FOLDER "/", temporary) : NULL;
-        if (!directory || !files)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-
         /* Nothing is written before all of it could be rendered. */
         r = render_files(j, &rendered, reterr);
+        if (r >= 0)
+                r = draft_begin(j, &d, reterr);
         if (r < 0)
                 return r;
-
-        r = folder = job_folder_open(j, reterr);
-        if (r < 0)
-                return r;
-        r = revisions = mkdir_open_beneath(folder, CCP_REVISIONS_FOLDER, FOLDER_MODE);
-        if (r >= 0)
-                r = rm_rf_at(revisions, temporary);
-        if (r >= 0)
-                r = fd = mkdir_open_beneath(revisions, temporary, FOLDER_MODE);
-        if (r >= 0 && (fchmod(revisions, FOLDER_MODE) < 0 || fchmod(fd, FOLDER_MODE) < 0))
-                r = -errno;
-        if (r < 0)
-                return error_set_errnof(reterr, r, "Cannot make the folder %s: %m", directory);
 
         compose = find_compose_text(j, &rendered);
         if (!compose)
                 return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID, "The blueprint renders no '%s'.",
                                 j->blueprint->compose);
 
-        r = put_all(j, fd, &rendered, files, reterr);
-        if (r >= 0)
-                r = job_policy_check(j, folder, directory, compose->text, compose->size, &bare, reterr);
-        if (r >= 0)
-                r = put_override(j, fd, bare, files, reterr);
-        if (r >= 0)
-                r = mark_writable(bare, directory, files, reterr);
-        if (r >= 0)
-                r = resolve(j, directory, reterr);
-        if (r >= 0)
-                r = check_services(j, reterr);
+        r = put_all(j, d.fd, &rendered, d.files, reterr);
+        return r < 0 ? r : draft_finish(j, &d, compose->text, compose->size, reterr);
+}
+
+/* --- from another revision --- */
+
+/* What containers may write in a revision's folder stays in that one: nobody sees it from the next. */
+static int check_nothing_written(const Job *j, const char *directory, Error *reterr) {
+        const char *name;
+        json_t *service;
+
+        json_object_foreach(json_object_get(j->config, "services"), name, service) {
+                const json_t *mount;
+                size_t i;
+
+                json_array_foreach(json_object_get(service, "volumes"), i, mount) {
+                        const char *source = json_object_get_string(mount, "source");
+
+                        if (!streq_ptr(json_object_get_string(mount, "type"), "bind") || !source ||
+                                        json_is_true(json_object_get(mount, "read_only")) ||
+                                        !path_is_beneath(directory, source))
+                                continue;
+                        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                        "The service '%s' may write to %s, in the folder of the revision: the "
+                                        "instance cannot get another one without losing that.",
+                                        name, source);
+                }
+        }
+        return 0;
+}
+
+static int copy_file(Job *j, int from, int to, const char *target, const json_t *record, json_t *files, char **ret,
+                size_t *ret_size, Error *reterr) {
+        mode_t mode = (mode_t) json_integer_value(json_object_get(record, "mode"));
+        _cleanup_erase_ char *data = NULL;
+        size_t size;
+        int r;
+
+        r = read_file_beneath(from, target, BLUEPRINT_STATIC_SIZE_MAX, &data, &size);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Cannot read '%s' of the active revision: %m", target);
+        r = put_file(j, to, target, data, size, mode, files, reterr);
         if (r < 0)
                 return r;
+        if (json_is_true(json_object_get(record, "local")) &&
+                        json_object_set_new(json_object_get(files, target), "local", json_true()) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
 
-        return publish(j, folder, revisions, temporary, name, files, reterr);
+        if (ret) {
+                *ret = TAKE_PTR(data);
+                *ret_size = size;
+        }
+        return 0;
+}
+
+int job_render_again(Job *j, uint32_t revision, Error *reterr) {
+        _cleanup_(revision_record_freep) RevisionRecord *record = NULL;
+        _cleanup_free_ char *directory = strdup(strempty(j->revision_directory));
+        _cleanup_erase_ char *compose = NULL;
+        _cleanup_draft_ Draft d = DRAFT_NULL;
+        _cleanup_close_ int from = -EBADF;
+        size_t compose_size = 0;
+        const char *target;
+        json_t *file;
+        int r;
+
+        if (!directory)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = job_engine_resolve(j, reterr);
+        if (r >= 0)
+                r = check_nothing_written(j, directory, reterr);
+        if (r >= 0)
+                r = revision_get(j->db, job_instance(j)->id, j->revision, &record, reterr);
+        if (r < 0)
+                return r;
+        if (!record)
+                return error_setf(reterr, CCP_ERROR_INTERNAL, "The active revision has no record.");
+        from = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (from < 0)
+                return error_set_errnof(reterr, errno, "Cannot open %s: %m", directory);
+
+        r = job_revision_set(j, revision);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        r = draft_begin(j, &d, reterr);
+        if (r < 0)
+                return r;
+        json_object_foreach(record->files, target, file) {
+                bool is_compose = streq(target, j->blueprint->compose);
+
+                if (streq(target, BLUEPRINT_OVERRIDE_FILE))
+                        continue;
+                r = copy_file(j, from, d.fd, target, file, d.files, is_compose ? &compose : NULL, &compose_size,
+                                reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return compose ? draft_finish(j, &d, compose, compose_size, reterr)
+                       : error_setf(reterr, CCP_ERROR_INTERNAL, "There is no record of the compose file.");
 }
 
 int job_static_copy(Job *j, Error *reterr) {

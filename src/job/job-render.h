@@ -14,5 +14,8 @@ int job_values_build(Job *j, Error *reterr);
 
 /* Renders all files into a new revision, checks the policy, adds the override file. */
 int job_render(Job *j, Error *reterr);
+/* Makes the next revision of the one that is loaded: the same files, with the volumes of j->volumes. It is the job's from
+ * then on. WrongState where containers write to the folder of the one before. */
+int job_render_again(Job *j, uint32_t revision, Error *reterr);
 /* Copies the static files to where they are not yet, and reads all of them back. */
 int job_static_copy(Job *j, Error *reterr);

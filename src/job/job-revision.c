@@ -12,6 +12,7 @@
 #include "alloc-util.h"
 #include "fd-util.h"
 #include "fs-util.h"
+#include "job-engine.h"
 #include "job-folder.h"
 #include "job-policy.h"
 #include "job-remove.h"
@@ -83,6 +84,18 @@ static int load_blueprint_copy(Job *j, Error *reterr) {
         return blueprint_parse(path, text, size, &j->blueprint, NULL, reterr);
 }
 
+static int load_volumes(Job *j, Error *reterr) {
+        _cleanup_(revision_record_freep) RevisionRecord *record = NULL;
+        int r;
+
+        r = revision_get(j->db, job_instance(j)->id, j->revision, &record, reterr);
+        if (r < 0)
+                return r;
+        json_decref(j->volumes);
+        j->volumes = record ? json_incref(record->volumes) : NULL;
+        return 0;
+}
+
 int job_active_revision_find(Job *j, Error *reterr) {
         int r;
 
@@ -90,6 +103,8 @@ int job_active_revision_find(Job *j, Error *reterr) {
                 return 0;
 
         r = set_active(j, reterr);
+        if (r >= 0)
+                r = load_volumes(j, reterr);
         if (r >= 0)
                 r = load_blueprint_copy(j, reterr);
         if (r < 0)
@@ -100,6 +115,47 @@ int job_active_revision_find(Job *j, Error *reterr) {
                 return error_set_errnof(reterr, r, "%m");
 
         return 0;
+}
+
+char *job_revision_volume_name(const Job *j, const char *key) {
+        const char *name = json_object_get_string(j->volumes, key);
+
+        return name ? strdup(name) : strjoin(j->project, "_", key);
+}
+
+int job_revision_forget(Job *j, uint32_t active, Error *reterr) {
+        j->blueprint = blueprint_free(j->blueprint);
+        j->profiles = strv_free(j->profiles);
+        json_decref(TAKE_PTR(j->values));
+        json_decref(TAKE_PTR(j->config));
+        json_decref(TAKE_PTR(j->volumes));
+        j->claim.instance->revision = active;
+        return job_revision_set(j, active) < 0 ? error_set_errnof(reterr, ENOMEM, "%m") : 0;
+}
+
+static int switch_link(int folder, const char *target) {
+        if (unlinkat(folder, JOB_CURRENT_LINK_NEW, 0) < 0 && errno != ENOENT)
+                return -errno;
+        if (symlinkat(target, folder, JOB_CURRENT_LINK_NEW) < 0 ||
+                        renameat(folder, JOB_CURRENT_LINK_NEW, folder, JOB_CURRENT_LINK) < 0)
+                return -errno;
+
+        return fsync(folder) < 0 ? -errno : 0;
+}
+
+int job_revision_point_to(Job *j, uint32_t revision, Error *reterr) {
+        char target[STRLEN(CCP_REVISIONS_FOLDER "/4294967295") + 1];
+        _cleanup_close_ int folder = -EBADF;
+        int r;
+
+        folder = job_folder_open(j, reterr);
+        if (folder < 0)
+                return folder;
+        (void) snprintf(target, sizeof(target), CCP_REVISIONS_FOLDER "/%" PRIu32, revision);
+        r = switch_link(folder, target);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot let %s/" JOB_CURRENT_LINK " lead to %s: %m",
+                                       j->directory, target)
+                     : 0;
 }
 
 static int refuse_file(const Job *j, const char *target, const char *what, Error *reterr) {
@@ -216,6 +272,42 @@ int job_active_revision_load(Job *j, Error *reterr) {
         return judge_active(j, reterr);
 }
 
+int job_revision_confirm(Job *j, Error *reterr) {
+        _cleanup_(revision_record_freep) RevisionRecord *record = NULL;
+        _cleanup_json_ json_t *images = NULL;
+        int r;
+
+        job_tell(j, 1, "Checking what runs");
+        r = job_engine_verify(j, &images, reterr);
+        if (r < 0)
+                return r;
+
+        /* With the record of the files, which is replaced too. */
+        r = revision_get(j->db, job_instance(j)->id, j->revision, &record, reterr);
+        if (r < 0)
+                return r;
+        if (!record)
+                return error_setf(reterr, CCP_ERROR_INTERNAL, "The revision %" PRIu32 " has no record.",
+                                j->revision);
+
+        json_decref(record->images);
+        record->images = TAKE_PTR(images);
+        return revision_put(j->db, job_instance(j)->id, record, reterr);
+}
+
+static bool leads_to(int folder, const char *revision) {
+        char target[STRLEN(CCP_REVISIONS_FOLDER "/4294967295") + 1];
+        const char *name;
+        ssize_t n;
+
+        n = readlinkat(folder, JOB_CURRENT_LINK, target, sizeof(target) - 1);
+        if (n < 0)
+                return false;
+        target[n] = 0;
+        name = startswith(target, CCP_REVISIONS_FOLDER "/");
+        return name && streq(name, revision);
+}
+
 int job_revision_remove(Job *j, uint32_t revision, Error *reterr) {
         _cleanup_free_ char *name = NULL, *temporary = NULL;
         _cleanup_close_ int folder = -EBADF, revisions = -EBADF;
@@ -250,7 +342,7 @@ int job_revision_remove(Job *j, uint32_t revision, Error *reterr) {
         if (r < 0)
                 return r;
 
-        r = rm_rf_at(folder, JOB_CURRENT_LINK);
+        r = leads_to(folder, name) ? rm_rf_at(folder, JOB_CURRENT_LINK) : 0;
         if (r >= 0)
                 r = rm_rf_at(folder, JOB_CURRENT_LINK_NEW);
         if (r < 0)

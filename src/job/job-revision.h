@@ -23,8 +23,17 @@ int job_active_revision_find(Job *j, Error *reterr);
  * what was recorded (WrongState), and nothing in them what the policy refuses today (PolicyViolation). */
 int job_active_revision_load(Job *j, Error *reterr);
 
+/* What the engine calls a volume of the job's revision: NULL when out of memory. */
+char *job_revision_volume_name(const Job *j, const char *key);
+/* Forgets what was loaded of a revision: another one is the active one now. */
+int job_revision_forget(Job *j, uint32_t active, Error *reterr);
+/* Lets the link "current" lead to a revision. */
+int job_revision_point_to(Job *j, uint32_t revision, Error *reterr);
+
 /* Compares the files of the job's revision with the record of all of them. */
 int job_revision_verify(Job *j, json_t *files, Error *reterr);
 
+/* Looks whether what runs is the job's revision, and records its images. */
+int job_revision_confirm(Job *j, Error *reterr);
 /* Removes a revision: files and record. */
 int job_revision_remove(Job *j, uint32_t revision, Error *reterr);

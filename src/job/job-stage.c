@@ -53,12 +53,15 @@ static int render_host(Job *j, const char *host, char **ret, Error *reterr) {
 }
 
 static int stage_add(Stage *s, Job *j, const BlueprintService *service, Error *reterr) {
-        const BlueprintHealth *health = &service->health;
+        const BlueprintHealth *health = &s->services[s->n].health;
         const InstanceRecord *instance = job_instance(j);
         HealthTarget *target = s->targets + s->n;
         int r;
 
         s->services[s->n] = *service;
+        /* Nobody reaches it from outside. A command is run inside. */
+        if (j->aside && service->health.type != HEALTH_TYPE_COMMAND)
+                s->services[s->n].health = (BlueprintHealth) { .type = HEALTH_TYPE_CONTAINER };
         *target = (HealthTarget) { .service = s->services + s->n, .address = instance->bind_address };
         s->hosts[s->n] = NULL;
         s->n++;
@@ -277,7 +280,8 @@ static int stage_wait(Job *j, const Stage *s, unsigned *n_unwell, Error *reterr)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         r = health_wait(&w, &n, reterr);
-        record_proof(j, &proof);
+        if (!j->aside)
+                record_proof(j, &proof);
         if (r < 0)
                 return r;
 
@@ -425,6 +429,13 @@ int job_stage_run_infrastructure(Job *j, Error *reterr) {
                 return r;
 
         return job_note_unwell(j, n_unwell, reterr);
+}
+
+int job_stage_run_aside(Job *j, Error *reterr) {
+        unsigned n_unwell = 0;
+
+        assert(j->aside);
+        return run_stage(j, _SERVICE_STAGE_INVALID, &n_unwell, reterr);
 }
 
 int job_stage_run_application(Job *j, Error *reterr) {

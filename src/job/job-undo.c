@@ -6,6 +6,7 @@
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-images.h"
+#include "job-restore.h"
 #include "job-revision.h"
 #include "json-util.h"
 #include "string-util.h"
@@ -44,6 +45,18 @@ static int undo_backup(Job *j, const json_t *record _unused_, Error *reterr) {
         return job_backup_undo(j, reterr);
 }
 
+static int undo_restore_volumes(Job *j, const json_t *record _unused_, Error *reterr) {
+        return job_restore_undo_volumes(j, reterr);
+}
+
+static int undo_restore_render(Job *j, const json_t *record _unused_, Error *reterr) {
+        return job_restore_undo_render(j, reterr);
+}
+
+static int undo_restore_switch(Job *j, const json_t *record _unused_, Error *reterr) {
+        return job_restore_undo_switch(j, reterr);
+}
+
 static const struct {
         const char *name;
         int (*undo)(Job *j, const json_t *record, Error *reterr);
@@ -56,6 +69,9 @@ static const struct {
         { "stop-containers", undo_by_stop },
         { "start-containers", undo_by_start },
         { "discard-backup", undo_backup },
+        { "discard-restore", undo_restore_volumes },
+        { "discard-revision", undo_restore_render },
+        { "switch-back", undo_restore_switch },
 };
 
 int job_undo_new(const Job *j, const char *action, json_t **ret) {

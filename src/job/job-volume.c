@@ -2,6 +2,7 @@
 
 #include "job-volume.h"
 
+#include "alloc-util.h"
 #include "job-helper.h"
 #include "json-util.h"
 #include "string-util.h"
@@ -45,6 +46,26 @@ static int read_counts(VolumeReport *r) {
         return 0;
 }
 
+/* What came of a run of ccp-vol: its report, if it ended well. */
+static int take_report(Job *j, char *const *argv, const char *source, const char *verb, const ProcessResult *result,
+                VolumeReport *ret, Error *reterr) {
+        _cleanup_volume_report_ VolumeReport report = {};
+        int r;
+
+        r = read_report(result, &report.object);
+        if (result->status != 0 && r >= 0)
+                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "Cannot %s '%s': %s", verb, source,
+                                strempty(json_object_get_string(report.object, "message")));
+        if (result->status != 0)
+                return docker_cli_failed(j, argv, result, reterr);
+        if (r < 0 || read_counts(&report) < 0)
+                return error_setf(reterr, CCP_ERROR_INTERNAL,
+                                "ccp-vol could %s '%s', but without a word on what was in it.", verb, source);
+
+        *ret = TAKE_GENERIC(report, (VolumeReport) {});
+        return 0;
+}
+
 int job_volume_pack(Job *j, const char *type, const char *source,
                 int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
                 VolumeReport *ret, Error *reterr) {
@@ -58,8 +79,7 @@ int job_volume_pack(Job *j, const char *type, const char *source,
                 .stdin_fd = -EBADF, .output = sink, .userdata = userdata, .any_status = true
         };
         _cleanup_process_result_ ProcessResult result = {};
-        _cleanup_volume_report_ VolumeReport report = {};
-        int r, k;
+        int r;
 
         r = job_helper_run(j,
                         &(JobHelper) {
@@ -71,19 +91,108 @@ int job_volume_pack(Job *j, const char *type, const char *source,
                                         .options = &options,
                         },
                         &result, reterr);
+        return r < 0 ? error_prefixf(reterr, r, "Cannot read '%s'", source)
+                     : take_report(j, argv, source, "read", &result, ret, reterr);
+}
+
+/* --- the way back --- */
+
+int job_volume_make(Job *j, const DockerOwner *owner, const char *project, const char *key, const char *name,
+                Error *reterr) {
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_process_result_ ProcessResult result = {};
+        int r;
+
+        r = docker_remove(j->docker, DOCKER_VOLUME, name, owner, reterr);
         if (r < 0)
-                return error_prefixf(reterr, r, "Cannot read '%s'", source);
+                return r;
 
-        k = read_report(&result, &report.object);
-        if (result.status != 0 && k >= 0)
-                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "Cannot read '%s': %s", source,
-                                strempty(json_object_get_string(report.object, "message")));
-        if (result.status != 0)
-                return docker_cli_failed(j, argv, &result, reterr);
-        if (k < 0 || read_counts(&report) < 0)
-                return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "Reading '%s' ended well, but without a word on what was read.", source);
+        r = strv_extend(&argv, "volume");
+        if (r >= 0)
+                r = strv_extend(&argv, "create");
+        if (r >= 0)
+                r = strv_extendf(&argv, "--label=" CCP_LABEL_INSTANCE "=%s", owner->slug);
+        if (r >= 0)
+                r = strv_extendf(&argv, "--label=" CCP_LABEL_ID "=%s", owner->uuid);
+        if (r >= 0)
+                r = strv_extendf(&argv, "--label=" COMPOSE_LABEL_PROJECT "=%s", project);
+        if (r >= 0)
+                r = strv_extendf(&argv, "--label=" COMPOSE_LABEL_VOLUME "=%s", key);
+        if (r >= 0)
+                r = strv_extend(&argv, name);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        return docker_cli(j, argv, NULL, &result, reterr);
+}
 
-        *ret = TAKE_GENERIC(report, (VolumeReport) {});
+/* Keeps the line on progress going while the program reads. */
+static void tell(Job *j, const char *stream, uint64_t size, const JobFeed *feed) {
+        uint64_t at = job_feed_position(feed);
+
+        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%s: %" PRIu64 " of %" PRIu64 " MiB", stream,
+                        at / 1024 / 1024, size / 1024 / 1024);
+}
+
+typedef struct Unpack {
+        Job *job;
+        JobFeed *feed;
+        const char *stream;
+        uint64_t size;
+} Unpack;
+
+static int on_unpack(void *userdata) {
+        const Unpack *u = userdata;
+
+        tell(u->job, u->stream, u->size, u->feed);
+        return job_poll(u->job);
+}
+
+int job_volume_unpack(
+                Job *j, ArchiveReader *reader, const char *stream, const char *volume, const json_t *packed, Error *reterr) {
+        static const char *const capabilities[] = { "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP" };
+        static char *const argv[] = { (char *) PROGRAM_THERE, (char *) "unpack", (char *) FOLDER_THERE, NULL };
+        const HelperMount mounts[] = {
+                { "bind", PROGRAM, PROGRAM_THERE, .writable = false },
+                { "volume", volume, FOLDER_THERE, .writable = true },
+        };
+        const json_t *entry = archive_reader_find(reader, stream);
+        Unpack u = {
+                .job = j,
+                .stream = stream,
+                .size = (uint64_t) json_integer_value(json_object_get(entry, "size")),
+        };
+        DockerCliOptions options = { .any_status = true, .poll = on_unpack, .userdata = &u };
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_volume_report_ VolumeReport report = {};
+        _cleanup_error_ Error error = {};
+        int r, k;
+
+        r = job_feed_new(reader, stream, &u.feed, &options.stdin_fd, reterr);
+        if (r < 0)
+                return r;
+        r = job_helper_run(j,
+                        &(JobHelper) {
+                                        .capabilities = capabilities,
+                                        .n_capabilities = ELEMENTSOF(capabilities),
+                                        .mounts = mounts,
+                                        .n_mounts = ELEMENTSOF(mounts),
+                                        .argv = argv,
+                                        .options = &options,
+                        },
+                        &result, &error);
+        k = job_feed_finish(u.feed, reterr);
+        if (k < 0)
+                return k;
+        if (r < 0) {
+                error_move(reterr, &error);
+                return error_prefixf(reterr, r, "Cannot fill the volume '%s'", volume);
+        }
+        r = take_report(j, argv, volume, "fill", &result, &report, reterr);
+        if (r < 0)
+                return r;
+
+        if (!streq_ptr(json_object_get_string(report.object, "inventory"), json_object_get_string(packed, "inventory")))
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                "The volume '%s' is not what was backed up once it is unpacked.", volume);
         return 0;
 }

@@ -11,6 +11,8 @@
 
 #include "alloc-util.h"
 #include "fd-util.h"
+#include "job-archive.h"
+#include "job-aside.h"
 #include "job-engine.h"
 #include "job-services.h"
 #include "job-undo.h"
@@ -41,6 +43,9 @@ static const JobOps *const job_ops[_JOB_KIND_MAX] = {
         [JOB_RESTART] = &job_restart_ops,
         [JOB_DELETE] = &job_delete_ops,
         [JOB_BACKUP] = &job_backup_ops,
+        [JOB_RESTORE] = &job_restore_ops,
+        [JOB_UNDO_RESTORE] = &job_undo_restore_ops,
+        [JOB_DISCARD_RESTORE] = &job_discard_restore_ops,
 };
 
 static volatile sig_atomic_t terminate_requested;
@@ -77,6 +82,9 @@ void job_done(Job *j) {
         j->db = db_sync_free(j->db);
         j->docker = docker_free(j->docker);
         j->blueprint = blueprint_free(j->blueprint);
+        j->aside = job_aside_free(j->aside);
+        j->archive = job_archive_free(j->archive);
+        json_decref(j->volumes);
         json_decref(j->values);
         json_decref(j->config);
         strv_erase_and_free(j->redact);

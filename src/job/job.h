@@ -16,6 +16,8 @@
 #include "vault.h"
 
 typedef struct Job Job;
+typedef struct JobAside JobAside;
+typedef struct JobArchive JobArchive;
 
 typedef enum StepFlags {
         STEP_MEMORY = 1 << 0, /* leaves its result in this process alone: each attempt runs it again */
@@ -51,7 +53,7 @@ typedef struct JobOps {
 } JobOps;
 
 extern const JobOps job_create_ops, job_start_ops, job_stop_ops, job_restart_ops, job_delete_ops,
-                job_backup_ops;
+                job_backup_ops, job_restore_ops, job_undo_restore_ops, job_discard_restore_ops;
 
 struct Job {
         uint64_t id;
@@ -82,6 +84,10 @@ struct Job {
 
         Docker *docker;
         const EngineVTable *engine;
+
+        JobAside *aside; /* what is done to the instance's containers is done to those beside it; NULL: not so */
+        JobArchive *archive; /* that it restores from, once it is open */
+        json_t *volumes; /* key → name in the engine, of the job's revision; NULL: compose names them */
 
         double progress_base, progress_scale; /* where in its step the engine's 0 to 1 lie */
         char *detail;

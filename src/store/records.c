@@ -85,6 +85,7 @@ RevisionRecord *revision_record_free(RevisionRecord *r) {
 
         json_decref(r->files);
         json_decref(r->images);
+        json_decref(r->volumes);
         return mfree(r);
 }
 
@@ -413,6 +414,7 @@ int revision_record_read(const PGresult *result, int number, RevisionRecord **re
         db_row_enum(&row, read_revision_state, &state);
         db_row_json(&row, JSON_OBJECT, &revision->files);
         db_row_json(&row, JSON_OBJECT, &revision->images);
+        db_row_json(&row, JSON_OBJECT, &revision->volumes);
         db_row_usec(&row, &revision->created_at);
         r = db_row_end(&row);
         if (r < 0)

@@ -106,6 +106,7 @@ typedef struct RevisionRecord {
         RevisionState state;
         json_t *files;  /* path → {sha256, mode, …} */
         json_t *images; /* service → {image, digest} */
+        json_t *volumes; /* key → name in the engine, of those that a restore made; others are called PROJECT_KEY */
         usec_t created_at;
 } RevisionRecord;
 

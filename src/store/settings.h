@@ -5,7 +5,7 @@
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
  * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
  * recovery_concurrency 2, repair "off", alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
- * alert_health_minutes 2, alert_secret_age_days 0 */
+ * alert_health_minutes 2, alert_secret_age_days 0, restore_keep_hours 72 */
 
 #include <jansson.h>
 
@@ -32,6 +32,7 @@
 #define ALERT_DISK_PERCENT_MAX 99U
 #define ALERT_HEALTH_MINUTES_MAX 1440U
 #define ALERT_SECRET_AGE_DAYS_MAX 3650U
+#define RESTORE_KEEP_HOURS_MAX 8760U
 
 typedef struct Settings {
         NamedPortRange *port_ranges; /* names are owned */
@@ -51,6 +52,7 @@ typedef struct Settings {
         unsigned alert_disk_percent;   /* 0: never */
         unsigned alert_health_minutes;
         unsigned alert_secret_age_days; /* 0: never */
+        unsigned restore_keep_hours;    /* so long the volumes stay that an instance had before a restore */
 } Settings;
 
 /* The defaults. */

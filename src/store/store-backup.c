@@ -260,12 +260,12 @@ int backup_set_verified(DbSync *db, uint64_t id, Error *reterr) {
 }
 
 typedef struct GetOp {
-        uint64_t job;
+        uint64_t id;
         BackupRecord record;
 } GetOp;
 
 static int get_bind(DbParams *params, void *userdata) {
-        return id_bind(params, &((GetOp *) userdata)->job);
+        return id_bind(params, &((GetOp *) userdata)->id);
 }
 
 static int get_result(const PGresult *result, void *userdata, Error *reterr) {
@@ -277,6 +277,20 @@ static int get_result(const PGresult *result, void *userdata, Error *reterr) {
         return backup_record_read(result, 0, &op->record, reterr);
 }
 
+static int get_by(DbSync *db, const DbTransaction *transaction, uint64_t id, BackupRecord *ret, Error *reterr) {
+        GetOp op = { .id = id };
+        int r;
+
+        r = db_sync_run(db, transaction, &op, reterr);
+        if (r < 0) {
+                backup_record_done(&op.record);
+                return r;
+        }
+
+        *ret = op.record;
+        return 0;
+}
+
 int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr) {
         static const DbStep step = { sql_backup_of_job, get_bind, get_result };
         static const DbTransaction transaction = {
@@ -285,17 +299,20 @@ int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr
                 .n_steps = 1,
                 .read_only = true,
         };
-        GetOp op = { .job = job };
-        int r;
 
-        r = db_sync_run(db, &transaction, &op, reterr);
-        if (r < 0) {
-                backup_record_done(&op.record);
-                return r;
-        }
+        return get_by(db, &transaction, job, ret, reterr);
+}
 
-        *ret = op.record;
-        return 0;
+int backup_get(DbSync *db, uint64_t id, BackupRecord *ret, Error *reterr) {
+        static const DbStep step = { sql_backup_get, get_bind, get_result };
+        static const DbTransaction transaction = {
+                .what = "read the record of the backup",
+                .steps = &step,
+                .n_steps = 1,
+                .read_only = true,
+        };
+
+        return get_by(db, &transaction, id, ret, reterr);
 }
 
 typedef struct DiscardOp {

@@ -69,6 +69,8 @@ int backup_begin(DbSync *db, BackupRecord *b, Error *reterr);
 int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);
 /* That of the job; -ENOENT, as NoSuchBackup, if it began none. */
 int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr);
+/* One that is whole on the disk, in whatever state; -ENOENT, as NoSuchBackup. */
+int backup_get(DbSync *db, uint64_t id, BackupRecord *ret, Error *reterr);
 int backup_set_verified(DbSync *db, uint64_t id, Error *reterr);
 /* Forgets what the job began and did not verify. *ret_file is its file's name, NULL if there is none. */
 int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr);

@@ -478,6 +478,7 @@ int revision_put(DbSync *db, const char *instance, const RevisionRecord *revisio
         db_params_add_string(&op.params, revision_state_to_string(revision->state));
         db_params_add_json(&op.params, revision->files);
         db_params_add_json(&op.params, revision->images);
+        db_params_add_json(&op.params, revision->volumes);
         return run_simple(db, &put_transaction, &op, reterr);
 }
 

@@ -47,7 +47,8 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_disk_percent")), 90);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_health_minutes")), 2);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_secret_age_days")), 0);
-        ck_assert_uint_eq(json_object_size(json), 19);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "restore_keep_hours")), 72);
+        ck_assert_uint_eq(json_object_size(json), 20);
 }
 END_TEST
 
@@ -142,6 +143,8 @@ START_TEST(wrong_values_are_refused) {
                 { "alert_repeat_hours", "-1" },
                 { "alert_disk_percent", "100" },
                 { "alert_health_minutes", "1441" },
+                { "restore_keep_hours", "8761" },
+                { "restore_keep_hours", "-1" },
                 { "alert_health_minutes", "0.5" },
                 { "alert_secret_age_days", "3651" },
                 { "", "4" },

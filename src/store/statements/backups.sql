@@ -25,6 +25,12 @@ SELECT id, instance, slug, job, sequence, state, consistency, blueprint, bluepri
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
 FROM backups WHERE job = $1;
 
+-- One by its number, whole on the disk.
+-- name: backup-get
+SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
+FROM backups WHERE id = $1 AND state <> 'writing';
+
 -- What a job began, and did not bring to its end.
 -- name: backup-discard
 DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING file;

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-restore-bus.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "alloc-util.h"
+#include "bus-error.h"
+#include "bus-options.h"
+#include "ccpd-instance-bus.h"
+#include "ccpd-manager.h"
+#include "json-util.h"
+#include "store-backup.h"
+#include "string-util.h"
+#include "validate.h"
+
+/* A call that waits for the record of the backup. */
+typedef struct RestoreCall {
+        Operation *operation;
+        char instance[STORE_ID_MAX];
+        uint64_t backup;
+        bool any_version;
+} RestoreCall;
+
+static int submit(RestoreCall *call, const BackupRecords *records, Error *reterr) {
+        Manager *m = operation_manager(call->operation);
+        Instance *i = instance_find_by_id(m, call->instance);
+        _cleanup_json_ json_t *spec = NULL;
+
+        if (!i)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The instance is gone.");
+        if (records->n == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
+                                "There is no backup %" PRIu64 ". See: ccpctl backup list --instance=%s",
+                                call->backup, i->record->slug);
+        if (!streq(records->items[0].instance, i->record->id))
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "Backup %" PRIu64 " is of '%s', another instance than '%s' is now.", call->backup,
+                                records->items[0].slug, i->record->slug);
+        if (records->items[0].state != BACKUP_VERIFIED)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "Backup %" PRIu64 " is %s: nothing is restored from it.", call->backup,
+                                backup_state_to_string(records->items[0].state));
+
+        spec = json_pack("{s:I, s:I}", "backup", (json_int_t) call->backup, "keep_hours",
+                        (json_int_t) m->settings->restore_keep_hours);
+        if (!spec || (call->any_version && json_object_set_new(spec, "any_version", json_true()) < 0))
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return instance_submit_job(i, JOB_RESTORE, spec, call->operation, reterr);
+}
+
+static void on_backup(int r, BackupRecords *records, Error *error, void *userdata) {
+        RestoreCall *call = userdata;
+        _cleanup_error_ Error e = {};
+
+        if (r >= 0)
+                r = submit(call, records, &e);
+        if (r < 0)
+                operation_fail(call->operation, error_is_set(&e) ? &e : error);
+        free(call);
+}
+
+typedef struct RestoreOptions {
+        const char *version;
+} RestoreOptions;
+
+static const BusOption restore_options[] = {
+        { "version", "s", offsetof(RestoreOptions, version) },
+};
+
+static int read_call(sd_bus_message *message, RestoreCall *call, Error *reterr) {
+        RestoreOptions options = {};
+        const char *backup;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &backup);
+        if (r < 0)
+                return r;
+        r = bus_read_options(message, restore_options, ELEMENTSOF(restore_options), &options, reterr);
+        if (r < 0)
+                return r;
+        if (decimal_id_parse(backup, &call->backup) < 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a backup.",
+                                TEXT_FOR_ERROR(backup));
+        if (options.version && !streq(options.version, "same") && !streq(options.version, "any"))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The version of the blueprint must be the 'same', or 'any', not '%s'.",
+                                TEXT_FOR_ERROR(options.version));
+        call->any_version = options.version && streq(options.version, "any");
+        return 0;
+}
+
+int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_free_ RestoreCall *call = new0(RestoreCall, 1);
+        _cleanup_error_ Error e = {};
+        StoreBackupFilter filter = { .limit = 1 };
+        Instance *i = userdata;
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+        r = read_call(message, call, &e);
+        if (r >= 0)
+                r = manager_check_store(i->manager, &e);
+        if (r < 0)
+                return error_is_set(&e) ? bus_error_move(reterr, &e) : r;
+
+        memcpy(call->instance, i->record->id, sizeof(call->instance));
+        filter.id = call->backup;
+        call->operation = operation_new(i->manager, message);
+        if (!call->operation)
+                return -ENOMEM;
+        r = store_list_backups(i->manager->db, &filter, on_backup, call, NULL, &e);
+        if (r < 0) {
+                operation_fail(call->operation, &e);
+                return 1;
+        }
+        TAKE_PTR(call);
+        return 1;
+}
+
+static int submit_plain(
+                sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec, sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+        Operation *o;
+        int r;
+
+        r = bus_read_options(message, NULL, 0, NULL, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        o = operation_new(i->manager, message);
+        if (!o)
+                return -ENOMEM;
+        r = instance_submit_job(i, kind, spec, o, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+int method_undo_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        Instance *i = userdata;
+        _cleanup_json_ json_t *spec = json_pack(
+                        "{s:I}", "keep_hours", (json_int_t) i->manager->settings->restore_keep_hours);
+
+        return spec ? submit_plain(message, i, JOB_UNDO_RESTORE, spec, reterr) : -ENOMEM;
+}
+
+int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_plain(message, userdata, JOB_DISCARD_RESTORE, NULL, reterr);
+}

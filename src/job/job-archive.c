@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "job-archive.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "archive-pool.h"
+#include "fd-util.h"
+#include "fs-util.h"
+#include "job-dump.h"
+#include "json-util.h"
+#include "string-util.h"
+
+char *job_archive_database_stream(const BlueprintDatabase *d) {
+        char *name;
+
+        return asprintf(&name, STREAM_DATABASE, d->service, d->database ?: d->kind,
+                               strempty(job_dump_suffix(d->kind))) < 0
+                        ? NULL
+                        : name;
+}
+
+char *job_archive_volume_stream(const char *key) {
+        char *name;
+
+        return asprintf(&name, STREAM_VOLUME, key) < 0 ? NULL : name;
+}
+
+int job_archive_open_folder(const char *instance, Error *reterr) {
+        _cleanup_free_ char *path = strjoin("backups/", instance);
+        _cleanup_close_ int state = -EBADF;
+        int fd;
+
+        if (!path)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        fd = state < 0 ? -errno : mkdir_open_beneath(state, path, 0700);
+        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make the folder " CCP_STATE_DIR "/%s: %m", path)
+                      : fd;
+}
+
+int job_archive_load_keys(Job *j, const char *instance, BackupKeys **ret, Error *reterr) {
+        _cleanup_(vault_freep) Vault *vault = NULL;
+        int r;
+
+        r = vault_open(&vault, reterr);
+        return r < 0 ? r : backup_keys_load(j->db, vault, instance, ret, reterr);
+}
+
+int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]) {
+        size_t n;
+
+        return sodium_hex2bin(ret, ARCHIVE_ID_SIZE, text, strlen(text), "-", &n, NULL) < 0 ||
+                                        n != ARCHIVE_ID_SIZE
+                        ? -EINVAL
+                        : 0;
+}
+
+void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]) {
+        char hex[2 * ARCHIVE_ID_SIZE + 1];
+
+        (void) sodium_bin2hex(hex, sizeof(hex), id, ARCHIVE_ID_SIZE);
+        (void) snprintf(ret, STORE_ID_MAX, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+                        hex + 20);
+}
+
+static int on_read(uint64_t at, uint64_t size, void *userdata) {
+        Job *j = userdata;
+
+        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%" PRIu64 " of %" PRIu64 " MiB read back",
+                        at / 1024 / 1024, size / 1024 / 1024);
+        return job_checkpoint(j);
+}
+
+int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
+        const ArchiveReaderOptions options = {
+                .n_threads = archive_pool_threads(),
+                .progress = on_read,
+                .userdata = j,
+        };
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
+        _cleanup_(backup_keys_freep) BackupKeys *keys = NULL;
+        char id[STORE_ID_MAX];
+        ArchiveOpener opener;
+        int r;
+
+        r = job_archive_load_keys(j, record->instance, &keys, reterr);
+        if (r >= 0)
+                r = archive_reader_new(fd, &options, &reader, reterr);
+        if (r < 0)
+                return r;
+        opener = backup_keys_opener(keys);
+        r = archive_reader_unlock(reader, &opener, reterr);
+        if (r >= 0)
+                r = archive_reader_verify(reader, reterr);
+        if (r < 0)
+                return r;
+
+        job_archive_format_id(archive_reader_header(reader)->id, id);
+        if (!streq(id, record->archive) || archive_reader_size(reader) != record->size ||
+                        memcmp(archive_reader_header(reader)->signer, backup_keys_signer(keys),
+                                        ARCHIVE_KEY_SIZE) != 0)
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                "Another file than what was written lies at %s.", record->file);
+
+        archive_reader_be_quiet(reader);
+        *ret = TAKE_PTR(reader);
+        return 0;
+}
+
+JobArchive *job_archive_free(JobArchive *a) {
+        if (!a)
+                return NULL;
+
+        archive_reader_free(a->reader);
+        backup_record_done(&a->record);
+        safe_close(a->fd);
+        return mfree(a);
+}
+
+static int open_archive(Job *j, JobArchive *a, Error *reterr) {
+        uint64_t id = (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "backup"));
+        _cleanup_close_ int folder = -EBADF;
+        int r;
+
+        r = backup_get(j->db, id, &a->record, reterr);
+        if (r < 0)
+                return r;
+        if (a->record.state != BACKUP_VERIFIED)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "Backup %" PRIu64 " is %s: nothing is restored from it.", id,
+                                backup_state_to_string(a->record.state));
+
+        folder = job_archive_open_folder(a->record.instance, reterr);
+        if (folder < 0)
+                return folder;
+        a->fd = open_beneath(folder, a->record.file, O_RDONLY | O_NOFOLLOW, 0);
+        if (a->fd < 0)
+                return error_set_errnof(reterr, a->fd, "Cannot open the backup %s: %m", a->record.file);
+        return job_archive_verify(j, a->fd, &a->record, &a->reader, reterr);
+}
+
+int job_archive_get(Job *j, JobArchive **ret, Error *reterr) {
+        JobArchive *a;
+        int r;
+
+        if (!j->archive) {
+                a = new0(JobArchive, 1);
+                if (!a)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                a->fd = -EBADF;
+                r = open_archive(j, a, reterr);
+                if (r < 0) {
+                        job_archive_free(a);
+                        return r;
+                }
+                j->archive = a;
+        }
+
+        *ret = j->archive;
+        return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The files of backups as jobs have them: where they lie, what their streams are called, and opening one. */
+
+#include "archive-reader.h"
+#include "backup-keys.h"
+#include "job.h"
+#include "store-backup.h"
+
+#define STREAM_DATABASE "databases/%s/%s%s"
+#define STREAM_VOLUME "volumes/%s.tar"
+#define STREAM_FOLDER "folder.tar"
+#define STREAM_SECRETS "secrets.json"
+
+/* "databases/SERVICE/NAME.SUFFIX", NULL when out of memory. */
+char *job_archive_database_stream(const BlueprintDatabase *d);
+char *job_archive_volume_stream(const char *key);
+
+/* A descriptor of the folder with the backups of an instance, made if it is not there. */
+int job_archive_open_folder(const char *instance, Error *reterr);
+/* The keys of an instance's backups. */
+int job_archive_load_keys(Job *j, const char *instance, BackupKeys **ret, Error *reterr);
+/* Text of a UUID from the 16 bytes that a file has, and back. */
+void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]);
+int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
+
+/* Opens an open file, and reads all of it: with success it is whole, and what the record says. 'fd' stays the caller's,
+ * and open as long as the reader. */
+int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr);
+
+/* A backup that a job restores from. */
+typedef struct JobArchive {
+        BackupRecord record;
+        int fd;
+        ArchiveReader *reader;
+} JobArchive;
+
+JobArchive *job_archive_free(JobArchive *a);
+/* The backup that the job's request names ("backup"), verified by this process before anything is taken out of it. It is
+ * kept for the next call. */
+int job_archive_get(Job *j, JobArchive **ret, Error *reterr);

@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Restoring an instance: its volumes are made anew beside those that it has, filled, and looked at while it serves; then
+ * it is switched over to them by a revision that names them. What it had stays for a while, and comes back when the restore
+ * fails or is undone. */
+
+#include "job-restore.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include "alloc-util.h"
+#include "job-archive.h"
+#include "job-aside.h"
+#include "job-dump.h"
+#include "job-engine.h"
+#include "job-helper.h"
+#include "job-render.h"
+#include "job-revision.h"
+#include "job-stage.h"
+#include "job-volume.h"
+#include "json-util.h"
+#include "log.h"
+#include "store-restore.h"
+#include "string-util.h"
+
+/* What must be free beyond what is unpacked, as a part of that: file systems, and databases, take more than their data. */
+#define SPACE_MARGIN 4U
+#define SECRETS_SIZE_MAX (16U * 1024U * 1024U)
+
+/* --- the backup --- */
+
+static int wrong_state(Error *reterr, const char *slug, uint64_t backup, const char *why) {
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "Backup %" PRIu64 " cannot be restored into '%s': %s", backup, slug, why);
+}
+
+/* The same instance, of the same blueprint: a database of another version of the application is not for this one. */
+static int check_origin(Job *j, const JobArchive *a, Error *reterr) {
+        const InstanceRecord *i = job_instance(j);
+        const BackupRecord *b = &a->record;
+        _cleanup_free_ char *why = NULL;
+
+        if (!streq(b->instance, i->id))
+                return wrong_state(reterr, i->slug, b->id, "it is of another instance.");
+        if (streq(b->blueprint, i->blueprint) && streq(b->blueprint_version, i->blueprint_version))
+                return 0;
+        if (json_is_true(json_object_get(j->claim.job->spec, "any_version")))
+                return 0;
+        if (asprintf(&why,
+                            "it was made with version %s of the blueprint, and the instance has %s. Where you know that "
+                            "this one takes the data of that one, restore it with --any-version.",
+                            b->blueprint_version, i->blueprint_version) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return wrong_state(reterr, i->slug, b->id, why);
+}
+
+static int check_databases(Job *j, const JobArchive *a, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+
+        FOREACH_ARRAY(d, state->databases, state->n_databases) {
+                _cleanup_free_ char *stream = job_archive_database_stream(d), *why = NULL;
+
+                if (!stream)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                if (job_dump_can_restore(d->kind) && archive_reader_find(a->reader, stream))
+                        continue;
+                if (asprintf(&why,
+                                    job_dump_can_restore(d->kind)
+                                                    ? "it has no dump of the database of '%s'."
+                                                    : "databases of the kind of '%s' can be backed up, and not "
+                                                      "restored yet.",
+                                    d->service) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                return wrong_state(reterr, j->claim.job->slug, a->record.id, why);
+        }
+        return 0;
+}
+
+typedef struct Text {
+        char *data;
+        size_t size;
+} Text;
+
+static int take_text(const void *data, size_t size, void *userdata, Error *reterr) {
+        Text *t = userdata;
+        char *grown = new0(char, t->size + size + 1);
+
+        if (!grown || t->size + size > SECRETS_SIZE_MAX) {
+                free(grown);
+                return error_set_errnof(reterr, ENOMEM, "Cannot read the secrets of the backup: %m");
+        }
+        if (t->data) {
+                memcpy(grown, t->data, t->size);
+                explicit_bzero(t->data, t->size);
+        }
+        memcpy(grown + t->size, data, size);
+        free(t->data);
+        t->data = grown;
+        t->size += size;
+        return 0;
+}
+
+/* Data that was encrypted with another key than the instance has would be of no use to it. What the blueprint lets change
+ * is in no data. */
+static int check_secrets(Job *j, const JobArchive *a, Error *reterr) {
+        const json_t *present = json_object_get(j->values, "secrets");
+        _cleanup_json_ json_t *secrets = NULL;
+        Text text = {};
+        int r;
+
+        r = archive_reader_extract(a->reader, STREAM_SECRETS, take_text, &text, reterr);
+        if (r >= 0)
+                secrets = json_loadb(strempty(text.data), text.size, JSON_REJECT_DUPLICATES, NULL);
+        if (text.data)
+                explicit_bzero(text.data, text.size);
+        free(text.data);
+        if (r < 0)
+                return r;
+        if (!json_is_object(secrets))
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The secrets of the backup are none.");
+
+        FOREACH_ARRAY(s, j->blueprint->secrets, j->blueprint->n_secrets)
+                if (!s->rotates && json_object_get(secrets, s->name) &&
+                                !json_equal(json_object_get(secrets, s->name), json_object_get(present, s->name))) {
+                        _cleanup_free_ char *why = strjoin("its data was written with another ", s->name,
+                                        " than the instance has.");
+
+                        return wrong_state(reterr, j->claim.job->slug, a->record.id, strempty(why));
+                }
+        return 0;
+}
+
+/* What is filled beside the instance must fit beside it. */
+static int check_space(Job *j, const JobArchive *a, Error *reterr) {
+        _cleanup_json_ json_t *info = NULL;
+        const json_t *entry;
+        const char *root;
+        uint64_t needed = 0, there;
+        struct statvfs st;
+        size_t i;
+        int r;
+
+        json_array_foreach(json_object_get(archive_reader_manifest(a->reader), "streams"), i, entry)
+                if (!streq(strempty(json_object_get_string(entry, "name")), STREAM_FOLDER))
+                        needed += (uint64_t) json_integer_value(json_object_get(entry, "size"));
+        needed += needed / SPACE_MARGIN;
+
+        r = docker_info(j->docker, &info, reterr);
+        if (r < 0)
+                return r;
+        root = json_object_get_string(info, "DockerRootDir");
+        if (!root || statvfs(root, &st) < 0) {
+                log_info("Cannot tell how much room Docker has, going on.");
+                return 0;
+        }
+        there = (uint64_t) st.f_bavail * st.f_frsize;
+        if (there >= needed)
+                return 0;
+        return error_setf(reterr, CCP_ERROR_NO_SPACE,
+                        "Restoring backup %" PRIu64 " beside '%s' takes about %" PRIu64 " MiB in %s, where %" PRIu64
+                        " MiB are free. Make room, then retry.",
+                        a->record.id, j->claim.job->slug, needed / 1024 / 1024, root, there / 1024 / 1024);
+}
+
+static int run_open(Job *j, Error *reterr) {
+        JobArchive *a;
+        int r;
+
+        r = job_archive_get(j, &a, reterr);
+        if (r >= 0)
+                r = check_origin(j, a, reterr);
+        if (r >= 0)
+                r = check_databases(j, a, reterr);
+        if (r >= 0)
+                r = check_secrets(j, a, reterr);
+        if (r >= 0)
+                r = check_space(j, a, reterr);
+        if (r < 0)
+                return r;
+        if (asprintf(&j->detail, "backup %" PRIu64 ", %s", a->record.id,
+                            FORMAT_TIMESTAMP(a->record.created_at)) < 0)
+                j->detail = NULL;
+        return 0;
+}
+
+/* --- volumes --- */
+
+/* What the engine calls the volumes that the instance has: an object from their keys. */
+static int list_volumes(Job *j, json_t **ret, Error *reterr) {
+        _cleanup_json_ json_t *result = json_object();
+        const char *key;
+        json_t *volume;
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r < 0)
+                return r;
+        if (!result)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        json_object_foreach(json_object_get(j->config, "volumes"), key, volume) {
+                _cleanup_free_ char *name = job_revision_volume_name(j, key);
+
+                if (!name || json_object_set_new(result, key, json_string(name)) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+        }
+
+        *ret = TAKE_PTR(result);
+        return 0;
+}
+
+/* Begins the record of this restore, or finds it: names are the same for each attempt. */
+static int begin(Job *j, RestoreRecord *ret, Error *reterr) {
+        RestoreRecord new = {
+                .job = j->id,
+                .backup = (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "backup")),
+        };
+        _cleanup_json_ json_t *before = NULL, *after = json_object();
+        const char *key;
+        json_t *name;
+        int r;
+
+        r = list_volumes(j, &before, reterr);
+        if (r < 0)
+                return r;
+        if (!after)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        json_object_foreach(before, key, name)
+                if (json_object_set_new(after, key, json_sprintf("%s_%s.r%s", j->project, key, j->id_text)) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+
+        memcpy(new.instance, j->claim.job->instance, sizeof(new.instance));
+        new.volumes_before = before;
+        new.volumes_after = after;
+        return restore_begin(j->db, &new, ret, reterr);
+}
+
+static int fill_volume(Job *j, const JobArchive *a, const char *key, const char *name, Error *reterr) {
+        _cleanup_free_ char *stream = job_archive_volume_stream(key);
+        const DockerOwner owner = job_engine_owner(j);
+        int r;
+
+        if (!stream)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = job_volume_make(j, &owner, j->project, key, name, reterr);
+        if (r < 0 || !archive_reader_find(a->reader, stream))
+                return r;
+        return job_volume_unpack(j, a->reader, stream, name,
+                        json_object_get(archive_reader_find(a->reader, stream), "report"), reterr);
+}
+
+static int run_volumes(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        size_t n, i = 0;
+        const char *key;
+        JobArchive *a;
+        json_t *name;
+        int r;
+
+        r = job_archive_get(j, &a, reterr);
+        if (r >= 0)
+                r = job_helper_remove(j, reterr);
+        if (r >= 0)
+                r = job_aside_remove(j, reterr);
+        if (r >= 0)
+                r = begin(j, &restore, reterr);
+        if (r < 0)
+                return r;
+
+        n = json_object_size(restore.volumes_after);
+        json_object_foreach(restore.volumes_after, key, name) {
+                job_set_range(j, (double) i / (double) n, (double) (i + 1) / (double) n);
+                r = fill_volume(j, a, key, json_string_value(name), reterr);
+                if (r < 0)
+                        return r;
+                i++;
+        }
+        if (asprintf(&j->detail, "%zu volumes", n) < 0)
+                j->detail = NULL;
+        return n > 0 ? 0 : 1;
+}
+
+static int get_record(Job *j, RestoreRecord *ret, Error *reterr) {
+        int r;
+
+        r = restore_get_of_job(j->db, j->id, ret, reterr);
+        return r == -ENOENT && !error_is_set(reterr)
+                        ? error_setf(reterr, CCP_ERROR_INTERNAL, "The record of the restore is gone.")
+                        : r;
+}
+
+int job_restore_undo_volumes(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        const DockerOwner owner = job_engine_owner(j);
+        const char *key;
+        json_t *name;
+        int r;
+
+        r = job_helper_remove(j, reterr);
+        if (r >= 0)
+                r = job_aside_remove(j, reterr);
+        if (r < 0)
+                return r;
+
+        r = restore_get_of_job(j->db, j->id, &restore, reterr);
+        if (r < 0)
+                return r == -ENOENT && !error_is_set(reterr) ? 0 : r;
+        if (restore.undoes == 0)
+                json_object_foreach(restore.volumes_after, key, name) {
+                        r = docker_remove(j->docker, DOCKER_VOLUME, json_string_value(name), &owner, reterr);
+                        if (r < 0)
+                                return r;
+                }
+        return restore_forget(j->db, j->id, reterr);
+}
+
+/* --- databases --- */
+
+static int restore_databases(Job *j, JobArchive *a, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+        uint64_t rows = 0;
+        int r;
+
+        r = job_stage_run_aside(j, reterr);
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(d, state->databases, state->n_databases) {
+                _cleanup_free_ char *stream = job_archive_database_stream(d);
+                uint64_t n;
+
+                if (!stream)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                r = job_dump_restore(j, d, a->reader, stream, &n, reterr);
+                if (r < 0)
+                        return r;
+                rows += n;
+        }
+        if (asprintf(&j->detail, "%" PRIu64 " rows", rows) < 0)
+                j->detail = NULL;
+
+        /* They end in their own way: the volumes go on to other containers. */
+        return job_engine_down(j, false, reterr);
+}
+
+static int run_databases(Job *j, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        _cleanup_strv_free_ char **services = NULL;
+        JobArchive *a;
+        int r;
+
+        if (state->n_databases == 0)
+                return 1;
+        FOREACH_ARRAY(d, state->databases, state->n_databases)
+                if (!strv_contains(services, d->service) && strv_extend(&services, d->service) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+
+        r = get_record(j, &restore, reterr);
+        if (r >= 0)
+                r = job_archive_get(j, &a, reterr);
+        if (r >= 0)
+                r = job_aside_remove(j, reterr);
+        if (r >= 0)
+                r = job_aside_enter(j, services, restore.volumes_after, reterr);
+        if (r < 0)
+                return r;
+        r = restore_databases(j, a, reterr);
+        job_aside_leave(j);
+        return r < 0 ? r : job_aside_remove(j, reterr);
+}
+
+/* --- switching over --- */
+
+static int run_render(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        int r;
+
+        r = get_record(j, &restore, reterr);
+        if (r >= 0)
+                r = job_revision_forget(j, restore.revision_before, reterr);
+        if (r >= 0)
+                r = job_active_revision_load(j, reterr);
+        if (r < 0)
+                return r;
+
+        json_decref(j->volumes);
+        j->volumes = json_incref(restore.volumes_after);
+        return job_render_again(j, restore.revision_after, reterr);
+}
+
+int job_restore_undo_render(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        int r;
+
+        r = restore_get_of_job(j->db, j->id, &restore, reterr);
+        if (r < 0)
+                return r == -ENOENT && !error_is_set(reterr) ? 0 : r;
+        r = job_revision_point_to(j, restore.revision_before, reterr);
+        return r < 0 ? r : job_revision_remove(j, restore.revision_after, reterr);
+}
+
+/* Gets the revision ready that is the active one by the record. */
+static int load_active(Job *j, uint32_t revision, Error *reterr) {
+        int r;
+
+        r = job_revision_forget(j, revision, reterr);
+        return r < 0 ? r : job_active_revision_load(j, reterr);
+}
+
+static int run_switch(Job *j, Error *reterr) {
+        uint64_t keep_hours = (uint64_t) json_integer_value(
+                        json_object_get(j->claim.job->spec, "keep_hours"));
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        int r;
+
+        r = get_record(j, &restore, reterr);
+        if (r >= 0 && restore.state == RESTORE_BUILDING) {
+                r = load_active(j, restore.revision_before, reterr);
+                if (r >= 0)
+                        r = job_engine_stop(j, reterr);
+                if (r >= 0)
+                        r = restore_switch(j->db, &restore, keep_hours, reterr);
+        }
+        return r < 0 ? r : load_active(j, restore.revision_after, reterr);
+}
+
+int job_restore_undo_switch(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        int r;
+
+        r = restore_get_of_job(j->db, j->id, &restore, reterr);
+        if (r < 0)
+                return r == -ENOENT && !error_is_set(reterr) ? 0 : r;
+        /* Nothing may use the new volumes any more. */
+        r = job_engine_down(j, false, reterr);
+        if (r >= 0 && restore.state != RESTORE_BUILDING)
+                r = restore_switch_back(j->db, &restore, reterr);
+        if (r >= 0)
+                r = job_revision_point_to(j, restore.revision_before, reterr);
+        if (r >= 0)
+                r = load_active(j, restore.revision_before, reterr);
+        if (r < 0 || j->claim.job->state_before == INSTANCE_STOPPED)
+                return r;
+
+        r = job_stage_run_infrastructure(j, reterr);
+        return r < 0 ? r : job_stage_run_application(j, reterr);
+}
+
+/* An attempt after the one that switched over. */
+static int ensure_loaded(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        int r;
+
+        r = get_record(j, &restore, reterr);
+        if (r < 0 || j->revision == restore.revision_after)
+                return r;
+        return load_active(j, restore.revision_after, reterr);
+}
+
+static int run_infrastructure(Job *j, Error *reterr) {
+        int r;
+
+        r = ensure_loaded(j, reterr);
+        return r < 0 ? r : job_stage_run_infrastructure(j, reterr);
+}
+
+static int run_application(Job *j, Error *reterr) {
+        int r;
+
+        r = ensure_loaded(j, reterr);
+        if (r >= 0)
+                r = job_stage_run_application(j, reterr);
+        return r < 0 ? r : job_revision_confirm(j, reterr);
+}
+
+static int prepare(Job *j, Error *reterr) {
+        return job_active_revision_load(j, reterr);
+}
+
+static const StepOps steps[] = {
+        { "open", run_open, NULL, STEP_ENGINE },
+        { "volumes", run_volumes, "discard-restore", STEP_ENGINE },
+        { "databases", run_databases, NULL, STEP_ENGINE },
+        { "render", run_render, "discard-revision", STEP_ENGINE },
+        { "switch", run_switch, "switch-back", STEP_ENGINE },
+        { "infrastructure", run_infrastructure, NULL, STEP_ENGINE },
+        { "application", run_application, NULL, STEP_ENGINE },
+};
+
+const JobOps job_restore_ops = {
+        .steps = steps,
+        .n_steps = ELEMENTSOF(steps),
+        .prepare = prepare,
+        .end = STORE_END_STATE,
+        .undone = STORE_END_BEFORE,
+};
+
+/* --- undoing one that succeeded --- */
+
+/* The latest whose former volumes are there. */
+static int find_kept(Job *j, RestoreRecord *ret, Error *reterr) {
+        _cleanup_restore_records_ RestoreRecords l = {};
+        int r;
+
+        r = restore_list(j->db, j->claim.job->instance, RESTORE_LIST_KEPT, &l, reterr);
+        if (r < 0)
+                return r;
+        if (l.n == 0)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "Nothing is kept of what '%s' had before a restore.", j->claim.job->slug);
+        *ret = TAKE_GENERIC(l.items[0], (RestoreRecord) {});
+        return 0;
+}
+
+static int check_volumes(Job *j, json_t *volumes, Error *reterr) {
+        const char *key;
+        json_t *name;
+
+        json_object_foreach(volumes, key, name) {
+                _cleanup_docker_object_ DockerObject o = {};
+                int r;
+
+                r = docker_inspect(j->docker, DOCKER_VOLUME, json_string_value(name), &o, reterr);
+                if (r < 0)
+                        return error_prefixf(reterr, r, "'%s' cannot have its former volumes again",
+                                        j->claim.job->slug);
+        }
+        return 0;
+}
+
+static int run_find(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord kept = {}, restore = {};
+        RestoreRecord new = { .job = j->id };
+        _cleanup_json_ json_t *before = NULL;
+        int r;
+
+        r = find_kept(j, &kept, reterr);
+        if (r >= 0)
+                r = list_volumes(j, &before, reterr);
+        if (r >= 0)
+                r = check_volumes(j, kept.volumes_before, reterr);
+        if (r < 0)
+                return r;
+
+        memcpy(new.instance, j->claim.job->instance, sizeof(new.instance));
+        new.undoes = kept.id;
+        new.volumes_before = before;
+        new.volumes_after = kept.volumes_before;
+        r = restore_begin(j->db, &new, &restore, reterr);
+        if (r < 0)
+                return r;
+        if (asprintf(&j->detail, "as it was until %s", FORMAT_TIMESTAMP(kept.switched_at)) < 0)
+                j->detail = NULL;
+        return 0;
+}
+
+static const StepOps undo_steps[] = {
+        { "find", run_find, "discard-restore", STEP_ENGINE },
+        { "render", run_render, "discard-revision", STEP_ENGINE },
+        { "switch", run_switch, "switch-back", STEP_ENGINE },
+        { "infrastructure", run_infrastructure, NULL, STEP_ENGINE },
+        { "application", run_application, NULL, STEP_ENGINE },
+};
+
+const JobOps job_undo_restore_ops = {
+        .steps = undo_steps,
+        .n_steps = ELEMENTSOF(undo_steps),
+        .prepare = prepare,
+        .end = STORE_END_STATE,
+        .undone = STORE_END_BEFORE,
+};
+
+/* --- no longer keeping what was before --- */
+
+static int discard(Job *j, const RestoreRecord *restore, const json_t *present, Error *reterr) {
+        const DockerOwner owner = job_engine_owner(j);
+        const char *key;
+        json_t *name;
+        int r;
+
+        json_object_foreach(restore->volumes_before, key, name) {
+                if (json_equal(name, json_object_get(present, key)))
+                        continue;
+                r = docker_remove(j->docker, DOCKER_VOLUME, json_string_value(name), &owner, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return restore_set_discarded(j->db, restore->id, reterr);
+}
+
+static int run_discard(Job *j, Error *reterr) {
+        RestoreListFlags due = json_is_true(json_object_get(j->claim.job->spec, "due")) ? RESTORE_LIST_DUE : 0;
+        _cleanup_restore_records_ RestoreRecords l = {};
+        _cleanup_json_ json_t *present = NULL;
+        int r;
+
+        r = list_volumes(j, &present, reterr);
+        if (r >= 0)
+                r = restore_list(j->db, j->claim.job->instance, RESTORE_LIST_KEPT | due, &l, reterr);
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(restore, l.items, l.n) {
+                r = discard(j, restore, present, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return l.n > 0 ? 0 : 1;
+}
+
+static const StepOps discard_steps[] = {
+        { "volumes", run_discard, NULL, STEP_ENGINE | STEP_COMMIT },
+};
+
+const JobOps job_discard_restore_ops = {
+        .steps = discard_steps,
+        .n_steps = ELEMENTSOF(discard_steps),
+        .prepare = prepare,
+        .end = STORE_END_BEFORE,
+        .undone = STORE_END_BEFORE,
+};

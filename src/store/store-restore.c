@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "store-restore.h"
+
+#include <errno.h>
+
+#include "alloc-util.h"
+#include "db-row.h"
+#include "statements.h"
+#include "store-internal.h"
+#include "string-util.h"
+
+static const char *const restore_state_table[_RESTORE_STATE_MAX] = {
+        [RESTORE_BUILDING] = "building",
+        [RESTORE_KEPT] = "kept",
+        [RESTORE_UNDONE] = "undone",
+        [RESTORE_DISCARDED] = "discarded",
+};
+DEFINE_STRING_TABLE(restore_state, RestoreState);
+
+DB_ENUM_READER(restore_state);
+
+void restore_record_done(RestoreRecord *r) {
+        json_decref(r->volumes_before);
+        json_decref(r->volumes_after);
+        *r = (RestoreRecord) {};
+}
+
+void restore_records_done(RestoreRecords *l) {
+        FOREACH_ARRAY(r, l->items, l->n)
+                restore_record_done(r);
+        free(l->items);
+        *l = (RestoreRecords) {};
+}
+
+static int restore_record_read(const PGresult *result, int number, RestoreRecord *ret, Error *reterr) {
+        DbRow row = DB_ROW(result, number);
+        int state = _RESTORE_STATE_INVALID, r;
+
+        db_row_uint(&row, INT64_MAX, &ret->id);
+        db_row_uint(&row, INT64_MAX, &ret->job);
+        db_row_uint(&row, INT64_MAX, &ret->backup);
+        db_row_uint(&row, INT64_MAX, &ret->undoes);
+        db_row_text(&row, ret->instance, sizeof(ret->instance));
+        db_row_enum(&row, read_restore_state, &state);
+        db_row_uint32(&row, &ret->revision_before);
+        db_row_uint32(&row, &ret->revision_after);
+        db_row_json(&row, JSON_OBJECT, &ret->volumes_before);
+        db_row_json(&row, JSON_OBJECT, &ret->volumes_after);
+        db_row_usec(&row, &ret->switched_at);
+        db_row_usec(&row, &ret->keep_until);
+        r = db_row_end(&row);
+        if (r < 0)
+                return db_row_error(r, "a restore", reterr);
+
+        ret->state = state;
+        return 0;
+}
+
+/* One transaction: what goes in, and the rows that come. */
+typedef struct RestoreOp {
+        const RestoreRecord *new;
+        const char *instance;
+        uint64_t job, id, keep_hours;
+        uint32_t revision;
+        RestoreListFlags flags;
+        RestoreRecords records;
+} RestoreOp;
+
+static void op_reset(void *userdata) {
+        restore_records_done(&((RestoreOp *) userdata)->records);
+}
+
+static int take_records(const PGresult *result, void *userdata, Error *reterr) {
+        RestoreRecords *l = &((RestoreOp *) userdata)->records;
+        int n = PQntuples(result), r;
+
+        restore_records_done(l);
+        l->items = new0(RestoreRecord, (size_t) n);
+        if (!l->items)
+                return db_row_error(-ENOMEM, "the restores", reterr);
+        for (int i = 0; i < n; i++) {
+                l->n++;
+                r = restore_record_read(result, i, l->items + i, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int expect_row(const PGresult *result, _unused_ void *userdata, Error *reterr) {
+        return PQntuples(result) == 1
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_INTERNAL,
+                                          "The record of the restore, or of the revision, is gone.");
+}
+
+static int bind_new(DbParams *params, void *userdata) {
+        const RestoreRecord *new = ((RestoreOp *) userdata)->new;
+
+        db_params_add_int64(params, (int64_t) new->job);
+        db_params_add_int64(params, (int64_t) new->backup);
+        db_params_add_int64(params, (int64_t) new->undoes);
+        db_params_add_string(params, new->instance);
+        db_params_add_json(params, new->volumes_before);
+        db_params_add_json(params, new->volumes_after);
+        return 0;
+}
+
+static int bind_job(DbParams *params, void *userdata) {
+        db_params_add_int64(params, (int64_t) ((RestoreOp *) userdata)->job);
+        return 0;
+}
+
+static int bind_list(DbParams *params, void *userdata) {
+        const RestoreOp *op = userdata;
+
+        db_params_add_string(params, op->instance);
+        db_params_add_bool(params, op->flags & RESTORE_LIST_KEPT);
+        db_params_add_bool(params, op->flags & RESTORE_LIST_DUE);
+        return 0;
+}
+
+static int bind_revision(DbParams *params, void *userdata) {
+        const RestoreOp *op = userdata;
+
+        db_params_add_string(params, op->instance);
+        db_params_add_int64(params, op->revision);
+        return 0;
+}
+
+static int bind_switched(DbParams *params, void *userdata) {
+        const RestoreOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->job);
+        db_params_add_int64(params, (int64_t) op->keep_hours);
+        return 0;
+}
+
+static int bind_id(DbParams *params, void *userdata) {
+        db_params_add_int64(params, (int64_t) ((RestoreOp *) userdata)->id);
+        return 0;
+}
+
+/* The one record that a statement gave. */
+static int take_one(RestoreOp *op, RestoreRecord *ret) {
+        *ret = TAKE_GENERIC(op->records.items[0], (RestoreRecord) {});
+        restore_records_done(&op->records);
+        return 0;
+}
+
+int restore_begin(DbSync *db, const RestoreRecord *new, RestoreRecord *ret, Error *reterr) {
+        static const DbStep step = { sql_restore_begin, bind_new, take_records };
+        static const DbTransaction transaction = {
+                .what = "record the restore",
+                .steps = &step,
+                .n_steps = 1,
+                .reset = op_reset,
+        };
+        RestoreOp op = { .new = new };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r >= 0 && op.records.n == 1)
+                return take_one(&op, ret);
+        restore_records_done(&op.records);
+        return r < 0 ? r : error_setf(reterr, CCP_ERROR_INTERNAL, "The restore could not be recorded.");
+}
+
+int restore_get_of_job(DbSync *db, uint64_t job, RestoreRecord *ret, Error *reterr) {
+        static const DbStep step = { sql_restore_of_job, bind_job, take_records };
+        static const DbTransaction transaction = {
+                .what = "read the record of the restore",
+                .steps = &step,
+                .n_steps = 1,
+                .read_only = true,
+                .reset = op_reset,
+        };
+        RestoreOp op = { .job = job };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r >= 0 && op.records.n == 1)
+                return take_one(&op, ret);
+        restore_records_done(&op.records);
+        return r < 0 ? r : -ENOENT;
+}
+
+int restore_list(DbSync *db, const char *instance, RestoreListFlags flags, RestoreRecords *ret,
+                Error *reterr) {
+        static const DbStep step = { sql_restore_select, bind_list, take_records };
+        static const DbTransaction transaction = {
+                .what = "read the restores",
+                .steps = &step,
+                .n_steps = 1,
+                .read_only = true,
+                .reset = op_reset,
+        };
+        RestoreOp op = { .instance = instance, .flags = flags };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r < 0) {
+                restore_records_done(&op.records);
+                return r;
+        }
+
+        *ret = op.records;
+        return 0;
+}
+
+int restore_switch(DbSync *db, const RestoreRecord *restore, uint64_t keep_hours, Error *reterr) {
+        static const DbStep steps[] = {
+                { sql_revision_supersede_others, bind_revision },
+                { sql_revision_activate, bind_revision, expect_row },
+                { sql_instance_set_revision, bind_revision },
+                { sql_restore_switched, bind_switched, expect_row },
+                { sql_restore_set_undone, bind_job },
+        };
+        static const DbTransaction transaction = {
+                .what = "record that the instance has other volumes",
+                .steps = steps,
+                .n_steps = ELEMENTSOF(steps),
+        };
+        RestoreOp op = {
+                .instance = restore->instance,
+                .job = restore->job,
+                .revision = restore->revision_after,
+                .keep_hours = keep_hours,
+        };
+
+        return db_sync_run(db, &transaction, &op, reterr);
+}
+
+int restore_switch_back(DbSync *db, const RestoreRecord *restore, Error *reterr) {
+        static const DbStep steps[] = {
+                { sql_revision_supersede_others, bind_revision },
+                { sql_revision_activate, bind_revision, expect_row },
+                { sql_instance_set_revision, bind_revision },
+                { sql_restore_switched_back, bind_job, expect_row },
+                { sql_restore_set_kept, bind_job },
+        };
+        static const DbTransaction transaction = {
+                .what = "record that the instance has its former volumes",
+                .steps = steps,
+                .n_steps = ELEMENTSOF(steps),
+        };
+        RestoreOp op = {
+                .instance = restore->instance,
+                .job = restore->job,
+                .revision = restore->revision_before,
+        };
+
+        return db_sync_run(db, &transaction, &op, reterr);
+}
+
+int restore_set_discarded(DbSync *db, uint64_t id, Error *reterr) {
+        static const DbStep step = { sql_restore_set_discarded, bind_id };
+        static const DbTransaction transaction = {
+                .what = "record that the former volumes are gone",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        RestoreOp op = { .id = id };
+
+        return db_sync_run(db, &transaction, &op, reterr);
+}
+
+int restore_forget(DbSync *db, uint64_t job, Error *reterr) {
+        static const DbStep step = { sql_restore_forget, bind_job };
+        static const DbTransaction transaction = {
+                .what = "forget the restore",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        RestoreOp op = { .job = job };
+
+        return db_sync_run(db, &transaction, &op, reterr);
+}

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Restores of Changemaker Lite, with a real PostgreSQL and real volumes: in place while it serves, undone, killed, spoiled."""
+
+import json
+
+import pytest
+
+from instances import settled
+from test_changemaker import put_source, state
+from users import add_user, grant
+
+IMAGES = 'changemaker-lite'
+SLUG = 'bergen'
+PROJECT = f'{SLUG}_ccp'
+DATABASE = f'{PROJECT}-v2-postgres-1'
+FAILS = pytest.mark.allow_journal(r'(Turning back|The job failed): ')
+
+
+@pytest.fixture(scope='module')
+def instance(server):
+    put_source(server)
+    server.ccpctl('create', SLUG, '--blueprint', 'changemaker-lite', '--domain', f'{SLUG}.example.org', '--source', '/srv/campaign',
+                  timeout=600)
+    sql(server, "CREATE TABLE signatures AS SELECT n, md5(n::text) AS name, E'a\\tb\\\\c\\n' AS odd FROM generate_series(1, 20000) AS n;"
+                'ALTER TABLE signatures ADD PRIMARY KEY (n); CREATE SEQUENCE counted; SELECT setval(\'counted\', 4711);'
+                'CREATE VIEW few AS SELECT * FROM signatures WHERE n < 10')
+    server.sh(f'''cd {volume(server, 'uploads')}
+                  mkdir -p deep/er; printf 'odd' >'deep/a
+b'; ln -s ../x deep/er/link; ln 'deep/a
+b' deep/hard; head -c 3000000 /dev/urandom >noise; truncate -s 5G hole; chown -R 1234:5678 deep; python3 -c 'import os; os.setxattr("noise", "user.note", b"yes")';
+                  setfacl -m u:4321:r noise; touch -d '1999-12-31 23:59:59.123456789' deep/er''')
+    return settled(server, SLUG)
+
+
+@pytest.fixture(scope='module')
+def backup(server, instance):
+    server.ccpctl('backup', 'create', SLUG, '--pause=always', timeout=300)
+    return {'id': server.json('backup', 'list')[0]['id'], 'data': data(server)}
+
+
+def sql(server, text):
+    return server.run(['docker', 'exec', '-i', DATABASE, 'psql', '-qAtU', 'changemaker', 'changemaker'], input=text).stdout.strip()
+
+
+def volume(server, key):
+    """Where the volume lies that the instance uses now."""
+    container = {'uploads': 'api', 'redis-data': 'redis', 'postgres-data': 'v2-postgres'}[key]
+    found = json.loads(server.sh(f"docker ps -aq --filter label=ccp.instance={SLUG} | xargs docker inspect"))
+    names = {mount['Name'] for c in found for mount in c['Mounts'] if mount['Type'] == 'volume' and f'_{key}' in mount['Name']}
+    assert len(names) == 1, (container, names)
+    return server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {names.pop()}")
+
+
+def data(server):
+    """The database by its sorted dump, and the uploads by rsync's own list with checksums."""
+    dump = server.sh(f'docker exec {DATABASE} pg_dump --inserts -U changemaker changemaker | grep -v restrict | sort | sha256sum')
+    inventory = server.sh(f'''cd {volume(server, 'uploads')}; find . -printf '%P|%y|%m|%U|%G|%s|%T@|%l|%n\\n' | sort | sha256sum
+                              find . -type f ! -name hole -exec sha256sum {{}} + | sort | sha256sum; getfattr -R -d -m - . | sha256sum; getfacl -R -n . | sha256sum
+                              test "$(stat -c %b hole)" -lt 100''')
+    return dump, inventory
+
+
+def spoil(server):
+    sql(server, "DELETE FROM signatures WHERE n % 2 = 0; INSERT INTO signatures VALUES (-1, 'later', ''); SELECT setval('counted', 9)")
+    server.sh(f"cd {volume(server, 'uploads')}; rm noise; echo new >new; chmod 700 deep")
+
+
+def leftovers(server):
+    return server.sh("docker ps -a --filter name=ccp- --format '{{.Names}}'; docker network ls --filter name=ccp-job --format '{{.Name}}'; "
+                     f'docker image ls -q ccp-helper; ls -A /var/lib/ccpd/instances/{SLUG} | grep aside || true')
+
+
+def volumes(server):
+    return set(server.sh(f"docker volume ls -q --filter label=ccp.instance={SLUG}").split())
+
+
+def revisions(server):
+    return sorted(server.sh(f'ls /var/lib/ccpd/instances/{SLUG}/revisions').split()), server.sh(f'readlink /var/lib/ccpd/instances/{SLUG}/current')
+
+
+def at_pause(server, step, act):
+    """Lets the next job stop before a step, and does something to it there."""
+    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
+              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
+    try:
+        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 120, 'the pause')
+        act()
+    finally:
+        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
+
+
+def last_job(server):
+    return server.json('job', 'list', '--lines=1')[0]
+
+
+def test_a_restore_gives_back_what_was_backed_up(server, instance, backup):
+    spoil(server)
+    spoiled = data(server)
+    assert spoiled[0] != backup['data'][0] and spoiled[1] != backup['data'][1]
+    before = volumes(server)
+
+    result = server.ccpctl('backup', 'restore', backup['id'], timeout=600)
+    assert f'ccpctl restore undo {SLUG}' in result.stderr
+    assert data(server) == backup['data']
+    assert settled(server, SLUG)['state'] == 'running'
+    assert state(server, instance)
+    assert leftovers(server) == ''
+    # What it had before is there.
+    assert before < volumes(server) and len(volumes(server)) == 2 * len(before)
+    steps = {step['name']: step for step in server.json('job', 'show', last_job(server)['id'])['steps']}
+    assert 'rows' in steps['databases']['detail']
+    assert revisions(server) == (['1', '2'], 'revisions/2')
+    entry = json.loads(server.ccpctl('audit', '--action=INSTANCE_RESTORE', '--lines=1', '--json=short').stdout)[0]
+    assert entry['outcome'] == 'succeeded'
+
+    # It is the same instance: it is backed up, stopped and started as before.
+    server.ccpctl('backup', 'create', SLUG, timeout=300)
+    server.ccpctl('stop', SLUG, timeout=120)
+    server.ccpctl('start', SLUG, timeout=300)
+    assert data(server) == backup['data']
+
+    # And back, twice.
+    server.ccpctl('restore', 'undo', SLUG, timeout=600)
+    assert data(server) == spoiled
+    server.ccpctl('restore', 'undo', SLUG, timeout=600)
+    assert data(server) == backup['data']
+    assert leftovers(server) == ''
+
+    server.ccpctl('restore', 'discard', SLUG, timeout=120)
+    assert len(volumes(server)) == len(before)
+    assert data(server) == backup['data']
+    result = server.ccpctl('restore', 'undo', SLUG, check=False, timeout=120)
+    assert result.returncode == 6 and 'Nothing is kept' in result.stderr
+
+
+test_a_restore_gives_back_what_was_backed_up = FAILS(test_a_restore_gives_back_what_was_backed_up)
+
+
+def assert_as_before(server, before, state='failed'):
+    assert last_job(server)['kind'] == 'restore' and last_job(server)['state'] == state
+    assert (data(server), volumes(server), revisions(server)) == before
+    assert leftovers(server) == ''
+    assert settled(server, SLUG)['state'] == 'running'
+
+
+def present(server):
+    return data(server), volumes(server), revisions(server)
+
+
+@FAILS
+def test_it_serves_until_it_is_switched_over(server, instance, backup):
+    before = present(server)
+    started = server.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {DATABASE}")
+    server.ccpctl('backup', 'restore', backup['id'], '--no-wait')
+
+    def serves():
+        assert server.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {DATABASE}") == started
+        assert settled(server, SLUG)['health'] == 'healthy'
+        server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
+        server.sh('pkill -CONT -x ccp-job')
+    at_pause(server, 'switch', serves)
+    server.wait(lambda: last_job(server)['state'] == 'cancelled', 120, 'the end')
+    assert server.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {DATABASE}") == started
+    assert_as_before(server, before, 'cancelled')
+
+
+@pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
+@pytest.mark.parametrize('step', ['open', 'volumes', 'databases', 'render', 'switch', 'infrastructure', 'application'])
+def test_a_killed_restore_goes_on(server, instance, backup, step):
+    spoil_again = f"INSERT INTO signatures VALUES (-2, '{step}', '')"
+    sql(server, spoil_again)
+    server.ccpctl('backup', 'restore', backup['id'], '--no-wait')
+    at_pause(server, step, lambda: server.sh('pkill -KILL -x ccp-job'))
+    server.wait(lambda: last_job(server)['state'] in ('succeeded', 'failed'), 300, 'the end')
+    assert (last_job(server)['kind'], last_job(server)['state'], last_job(server)['attempt']) == ('restore', 'succeeded', 2)
+    assert data(server) == backup['data']
+    assert leftovers(server) == ''
+    assert settled(server, SLUG)['state'] == 'running'
+    server.ccpctl('restore', 'discard', SLUG, timeout=120)
+
+
+@FAILS
+@pytest.mark.parametrize('step', ['volumes', 'databases', 'render', 'infrastructure', 'application'])
+def test_a_cancelled_restore_leaves_the_instance_as_it_was(server, instance, backup, step):
+    before = present(server)
+    server.ccpctl('backup', 'restore', backup['id'], '--no-wait')
+
+    def cancel():
+        server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
+        server.sh('pkill -CONT -x ccp-job')
+    at_pause(server, step, cancel)
+    server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
+    assert_as_before(server, before, 'cancelled')
+
+
+@FAILS
+def test_an_application_that_does_not_get_well_gets_its_data_back(server, instance, backup):
+    before = present(server)
+    server.ccpctl('backup', 'restore', backup['id'], '--no-wait')
+
+    def spoil_volume():
+        # After the checks, before anybody uses it: the database does not even start.
+        server.sh(f"cd /var/lib/docker/volumes/{PROJECT}_*r*/_data 2>/dev/null; for d in /var/lib/docker/volumes/{PROJECT}_*.r*/_data; do rm -f $d/global/pg_control; done")
+        server.sh('pkill -CONT -x ccp-job')
+    at_pause(server, 'infrastructure', spoil_volume)
+    server.wait(lambda: last_job(server)['state'] == 'failed', 400, 'the end')
+    assert_as_before(server, before)
+
+
+@FAILS
+def test_a_damaged_backup_touches_nothing(server, instance, backup):
+    before = present(server)
+    [row] = [row for row in server.json('backup', 'list') if row['id'] == backup['id']]
+    file = f'/var/lib/ccpd/backups/{instance["id"]}/{row["file"]}'
+    server.sh(f'cp -a {file} /srv/whole; printf X | dd of={file} bs=1 seek=1000000 conv=notrunc status=none')
+    try:
+        result = server.ccpctl('backup', 'restore', backup['id'], check=False, timeout=300)
+        assert result.returncode == 6 and 'damaged' in result.stderr
+    finally:
+        server.sh(f'mv /srv/whole {file}')
+    assert_as_before(server, before)
+
+
+@FAILS
+def test_a_foreign_backup_is_refused(server, instance, backup):
+    before = present(server)
+    assert server.ccpctl('backup', 'restore', '999999', check=False).returncode == 3
+    server.run(['runuser', '-u', 'ccpd', '--', 'psql', '-Xq', 'ccpd', '-c',
+                f"UPDATE backups SET blueprint_version = '0.0.1' WHERE id = {backup['id']}"])
+    try:
+        result = server.ccpctl('backup', 'restore', backup['id'], check=False, timeout=300)
+        assert result.returncode == 6 and '--any-version' in result.stderr
+        assert_as_before(server, before)
+    finally:
+        server.run(['runuser', '-u', 'ccpd', '--', 'psql', '-Xq', 'ccpd', '-c',
+                    f"UPDATE backups SET blueprint_version = '{row_version(server)}' WHERE id = {backup['id']}"])
+
+
+def row_version(server):
+    return server.json('show', SLUG)['blueprint_version']
+
+
+@FAILS
+def test_a_stopped_instance_is_restored_and_runs(server, instance, backup):
+    sql(server, 'DROP TABLE signatures CASCADE')
+    server.ccpctl('stop', SLUG, timeout=120)
+    server.ccpctl('backup', 'restore', backup['id'], timeout=600)
+    assert settled(server, SLUG)['state'] == 'running'
+    assert data(server) == backup['data']
+
+
+@pytest.mark.allow_journal(r'(olga|otto) tried to (restore|undo)')
+def test_who_may(server, instance, backup):
+    add_user(server, 'olga')
+    grant(server, 'operator', user='olga')
+    assert server.ccpctl('backup', 'restore', backup['id'], user='olga', check=False).returncode == 4
+    assert server.ccpctl('restore', 'undo', SLUG, user='olga', check=False).returncode == 4
