@@ -34,7 +34,7 @@ def options_in(text):
 
 def check_ccpctl():
     text = help_of()
-    nouns = "job|backup|health|blueprint|port|role|alert|audit|secret|settings"
+    nouns = "job|backup|restore|health|blueprint|port|role|alert|audit|secret|settings"
     verbs = set(re.findall(rf"(?m)^  ((?:(?:{nouns}) )?[a-z]+)\b", text))
     options, letters = options_in(text)
     of_verb = {}
