@@ -8,160 +8,49 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #include "alloc-util.h"
 #include "job-archive.h"
 #include "job-aside.h"
-#include "job-dump.h"
 #include "job-engine.h"
 #include "job-helper.h"
+#include "job-refill.h"
 #include "job-render.h"
 #include "job-revision.h"
 #include "job-stage.h"
-#include "job-volume.h"
 #include "json-util.h"
 #include "log.h"
 #include "store-restore.h"
 #include "string-util.h"
 
-/* What must be free beyond what is unpacked, as a part of that: file systems, and databases, take more than their data. */
-#define SPACE_MARGIN 4U
-#define SECRETS_SIZE_MAX (16U * 1024U * 1024U)
-
 /* --- the backup --- */
 
-static int wrong_state(Error *reterr, const char *slug, uint64_t backup, const char *why) {
-        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                        "Backup %" PRIu64 " cannot be restored into '%s': %s", backup, slug, why);
-}
-
-/* The same instance, of the same blueprint: a database of another version of the application is not for this one. */
+/* Another one's data would be of no use to it. */
 static int check_origin(Job *j, const JobArchive *a, Error *reterr) {
-        const InstanceRecord *i = job_instance(j);
-        const BackupRecord *b = &a->record;
-        _cleanup_free_ char *why = NULL;
-
-        if (!streq(b->instance, i->id))
-                return wrong_state(reterr, i->slug, b->id, "it is of another instance.");
-        if (streq(b->blueprint, i->blueprint) && streq(b->blueprint_version, i->blueprint_version))
-                return 0;
-        if (json_is_true(json_object_get(j->claim.job->spec, "any_version")))
-                return 0;
-        if (asprintf(&why,
-                            "it was made with version %s of the blueprint, and the instance has %s. Where you know that "
-                            "this one takes the data of that one, restore it with --any-version.",
-                            b->blueprint_version, i->blueprint_version) < 0)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        return wrong_state(reterr, i->slug, b->id, why);
-}
-
-static int check_databases(Job *j, const JobArchive *a, Error *reterr) {
-        const BlueprintState *state = &j->blueprint->state;
-
-        FOREACH_ARRAY(d, state->databases, state->n_databases) {
-                _cleanup_free_ char *stream = job_archive_database_stream(d), *why = NULL;
-
-                if (!stream)
-                        return error_set_errnof(reterr, ENOMEM, "%m");
-                if (job_dump_can_restore(d->kind) && archive_reader_find(a->reader, stream))
-                        continue;
-                if (asprintf(&why,
-                                    job_dump_can_restore(d->kind)
-                                                    ? "it has no dump of the database of '%s'."
-                                                    : "databases of the kind of '%s' can be backed up, and not "
-                                                      "restored yet.",
-                                    d->service) < 0)
-                        return error_set_errnof(reterr, ENOMEM, "%m");
-                return wrong_state(reterr, j->claim.job->slug, a->record.id, why);
-        }
-        return 0;
-}
-
-typedef struct Text {
-        char *data;
-        size_t size;
-} Text;
-
-static int take_text(const void *data, size_t size, void *userdata, Error *reterr) {
-        Text *t = userdata;
-        char *grown = new0(char, t->size + size + 1);
-
-        if (!grown || t->size + size > SECRETS_SIZE_MAX) {
-                free(grown);
-                return error_set_errnof(reterr, ENOMEM, "Cannot read the secrets of the backup: %m");
-        }
-        if (t->data) {
-                memcpy(grown, t->data, t->size);
-                explicit_bzero(t->data, t->size);
-        }
-        memcpy(grown + t->size, data, size);
-        free(t->data);
-        t->data = grown;
-        t->size += size;
-        return 0;
+        return streq(a->record.instance, job_instance(j)->id)
+                        ? 0
+                        : job_refill_refuse(j, a, "it is of another instance.", reterr);
 }
 
 /* Data that was encrypted with another key than the instance has would be of no use to it. What the blueprint lets change
  * is in no data. */
-static int check_secrets(Job *j, const JobArchive *a, Error *reterr) {
+static int check_secrets(Job *j, JobArchive *a, Error *reterr) {
         const json_t *present = json_object_get(j->values, "secrets");
         _cleanup_json_ json_t *secrets = NULL;
-        Text text = {};
         int r;
 
-        r = archive_reader_extract(a->reader, STREAM_SECRETS, take_text, &text, reterr);
-        if (r >= 0)
-                secrets = json_loadb(strempty(text.data), text.size, JSON_REJECT_DUPLICATES, NULL);
-        if (text.data)
-                explicit_bzero(text.data, text.size);
-        free(text.data);
+        r = job_refill_read_secrets(a, &secrets, reterr);
         if (r < 0)
                 return r;
-        if (!json_is_object(secrets))
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The secrets of the backup are none.");
-
         FOREACH_ARRAY(s, j->blueprint->secrets, j->blueprint->n_secrets)
                 if (!s->rotates && json_object_get(secrets, s->name) &&
                                 !json_equal(json_object_get(secrets, s->name), json_object_get(present, s->name))) {
                         _cleanup_free_ char *why = strjoin("its data was written with another ", s->name,
                                         " than the instance has.");
 
-                        return wrong_state(reterr, j->claim.job->slug, a->record.id, strempty(why));
+                        return job_refill_refuse(j, a, strempty(why), reterr);
                 }
         return 0;
-}
-
-/* What is filled beside the instance must fit beside it. */
-static int check_space(Job *j, const JobArchive *a, Error *reterr) {
-        _cleanup_json_ json_t *info = NULL;
-        const json_t *entry;
-        const char *root;
-        uint64_t needed = 0, there;
-        struct statvfs st;
-        size_t i;
-        int r;
-
-        json_array_foreach(json_object_get(archive_reader_manifest(a->reader), "streams"), i, entry)
-                if (!streq(strempty(json_object_get_string(entry, "name")), STREAM_FOLDER))
-                        needed += (uint64_t) json_integer_value(json_object_get(entry, "size"));
-        needed += needed / SPACE_MARGIN;
-
-        r = docker_info(j->docker, &info, reterr);
-        if (r < 0)
-                return r;
-        root = json_object_get_string(info, "DockerRootDir");
-        if (!root || statvfs(root, &st) < 0) {
-                log_info("Cannot tell how much room Docker has, going on.");
-                return 0;
-        }
-        there = (uint64_t) st.f_bavail * st.f_frsize;
-        if (there >= needed)
-                return 0;
-        return error_setf(reterr, CCP_ERROR_NO_SPACE,
-                        "Restoring backup %" PRIu64 " beside '%s' takes about %" PRIu64 " MiB in %s, where %" PRIu64
-                        " MiB are free. Make room, then retry.",
-                        a->record.id, j->claim.job->slug, needed / 1024 / 1024, root, there / 1024 / 1024);
 }
 
 static int run_open(Job *j, Error *reterr) {
@@ -172,11 +61,9 @@ static int run_open(Job *j, Error *reterr) {
         if (r >= 0)
                 r = check_origin(j, a, reterr);
         if (r >= 0)
-                r = check_databases(j, a, reterr);
-        if (r >= 0)
                 r = check_secrets(j, a, reterr);
         if (r >= 0)
-                r = check_space(j, a, reterr);
+                r = job_refill_check(j, a, reterr);
         if (r < 0)
                 return r;
         if (asprintf(&j->detail, "backup %" PRIu64 ", %s", a->record.id,
@@ -236,23 +123,10 @@ static int begin(Job *j, RestoreRecord *ret, Error *reterr) {
         return restore_begin(j->db, &new, ret, reterr);
 }
 
-static int fill_volume(Job *j, const JobArchive *a, const char *key, const char *name, Error *reterr) {
-        _cleanup_free_ char *stream = job_archive_volume_stream(key);
-        const DockerOwner owner = job_engine_owner(j);
-        int r;
-
-        if (!stream)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        r = job_volume_make(j, &owner, j->project, key, name, reterr);
-        if (r < 0 || !archive_reader_find(a->reader, stream))
-                return r;
-        return job_volume_unpack(j, a->reader, stream, name,
-                        json_object_get(archive_reader_find(a->reader, stream), "report"), reterr);
-}
-
 static int run_volumes(Job *j, Error *reterr) {
         _cleanup_restore_record_ RestoreRecord restore = {};
         size_t n, i = 0;
+        const DockerOwner owner = job_engine_owner(j);
         const char *key;
         JobArchive *a;
         json_t *name;
@@ -271,7 +145,7 @@ static int run_volumes(Job *j, Error *reterr) {
         n = json_object_size(restore.volumes_after);
         json_object_foreach(restore.volumes_after, key, name) {
                 job_set_range(j, (double) i / (double) n, (double) (i + 1) / (double) n);
-                r = fill_volume(j, a, key, json_string_value(name), reterr);
+                r = job_refill_volume(j, a, &owner, j->project, key, json_string_value(name), reterr);
                 if (r < 0)
                         return r;
                 i++;
@@ -318,29 +192,13 @@ int job_restore_undo_volumes(Job *j, Error *reterr) {
 /* --- databases --- */
 
 static int restore_databases(Job *j, JobArchive *a, Error *reterr) {
-        const BlueprintState *state = &j->blueprint->state;
-        uint64_t rows = 0;
         int r;
 
         r = job_stage_run_aside(j, reterr);
-        if (r < 0)
-                return r;
-        FOREACH_ARRAY(d, state->databases, state->n_databases) {
-                _cleanup_free_ char *stream = job_archive_database_stream(d);
-                uint64_t n;
-
-                if (!stream)
-                        return error_set_errnof(reterr, ENOMEM, "%m");
-                r = job_dump_restore(j, d, a->reader, stream, &n, reterr);
-                if (r < 0)
-                        return r;
-                rows += n;
-        }
-        if (asprintf(&j->detail, "%" PRIu64 " rows", rows) < 0)
-                j->detail = NULL;
-
+        if (r >= 0)
+                r = job_refill_databases(j, a, reterr);
         /* They end in their own way: the volumes go on to other containers. */
-        return job_engine_down(j, false, reterr);
+        return r < 0 ? r : job_engine_down(j, false, reterr);
 }
 
 static int run_databases(Job *j, Error *reterr) {

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "job-refill.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include "alloc-util.h"
+#include "job-dump.h"
+#include "job-volume.h"
+#include "json-util.h"
+#include "log.h"
+#include "string-util.h"
+
+/* What must be free beyond what is unpacked, as a part of that: file systems, and databases, take more than their data. */
+#define SPACE_MARGIN 4U
+#define SECRETS_SIZE_MAX (16U * 1024U * 1024U)
+
+int job_refill_refuse(const Job *j, const JobArchive *a, const char *why, Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE, "Backup %" PRIu64 " cannot be restored into '%s': %s",
+                        a->record.id, j->claim.job->slug, why);
+}
+
+/* A database of another version of the application is not for this one. */
+static int check_version(const Job *j, const JobArchive *a, Error *reterr) {
+        const InstanceRecord *i = job_instance(j);
+        const BackupRecord *b = &a->record;
+        _cleanup_free_ char *why = NULL;
+
+        if (streq(b->blueprint, i->blueprint) && streq(b->blueprint_version, i->blueprint_version))
+                return 0;
+        if (json_is_true(json_object_get(j->claim.job->spec, "any_version")))
+                return 0;
+        if (asprintf(&why,
+                            "it was made with version %s of the blueprint, and the instance has %s. Where you know that "
+                            "this one takes the data of that one, restore it with --any-version.",
+                            b->blueprint_version, i->blueprint_version) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return job_refill_refuse(j, a, why, reterr);
+}
+
+static int check_databases(const Job *j, const JobArchive *a, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+
+        FOREACH_ARRAY(d, state->databases, state->n_databases) {
+                _cleanup_free_ char *stream = job_archive_database_stream(d), *why = NULL;
+
+                if (!stream)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                if (job_dump_can_restore(d->kind) && archive_reader_find(a->reader, stream))
+                        continue;
+                if (asprintf(&why,
+                                    job_dump_can_restore(d->kind)
+                                                    ? "it has no dump of the database of '%s'."
+                                                    : "databases of the kind of '%s' can be backed up, and not "
+                                                      "restored yet.",
+                                    d->service) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                return job_refill_refuse(j, a, why, reterr);
+        }
+        return 0;
+}
+
+/* What is filled must fit beside what is there. */
+static int check_space(Job *j, const JobArchive *a, Error *reterr) {
+        _cleanup_json_ json_t *info = NULL;
+        const json_t *entry;
+        const char *root;
+        uint64_t needed = 0, there;
+        struct statvfs st;
+        size_t i;
+        int r;
+
+        json_array_foreach(json_object_get(archive_reader_manifest(a->reader), "streams"), i, entry)
+                if (!streq(strempty(json_object_get_string(entry, "name")), STREAM_FOLDER))
+                        needed += (uint64_t) json_integer_value(json_object_get(entry, "size"));
+        needed += needed / SPACE_MARGIN;
+
+        r = docker_info(j->docker, &info, reterr);
+        if (r < 0)
+                return r;
+        root = json_object_get_string(info, "DockerRootDir");
+        if (!root || statvfs(root, &st) < 0) {
+                log_info("Cannot tell how much room Docker has, going on.");
+                return 0;
+        }
+        there = (uint64_t) st.f_bavail * st.f_frsize;
+        if (there >= needed)
+                return 0;
+        return error_setf(reterr, CCP_ERROR_NO_SPACE,
+                        "Restoring backup %" PRIu64 " for '%s' takes about %" PRIu64 " MiB in %s, where %" PRIu64
+                        " MiB are free. Make room, then retry.",
+                        a->record.id, j->claim.job->slug, needed / 1024 / 1024, root, there / 1024 / 1024);
+}
+
+int job_refill_check(Job *j, const JobArchive *a, Error *reterr) {
+        int r;
+
+        r = check_version(j, a, reterr);
+        if (r >= 0)
+                r = check_databases(j, a, reterr);
+        return r < 0 ? r : check_space(j, a, reterr);
+}
+
+/* --- secrets --- */
+
+typedef struct Text {
+        char *data;
+        size_t size;
+} Text;
+
+static int take_text(const void *data, size_t size, void *userdata, Error *reterr) {
+        Text *t = userdata;
+        char *grown = new0(char, t->size + size + 1);
+
+        if (!grown || t->size + size > SECRETS_SIZE_MAX) {
+                free(grown);
+                return error_set_errnof(reterr, ENOMEM, "Cannot read the secrets of the backup: %m");
+        }
+        if (t->data) {
+                memcpy(grown, t->data, t->size);
+                explicit_bzero(t->data, t->size);
+        }
+        memcpy(grown + t->size, data, size);
+        free(t->data);
+        t->data = grown;
+        t->size += size;
+        return 0;
+}
+
+int job_refill_read_secrets(JobArchive *a, json_t **ret, Error *reterr) {
+        json_t *secrets = NULL;
+        Text text = {};
+        int r;
+
+        r = archive_reader_extract(a->reader, STREAM_SECRETS, take_text, &text, reterr);
+        if (r >= 0)
+                secrets = json_loadb(strempty(text.data), text.size, JSON_REJECT_DUPLICATES, NULL);
+        if (text.data)
+                explicit_bzero(text.data, text.size);
+        free(text.data);
+        if (r < 0)
+                return r;
+        if (!json_is_object(secrets)) {
+                json_decref(secrets);
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The secrets of the backup are none.");
+        }
+
+        *ret = secrets;
+        return 0;
+}
+
+/* --- volumes and databases --- */
+
+int job_refill_volume(Job *j, JobArchive *a, const DockerOwner *owner, const char *project, const char *key,
+                const char *name, Error *reterr) {
+        _cleanup_free_ char *stream = job_archive_volume_stream(key);
+        int r;
+
+        if (!stream)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = job_volume_make(j, owner, project, key, name, reterr);
+        if (r < 0 || !archive_reader_find(a->reader, stream))
+                return r;
+        return job_volume_unpack(j, a->reader, stream, name,
+                        json_object_get(archive_reader_find(a->reader, stream), "report"), reterr);
+}
+
+int job_refill_databases(Job *j, JobArchive *a, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+        uint64_t rows = 0;
+        int r;
+
+        FOREACH_ARRAY(d, state->databases, state->n_databases) {
+                _cleanup_free_ char *stream = job_archive_database_stream(d);
+                uint64_t n;
+
+                if (!stream)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+                r = job_dump_restore(j, d, a->reader, stream, &n, reterr);
+                if (r < 0)
+                        return r;
+                rows += n;
+        }
+        if (asprintf(&j->detail, "%" PRIu64 " rows", rows) < 0)
+                j->detail = NULL;
+        return 0;
+}
