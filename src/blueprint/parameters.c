@@ -160,7 +160,8 @@ static int fail_unknown_parameter(const Blueprint *b, const char *name, Error *r
                         b->name, TEXT_FOR_ERROR(name), names ? list : "none");
 }
 
-int parameters_resolve(const Blueprint *b, const json_t *given, json_t **ret, Error *reterr) {
+int parameters_resolve(
+                const Blueprint *b, const json_t *given, bool secrets_elsewhere, json_t **ret, Error *reterr) {
         _cleanup_json_ json_t *result = NULL;
         const char *name;
         json_t *value;
@@ -179,8 +180,11 @@ int parameters_resolve(const Blueprint *b, const json_t *given, json_t **ret, Er
                 return -ENOMEM;
 
         FOREACH_ARRAY(p, b->parameters, b->n_parameters) {
-                const char *text = json_object_get_string(given, p->name) ?: p->fallback;
+                const char *text = json_object_get_string(given, p->name);
 
+                if (!text && p->secret && secrets_elsewhere)
+                        continue;
+                text = text ?: p->fallback;
                 if (!text)
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                         "The parameter %s is required; give it with --set %s=VALUE.",

@@ -51,6 +51,7 @@ AuditAction audit_action_of_job(JobKind kind) {
                 [JOB_RESTORE] = AUDIT_INSTANCE_RESTORE,
                 [JOB_UNDO_RESTORE] = AUDIT_RESTORE_UNDO,
                 [JOB_DISCARD_RESTORE] = AUDIT_RESTORE_DISCARD,
+                [JOB_CLONE] = AUDIT_INSTANCE_CREATE,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);

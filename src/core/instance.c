@@ -53,6 +53,12 @@ static const struct {
                 .succeeded = INSTANCE_RUNNING,
                 .failed = INSTANCE_FAILED,
         },
+        [JOB_CLONE] = {
+                .allowed = BIT(INSTANCE_PROVISIONING),
+                .during = INSTANCE_PROVISIONING,
+                .succeeded = INSTANCE_RUNNING,
+                .failed = INSTANCE_FAILED,
+        },
         [JOB_START] = {
                 .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_STOPPED) | BIT(INSTANCE_FAILED),
                 .during = _INSTANCE_STATE_INVALID,

@@ -14,6 +14,7 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_RESTORE] = "restore",
         [JOB_UNDO_RESTORE] = "undo-restore",
         [JOB_DISCARD_RESTORE] = "discard-restore",
+        [JOB_CLONE] = "clone",
 };
 DEFINE_STRING_TABLE(job_kind, JobKind);
 
@@ -101,6 +102,27 @@ static const JobStep discard_restore_steps[] = {
         { "volumes", "Remove the former volumes", 100 },
 };
 
+/* A create whose data, source and lasting secrets are those of a backup. */
+static const JobStep clone_steps[] = {
+        { "validate", "Check the request", 1, .by_daemon = true },
+        { "allocate", "Allocate ports and a subnet", 1, .by_daemon = true },
+        { "secrets", "Generate the secrets", 1, .by_daemon = true },
+        { "record", "Record the instance", 1, .by_daemon = true },
+        { "open", "Read the backup", 10 },
+        { "folder", "Create the folder", 1 },
+        { "source", "Unpack the source", 4 },
+        { "adopt", "Take over the secrets", 1 },
+        { "context", "Open the secrets", 1 },
+        { "render", "Render the files", 2 },
+        { "static", "Copy the static files", 1 },
+        { "pull", "Pull the images", 16, .optional = true },
+        { "build", "Build the images", 15 },
+        { "volumes", "Fill the volumes", 15 },
+        { "infrastructure", "Start the infrastructure", 10 },
+        { "databases", "Restore the databases", 10 },
+        { "application", "Start the application", 10 },
+};
+
 static const struct {
         const JobStep *steps;
         size_t n;
@@ -114,9 +136,10 @@ static const struct {
         [JOB_RESTORE] = { restore_steps, ELEMENTSOF(restore_steps) },
         [JOB_UNDO_RESTORE] = { undo_restore_steps, ELEMENTSOF(undo_restore_steps) },
         [JOB_DISCARD_RESTORE] = { discard_restore_steps, ELEMENTSOF(discard_restore_steps) },
+        [JOB_CLONE] = { clone_steps, ELEMENTSOF(clone_steps) },
 };
 
-static_assert(ELEMENTSOF(create_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");
+static_assert(ELEMENTSOF(clone_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");
 
 const JobStep *job_kind_steps(JobKind kind, size_t *ret_n) {
         assert(kind >= 0 && kind < _JOB_KIND_MAX);

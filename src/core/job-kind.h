@@ -11,7 +11,7 @@
 /* A worker that crashed is started again; after this many attempts the job is undone. */
 #define JOB_ATTEMPTS_MAX 3U
 /* The kind with the most steps has this many. */
-#define JOB_STEPS_MAX 13U
+#define JOB_STEPS_MAX 17U
 /* Bytes kept of a job's message and of a step's detail. */
 #define JOB_MESSAGE_MAX 1024U
 /* Jobs that run at the same time: the default of the setting job_concurrency, and its highest value. */
@@ -32,6 +32,7 @@ typedef enum JobKind {
         JOB_RESTORE,
         JOB_UNDO_RESTORE,
         JOB_DISCARD_RESTORE,
+        JOB_CLONE,
         _JOB_KIND_MAX,
         _JOB_KIND_INVALID = -EINVAL,
 } JobKind;

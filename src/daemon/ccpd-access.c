@@ -74,6 +74,8 @@ typedef struct AccessRule {
 static const AccessRule rules[] = {
         { CCP_INTERFACE_MANAGER, "CreateInstance", "create", "create", CCP_ACTION_CREATE, ABOUT_NEW,
                         AUDIT_INSTANCE_CREATE },
+        { CCP_INTERFACE_MANAGER, "RestoreInstance", "restore-instance", "make an instance of a backup",
+                        CCP_ACTION_RESTORE, ABOUT_NEW, AUDIT_INSTANCE_CREATE },
         { CCP_INTERFACE_MANAGER, "PlanInstance", "plan", "plan", CCP_ACTION_CREATE, ABOUT_NEW, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "GetInstance", "get", "look at", CCP_ACTION_VIEW, ABOUT_SLUG, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "GetJob", "get-job", "look at jobs", CCP_ACTION_VIEW, ABOUT_ID, NO_AUDIT },

@@ -12,9 +12,11 @@
 #include "bus-error.h"
 #include "bus-options.h"
 #include "ccpd-manager.h"
+#include "ccpd-restore-bus.h"
 #include "log.h"
 #include "parameters.h"
 #include "secret-generate.h"
+#include "store-backup.h"
 #include "string-util.h"
 #include "validate.h"
 
@@ -25,6 +27,8 @@ typedef struct CreateRequest {
         char **features;
         char **parameters; /* keys and values in turn */
         char **limits;     /* the same */
+        uint64_t backup;   /* it is made of this one; 0: of none */
+        bool any_version;  /* of the blueprint */
 } CreateRequest;
 
 /* What it comes to: all that the records need. */
@@ -179,7 +183,7 @@ static int plan_choices(CreatePlan *p, const CreateRequest *q, Error *reterr) {
                         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                         "Parameter '%s' is not valid UTF-8.", TEXT_FOR_ERROR(i[0]));
 
-        r = parameters_resolve(p->blueprint, given, &p->parameters, reterr);
+        r = parameters_resolve(p->blueprint, given, q->backup > 0, &p->parameters, reterr);
         if (r < 0)
                 return r;
         r = features_resolve(p->blueprint, q->features, &features, reterr);
@@ -264,6 +268,11 @@ static int plan_spec(CreatePlan *p, const CreateRequest *q) {
                         json_object_set(p->spec, "limits", limits) < 0 ||
                         json_object_set(p->spec, "parameters", parameters) < 0)
                 return -ENOMEM;
+        if (q->backup > 0 &&
+                        (json_object_set_new(p->spec, "backup", json_integer((json_int_t) q->backup)) < 0 ||
+                                        json_object_set_new(p->spec, "any_version",
+                                                        json_boolean(q->any_version)) < 0))
+                return -ENOMEM;
 
         return 0;
 }
@@ -287,9 +296,9 @@ static int plan_make(CreatePlan *p, const Manager *m, const CreateRequest *q, Er
         r = plan_spec(p, q);
         if (r < 0)
                 return r;
-        p->details = json_pack("{s:s, s:s*, s:O*, s:O*}", "blueprint", p->blueprint->name, "domain",
+        p->details = json_pack("{s:s, s:s*, s:O*, s:O*, s:O*}", "blueprint", p->blueprint->name, "domain",
                         p->domain, "features", json_object_get(p->spec, "features"), "limits",
-                        json_object_get(p->spec, "limits"));
+                        json_object_get(p->spec, "limits"), "backup", json_object_get(p->spec, "backup"));
         if (!p->details)
                 return -ENOMEM;
         r = plan_ports(p, m, reterr);
@@ -320,6 +329,7 @@ static void plan_to_store(const CreatePlan *p, const Manager *m, const CreateReq
                 .n_subnets_in_use = p->n_routes,
                 .secrets = p->secrets,
                 .n_secrets = p->n_secrets,
+                .kind = q->backup > 0 ? JOB_CLONE : JOB_CREATE,
                 .spec = p->spec,
                 .details = p->details,
         };
@@ -518,6 +528,8 @@ static int request_from_spec(const json_t *spec, CreateRequest *ret) {
         ret->domain = json_object_get_string(spec, "domain");
         ret->name = json_object_get_string(spec, "name");
         ret->source = json_object_get_string(spec, "source");
+        ret->backup = (uint64_t) json_integer_value(json_object_get(spec, "backup"));
+        ret->any_version = json_is_true(json_object_get(spec, "any_version"));
         if (!ret->slug || !ret->blueprint)
                 return -EBADMSG;
 
@@ -546,4 +558,147 @@ int create_again(const Job *j, Operation *o, Error *reterr) {
 
         return create_submit(j->manager, &q, on_instance_created, o,
                         /* plan_only= */ false, reterr);
+}
+
+/* --- out of a backup --- */
+
+/* A call that waits for the record of the backup. What it points to is in the operation's message. */
+typedef struct RestoreCall {
+        Operation *operation;
+        CreateRequest request;
+} RestoreCall;
+
+static RestoreCall *restore_call_free(RestoreCall *call) {
+        create_request_done(&call->request);
+        return mfree(call);
+}
+
+/* A value as --set would give it. */
+static int add_parameter(CreateRequest *q, const char *name, const json_t *value) {
+        _cleanup_free_ char *text = NULL;
+
+        if (json_is_integer(value)) {
+                if (asprintf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(value)) < 0)
+                        return -ENOMEM;
+        } else if (json_is_boolean(value))
+                text = strdup(json_is_true(value) ? "true" : "false");
+        else
+                text = strdup(strempty(json_string_value(value)));
+        if (!text)
+                return -ENOMEM;
+        return strv_extend(&q->parameters, name) < 0 || strv_extend(&q->parameters, text) < 0 ? -ENOMEM : 0;
+}
+
+/* What the instance of the backup was asked for, where the call says nothing else. */
+static int request_from_config(const json_t *config, CreateRequest *q) {
+        const char *key;
+        json_t *value;
+        size_t k;
+        int r;
+
+        q->blueprint = json_object_get_string(config, "blueprint");
+        q->name = q->name ?: json_object_get_string(config, "name");
+        q->source = json_object_get_string(config, "source");
+        json_array_foreach(json_object_get(config, "features"), k, value)
+                if (strv_extend(&q->features, strempty(json_string_value(value))) < 0)
+                        return -ENOMEM;
+        json_object_foreach(json_object_get(config, "parameters"), key, value) {
+                r = add_parameter(q, key, value);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int restore_submit(RestoreCall *call, const BackupRecords *records, Error *reterr) {
+        CreateRequest *q = &call->request;
+        const BackupRecord *b = records->items;
+        int r;
+
+        if (records->n == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
+                                "There is no backup %" PRIu64 ". See: ccpctl backup list", q->backup);
+        if (b->state != BACKUP_VERIFIED)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "Backup %" PRIu64 " is %s: nothing is restored from it.", q->backup,
+                                backup_state_to_string(b->state));
+        r = request_from_config(b->config, q);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        if (!q->blueprint)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "It is not on record what the instance of backup %" PRIu64 " was asked for.",
+                                q->backup);
+        return create_submit(operation_manager(call->operation), q, on_instance_created, call->operation,
+                        /* plan_only= */ false, reterr);
+}
+
+static void on_backup(int r, BackupRecords *records, Error *error, void *userdata) {
+        RestoreCall *call = userdata;
+        _cleanup_error_ Error e = {};
+
+        if (r >= 0)
+                r = restore_submit(call, records, &e);
+        if (r < 0)
+                operation_fail(call->operation, error_is_set(&e) ? &e : error);
+        restore_call_free(call);
+}
+
+typedef struct RestoreOptions {
+        const char *domain, *name, *version;
+} RestoreOptions;
+
+static const BusOption restore_options[] = {
+        { "domain", "s", offsetof(RestoreOptions, domain) },
+        { "name", "s", offsetof(RestoreOptions, name) },
+        { "version", "s", offsetof(RestoreOptions, version) },
+};
+
+static int read_restore(sd_bus_message *message, CreateRequest *q, Error *reterr) {
+        RestoreOptions options = {};
+        const char *backup;
+        int r;
+
+        r = sd_bus_message_read(message, "ss", &q->slug, &backup);
+        if (r < 0)
+                return r;
+        r = bus_read_options(message, restore_options, ELEMENTSOF(restore_options), &options, reterr);
+        if (r < 0)
+                return r;
+        r = bus_parse_backup(backup, &q->backup, reterr);
+        if (r < 0)
+                return r;
+        q->domain = options.domain;
+        q->name = options.name;
+        return bus_parse_version(options.version, &q->any_version, reterr);
+}
+
+int method_restore_instance(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        RestoreCall *call = new0(RestoreCall, 1);
+        _cleanup_error_ Error e = {};
+        StoreBackupFilter filter = { .limit = 1 };
+        Manager *m = userdata;
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+        r = read_restore(message, &call->request, &e);
+        if (r >= 0)
+                r = manager_check_store(m, &e);
+        if (r < 0) {
+                restore_call_free(call);
+                return error_is_set(&e) ? bus_error_move(reterr, &e) : r;
+        }
+        call->operation = operation_new(m, message);
+        if (!call->operation) {
+                restore_call_free(call);
+                return -ENOMEM;
+        }
+        filter.id = call->request.backup;
+        r = store_list_backups(m->db, &filter, on_backup, call, NULL, &e);
+        if (r < 0) {
+                operation_fail(call->operation, &e);
+                restore_call_free(call);
+        }
+        return 1;
 }

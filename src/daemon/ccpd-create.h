@@ -10,6 +10,7 @@
 
 /* Handlers of CreateInstance and PlanInstance. */
 int method_create_instance(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
+int method_restore_instance(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_plan_instance(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 
 typedef struct Job Job;

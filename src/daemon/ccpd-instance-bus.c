@@ -327,6 +327,7 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation
 const char *job_kind_to_action(JobKind kind) {
         static const char *const actions[_JOB_KIND_MAX] = {
                 [JOB_CREATE] = CCP_ACTION_CREATE,
+                [JOB_CLONE] = CCP_ACTION_RESTORE,
                 [JOB_START] = CCP_ACTION_OPERATE,
                 [JOB_STOP] = CCP_ACTION_OPERATE,
                 [JOB_RESTART] = CCP_ACTION_OPERATE,

@@ -268,7 +268,7 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
 
 static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Job *j = userdata;
-        bool creates = j->record->kind == JOB_CREATE;
+        bool creates = IN_SET(j->record->kind, JOB_CREATE, JOB_CLONE);
         _cleanup_error_ Error e = {};
         Instance *i;
         Operation *o = NULL;

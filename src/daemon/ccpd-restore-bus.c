@@ -15,6 +15,22 @@
 #include "string-util.h"
 #include "validate.h"
 
+int bus_parse_backup(const char *text, uint64_t *ret, Error *reterr) {
+        return decimal_id_parse(text, ret) < 0 ? error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                                                 "'%s' is no number of a backup.",
+                                                                 TEXT_FOR_ERROR(text))
+                                               : 0;
+}
+
+int bus_parse_version(const char *text, bool *ret_any, Error *reterr) {
+        if (text && !streq(text, "same") && !streq(text, "any"))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The version of the blueprint must be the 'same', or 'any', not '%s'.",
+                                TEXT_FOR_ERROR(text));
+        *ret_any = text && streq(text, "any");
+        return 0;
+}
+
 /* A call that waits for the record of the backup. */
 typedef struct RestoreCall {
         Operation *operation;
@@ -80,15 +96,8 @@ static int read_call(sd_bus_message *message, RestoreCall *call, Error *reterr) 
         r = bus_read_options(message, restore_options, ELEMENTSOF(restore_options), &options, reterr);
         if (r < 0)
                 return r;
-        if (decimal_id_parse(backup, &call->backup) < 0)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a backup.",
-                                TEXT_FOR_ERROR(backup));
-        if (options.version && !streq(options.version, "same") && !streq(options.version, "any"))
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "The version of the blueprint must be the 'same', or 'any', not '%s'.",
-                                TEXT_FOR_ERROR(options.version));
-        call->any_version = options.version && streq(options.version, "any");
-        return 0;
+        r = bus_parse_backup(backup, &call->backup, reterr);
+        return r < 0 ? r : bus_parse_version(options.version, &call->any_version, reterr);
 }
 
 int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

@@ -5,6 +5,12 @@
 
 #include <systemd/sd-bus.h>
 
+#include "error.h"
+
+/* The number of a backup, and which version of its blueprint will do: NULL, "same" or "any". InvalidArgument. */
+int bus_parse_backup(const char *text, uint64_t *ret, Error *reterr);
+int bus_parse_version(const char *text, bool *ret_any, Error *reterr);
+
 int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_undo_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr);

@@ -210,7 +210,7 @@ static int put_volumes(Backup *b, Error *reterr) {
 }
 
 static int put_secrets(Backup *b, Error *reterr) {
-        _cleanup_erase_ char *text = json_dumps(json_object_get(b->job->values, "secrets"), JSON_SORT_KEYS);
+        _cleanup_erase_ char *text = json_dumps(b->job->secrets, JSON_SORT_KEYS);
         int r;
 
         if (!text)
@@ -299,6 +299,7 @@ static int finish_file(Backup *b, Error *reterr) {
         b->record.size = archive_writer_size(b->writer);
         job_archive_format_id(b->header.id, b->record.archive);
         b->record.contents = json_incref(json_object_get(manifest, "streams"));
+        b->record.config = json_incref(instance);
         return 0;
 }
 
@@ -377,7 +378,8 @@ static int write_twice_at_most(Backup *b, Error *reterr) {
                         b->n_changed);
         b->writer = archive_writer_free(b->writer);
         json_decref(b->record.contents);
-        b->record.contents = NULL;
+        json_decref(b->record.config);
+        b->record.contents = b->record.config = NULL;
         b->record.consistency = BACKUP_PAUSED;
         return write_file(b, reterr);
 }

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "job-create.h"
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-images.h"
@@ -24,7 +25,7 @@ static int choose_revision(Job *j, uint32_t *ret, Error *reterr) {
         return revision_next(j->db, job_instance(j)->id, ret, reterr);
 }
 
-static int prepare(Job *j, Error *reterr) {
+int job_create_prepare(Job *j, Error *reterr) {
         uint32_t revision;
         int r;
 
@@ -45,7 +46,7 @@ static int prepare(Job *j, Error *reterr) {
         return 0;
 }
 
-static int run_application(Job *j, Error *reterr) {
+int job_create_run_application(Job *j, Error *reterr) {
         int r;
 
         r = job_stage_run_application(j, reterr);
@@ -65,13 +66,13 @@ static const StepOps steps[] = {
         { "pull", job_images_pull, NULL, STEP_ENGINE },
         { "build", job_images_build, "remove-images", STEP_ENGINE },
         { "infrastructure", job_stage_run_infrastructure, "remove-containers", STEP_ENGINE },
-        { "application", run_application, "remove-containers", STEP_ENGINE },
+        { "application", job_create_run_application, "remove-containers", STEP_ENGINE },
 };
 
 const JobOps job_create_ops = {
         .steps = steps,
         .n_steps = ELEMENTSOF(steps),
-        .prepare = prepare,
+        .prepare = job_create_prepare,
         .end = STORE_END_STATE,
         .undone = STORE_END_RELEASE,
 };

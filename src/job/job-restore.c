@@ -290,10 +290,12 @@ int job_restore_undo_switch(Job *j, Error *reterr) {
         r = restore_get_of_job(j->db, j->id, &restore, reterr);
         if (r < 0)
                 return r == -ENOENT && !error_is_set(reterr) ? 0 : r;
-        /* Nothing may use the new volumes any more. */
-        r = job_engine_down(j, false, reterr);
-        if (r >= 0 && restore.state != RESTORE_BUILDING)
-                r = restore_switch_back(j->db, &restore, reterr);
+        /* Nothing may use the new volumes any more. What was not switched over yet may still run. */
+        if (restore.state != RESTORE_BUILDING) {
+                r = job_engine_down(j, false, reterr);
+                if (r >= 0)
+                        r = restore_switch_back(j->db, &restore, reterr);
+        }
         if (r >= 0)
                 r = job_revision_point_to(j, restore.revision_before, reterr);
         if (r >= 0)

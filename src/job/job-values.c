@@ -206,5 +206,8 @@ int job_values_build(Job *j, Error *reterr) {
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot make the values for the templates: %m");
 
+        json_decref(j->secrets);
+        j->secrets = TAKE_PTR(all);
+
         return 0;
 }

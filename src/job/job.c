@@ -46,6 +46,7 @@ static const JobOps *const job_ops[_JOB_KIND_MAX] = {
         [JOB_RESTORE] = &job_restore_ops,
         [JOB_UNDO_RESTORE] = &job_undo_restore_ops,
         [JOB_DISCARD_RESTORE] = &job_discard_restore_ops,
+        [JOB_CLONE] = &job_clone_ops,
 };
 
 static volatile sig_atomic_t terminate_requested;
@@ -85,6 +86,7 @@ void job_done(Job *j) {
         j->aside = job_aside_free(j->aside);
         j->archive = job_archive_free(j->archive);
         json_decref(j->volumes);
+        json_decref(j->secrets);
         json_decref(j->values);
         json_decref(j->config);
         strv_erase_and_free(j->redact);

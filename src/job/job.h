@@ -53,7 +53,8 @@ typedef struct JobOps {
 } JobOps;
 
 extern const JobOps job_create_ops, job_start_ops, job_stop_ops, job_restart_ops, job_delete_ops,
-                job_backup_ops, job_restore_ops, job_undo_restore_ops, job_discard_restore_ops;
+                job_backup_ops, job_restore_ops, job_undo_restore_ops, job_discard_restore_ops,
+                job_clone_ops;
 
 struct Job {
         uint64_t id;
@@ -80,6 +81,7 @@ struct Job {
         char **profiles;
         json_t *values; /* the template context; holds secrets */
         json_t *config; /* the resolved compose file, override included; holds secrets */
+        json_t *secrets; /* all that the instance has, parameters among them; with the values */
         char **redact;  /* values of secrets */
 
         Docker *docker;

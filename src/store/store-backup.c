@@ -35,6 +35,7 @@ void backup_record_done(BackupRecord *b) {
         free(b->blueprint_version);
         free(b->file);
         json_decref(b->contents);
+        json_decref(b->config);
         *b = (BackupRecord) {};
 }
 
@@ -93,6 +94,7 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_text(&row, b->archive, sizeof(b->archive));
         db_row_uint(&row, INT64_MAX, &b->size);
         db_row_json(&row, JSON_ARRAY, &b->contents);
+        db_row_json(&row, JSON_OBJECT, &b->config);
         db_row_usec(&row, &b->created_at);
         db_row_usec(&row, &b->verified_at);
         r = db_row_end(&row);
@@ -229,6 +231,7 @@ static int written_bind(DbParams *params, void *userdata) {
         db_params_add_int64(params, (int64_t) b->size);
         db_params_add_json(params, b->contents);
         db_params_add_string(params, backup_consistency_to_string(b->consistency));
+        db_params_add_json(params, b->config);
         return 0;
 }
 

@@ -37,6 +37,7 @@ typedef struct BackupRecord {
         BackupConsistency consistency;
         uint64_t size;
         json_t *contents; /* [{"name", "size", …}] */
+        json_t *config;   /* the instance as the manifest has it; empty if it is not known */
         usec_t created_at, verified_at;
 } BackupRecord;
 
@@ -65,7 +66,7 @@ int store_list_backups(Db *db, const StoreBackupFilter *filter, StoreBackupsCall
 /* For the worker. Takes instance, job, consistency and the blueprint of the record, and sets its id, sequence, file and
  * created_at. A job that began one before begins it anew, under the same name. */
 int backup_begin(DbSync *db, BackupRecord *b, Error *reterr);
-/* Takes id, archive, size, contents and consistency. */
+/* Takes id, archive, size, contents, config and consistency. */
 int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);
 /* That of the job; -ENOENT, as NoSuchBackup, if it began none. */
 int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr);

@@ -23,6 +23,7 @@ typedef struct CreatePort {
 typedef struct CreateOp {
         /* As asked for */
         char id[STORE_ID_MAX];
+        JobKind kind;
         char *slug, *domain;
         char *host;
         char pool[SUBNET_TEXT_MAX];
@@ -296,7 +297,7 @@ static int bind_job_steps(DbParams *params, void *userdata) {
         const JobStep *steps;
         size_t n, n_done = 0;
 
-        steps = job_kind_steps(JOB_CREATE, &n);
+        steps = job_kind_steps(op->kind, &n);
         for (size_t i = 0; i < n; i++) {
                 names[i] = steps[i].name;
                 if (steps[i].by_daemon)
@@ -493,7 +494,7 @@ static int build_instance(CreateOp *op, const StoreCreate *create) {
 
         p = &op->job_params;
         db_params_add_string(p, op->id);
-        db_params_add_string(p, job_kind_to_string(JOB_CREATE));
+        db_params_add_string(p, job_kind_to_string(create->kind));
         db_params_add_json(p, create->spec);
         db_params_add_copy(p, create->actor->user);
         db_params_add_int64(p, create->actor->uid);

@@ -6,6 +6,7 @@
 
 #include "alloc-util.h"
 #include "db-row.h"
+#include "records-read.h"
 #include "statements.h"
 #include "store-internal.h"
 #include "string-util.h"
@@ -276,4 +277,73 @@ int restore_forget(DbSync *db, uint64_t job, Error *reterr) {
         RestoreOp op = { .job = job };
 
         return db_sync_run(db, &transaction, &op, reterr);
+}
+
+/* --- secrets --- */
+
+typedef struct AdoptOp {
+        const char *instance;
+        const char **names, **key_ids;
+        DbBytes *sealed;
+        size_t n;
+        SecretRecords secrets;
+} AdoptOp;
+
+static int adopt_bind(DbParams *params, void *userdata) {
+        const AdoptOp *op = userdata;
+
+        db_params_add_string(params, op->instance);
+        db_params_add_strv(params, op->names, op->n);
+        db_params_add_strv(params, op->key_ids, op->n);
+        db_params_add_bytesv(params, op->sealed, op->n);
+        return 0;
+}
+
+static int adopt_bind_read(DbParams *params, void *userdata) {
+        db_params_add_string(params, ((AdoptOp *) userdata)->instance);
+        db_params_add_string(params, NULL);
+        return 0;
+}
+
+static int adopt_read(const PGresult *result, void *userdata, Error *reterr) {
+        return secret_records_read(result, &((AdoptOp *) userdata)->secrets, reterr);
+}
+
+static void adopt_reset(void *userdata) {
+        secret_records_done(&((AdoptOp *) userdata)->secrets);
+}
+
+static const DbStep adopt_steps[] = {
+        { sql_secrets_adopt, adopt_bind },
+        { sql_secrets_newest, adopt_bind_read, adopt_read },
+};
+static const DbTransaction adopt_transaction = {
+        .what = "record the secrets of the backup",
+        .steps = adopt_steps,
+        .n_steps = ELEMENTSOF(adopt_steps),
+        .reset = adopt_reset,
+};
+
+int secrets_adopt(DbSync *db, const char *instance, const StoreSecret *secrets, size_t n, SecretRecords *ret,
+                Error *reterr) {
+        _cleanup_free_ const char **names = new0(const char *, n), **key_ids = new0(const char *, n);
+        _cleanup_free_ DbBytes *sealed = new0(DbBytes, n);
+        AdoptOp op = { .instance = instance, .names = names, .key_ids = key_ids, .sealed = sealed, .n = n };
+        int r;
+
+        if (!names || !key_ids || !sealed)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        for (size_t i = 0; i < n; i++) {
+                names[i] = secrets[i].name;
+                key_ids[i] = secrets[i].key_id;
+                sealed[i] = (DbBytes) { secrets[i].sealed, secrets[i].size };
+        }
+        r = db_sync_run(db, &adopt_transaction, &op, reterr);
+        if (r < 0) {
+                secret_records_done(&op.secrets);
+                return r;
+        }
+
+        *ret = op.secrets;
+        return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "db-sync.h"
 #include "records.h"
+#include "store.h"
 
 typedef enum RestoreState {
         RESTORE_BUILDING,  /* not switched over yet */
@@ -60,3 +61,7 @@ int restore_switch_back(DbSync *db, const RestoreRecord *restore, Error *reterr)
 int restore_set_discarded(DbSync *db, uint64_t id, Error *reterr);
 /* Forgets one that was not switched over. */
 int restore_forget(DbSync *db, uint64_t job, Error *reterr);
+
+/* Replaces the first version of these secrets of an instance, and gives what it has then. Sealed for version 1. */
+int secrets_adopt(DbSync *db, const char *instance, const StoreSecret *secrets, size_t n, SecretRecords *ret,
+                Error *reterr);

@@ -99,6 +99,7 @@ typedef struct StoreCreate {
         const StoreSecret *secrets;
         size_t n_secrets;
 
+        JobKind kind;       /* create, or clone */
         const json_t *spec; /* of the job, an object; NULL: an empty one */
         const AuditActor *actor;
         const json_t *details; /* of the audit entry; NULL: none */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -24,7 +25,7 @@ enum {
 
 static int help(void) {
         return printf("ccp-vol pack DIR [EXCLUDE…]\n"
-                      "ccp-vol unpack DIR\n"
+                      "ccp-vol unpack DIR [UID:GID]\n"
                       "ccp-vol inventory DIR [EXCLUDE…]\n"
                       "\n"
                       "Packs the content of a folder into a stream on standard output, or unpacks it from\n"
@@ -32,6 +33,7 @@ static int help(void) {
                       "JSON; the inventory in it is the same for the same content.\n"
                       "\n"
                       "  EXCLUDE    a path in DIR that is left out, with all below it\n"
+                      "  UID:GID    whom all shall belong to, instead of whom it belonged to\n"
                       "  --help     shows this text\n"
                       "  --version  shows the version\n") < 0
                         ? EXIT_FAILURE
@@ -69,21 +71,25 @@ static int run_pack(int fd, int output, char **exclude, VolumeReport *report, Vo
 
 static int run(int argc, char **argv, VolumeReport *report, VolumeError *e) {
         const char *verb = argc > 1 ? argv[1] : "";
+        VolumeOwner owner = {};
+        char end;
         _cleanup_close_ int fd = -EBADF;
 
         if (!streq(verb, "pack") && !streq(verb, "unpack") && !streq(verb, "inventory"))
                 return usage(e, NULL, "The first argument must be pack, unpack or inventory");
         if (argc < 3)
                 return usage(e, NULL, "The second argument must be a folder");
-        if (streq(verb, "unpack") && argc > 3)
+        if (streq(verb, "unpack") && argc > 4)
                 return usage(e, NULL, "There are too many arguments");
+        if (streq(verb, "unpack") && argc == 4 && sscanf(argv[3], "%" SCNu32 ":%" SCNu32 "%c", &owner.uid, &owner.gid, &end) != 2)
+                return usage(e, argv[3], "this is no UID:GID");
 
         fd = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return volume_error_set_errnof(e, errno, argv[2], "cannot be opened: %m");
 
         if (streq(verb, "unpack"))
-                return volume_unpack(fd, STDIN_FILENO, report, e);
+                return volume_unpack(fd, STDIN_FILENO, argc == 4 ? &owner : NULL, report, e);
         return run_pack(fd, streq(verb, "pack") ? STDOUT_FILENO : -EBADF, argv + 3, report, e);
 }
 

@@ -30,6 +30,7 @@ typedef struct Unpack {
         VolumeContent content;
         VolumeReport *report;
         VolumeError *error;
+        const VolumeOwner *owner;
         DirStack dirs;
         Folder *folders; /* as many as in 'dirs' */
         size_t n_folders, folders_allocated;
@@ -314,6 +315,10 @@ static int unpack_next(Unpack *u, int fd) {
         r = volume_reader_next(&u->reader, &e, u->error);
         if (r <= 0)
                 return r;
+        if (u->owner) {
+                e.uid = u->owner->uid;
+                e.gid = u->owner->gid;
+        }
         if (u->n_folders == 0)
                 r = unpack_top(u, fd, &e);
         else if (streq(e.name, "./"))
@@ -323,8 +328,8 @@ static int unpack_next(Unpack *u, int fd) {
         return r < 0 ? r : 1;
 }
 
-int volume_unpack(int fd, int input, VolumeReport *ret, VolumeError *reterr) {
-        _cleanup_(unpack_done) Unpack u = { .report = ret, .error = reterr };
+int volume_unpack(int fd, int input, const VolumeOwner *owner, VolumeReport *ret, VolumeError *reterr) {
+        _cleanup_(unpack_done) Unpack u = { .report = ret, .error = reterr, .owner = owner };
         int r;
 
         if (sodium_init() < 0)

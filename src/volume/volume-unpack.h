@@ -7,6 +7,11 @@
 #include "volume-error.h"
 #include "volume-report.h"
 
-/* Unpacks 'input' into the open folder, which must be empty. What it made stays when it fails. 0 or a
+/* Whom all that is made shall belong to, instead of whom the stream says. */
+typedef struct VolumeOwner {
+        uint32_t uid, gid;
+} VolumeOwner;
+
+/* Unpacks 'input' into the open folder, which must be empty. 'owner' may be NULL. What it made stays when it fails. 0 or a
  * negative errno with *reterr set. */
-int volume_unpack(int fd, int input, VolumeReport *ret, VolumeError *reterr);
+int volume_unpack(int fd, int input, const VolumeOwner *owner, VolumeReport *ret, VolumeError *reterr);

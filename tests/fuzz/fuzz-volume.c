@@ -97,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (target < 0)
                 abort();
 
-        r = volume_unpack(target, stream, &report, &error);
+        r = volume_unpack(target, stream, NULL, &report, &error);
         if ((r < 0) != !!error.message)
                 abort();
         json = r < 0 ? volume_error_to_json(&error) : volume_report_to_json(&report);

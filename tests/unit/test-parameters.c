@@ -40,7 +40,7 @@ START_TEST(defaults_are_filled_in_with_their_types) {
 
         expected = json_pack("{s:s s:i s:i s:b s:s s:s s:s}", "tag", "latest", "port", 587, "low", 0, "on",
                         1, "size", "small", "note", "", "token", "");
-        ASSERT_OK(parameters_resolve(b, NULL, &p, NULL));
+        ASSERT_OK(parameters_resolve(b, NULL, false, &p, NULL));
         ck_assert(json_equal(p, expected));
 }
 END_TEST
@@ -86,7 +86,7 @@ START_TEST(given_values_are_checked) {
                 int r;
 
                 json_object_set_new_nocheck(given, c->name, json_string_nocheck(c->value));
-                r = parameters_resolve(b, given, &p, &e);
+                r = parameters_resolve(b, given, false, &p, &e);
                 if (!c->message) {
                         ck_assert_msg(r >= 0, "%s", strempty(e.message));
                         continue;
@@ -119,7 +119,7 @@ START_TEST(secret_values_are_not_told) {
         _cleanup_json_ json_t *given = json_pack("{s:s}", "token", "hunter2"), *p = NULL;
         _cleanup_error_ Error e = {};
 
-        ASSERT_ERROR(parameters_resolve(b, given, &p, &e), EINVAL);
+        ASSERT_ERROR(parameters_resolve(b, given, false, &p, &e), EINVAL);
         ck_assert_ptr_null(strstr(e.message, "hunter2"));
         ck_assert_ptr_nonnull(strstr(e.message, "token"));
 }
@@ -130,8 +130,8 @@ START_TEST(other_types_than_text_are_refused) {
         _cleanup_json_ json_t *number = json_pack("{s:i}", "port", 80), *p = NULL;
         _cleanup_json_ json_t *nul = json_pack("{s:o}", "tag", json_stringn("a\0b", 3));
 
-        ASSERT_ERROR(parameters_resolve(b, number, &p, NULL), EINVAL);
-        ASSERT_ERROR(parameters_resolve(b, nul, &p, NULL), EINVAL);
+        ASSERT_ERROR(parameters_resolve(b, number, false, &p, NULL), EINVAL);
+        ASSERT_ERROR(parameters_resolve(b, nul, false, &p, NULL), EINVAL);
         ck_assert_ptr_null(p);
 }
 END_TEST
@@ -147,10 +147,10 @@ START_TEST(required_parameters_must_be_given) {
         _cleanup_error_ Error e = {};
 
         ASSERT_OK(blueprint_parse("b", text, strlen(text), &b, NULL, NULL));
-        ASSERT_ERROR(parameters_resolve(b, NULL, &p, &e), EINVAL);
+        ASSERT_ERROR(parameters_resolve(b, NULL, false, &p, &e), EINVAL);
         ck_assert_ptr_nonnull(strstr(e.message, "--set mail=VALUE"));
-        ASSERT_ERROR(parameters_resolve(b, empty, &p, NULL), EINVAL);
-        ASSERT_OK(parameters_resolve(b, good, &p, NULL));
+        ASSERT_ERROR(parameters_resolve(b, empty, false, &p, NULL), EINVAL);
+        ASSERT_OK(parameters_resolve(b, good, false, &p, NULL));
 }
 END_TEST
 

@@ -123,7 +123,7 @@ static void try_stream(const char *data, size_t size, uint64_t seed, unsigned *n
         _cleanup_volume_error_ VolumeError e = {};
 
         renew();
-        if (volume_unpack(to_fd, stream, &unpacked, &e) < 0) {
+        if (volume_unpack(to_fd, stream, NULL, &unpacked, &e) < 0) {
                 ck_assert_ptr_nonnull(e.message);
                 return;
         }

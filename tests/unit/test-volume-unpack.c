@@ -510,7 +510,7 @@ START_TEST(only_an_empty_folder_is_filled) {
         add_end(&b);
         stream = stream_new(b.data, b.size);
         ASSERT_OK(mkdirat(to_fd, "lost+found", 0700));
-        ASSERT_ERROR(volume_unpack(to_fd, stream, &report, &e), EIO);
+        ASSERT_ERROR(volume_unpack(to_fd, stream, NULL, &report, &e), EIO);
         ck_assert_ptr_nonnull(strstr(e.message, "not empty"));
         end();
 }
@@ -565,7 +565,7 @@ START_TEST(a_full_disk_is_told) {
                 stream = stream_new(b.data, b.size);
 
                 small = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                ASSERT_ERROR(volume_unpack(small, stream, &report, &e), ENOSPC);
+                ASSERT_ERROR(volume_unpack(small, stream, NULL, &report, &e), ENOSPC);
                 ck_assert_int_eq(e.kind, VOLUME_ERROR_NO_SPACE);
                 ck_assert(e.has_space);
                 ck_assert_uint_gt(e.needed, 512U * 1024U);

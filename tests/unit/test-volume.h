@@ -110,7 +110,7 @@ static _unused_ void unpack(int stream, VolumeReport *ret) {
         int r;
 
         ASSERT_OK(lseek(stream, 0, SEEK_SET));
-        r = volume_unpack(to_fd, stream, ret, &e);
+        r = volume_unpack(to_fd, stream, NULL, ret, &e);
         ck_assert_msg(r >= 0, "%s", e.message);
 }
 
@@ -204,7 +204,7 @@ static _unused_ int unpack_builder(const StringBuilder *b, VolumeError *e) {
 
         ck_assert(!b->failed);
         renew();
-        return volume_unpack(to_fd, stream, &report, e);
+        return volume_unpack(to_fd, stream, NULL, &report, e);
 }
 
 static _unused_ void assert_refused(const StringBuilder *b, VolumeErrorKind kind, const char *path) {

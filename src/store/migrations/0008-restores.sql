@@ -2,7 +2,10 @@
 
 ALTER TABLE jobs DROP CONSTRAINT jobs_kind_check;
 ALTER TABLE jobs ADD CONSTRAINT jobs_kind_check CHECK (kind IN ('create', 'start', 'stop', 'restart', 'delete', 'backup',
-        'restore', 'undo-restore', 'discard-restore'));
+        'restore', 'undo-restore', 'discard-restore', 'clone'));
+
+-- What the instance was asked for, without what is secret: what it takes to make one of the backup.
+ALTER TABLE backups ADD COLUMN config jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(config) = 'object');
 
 -- What the engine calls the volumes that a restore made, by their key in the compose file.
 ALTER TABLE revisions ADD COLUMN volumes jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(volumes) = 'object');

@@ -12,7 +12,8 @@ ON CONFLICT (job) DO UPDATE SET state = 'writing', archive = NULL, size = NULL, 
 RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint;
 
 -- name: backup-written
-UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, contents = $4::jsonb, consistency = $5
+UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, contents = $4::jsonb, consistency = $5,
+        config = $6::jsonb
 WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
@@ -21,13 +22,13 @@ UPDATE backups SET state = 'verified', verified_at = clock_timestamp() WHERE id 
 -- That of a job, in any state. As backup_record_read() takes it.
 -- name: backup-of-job
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file,
-        coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents,
+        coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
 FROM backups WHERE job = $1;
 
 -- One by its number, whole on the disk.
 -- name: backup-get
-SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents,
+SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
 FROM backups WHERE id = $1 AND state <> 'writing';
 
@@ -38,7 +39,7 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING
 -- As backup_record_read() takes them, the latest first. $1: of which slug; $2: which one; $3: of which instances alone; NULL
 -- each: all.
 -- name: backup-select
-SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents,
+SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
 FROM backups
 WHERE state <> 'writing' AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
