@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                         abort();
 
         /* Defaults obey the rules, so that only required parameters can be missing. */
-        r = parameters_resolve(b, NULL, &parameters, NULL);
+        r = parameters_resolve(b, NULL, false, &parameters, NULL);
         FOREACH_ARRAY(p, b->parameters, b->n_parameters)
                 if (p->required)
                         r = 0;
