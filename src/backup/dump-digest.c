@@ -151,8 +151,7 @@ static int table_put(json_t *tables, const char *name, const Table *t) {
 static int add_insert(DumpDigest *d, const uint8_t hash[static 16]) {
         const char *begin = d->head + STRLEN("INSERT INTO "),
                    *end = memchr(begin, ' ', d->n_head - STRLEN("INSERT INTO "));
-        _cleanup_free_ char *name =
-                        make_name(begin, (size_t) ((end ?: d->head + d->n_head) - begin));
+        _cleanup_free_ char *name = make_name(begin, (size_t) ((end ?: d->head + d->n_head) - begin));
         Table t = {};
 
         if (!name)
@@ -255,16 +254,20 @@ int dump_digest_finish(DumpDigest *d, json_t **ret) {
         json_object_foreach(d->tables, name, table)
                 if (json_object_set_new(result, name,
                                     json_pack("{s:I, s:o}", "rows",
-                                                    (json_int_t) strtoull(strempty(json_string_value(
-                                                                                          json_array_get(table, 0))),
+                                                    (json_int_t) strtoull(
+                                                                    strempty(json_string_value(
+                                                                                    json_array_get(table,
+                                                                                                    0))),
                                                                     NULL, 10),
                                                     "hash",
                                                     json_sprintf("%s%s",
                                                                     strempty(json_string_value(
-                                                                                    json_array_get(table, 1))),
+                                                                                    json_array_get(table,
+                                                                                                    1))),
                                                                     strempty(json_string_value(
                                                                                     json_array_get(table,
-                                                                                                    2)))))) < 0)
+                                                                                                    2)))))) <
+                                0)
                         return -ENOMEM;
 
         *ret = TAKE_PTR(result);

@@ -94,8 +94,8 @@ static int set_mounts(json_t *service) {
         return 0;
 }
 
-static int make_service(
-                const char *name, const json_t *source, const AsideInput *input, json_t **ret, Error *reterr) {
+static int make_service(const char *name, const json_t *source, const AsideInput *input, json_t **ret,
+                Error *reterr) {
         _cleanup_json_ json_t *service = json_deep_copy(source);
         int r;
 
@@ -194,7 +194,8 @@ int aside_make(const json_t *config, const AsideInput *input, json_t **ret, Erro
         if (r < 0)
                 return error_is_set(reterr) ? r : error_set_errnof(reterr, r, "%m");
 
-        result = json_pack("{s:O, s:O, s:O}", "services", services, "networks", networks, "volumes", volumes);
+        result = json_pack(
+                        "{s:O, s:O, s:O}", "services", services, "networks", networks, "volumes", volumes);
         if (!result)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         FOREACH_ARRAY(key, kept, ELEMENTSOF(kept)) {

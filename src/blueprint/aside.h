@@ -8,10 +8,10 @@
 #include "json-util.h"
 
 typedef struct AsideInput {
-        const char *project;       /* of the instance: "SLUG_ccp" */
-        const char *slug, *id;     /* for the labels: who owns what is made */
-        char *const *services;     /* these alone; NULL: all */
-        const json_t *volumes;     /* volume's key → what it is called in the engine; they are there */
+        const char *project;   /* of the instance: "SLUG_ccp" */
+        const char *slug, *id; /* for the labels: who owns what is made */
+        char *const *services; /* these alone; NULL: all */
+        const json_t *volumes; /* volume's key → what it is called in the engine; they are there */
 } AsideInput;
 
 /* 'config' is the resolved compose file, override included. What is made of it is a compose file of its own: without

@@ -23,7 +23,7 @@ typedef struct OverrideInput {
         const Subnet *subnet;
         const ResourceLimits *limits; /* NULL: none */
         const Blueprint *blueprint;   /* says which services are one-shots; NULL: none is */
-        const json_t *volumes;        /* key → name in the engine; NULL, and those not in it: compose's own name */
+        const json_t *volumes; /* key → name in the engine; NULL, and those not in it: compose's own name */
 } OverrideInput;
 
 /* 'config' is the resolved compose file, which passed policy_check(). The result is the text of the YAML

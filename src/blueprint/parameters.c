@@ -160,8 +160,8 @@ static int fail_unknown_parameter(const Blueprint *b, const char *name, Error *r
                         b->name, TEXT_FOR_ERROR(name), names ? list : "none");
 }
 
-int parameters_resolve(
-                const Blueprint *b, const json_t *given, bool secrets_elsewhere, json_t **ret, Error *reterr) {
+int parameters_resolve(const Blueprint *b, const json_t *given, bool secrets_elsewhere, json_t **ret,
+                Error *reterr) {
         _cleanup_json_ json_t *result = NULL;
         const char *name;
         json_t *value;

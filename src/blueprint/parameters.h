@@ -13,8 +13,8 @@ int parameter_parse_value(const BlueprintParameter *p, const char *value, json_t
 /* 'given' is an object from names to strings, or NULL. The result has every parameter of the blueprint, each
  * with its type. Unknown names, and required ones that are missing, are InvalidArgument. 'secrets_elsewhere': those
  * that are secrets, and not given, come from somewhere else and are left out. */
-int parameters_resolve(
-                const Blueprint *b, const json_t *given, bool secrets_elsewhere, json_t **ret, Error *reterr);
+int parameters_resolve(const Blueprint *b, const json_t *given, bool secrets_elsewhere, json_t **ret,
+                Error *reterr);
 
 /* Each entry of 'given' (NULL allowed) is NAME to turn a feature on, or NAME=yes or NAME=no; those that are
  * not named have their default. The result is an object from every feature's name to true or false. */

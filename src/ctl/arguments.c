@@ -64,6 +64,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_REASON] = { "reason", 0, "TEXT", "Why, for others to read" },
         [OPTION_CONTEXT] = { "context", 0, "FILE", "The values to render with, a JSON object" },
         [OPTION_FORMAT] = { "format", 0, "FORMAT", "yaml, dotenv, nginx, json, ini or text" },
+        [OPTION_AS] = { "as", 0, "SLUG", "As a new instance of this name" },
         [OPTION_ANY_VERSION] = { "any-version", 0, NULL, "Also from another version of the blueprint" },
         [OPTION_PAUSE] = { "pause", 0, "WHEN", "Pause containers: if-changed, never or always" },
 };

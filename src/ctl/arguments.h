@@ -55,6 +55,7 @@ typedef enum OptionId {
         OPTION_FORMAT,
         OPTION_PAUSE,
         OPTION_ANY_VERSION,
+        OPTION_AS,
         _OPTION_MAX,
 } OptionId;
 

@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
+#include "ctl-bus.h"
 #include "ctl.h"
+#include "job-watch.h"
 #include "string-util.h"
 #include "top.h"
 
@@ -106,7 +108,8 @@ static int get_backup(Ctl *c, const char *id, json_t **ret, Error *reterr) {
                 return r;
         if (json_array_size(rows) == 0)
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
-                                "There is no backup %s. 'ccpctl backup list' shows those that there are.", id);
+                                "There is no backup %s. 'ccpctl backup list' shows those that there are.",
+                                id);
         *ret = json_incref(json_array_get(rows, 0));
         return 0;
 }
@@ -123,6 +126,42 @@ int verb_backup_show(Ctl *c, char **args, Error *reterr) {
 
 /* --- restoring --- */
 
+/* Into a new instance: the backup need not be of one that is there. */
+static int restore_as(Ctl *c, const char *backup, const char *slug, Error *reterr) {
+        const char *const options[][2] = {
+                { "domain", c->arguments.values[OPTION_DOMAIN] },
+                { "name", c->arguments.values[OPTION_NAME] },
+                { "version", arguments_have(&c->arguments, OPTION(ANY_VERSION)) ? "any" : NULL },
+                {},
+        };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_job_watch_ JobWatch *w = NULL;
+        const char *instance, *job;
+        int r;
+
+        if (!arguments_have(&c->arguments, OPTION(NO_WAIT))) {
+                r = job_watch_new(c, &w, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "RestoreInstance", &m, reterr);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", slug, backup);
+        if (r >= 0)
+                r = ctl_append_options(m, options);
+        if (r < 0)
+                return r;
+
+        ctl_begin_job(c);
+        r = ctl_send(c, m, &reply, reterr);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(reply, "oo", &instance, &job);
+        if (r < 0)
+                return ctl_bad_reply(reterr, r);
+        return ctl_finish_job(c, w, job, "succeeded", reterr);
+}
+
 int verb_backup_restore(Ctl *c, char **args, Error *reterr) {
         const char *const options[][2] = {
                 { "version", arguments_have(&c->arguments, OPTION(ANY_VERSION)) ? "any" : NULL }, {}
@@ -131,14 +170,22 @@ int verb_backup_restore(Ctl *c, char **args, Error *reterr) {
         const char *slug;
         int r;
 
+        if (c->arguments.values[OPTION_AS])
+                return restore_as(c, args[0], c->arguments.values[OPTION_AS], reterr);
+        if (arguments_have(&c->arguments, OPTION(DOMAIN) | OPTION(NAME)))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "A domain and a name are for a new instance: say --as=SLUG too.");
+
         r = get_backup(c, args[0], &backup, reterr);
         if (r < 0)
                 return r;
         slug = json_get_text(backup, "instance");
         r = ctl_run_instance_job(c, slug,
                         &(CtlJobCall) { .method = "Restore", .text = args[0], .options = options }, reterr);
-        if (r == EXIT_DONE && !arguments_have(&c->arguments, OPTION(NO_WAIT)) && !arguments_have(&c->arguments, OPTION(QUIET)))
-                (void) fprintf(stderr, "What '%s' had before is kept. To go back: ccpctl restore undo %s\n", slug, slug);
+        if (r == EXIT_DONE && !arguments_have(&c->arguments, OPTION(NO_WAIT)) &&
+                        !arguments_have(&c->arguments, OPTION(QUIET)))
+                (void) fprintf(stderr, "What '%s' had before is kept. To go back: ccpctl restore undo %s\n",
+                                slug, slug);
         return r;
 }
 

@@ -254,7 +254,7 @@ int verb_show(Ctl *c, char **args, Error *reterr) {
 }
 
 /* The options of a call, as pairs. */
-static int append_options(sd_bus_message *m, const char *const (*options)[2]) {
+int ctl_append_options(sd_bus_message *m, const char *const (*options)[2]) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -286,7 +286,7 @@ int ctl_run_instance_job(Ctl *c, const char *slug, const CtlJobCall *call, Error
         if (r >= 0 && call->text)
                 r = sd_bus_message_append(m, "s", call->text);
         if (r >= 0)
-                r = append_options(m, call->options);
+                r = ctl_append_options(m, call->options);
         if (r < 0)
                 return r;
 

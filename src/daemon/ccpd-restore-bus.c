@@ -16,10 +16,10 @@
 #include "validate.h"
 
 int bus_parse_backup(const char *text, uint64_t *ret, Error *reterr) {
-        return decimal_id_parse(text, ret) < 0 ? error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                                                 "'%s' is no number of a backup.",
-                                                                 TEXT_FOR_ERROR(text))
-                                               : 0;
+        return decimal_id_parse(text, ret) < 0
+                        ? error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a backup.",
+                                          TEXT_FOR_ERROR(text))
+                        : 0;
 }
 
 int bus_parse_version(const char *text, bool *ret_any, Error *reterr) {
@@ -52,8 +52,8 @@ static int submit(RestoreCall *call, const BackupRecords *records, Error *reterr
                                 call->backup, i->record->slug);
         if (!streq(records->items[0].instance, i->record->id))
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "Backup %" PRIu64 " is of '%s', another instance than '%s' is now.", call->backup,
-                                records->items[0].slug, i->record->slug);
+                                "Backup %" PRIu64 " is of '%s', another instance than '%s' is now.",
+                                call->backup, records->items[0].slug, i->record->slug);
         if (records->items[0].state != BACKUP_VERIFIED)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                                 "Backup %" PRIu64 " is %s: nothing is restored from it.", call->backup,
@@ -129,8 +129,8 @@ int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr
         return 1;
 }
 
-static int submit_plain(
-                sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec, sd_bus_error *reterr) {
+static int submit_plain(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
+                sd_bus_error *reterr) {
         _cleanup_error_ Error e = {};
         Operation *o;
         int r;

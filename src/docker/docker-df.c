@@ -5,7 +5,6 @@
 #include "alloc-util.h"
 #include "docker-transfer.h"
 
-
 void docker_df_done(DockerDf *df) {
         FOREACH_ARRAY(i, df->items, df->n) {
                 free(i->instance);

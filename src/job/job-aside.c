@@ -44,7 +44,8 @@ static void make_id(const Job *j, char ret[static STORE_ID_MAX]) {
 
         if (asprintf(&text, "aside %s %s", j->claim.job->instance, j->id_text) < 0)
                 text = NULL;
-        (void) crypto_generichash(hash, sizeof(hash), (const uint8_t *) strempty(text), strlen(strempty(text)), NULL, 0);
+        (void) crypto_generichash(hash, sizeof(hash), (const uint8_t *) strempty(text),
+                        strlen(strempty(text)), NULL, 0);
         (void) sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
         (void) snprintf(ret, STORE_ID_MAX, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
                         hex + 20);

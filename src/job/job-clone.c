@@ -67,7 +67,8 @@ static int unpack_folder(Job *j, JobArchive *a, const char *directory, Error *re
         r = job_feed_new(a->reader, STREAM_FOLDER, &u.feed, &fd, reterr);
         if (r < 0)
                 return r;
-        r = process_run(argv, &(ProcessOptions) { .stdin_fd = fd, .poll = on_unpack, .userdata = &u }, &result);
+        r = process_run(argv, &(ProcessOptions) { .stdin_fd = fd, .poll = on_unpack, .userdata = &u },
+                        &result);
         k = job_feed_finish(u.feed, reterr);
         if (k < 0)
                 return k;
@@ -76,7 +77,8 @@ static int unpack_folder(Job *j, JobArchive *a, const char *directory, Error *re
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot run " VOL ": %m");
         return result.status == 0 ? 0
-                                  : error_setf(reterr, CCP_ERROR_INTERNAL, "Cannot unpack the folder of the backup: %s",
+                                  : error_setf(reterr, CCP_ERROR_INTERNAL,
+                                                    "Cannot unpack the folder of the backup: %s",
                                                     strempty(result.err.data));
 }
 
@@ -127,7 +129,8 @@ static int run_source(Job *j, Error *reterr) {
         k = take_source(folder, target);
         r = rm_rf_at(folder, UNPACKED);
         if (k < 0 || r < 0)
-                return error_set_errnof(reterr, MIN(k, r), "Cannot put the source tree into %s: %m", j->directory);
+                return error_set_errnof(
+                                reterr, MIN(k, r), "Cannot put the source tree into %s: %m", j->directory);
         return k;
 }
 
@@ -156,7 +159,8 @@ static void adopted_done(Adopted *a) {
 }
 #define _cleanup_adopted_ _cleanup_(adopted_done)
 
-static int adopt(Job *j, const Vault *vault, const char *name, const json_t *value, Adopted *ret, Error *reterr) {
+static int adopt(Job *j, const Vault *vault, const char *name, const json_t *value, Adopted *ret,
+                Error *reterr) {
         const VaultLabel label = { .instance = j->claim.job->instance, .name = name, .version = 1 };
         uint8_t *sealed;
         size_t size;
@@ -164,7 +168,8 @@ static int adopt(Job *j, const Vault *vault, const char *name, const json_t *val
 
         if (!json_is_string(value))
                 return 0;
-        r = vault_seal(vault, &label, json_string_value(value), json_string_length(value), &sealed, &size, reterr);
+        r = vault_seal(vault, &label, json_string_value(value), json_string_length(value), &sealed, &size,
+                        reterr);
         if (r < 0)
                 return r;
         ret->items[ret->n++] = (StoreSecret) {

@@ -49,11 +49,11 @@ static const Recipe recipes[] = {
                                         "--username", USER, "--dbname", DATABASE },
                         .begin = { "PGDMP" },
                         .check = { "pg_restore", "--list" },
-                        .ready = { "pg_isready", "--quiet", "--host", "127.0.0.1", "--username", USER, "--dbname",
-                                        DATABASE },
-                        .restore = { "pg_restore", "--exit-on-error", "--single-transaction", "--clean",
-                                        "--if-exists", "--no-password", "--host", "127.0.0.1", "--username", USER,
+                        .ready = { "pg_isready", "--quiet", "--host", "127.0.0.1", "--username", USER,
                                         "--dbname", DATABASE },
+                        .restore = { "pg_restore", "--exit-on-error", "--single-transaction", "--clean",
+                                        "--if-exists", "--no-password", "--host", "127.0.0.1", "--username",
+                                        USER, "--dbname", DATABASE },
                         .rows = DUMP_TEXT_COPY,
                         .dump_rows = { "pg_dump", "--data-only", "--no-password", "--host", "127.0.0.1",
                                         "--username", USER, "--dbname", DATABASE },
@@ -69,10 +69,12 @@ static const Recipe recipes[] = {
                         .begin = { "-- MySQL dump" },
                         .end = "-- Dump completed",
                         .ready = { "mysqladmin", "--host=127.0.0.1", "--user", USER, "--silent", "ping" },
-                        .restore = { "mysql", "--host=127.0.0.1", "--binary-mode", "--user", USER, DATABASE },
+                        .restore = { "mysql", "--host=127.0.0.1", "--binary-mode", "--user", USER,
+                                        DATABASE },
                         .rows = DUMP_TEXT_INSERT,
-                        .dump_rows = { "mysqldump", "--host=127.0.0.1", "--single-transaction", "--quick", "--routines", "--triggers",
-                                        "--events", "--hex-blob", "--no-tablespaces", "--user", USER, DATABASE },
+                        .dump_rows = { "mysqldump", "--host=127.0.0.1", "--single-transaction", "--quick",
+                                        "--routines", "--triggers", "--events", "--hex-blob",
+                                        "--no-tablespaces", "--user", USER, DATABASE },
         },
         {
                         .kind = "mariadb",
@@ -83,10 +85,12 @@ static const Recipe recipes[] = {
                         .begin = { "/*", "-- MariaDB dump" },
                         .end = "-- Dump completed",
                         .ready = { "mariadb-admin", "--host=127.0.0.1", "--user", USER, "--silent", "ping" },
-                        .restore = { "mariadb", "--host=127.0.0.1", "--binary-mode", "--user", USER, DATABASE },
+                        .restore = { "mariadb", "--host=127.0.0.1", "--binary-mode", "--user", USER,
+                                        DATABASE },
                         .rows = DUMP_TEXT_INSERT,
-                        .dump_rows = { "mariadb-dump", "--host=127.0.0.1", "--single-transaction", "--quick", "--routines", "--triggers",
-                                        "--events", "--hex-blob", "--user", USER, DATABASE },
+                        .dump_rows = { "mariadb-dump", "--host=127.0.0.1", "--single-transaction", "--quick",
+                                        "--routines", "--triggers", "--events", "--hex-blob", "--user", USER,
+                                        DATABASE },
         },
         {
                         .kind = "redis",
@@ -324,7 +328,8 @@ static int tool_take(const void *data, size_t size, void *userdata, Error *reter
         if (job_checkpoint(t->job) < 0)
                 return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
         r = dump_digest_add(t->digest, data, size);
-        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service) : 0;
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service)
+                     : 0;
 }
 
 static int tool_poll(void *userdata) {
@@ -338,7 +343,8 @@ static int tool_poll(void *userdata) {
         return job_poll(t->job);
 }
 
-static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_status, int *ret_status, Error *reterr) {
+static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_status, int *ret_status,
+                Error *reterr) {
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_strv_free_ char **argv = NULL;
         int r;
@@ -364,11 +370,13 @@ static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_st
 }
 
 /* The same, fed with the dump. What is wrong with the dump is told before what the tool says of it. */
-static int tool_run_fed(Tool *t, const char *const *words, ArchiveReader *reader, const char *stream, Error *reterr) {
+static int tool_run_fed(Tool *t, const char *const *words, ArchiveReader *reader, const char *stream,
+                Error *reterr) {
         _cleanup_error_ Error error = {};
         int fd, r, k;
 
-        t->size = (uint64_t) json_integer_value(json_object_get(archive_reader_find(reader, stream), "size"));
+        t->size = (uint64_t) json_integer_value(
+                        json_object_get(archive_reader_find(reader, stream), "size"));
         r = job_feed_new(reader, stream, &t->feed, &fd, reterr);
         if (r < 0)
                 return r;
@@ -392,7 +400,8 @@ static int wait_until_ready(Tool *t, Error *reterr) {
                         return r;
                 if (now(CLOCK_MONOTONIC) >= end)
                         return error_setf(reterr, CCP_ERROR_UNHEALTHY,
-                                        "The database of the service '%s' takes no connections: %s ends with %i.",
+                                        "The database of the service '%s' takes no connections: %s ends "
+                                        "with %i.",
                                         t->database->service, t->recipe->ready[0], status);
                 r = job_sleep(t->job, READY_DELAY_USEC);
                 if (r < 0)
@@ -406,7 +415,8 @@ static int finish_digest(Tool *t, json_t **ret, Error *reterr) {
 
         r = dump_digest_finish(t->digest, ret);
         t->digest = dump_digest_free(t->digest);
-        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service) : 0;
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service)
+                     : 0;
 }
 
 static int digest_dump(Tool *t, ArchiveReader *reader, const char *stream, json_t **ret, Error *reterr) {
@@ -447,5 +457,6 @@ int job_dump_restore(Job *j, const BlueprintDatabase *database, ArchiveReader *r
                 r = digest_database(&t, &found, reterr);
         if (r >= 0)
                 r = dump_digest_compare(wanted, found, ret_rows, reterr);
-        return r < 0 ? error_prefixf(reterr, r, "Cannot restore the database of '%s'", database->service) : 0;
+        return r < 0 ? error_prefixf(reterr, r, "Cannot restore the database of '%s'", database->service)
+                     : 0;
 }

@@ -18,8 +18,9 @@
 #define SECRETS_SIZE_MAX (16U * 1024U * 1024U)
 
 int job_refill_refuse(const Job *j, const JobArchive *a, const char *why, Error *reterr) {
-        return error_setf(reterr, CCP_ERROR_WRONG_STATE, "Backup %" PRIu64 " cannot be restored into '%s': %s",
-                        a->record.id, j->claim.job->slug, why);
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "Backup %" PRIu64 " cannot be restored into '%s': %s", a->record.id,
+                        j->claim.job->slug, why);
 }
 
 /* A database of another version of the application is not for this one. */
@@ -33,7 +34,8 @@ static int check_version(const Job *j, const JobArchive *a, Error *reterr) {
         if (json_is_true(json_object_get(j->claim.job->spec, "any_version")))
                 return 0;
         if (asprintf(&why,
-                            "it was made with version %s of the blueprint, and the instance has %s. Where you know that "
+                            "it was made with version %s of the blueprint, and the instance has %s. Where "
+                            "you know that "
                             "this one takes the data of that one, restore it with --any-version.",
                             b->blueprint_version, i->blueprint_version) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
@@ -51,10 +53,10 @@ static int check_databases(const Job *j, const JobArchive *a, Error *reterr) {
                 if (job_dump_can_restore(d->kind) && archive_reader_find(a->reader, stream))
                         continue;
                 if (asprintf(&why,
-                                    job_dump_can_restore(d->kind)
-                                                    ? "it has no dump of the database of '%s'."
-                                                    : "databases of the kind of '%s' can be backed up, and not "
-                                                      "restored yet.",
+                                    job_dump_can_restore(d->kind) ? "it has no dump of the database of '%s'."
+                                                                  : "databases of the kind of '%s' can be "
+                                                                    "backed up, and not "
+                                                                    "restored yet.",
                                     d->service) < 0)
                         return error_set_errnof(reterr, ENOMEM, "%m");
                 return job_refill_refuse(j, a, why, reterr);
@@ -89,8 +91,8 @@ static int check_space(Job *j, const JobArchive *a, Error *reterr) {
         if (there >= needed)
                 return 0;
         return error_setf(reterr, CCP_ERROR_NO_SPACE,
-                        "Restoring backup %" PRIu64 " for '%s' takes about %" PRIu64 " MiB in %s, where %" PRIu64
-                        " MiB are free. Make room, then retry.",
+                        "Restoring backup %" PRIu64 " for '%s' takes about %" PRIu64
+                        " MiB in %s, where %" PRIu64 " MiB are free. Make room, then retry.",
                         a->record.id, j->claim.job->slug, needed / 1024 / 1024, root, there / 1024 / 1024);
 }
 

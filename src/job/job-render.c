@@ -340,7 +340,8 @@ static int draft_begin(Job *j, Draft *d, Error *reterr) {
         if (asprintf(&d->name, "%" PRIu32, j->revision) < 0)
                 d->name = NULL;
         d->temporary = d->name ? strjoin(d->name, ".tmp") : NULL;
-        d->directory = d->temporary ? strjoin(j->directory, "/" CCP_REVISIONS_FOLDER "/", d->temporary) : NULL;
+        d->directory = d->temporary ? strjoin(j->directory, "/" CCP_REVISIONS_FOLDER "/", d->temporary)
+                                    : NULL;
         d->files = json_object();
         if (!d->directory || !d->files)
                 return error_set_errnof(reterr, ENOMEM, "%m");
@@ -416,7 +417,8 @@ static int check_nothing_written(const Job *j, const char *directory, Error *ret
                                         !path_is_beneath(directory, source))
                                 continue;
                         return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                        "The service '%s' may write to %s, in the folder of the revision: the "
+                                        "The service '%s' may write to %s, in the folder of the revision: "
+                                        "the "
                                         "instance cannot get another one without losing that.",
                                         name, source);
                 }
@@ -424,8 +426,8 @@ static int check_nothing_written(const Job *j, const char *directory, Error *ret
         return 0;
 }
 
-static int copy_file(Job *j, int from, int to, const char *target, const json_t *record, json_t *files, char **ret,
-                size_t *ret_size, Error *reterr) {
+static int copy_file(Job *j, int from, int to, const char *target, const json_t *record, json_t *files,
+                char **ret, size_t *ret_size, Error *reterr) {
         mode_t mode = (mode_t) json_integer_value(json_object_get(record, "mode"));
         _cleanup_erase_ char *data = NULL;
         size_t size;
@@ -485,8 +487,8 @@ int job_render_again(Job *j, uint32_t revision, Error *reterr) {
 
                 if (streq(target, BLUEPRINT_OVERRIDE_FILE))
                         continue;
-                r = copy_file(j, from, d.fd, target, file, d.files, is_compose ? &compose : NULL, &compose_size,
-                                reterr);
+                r = copy_file(j, from, d.fd, target, file, d.files, is_compose ? &compose : NULL,
+                                &compose_size, reterr);
                 if (r < 0)
                         return r;
         }

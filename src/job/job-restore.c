@@ -44,7 +44,8 @@ static int check_secrets(Job *j, JobArchive *a, Error *reterr) {
                 return r;
         FOREACH_ARRAY(s, j->blueprint->secrets, j->blueprint->n_secrets)
                 if (!s->rotates && json_object_get(secrets, s->name) &&
-                                !json_equal(json_object_get(secrets, s->name), json_object_get(present, s->name))) {
+                                !json_equal(json_object_get(secrets, s->name),
+                                                json_object_get(present, s->name))) {
                         _cleanup_free_ char *why = strjoin("its data was written with another ", s->name,
                                         " than the instance has.");
 
@@ -114,7 +115,8 @@ static int begin(Job *j, RestoreRecord *ret, Error *reterr) {
         if (!after)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         json_object_foreach(before, key, name)
-                if (json_object_set_new(after, key, json_sprintf("%s_%s.r%s", j->project, key, j->id_text)) < 0)
+                if (json_object_set_new(after, key, json_sprintf("%s_%s.r%s", j->project, key, j->id_text)) <
+                                0)
                         return error_set_errnof(reterr, ENOMEM, "%m");
 
         memcpy(new.instance, j->claim.job->instance, sizeof(new.instance));
@@ -267,8 +269,8 @@ static int load_active(Job *j, uint32_t revision, Error *reterr) {
 }
 
 static int run_switch(Job *j, Error *reterr) {
-        uint64_t keep_hours = (uint64_t) json_integer_value(
-                        json_object_get(j->claim.job->spec, "keep_hours"));
+        uint64_t keep_hours =
+                        (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "keep_hours"));
         _cleanup_restore_record_ RestoreRecord restore = {};
         int r;
 
@@ -450,7 +452,8 @@ static int discard(Job *j, const RestoreRecord *restore, const json_t *present, 
 }
 
 static int run_discard(Job *j, Error *reterr) {
-        RestoreListFlags due = json_is_true(json_object_get(j->claim.job->spec, "due")) ? RESTORE_LIST_DUE : 0;
+        RestoreListFlags due =
+                        json_is_true(json_object_get(j->claim.job->spec, "due")) ? RESTORE_LIST_DUE : 0;
         _cleanup_restore_records_ RestoreRecords l = {};
         _cleanup_json_ json_t *present = NULL;
         int r;

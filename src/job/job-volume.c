@@ -47,8 +47,8 @@ static int read_counts(VolumeReport *r) {
 }
 
 /* What came of a run of ccp-vol: its report, if it ended well. */
-static int take_report(Job *j, char *const *argv, const char *source, const char *verb, const ProcessResult *result,
-                VolumeReport *ret, Error *reterr) {
+static int take_report(Job *j, char *const *argv, const char *source, const char *verb,
+                const ProcessResult *result, VolumeReport *ret, Error *reterr) {
         _cleanup_volume_report_ VolumeReport report = {};
         int r;
 
@@ -60,7 +60,8 @@ static int take_report(Job *j, char *const *argv, const char *source, const char
                 return docker_cli_failed(j, argv, result, reterr);
         if (r < 0 || read_counts(&report) < 0)
                 return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "ccp-vol could %s '%s', but without a word on what was in it.", verb, source);
+                                "ccp-vol could %s '%s', but without a word on what was in it.", verb,
+                                source);
 
         *ret = TAKE_GENERIC(report, (VolumeReport) {});
         return 0;
@@ -129,8 +130,8 @@ int job_volume_make(Job *j, const DockerOwner *owner, const char *project, const
 static void tell(Job *j, const char *stream, uint64_t size, const JobFeed *feed) {
         uint64_t at = job_feed_position(feed);
 
-        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%s: %" PRIu64 " of %" PRIu64 " MiB", stream,
-                        at / 1024 / 1024, size / 1024 / 1024);
+        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%s: %" PRIu64 " of %" PRIu64 " MiB",
+                        stream, at / 1024 / 1024, size / 1024 / 1024);
 }
 
 typedef struct Unpack {
@@ -147,10 +148,11 @@ static int on_unpack(void *userdata) {
         return job_poll(u->job);
 }
 
-int job_volume_unpack(
-                Job *j, ArchiveReader *reader, const char *stream, const char *volume, const json_t *packed, Error *reterr) {
+int job_volume_unpack(Job *j, ArchiveReader *reader, const char *stream, const char *volume,
+                const json_t *packed, Error *reterr) {
         static const char *const capabilities[] = { "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP" };
-        static char *const argv[] = { (char *) PROGRAM_THERE, (char *) "unpack", (char *) FOLDER_THERE, NULL };
+        static char *const argv[] = { (char *) PROGRAM_THERE, (char *) "unpack", (char *) FOLDER_THERE,
+                NULL };
         const HelperMount mounts[] = {
                 { "bind", PROGRAM, PROGRAM_THERE, .writable = false },
                 { "volume", volume, FOLDER_THERE, .writable = true },
@@ -191,7 +193,8 @@ int job_volume_unpack(
         if (r < 0)
                 return r;
 
-        if (!streq_ptr(json_object_get_string(report.object, "inventory"), json_object_get_string(packed, "inventory")))
+        if (!streq_ptr(json_object_get_string(report.object, "inventory"),
+                            json_object_get_string(packed, "inventory")))
                 return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
                                 "The volume '%s' is not what was backed up once it is unpacked.", volume);
         return 0;

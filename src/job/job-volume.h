@@ -28,5 +28,5 @@ int job_volume_make(Job *j, const DockerOwner *owner, const char *project, const
                 Error *reterr);
 /* Unpacks a stream of a backup into an empty volume, and compares what is there then with what was packed: 'packed' is
  * what ccp-vol said of it. */
-int job_volume_unpack(
-                Job *j, ArchiveReader *reader, const char *stream, const char *volume, const json_t *packed, Error *reterr);
+int job_volume_unpack(Job *j, ArchiveReader *reader, const char *stream, const char *volume,
+                const json_t *packed, Error *reterr);

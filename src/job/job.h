@@ -79,17 +79,17 @@ struct Job {
 
         Blueprint *blueprint;
         char **profiles;
-        json_t *values; /* the template context; holds secrets */
-        json_t *config; /* the resolved compose file, override included; holds secrets */
+        json_t *values;  /* the template context; holds secrets */
+        json_t *config;  /* the resolved compose file, override included; holds secrets */
         json_t *secrets; /* all that the instance has, parameters among them; with the values */
-        char **redact;  /* values of secrets */
+        char **redact;   /* values of secrets */
 
         Docker *docker;
         const EngineVTable *engine;
 
         JobAside *aside; /* what is done to the instance's containers is done to those beside it; NULL: not so */
         JobArchive *archive; /* that it restores from, once it is open */
-        json_t *volumes; /* key → name in the engine, of the job's revision; NULL: compose names them */
+        json_t *volumes;     /* key → name in the engine, of the job's revision; NULL: compose names them */
 
         double progress_base, progress_scale; /* where in its step the engine's 0 to 1 lie */
         char *detail;

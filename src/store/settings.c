@@ -320,7 +320,8 @@ static json_t *get_alert_secret_age_days(const Settings *s) {
 #define RESTORE_KEEP_HOURS 72U
 
 static int set_restore_keep_hours(Settings *s, const char *name _unused_, const json_t *value) {
-        return set_number(s ? &s->restore_keep_hours : NULL, value, RESTORE_KEEP_HOURS, RESTORE_KEEP_HOURS_MAX);
+        return set_number(s ? &s->restore_keep_hours : NULL, value, RESTORE_KEEP_HOURS,
+                        RESTORE_KEEP_HOURS_MAX);
 }
 
 static json_t *get_restore_keep_hours(const Settings *s) {
@@ -364,7 +365,8 @@ static const Setting settings[] = {
                         get_alert_health_minutes },
         { "alert_secret_age_days", false, "a number up to 3650, or 0 for no such alert",
                         set_alert_secret_age_days, get_alert_secret_age_days },
-        { "restore_keep_hours", false, "a number up to 8760", set_restore_keep_hours, get_restore_keep_hours },
+        { "restore_keep_hours", false, "a number up to 8760", set_restore_keep_hours,
+                        get_restore_keep_hours },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {

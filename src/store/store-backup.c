@@ -280,7 +280,8 @@ static int get_result(const PGresult *result, void *userdata, Error *reterr) {
         return backup_record_read(result, 0, &op->record, reterr);
 }
 
-static int get_by(DbSync *db, const DbTransaction *transaction, uint64_t id, BackupRecord *ret, Error *reterr) {
+static int get_by(DbSync *db, const DbTransaction *transaction, uint64_t id, BackupRecord *ret,
+                Error *reterr) {
         GetOp op = { .id = id };
         int r;
 

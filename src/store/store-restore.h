@@ -51,7 +51,8 @@ typedef enum RestoreListFlags {
         RESTORE_LIST_KEPT = 1 << 0, /* whose former volumes are there */
         RESTORE_LIST_DUE = 1 << 1,  /* and need be kept no longer */
 } RestoreListFlags;
-int restore_list(DbSync *db, const char *instance, RestoreListFlags flags, RestoreRecords *ret, Error *reterr);
+int restore_list(DbSync *db, const char *instance, RestoreListFlags flags, RestoreRecords *ret,
+                Error *reterr);
 
 /* Makes revision_after the active one, and the restore one that was switched over: what was before is kept for so many
  * hours. */

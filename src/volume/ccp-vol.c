@@ -81,7 +81,8 @@ static int run(int argc, char **argv, VolumeReport *report, VolumeError *e) {
                 return usage(e, NULL, "The second argument must be a folder");
         if (streq(verb, "unpack") && argc > 4)
                 return usage(e, NULL, "There are too many arguments");
-        if (streq(verb, "unpack") && argc == 4 && sscanf(argv[3], "%" SCNu32 ":%" SCNu32 "%c", &owner.uid, &owner.gid, &end) != 2)
+        if (streq(verb, "unpack") && argc == 4 &&
+                        sscanf(argv[3], "%" SCNu32 ":%" SCNu32 "%c", &owner.uid, &owner.gid, &end) != 2)
                 return usage(e, argv[3], "this is no UID:GID");
 
         fd = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -22,8 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 _cleanup_json_ json_t *whole = digest(kind, data, size, MAX(size, (size_t) 1)),
                                       *parts = digest(kind, data, size, 3);
 
-                if (whole && (!parts || !json_equal(whole, parts) ||
-                                             dump_digest_compare(whole, parts, NULL, NULL) < 0))
+                if (whole &&
+                                (!parts || !json_equal(whole, parts) ||
+                                                dump_digest_compare(whole, parts, NULL, NULL) < 0))
                         abort();
         }
         return 0;

@@ -139,7 +139,7 @@ def check_shipped(actions):
         # But for that nothing but the role counts.
         compare(f"the answer to {action} for a user of a role's name", "no",
                 rules.ask(action, user="admin", groups=["admin", "root"], role=""))
-    for other in ("org.freedesktop.systemd1.manage-units", manual.NAME, f"{manual.NAME}.restore", f"{manual.NAME}0.view", "view",
+    for other in ("org.freedesktop.systemd1.manage-units", manual.NAME, f"{manual.NAME}.erase", f"{manual.NAME}0.view", "view",
                   "__proto__", "constructor", ""):
         compare(f"the answer to '{other}'", None, rules.ask(other, role="admin"))
 

@@ -37,7 +37,8 @@ static void assert_different(DumpText kind, const char *a, const char *b, const 
 }
 
 START_TEST(the_order_of_rows_does_not_count) {
-        assert_same(DUMP_TEXT_COPY, HEAD BEGIN "1\ta\n2\tb\n3\tc\n" END, "SET x = 2;\n" BEGIN "3\tc\n1\ta\n2\tb\n" END, 3);
+        assert_same(DUMP_TEXT_COPY, HEAD BEGIN "1\ta\n2\tb\n3\tc\n" END,
+                        "SET x = 2;\n" BEGIN "3\tc\n1\ta\n2\tb\n" END, 3);
         assert_same(DUMP_TEXT_COPY, BEGIN END, BEGIN END, 0);
         assert_same(DUMP_TEXT_INSERT, "-- at 1\nINSERT INTO `t` VALUES (1);\nINSERT INTO `t` VALUES (2);\n",
                         "-- at 2\nINSERT INTO `t` VALUES (2);\nINSERT INTO `t` VALUES (1);\n", 2);
@@ -53,8 +54,10 @@ START_TEST(what_differs_is_named) {
         assert_different(DUMP_TEXT_COPY, BEGIN "1\n1\n2\n2\n" END, BEGIN "1\n1\n1\n1\n" END, "rows");
         assert_different(DUMP_TEXT_COPY, BEGIN END, "", "rows in the backup");
         assert_different(DUMP_TEXT_COPY, "", BEGIN END, "not in the backup");
-        assert_different(DUMP_TEXT_COPY, "SELECT pg_catalog.setval('s', 1);\n", "SELECT pg_catalog.setval('s', 2);\n", "rows");
-        assert_different(DUMP_TEXT_INSERT, "INSERT INTO `t` VALUES (1);\n", "INSERT INTO `u` VALUES (1);\n", "`t`");
+        assert_different(DUMP_TEXT_COPY, "SELECT pg_catalog.setval('s', 1);\n",
+                        "SELECT pg_catalog.setval('s', 2);\n", "rows");
+        assert_different(DUMP_TEXT_INSERT, "INSERT INTO `t` VALUES (1);\n", "INSERT INTO `u` VALUES (1);\n",
+                        "`t`");
 }
 END_TEST
 

@@ -54,8 +54,9 @@ START_TEST(jobs_and_transitions_agree) {
                                         instance_state_may_become(during, done));
                         done = instance_state_after(k, false);
                         /* These leave it as it is. */
-                        ck_assert(IN_SET(k, JOB_BACKUP, JOB_DISCARD_RESTORE) ? done == _INSTANCE_STATE_INVALID
-                                                  : instance_state_may_become(during, done));
+                        ck_assert(IN_SET(k, JOB_BACKUP, JOB_DISCARD_RESTORE)
+                                                        ? done == _INSTANCE_STATE_INVALID
+                                                        : instance_state_may_become(during, done));
                 }
                 ck_assert_uint_gt(n_allowed, 0);
         }

@@ -173,7 +173,8 @@ START_TEST(too_many_networks_are_refused) {
 END_TEST
 
 START_TEST(volumes_get_the_names_that_a_restore_gave) {
-        _cleanup_json_ json_t *config = parse_json("{'services': {'w': {}}, 'volumes': {'data': {'name': 'x'}, 'other': {}}}"),
+        _cleanup_json_ json_t *config = parse_json("{'services': {'w': {}}, 'volumes': {'data': {'name': "
+                                                   "'x'}, 'other': {}}}"),
                               *volumes = parse_json("{'data': 'my-chapter_ccp_data.r7', 'gone': 'y'}");
         _cleanup_free_ char *text = NULL;
         _cleanup_yaml_node_ YamlNode *root = NULL;
@@ -262,5 +263,5 @@ END_TEST
 TESTS("override", services_get_what_is_ours, only_what_crashed_is_started_again_by_docker,
                 one_network_gets_the_whole_subnet, several_networks_share_the_subnet_in_order_of_names,
                 networks_keep_a_part_that_they_name, too_many_networks_are_refused,
-                volumes_get_the_names_that_a_restore_gave, what_is_external_stays_as_it_is, limits_are_ceilings, hostile_names_do_not_become_yaml,
-                yaml_reads_back_what_was_written)
+                volumes_get_the_names_that_a_restore_gave, what_is_external_stays_as_it_is,
+                limits_are_ceilings, hostile_names_do_not_become_yaml, yaml_reads_back_what_was_written)

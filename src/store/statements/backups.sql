@@ -13,7 +13,7 @@ RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint
 
 -- name: backup-written
 UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, contents = $4::jsonb, consistency = $5,
-        config = $6::jsonb
+        config = coalesce($6::jsonb, '{}')
 WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
