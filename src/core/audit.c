@@ -12,6 +12,8 @@ static const char *const audit_action_table[_AUDIT_ACTION_MAX] = {
         [AUDIT_INSTANCE_DELETE] = "INSTANCE_DELETE",
         [AUDIT_INSTANCE_UPDATE] = "INSTANCE_UPDATE",
         [AUDIT_BACKUP_CREATE] = "BACKUP_CREATE",
+        [AUDIT_BACKUP_VERIFY] = "BACKUP_VERIFY",
+        [AUDIT_BACKUP_DELETE] = "BACKUP_DELETE",
         [AUDIT_JOB_CANCEL] = "JOB_CANCEL",
         [AUDIT_SECRET_REVEAL] = "SECRET_REVEAL",
         [AUDIT_FLEET_RECOVER] = "FLEET_RECOVER",
@@ -45,6 +47,8 @@ AuditAction audit_action_of_job(JobKind kind) {
                 [JOB_RESTART] = AUDIT_INSTANCE_RESTART,
                 [JOB_DELETE] = AUDIT_INSTANCE_DELETE,
                 [JOB_BACKUP] = AUDIT_BACKUP_CREATE,
+                [JOB_VERIFY] = AUDIT_BACKUP_VERIFY,
+                [JOB_DELETE_BACKUP] = AUDIT_BACKUP_DELETE,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);

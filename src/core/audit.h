@@ -17,6 +17,8 @@ typedef enum AuditAction {
         AUDIT_INSTANCE_DELETE,
         AUDIT_INSTANCE_UPDATE,
         AUDIT_BACKUP_CREATE,
+        AUDIT_BACKUP_VERIFY,
+        AUDIT_BACKUP_DELETE,
         AUDIT_JOB_CANCEL,
         AUDIT_SECRET_REVEAL,
         AUDIT_FLEET_RECOVER, /* after a start of the Engine */

@@ -11,6 +11,8 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_RESTART] = "restart",
         [JOB_DELETE] = "delete",
         [JOB_BACKUP] = "backup",
+        [JOB_VERIFY] = "verify",
+        [JOB_DELETE_BACKUP] = "delete-backup",
 };
 DEFINE_STRING_TABLE(job_kind, JobKind);
 
@@ -72,8 +74,19 @@ static const JobStep delete_steps[] = {
 };
 
 static const JobStep backup_steps[] = {
-        { "write", "Write the backup", 80 },
+        { "write", "Write the backup", 79 },
         { "verify", "Read it back", 20 },
+        { "retention", "Delete old backups", 1 },
+};
+
+static const JobStep verify_steps[] = {
+        { "read", "Read the backup", 100 },
+};
+
+static const JobStep delete_backup_steps[] = {
+        { "choose", "Choose what goes", 10 },
+        { "files", "Remove the files", 80 },
+        { "records", "Remove the records", 10 },
 };
 
 static const struct {
@@ -86,6 +99,8 @@ static const struct {
         [JOB_RESTART] = { restart_steps, ELEMENTSOF(restart_steps) },
         [JOB_DELETE] = { delete_steps, ELEMENTSOF(delete_steps) },
         [JOB_BACKUP] = { backup_steps, ELEMENTSOF(backup_steps) },
+        [JOB_VERIFY] = { verify_steps, ELEMENTSOF(verify_steps) },
+        [JOB_DELETE_BACKUP] = { delete_backup_steps, ELEMENTSOF(delete_backup_steps) },
 };
 
 static_assert(ELEMENTSOF(create_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");

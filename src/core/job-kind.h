@@ -29,6 +29,8 @@ typedef enum JobKind {
         JOB_RESTART,
         JOB_DELETE,
         JOB_BACKUP,
+        JOB_VERIFY,
+        JOB_DELETE_BACKUP,
         _JOB_KIND_MAX,
         _JOB_KIND_INVALID = -EINVAL,
 } JobKind;

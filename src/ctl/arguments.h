@@ -54,6 +54,7 @@ typedef enum OptionId {
         OPTION_CONTEXT,
         OPTION_FORMAT,
         OPTION_PAUSE,
+        OPTION_LAST,
         _OPTION_MAX,
 } OptionId;
 

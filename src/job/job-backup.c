@@ -19,6 +19,7 @@
 #include "fd-util.h"
 #include "fs-util.h"
 #include "job-backup.h"
+#include "job-delete-backup.h"
 #include "job-dump.h"
 #include "job-engine.h"
 #include "job-folder.h"
@@ -30,8 +31,8 @@
 #include "log.h"
 #include "pause-mode.h"
 #include "string-util.h"
+#include "validate.h"
 
-#define PART_SUFFIX ".part"
 /* Of a dump, for the tool that looks at what it says is in it, which comes first. */
 #define DUMP_HEAD_SIZE (16U * 1024U * 1024U)
 
@@ -67,17 +68,26 @@ static void backup_done(Backup *b) {
 
 /* --- the folder --- */
 
-static int open_folder(const Job *j, Error *reterr) {
+int job_backup_open_folder(const char *id, bool make, Error *reterr) {
         _cleanup_close_ int state = -EBADF;
-        _cleanup_free_ char *path = strjoin("backups/", j->claim.job->instance);
+        _cleanup_free_ char *path = strjoin("backups/", id);
         int fd;
 
         if (!path)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = state < 0 ? -errno : mkdir_open_beneath(state, path, 0700);
-        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make the folder " CCP_STATE_DIR "/%s: %m", path)
+        fd = state < 0         ? -errno
+                        : make ? mkdir_open_beneath(state, path, 0700)
+                               : open_beneath(state, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m", path)
                       : fd;
+}
+
+uint64_t job_backup_number(const Job *j) {
+        const char *text = json_object_get_string(j->claim.job->spec, "backup");
+        uint64_t id;
+
+        return text && decimal_id_parse(text, &id) >= 0 ? id : 0;
 }
 
 static int load_keys(Job *j, BackupKeys **ret, Error *reterr) {
@@ -129,10 +139,10 @@ int job_backup_undo(Job *j, Error *reterr) {
         if (r < 0 || !file)
                 return r;
 
-        folder = open_folder(j, reterr);
+        folder = job_backup_open_folder(j->claim.job->instance, true, reterr);
         if (folder < 0)
                 return folder;
-        part = strjoin(file, PART_SUFFIX);
+        part = strjoin(file, JOB_BACKUP_PART_SUFFIX);
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         if ((unlinkat(folder, part, 0) < 0 && errno != ENOENT) ||
@@ -298,7 +308,7 @@ static int open_file(Backup *b, Error *reterr) {
         int r;
 
         free(b->part);
-        b->part = strjoin(b->record.file, PART_SUFFIX);
+        b->part = strjoin(b->record.file, JOB_BACKUP_PART_SUFFIX);
         if (!b->part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         if (unlinkat(b->folder, b->part, 0) < 0 && errno != ENOENT)
@@ -440,7 +450,7 @@ static int run_write(Job *j, Error *reterr) {
                 r = load_keys(j, &b.keys, reterr);
         if (r < 0)
                 return r;
-        b.folder = open_folder(j, reterr);
+        b.folder = job_backup_open_folder(j->claim.job->instance, true, reterr);
         if (b.folder < 0)
                 return b.folder;
         (void) snprintf(b.record.instance, sizeof(b.record.instance), "%s", j->claim.job->instance);
@@ -489,8 +499,7 @@ static int take_head(const void *data, size_t size, void *userdata, Error *reter
         return r < 0 ? error_set_errnof(reterr, r, "Cannot read the dump back: %m") : 0;
 }
 
-/* Has each database's own tool read what was written of it. */
-static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
+int job_backup_check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
         const BlueprintState *state = &j->blueprint->state;
 
         FOREACH_ARRAY(d, state->databases, state->n_databases) {
@@ -503,6 +512,9 @@ static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
                                 asprintf(&name, STREAM_DATABASE, d->service, d->database ?: d->kind,
                                                 job_dump_suffix(d->kind)) < 0)
                         return error_set_errnof(reterr, ENOMEM, "%m");
+                /* The blueprint may have another one by now. */
+                if (!archive_reader_find(reader, name))
+                        continue;
                 r = archive_reader_extract(reader, name, take_head, &head, reterr);
                 if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
                         r = error_set_errnof(reterr, errno, "Cannot read the dump back: %m");
@@ -515,7 +527,7 @@ static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
         return 0;
 }
 
-static int verify_file(Job *j, int fd, const BackupRecord *record, Error *reterr) {
+int job_backup_read(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
         const ArchiveReaderOptions options = {
                 .n_threads = archive_pool_threads(),
                 .progress = on_read,
@@ -536,6 +548,9 @@ static int verify_file(Job *j, int fd, const BackupRecord *record, Error *reterr
         r = archive_reader_unlock(reader, &opener, reterr);
         if (r >= 0)
                 r = archive_reader_verify(reader, reterr);
+        /* What the disk does not give is as good as what is not as it was. */
+        if (r == -EIO && streq_ptr(reterr->name, CCP_ERROR_INTERNAL))
+                reterr->name = CCP_ERROR_BACKUP_DAMAGED;
         if (r < 0)
                 return r;
 
@@ -545,10 +560,13 @@ static int verify_file(Job *j, int fd, const BackupRecord *record, Error *reterr
                                         ARCHIVE_KEY_SIZE) != 0)
                 return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
                                 "Another file than what was written lies at %s.", record->file);
-        return check_dumps(j, reader, reterr);
+
+        *ret = TAKE_PTR(reader);
+        return 0;
 }
 
 static int run_verify(Job *j, Error *reterr) {
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
         _cleanup_backup_record_ BackupRecord record = {};
         _cleanup_close_ int folder = -EBADF, fd = -EBADF;
         _cleanup_free_ char *part = NULL;
@@ -557,10 +575,10 @@ static int run_verify(Job *j, Error *reterr) {
         r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
-        folder = open_folder(j, reterr);
+        folder = job_backup_open_folder(j->claim.job->instance, true, reterr);
         if (folder < 0)
                 return folder;
-        part = strjoin(record.file, PART_SUFFIX);
+        part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
@@ -570,7 +588,9 @@ static int run_verify(Job *j, Error *reterr) {
                 fd = open_beneath(folder, record.file, O_RDONLY | O_NOFOLLOW, 0);
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
-        r = verify_file(j, fd, &record, reterr);
+        r = job_backup_read(j, fd, &record, &reader, reterr);
+        if (r >= 0)
+                r = job_backup_check_dumps(j, reader, reterr);
         if (r < 0)
                 return r;
 
@@ -588,7 +608,7 @@ static int run_verify(Job *j, Error *reterr) {
         return 0;
 }
 
-static int prepare(Job *j, Error *reterr) {
+int job_backup_prepare(Job *j, Error *reterr) {
         int r;
 
         if (j->values)
@@ -603,12 +623,13 @@ static int prepare(Job *j, Error *reterr) {
 static const StepOps steps[] = {
         { "write", run_write, "discard-backup", STEP_ENGINE },
         { "verify", run_verify, NULL, STEP_ENGINE },
+        { "retention", job_retention_run, NULL, 0 },
 };
 
 const JobOps job_backup_ops = {
         .steps = steps,
         .n_steps = ELEMENTSOF(steps),
-        .prepare = prepare,
-        .end = STORE_END_BEFORE,
-        .undone = STORE_END_BEFORE,
+        .prepare = job_backup_prepare,
+        .end = STORE_END_ASIDE,
+        .undone = STORE_END_ASIDE,
 };
