@@ -25,6 +25,7 @@
 #define CCP_ACTION_CREATE CCP_BUS_NAME ".create"
 #define CCP_ACTION_DELETE CCP_BUS_NAME ".delete"
 #define CCP_ACTION_RESTORE CCP_BUS_NAME ".restore"
+#define CCP_ACTION_DELETE_BACKUP CCP_BUS_NAME ".delete-backup"
 #define CCP_ACTION_REVEAL_SECRET CCP_BUS_NAME ".reveal-secret"
 #define CCP_ACTION_MANAGE_ALERTS CCP_BUS_NAME ".manage-alerts"
 #define CCP_ACTION_MANAGE_SETTINGS CCP_BUS_NAME ".manage-settings"

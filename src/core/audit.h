@@ -20,6 +20,8 @@ typedef enum AuditAction {
         AUDIT_RESTORE_UNDO,
         AUDIT_RESTORE_DISCARD,
         AUDIT_BACKUP_CREATE,
+        AUDIT_BACKUP_VERIFY,
+        AUDIT_BACKUP_DELETE,
         AUDIT_JOB_CANCEL,
         AUDIT_SECRET_REVEAL,
         AUDIT_FLEET_RECOVER, /* after a start of the Engine */

@@ -5,6 +5,7 @@
 #include "string-util.h"
 
 #define BIT(i) (1U << (i))
+#define ANY_STATE (BIT(_INSTANCE_STATE_MAX) - 1)
 
 static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
         [INSTANCE_PROVISIONING] = "provisioning",
@@ -111,6 +112,19 @@ static const struct {
                 .succeeded = _INSTANCE_STATE_INVALID,
                 .failed = _INSTANCE_STATE_INVALID,
         },
+        /* These are about backups alone, also of an instance that is no more. */
+        [JOB_VERIFY] = {
+                .allowed = ANY_STATE,
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = _INSTANCE_STATE_INVALID,
+                .failed = _INSTANCE_STATE_INVALID,
+        },
+        [JOB_DELETE_BACKUP] = {
+                .allowed = ANY_STATE,
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = _INSTANCE_STATE_INVALID,
+                .failed = _INSTANCE_STATE_INVALID,
+        },
 };
 
 static bool state_is_valid(InstanceState state) {
@@ -128,6 +142,12 @@ bool instance_state_allows(InstanceState state, JobKind kind) {
         assert(kind >= 0 && kind < _JOB_KIND_MAX);
 
         return state_is_valid(state) && (kinds[kind].allowed & BIT(state));
+}
+
+bool job_kind_is_aside(JobKind kind) {
+        assert(kind >= 0 && kind < _JOB_KIND_MAX);
+
+        return kinds[kind].failed == _INSTANCE_STATE_INVALID;
 }
 
 InstanceState instance_state_during(JobKind kind) {

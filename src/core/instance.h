@@ -41,3 +41,6 @@ bool instance_state_allows(InstanceState state, JobKind kind);
  * state that it found. */
 InstanceState instance_state_during(JobKind kind);
 InstanceState instance_state_after(JobKind kind, bool succeeded);
+
+/* True for what leaves the instance and what is known of its last failure as they are, whatever comes of it. */
+bool job_kind_is_aside(JobKind kind);

@@ -15,6 +15,8 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_UNDO_RESTORE] = "undo-restore",
         [JOB_DISCARD_RESTORE] = "discard-restore",
         [JOB_CLONE] = "clone",
+        [JOB_VERIFY] = "verify",
+        [JOB_DELETE_BACKUP] = "delete-backup",
 };
 DEFINE_STRING_TABLE(job_kind, JobKind);
 
@@ -76,8 +78,19 @@ static const JobStep delete_steps[] = {
 };
 
 static const JobStep backup_steps[] = {
-        { "write", "Write the backup", 80 },
+        { "write", "Write the backup", 79 },
         { "verify", "Read it back", 20 },
+        { "retention", "Delete old backups", 1 },
+};
+
+static const JobStep verify_steps[] = {
+        { "read", "Read the backup", 100 },
+};
+
+static const JobStep delete_backup_steps[] = {
+        { "choose", "Choose what goes", 10 },
+        { "files", "Remove the files", 80 },
+        { "records", "Remove the records", 10 },
 };
 
 static const JobStep restore_steps[] = {
@@ -137,6 +150,8 @@ static const struct {
         [JOB_UNDO_RESTORE] = { undo_restore_steps, ELEMENTSOF(undo_restore_steps) },
         [JOB_DISCARD_RESTORE] = { discard_restore_steps, ELEMENTSOF(discard_restore_steps) },
         [JOB_CLONE] = { clone_steps, ELEMENTSOF(clone_steps) },
+        [JOB_VERIFY] = { verify_steps, ELEMENTSOF(verify_steps) },
+        [JOB_DELETE_BACKUP] = { delete_backup_steps, ELEMENTSOF(delete_backup_steps) },
 };
 
 static_assert(ELEMENTSOF(clone_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");

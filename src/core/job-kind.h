@@ -33,6 +33,8 @@ typedef enum JobKind {
         JOB_UNDO_RESTORE,
         JOB_DISCARD_RESTORE,
         JOB_CLONE,
+        JOB_VERIFY,
+        JOB_DELETE_BACKUP,
         _JOB_KIND_MAX,
         _JOB_KIND_INVALID = -EINVAL,
 } JobKind;

@@ -39,7 +39,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_FOLLOW] = { "follow", 'f', NULL, "Show new entries as they come" },
         [OPTION_WATCH] = { "watch", 'w', NULL, "Draw anew whenever something changes" },
         [OPTION_GREP] = { "grep", 'g', "PATTERN", "Only lines that match this regular expression" },
-        [OPTION_ALL] = { "all", 0, NULL, "Also what jobs and ccpd log; or alerts that are over" },
+        [OPTION_ALL] = { "all", 0, NULL, "Also what jobs and ccpd log; alerts that are over; all that run" },
         [OPTION_USER] = { "user", 0, "USER", "Only what this user did; or who gets a role" },
         [OPTION_GROUP] = { "group", 0, "GROUP", "The group that gets a role, or loses it" },
         [OPTION_ACTION] = { "action", 0, "ACTION", "Only this action" },
@@ -67,6 +67,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_AS] = { "as", 0, "SLUG", "As a new instance of this name" },
         [OPTION_ANY_VERSION] = { "any-version", 0, NULL, "Also from another version of the blueprint" },
         [OPTION_PAUSE] = { "pause", 0, "WHEN", "Pause containers: if-changed, never or always" },
+        [OPTION_LAST] = { "last", 0, NULL, "Also the last one that is verified" },
 };
 
 static const char *const json_mode_table[_JSON_MODE_MAX] = {

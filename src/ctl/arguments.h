@@ -56,6 +56,7 @@ typedef enum OptionId {
         OPTION_PAUSE,
         OPTION_ANY_VERSION,
         OPTION_AS,
+        OPTION_LAST,
         _OPTION_MAX,
 } OptionId;
 

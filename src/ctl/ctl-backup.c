@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -7,15 +8,11 @@
 #include "ctl-bus.h"
 #include "ctl.h"
 #include "job-watch.h"
+#include "prompt.h"
 #include "string-util.h"
+#include "strv.h"
+#include "terminal.h"
 #include "top.h"
-
-int verb_backup_create(Ctl *c, char **args, Error *reterr) {
-        const char *const options[][2] = { { "pause", c->arguments.values[OPTION_PAUSE] }, {} };
-
-        return ctl_run_instance_job(
-                        c, args[0], &(CtlJobCall) { .method = "Backup", .options = options }, reterr);
-}
 
 /* --- the list --- */
 
@@ -84,6 +81,7 @@ static int print_backup(const json_t *b) {
         print_field("Consistency", json_get_text(b, "consistency"));
         print_field("Blueprint", blueprint);
         print_field("Job", json_get_text(b, "job"));
+        print_field("Error", json_get_text(b, "error"));
         print_field("File", json_get_text(b, "file"));
         print_field("Archive", json_get_text(b, "archive"));
         print_field("Size", size);
@@ -195,4 +193,274 @@ int verb_restore_undo(Ctl *c, char **args, Error *reterr) {
 
 int verb_restore_discard(Ctl *c, char **args, Error *reterr) {
         return ctl_run_instance_job(c, args[0], &(CtlJobCall) { .method = "DiscardRestore" }, reterr);
+}
+
+/* --- verifying and deleting --- */
+
+/* Calls a method that takes the number of a backup and makes a job, and waits for that. Returns the exit code. */
+static int run_backup_job(Ctl *c, const char *method, const char *id, bool last, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_job_watch_ JobWatch *w = NULL;
+        const char *job;
+        int r;
+
+        if (ctl_waits(c)) {
+                r = job_watch_new(c, &w, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, method, &m, reterr);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", id);
+        if (r >= 0)
+                r = last ? sd_bus_message_append(m, "a{sv}", 1, "last", "b", 1)
+                         : sd_bus_message_append(m, "a{sv}", 0);
+        if (r < 0)
+                return r;
+
+        ctl_begin_job(c);
+        r = ctl_send(c, m, &reply, reterr);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(reply, "o", &job);
+        if (r < 0)
+                return ctl_bad_reply(reterr, r);
+
+        return ctl_finish_job(c, w, job, "succeeded", reterr);
+}
+
+/* The jobs of a call that made several, as an array of paths. */
+static int read_paths(sd_bus_message *reply, char ***ret, Error *reterr) {
+        _cleanup_strv_free_ char **paths = NULL;
+        const char *path;
+        int r;
+
+        r = sd_bus_message_enter_container(reply, 'a', "o");
+        while (r >= 0 && (r = sd_bus_message_read(reply, "o", &path)) > 0)
+                r = strv_extend(&paths, path);
+        if (r < 0)
+                return ctl_bad_reply(reterr, r);
+
+        *ret = TAKE_PTR(paths);
+        return 0;
+}
+
+/* Waits for them, one after the other. Returns the exit code. */
+static int follow_jobs(Ctl *c, char *const *paths, Error *reterr) {
+        int code = EXIT_DONE, r;
+
+        STRV_FOREACH(path, paths) {
+                _cleanup_job_watch_ JobWatch *w = NULL;
+
+                if (ctl_waits(c)) {
+                        r = job_watch_new(c, &w, reterr);
+                        if (r < 0)
+                                return r;
+                }
+                r = ctl_finish_job(c, w, *path, "succeeded", reterr);
+                if (r < 0)
+                        return r;
+                code = MAX(code, r);
+        }
+        return code;
+}
+
+/* One after the other: an instance takes one job at a time. What fails is told, and the rest done all the same. */
+static int run_backup_jobs(Ctl *c, const char *method, char **ids, bool last, Error *reterr) {
+        int code = EXIT_DONE;
+
+        STRV_FOREACH(id, ids) {
+                _cleanup_error_ Error error = {};
+                int r;
+
+                r = run_backup_job(c, method, *id, last, &error);
+                if (r < 0 && !ids[1]) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+                if (r < 0)
+                        r = ctl_report(&error, r);
+                code = MAX(code, r);
+        }
+        return code;
+}
+
+int verb_backup_verify(Ctl *c, char **args, Error *reterr) {
+        return run_backup_jobs(c, "VerifyBackup", args, false, reterr);
+}
+
+/* Unless --yes says so. */
+static int confirm_delete(const Ctl *c, const char *what, Error *reterr) {
+        _cleanup_free_ char *question = strjoin("Delete for good ", what);
+        int r;
+
+        if (arguments_have(&c->arguments, OPTION(YES)))
+                return 0;
+        if (!terminal_is_input())
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "There is no terminal to ask on. To delete backups, say --yes.");
+        if (!question)
+                return -ENOMEM;
+        r = prompt_yes_no(question, false);
+        if (r < 0 && !IN_SET(r, -ECANCELED, -EINTR))
+                return error_set_errnof(reterr, r, "Cannot read from the terminal: %m.");
+        return r > 0 ? 0 : error_setf(reterr, CCP_ERROR_CANCELLED, "Nothing was deleted.");
+}
+
+int verb_backup_delete(Ctl *c, char **args, Error *reterr) {
+        _cleanup_free_ char *list = strv_join(args, ", "), *what = NULL;
+        int r;
+
+        what = list ? strjoin(args[1] ? "the backups " : "the backup ", list) : NULL;
+        if (!what)
+                return -ENOMEM;
+        r = confirm_delete(c, what, reterr);
+        return r < 0 ? r
+                     : run_backup_jobs(c, "DeleteBackup", args, arguments_have(&c->arguments, OPTION(LAST)),
+                                       reterr);
+}
+
+/* --- what is kept --- */
+
+static char *format_kept(const json_t *row, Color *ret_color) {
+        bool kept = json_is_true(json_object_get(row, "kept"));
+
+        *ret_color = kept ? COLOR_GREEN : COLOR_RED;
+        return strdup(kept ? "keep" : "delete");
+}
+
+static const ListColumn plan_columns[] = {
+        { { "ID", .right = true }, "id" },
+        { { "INSTANCE" }, "instance" },
+        { { "STATE" }, "state", format_backup_state },
+        { { "CREATED" }, "created_at", format_created },
+        { { "SIZE", .right = true }, "size", format_size },
+        { { "VERDICT" }, "kept", format_kept },
+        { { "WHY", 1 }, "reason" },
+};
+
+static size_t count_deleted(const json_t *rows) {
+        const json_t *row;
+        size_t i, n = 0;
+
+        json_array_foreach(rows, i, row)
+                n += !json_is_true(json_object_get(row, "kept"));
+        return n;
+}
+
+static int prune(Ctl *c, const char *slug, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_strv_free_ char **paths = NULL;
+        int r;
+
+        ctl_begin_job(c);
+        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "PruneBackups", &reply, reterr, "sa{sv}", slug,
+                        0);
+        if (r >= 0)
+                r = read_paths(reply, &paths, reterr);
+        return r < 0 ? r : follow_jobs(c, paths, reterr);
+}
+
+int verb_backup_prune(Ctl *c, char **args, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_json_ json_t *rows = NULL;
+        char what[STRLEN("these 18446744073709551615 backups") + 1];
+        size_t n;
+        int r;
+
+        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "PlanRetention", &reply, reterr, "sa{sv}",
+                        strempty(args[0]), 0);
+        if (r < 0)
+                return r;
+        r = json_from_rows(reply, CCP_INTERFACE_MANAGER, "PlanRetention", &rows);
+        if (r < 0)
+                return ctl_bad_reply(reterr, r);
+
+        n = count_deleted(rows);
+        if (arguments_have(&c->arguments, OPTION(DRY_RUN)) || !ctl_prints_json(c)) {
+                r = ctl_print_list(c, rows, plan_columns, ELEMENTSOF(plan_columns), "backup");
+                if (r < 0)
+                        return r;
+        }
+        if (n == 0 || arguments_have(&c->arguments, OPTION(DRY_RUN)))
+                return EXIT_DONE;
+
+        (void) snprintf(what, sizeof(what), "these %zu backups", n);
+        r = confirm_delete(c, what, reterr);
+        return r < 0 ? r : prune(c, strempty(args[0]), reterr);
+}
+
+/* --- making --- */
+
+/* Those that run and got no job: each is told, and makes this no success. */
+static int report_left_out(Ctl *c, char *const *paths, Error *reterr) {
+        const char *const filters[][2] = { { "state", "running" }, {} };
+        _cleanup_json_ json_t *rows = NULL, *begun = json_object();
+        const json_t *row;
+        int r, code = EXIT_DONE;
+        size_t i;
+
+        if (!begun)
+                return -ENOMEM;
+        STRV_FOREACH(path, paths) {
+                _cleanup_json_ json_t *job = NULL;
+
+                r = ctl_get_all(c, *path, CCP_INTERFACE_JOB, &job, reterr);
+                if (r < 0)
+                        return r;
+                if (json_object_set_new(begun, json_get_text(job, "instance"), json_true()) < 0)
+                        return -ENOMEM;
+        }
+
+        r = ctl_list_rows(c, "ListInstances", filters, UINT64_MAX, &rows, reterr);
+        if (r < 0)
+                return r;
+        json_array_foreach(rows, i, row) {
+                const char *slug = json_get_text(row, "slug");
+
+                if (json_object_get(begun, slug))
+                        continue;
+                (void) fprintf(stderr, "'%s' is not backed up now: another job is at work on it.\n", slug);
+                code = EXIT_FAILED;
+        }
+        return code;
+}
+
+static int back_up_all(Ctl *c, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        const char *pause = c->arguments.values[OPTION_PAUSE];
+        _cleanup_strv_free_ char **paths = NULL;
+        int r, code;
+
+        r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "BackupAll", &m, reterr);
+        if (r >= 0)
+                r = pause ? sd_bus_message_append(m, "a{sv}", 1, "pause", "s", pause)
+                          : sd_bus_message_append(m, "a{sv}", 0);
+        if (r < 0)
+                return r;
+
+        ctl_begin_job(c);
+        r = ctl_send(c, m, &reply, reterr);
+        if (r >= 0)
+                r = read_paths(reply, &paths, reterr);
+        if (r < 0)
+                return r;
+
+        code = report_left_out(c, paths, reterr);
+        if (code < 0)
+                return code;
+        r = follow_jobs(c, paths, reterr);
+        return r < 0 ? r : MAX(r, code);
+}
+
+int verb_backup_create(Ctl *c, char **args, Error *reterr) {
+        const char *const options[][2] = { { "pause", c->arguments.values[OPTION_PAUSE] }, {} };
+        bool all = arguments_have(&c->arguments, OPTION(ALL));
+
+        if (all == (args[0] != NULL))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "Say which instance to back up, or --all for those that run.");
+        return all ? back_up_all(c, reterr)
+                   : ctl_run_instance_job(
+                                      c, args[0], &(CtlJobCall) { .method = "Backup", .options = options }, reterr);
 }

@@ -70,38 +70,53 @@ static int append_setting(sd_bus_message *m, const json_t *current, const char *
         return sd_bus_message_append(m, "{sv}", key, "s", value);
 }
 
-/* ccpd knows which there are, and what they may be. */
-int verb_set(Ctl *c, char **args, Error *reterr) {
+/* Those assignments that are for this method: how many backups are kept has one of its own, that needs more. */
+static int set_with(Ctl *c, const char *path, const char *method, bool retention, char *const *assignments,
+                Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        _cleanup_free_ char *path = NULL;
+        unsigned n = 0;
         int r;
 
-        r = ctl_look_up(c, "GetInstance", args[0], &path, reterr);
-        if (r < 0)
-                return r;
-        r = ctl_message(c, path, CCP_INTERFACE_INSTANCE, "SetSettings", &m, reterr);
+        r = ctl_message(c, path, CCP_INTERFACE_INSTANCE, method, &m, reterr);
         if (r < 0)
                 return r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r < 0)
                 return r;
-        STRV_FOREACH(arg, args + 1) {
+        STRV_FOREACH(arg, assignments) {
                 _cleanup_free_ char *key = NULL;
                 const char *value;
 
                 r = split_assignment(*arg, &key, &value, reterr);
-                if (r >= 0)
-                        r = sd_bus_message_append(m, "{sv}", key, "s", value);
                 if (r < 0)
                         return r;
+                if ((startswith(key, "backup_keep_") != NULL) != retention)
+                        continue;
+                r = sd_bus_message_append(m, "{sv}", key, "s", value);
+                if (r < 0)
+                        return r;
+                n++;
         }
         r = sd_bus_message_close_container(m);
-        if (r < 0)
+        if (r < 0 || n == 0)
                 return r;
 
         polkit_agent_open(c);
         return ctl_send(c, m, NULL, reterr);
+}
+
+/* ccpd knows which there are, and what they may be. */
+int verb_set(Ctl *c, char **args, Error *reterr) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = ctl_look_up(c, "GetInstance", args[0], &path, reterr);
+        if (r >= 0)
+                r = set_with(c, path, "SetSettings", false, args + 1, reterr);
+        if (r >= 0)
+                r = set_with(c, path, "SetRetention", true, args + 1, reterr);
+        return r;
 }
 
 int verb_settings_set(Ctl *c, char **args, Error *reterr) {

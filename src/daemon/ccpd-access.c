@@ -58,6 +58,7 @@ typedef enum About {
         ABOUT_NEW,     /* the same, of an instance that is not there yet: takes a role for the fleet */
         ABOUT_ID,      /* the first argument, the id of a job */
         ABOUT_SILENCE, /* the first argument, the id of a silence */
+        ABOUT_BACKUP,  /* the first argument, the id of a backup */
 } About;
 
 typedef struct AccessRule {
@@ -91,6 +92,16 @@ static const AccessRule rules[] = {
                         ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "ListBackups", "list-backups", "look at backups", CCP_ACTION_VIEW,
                         ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "VerifyBackup", "verify-backup", "verify this backup", CCP_ACTION_OPERATE,
+                        ABOUT_BACKUP, AUDIT_BACKUP_VERIFY },
+        { CCP_INTERFACE_MANAGER, "DeleteBackup", "delete-backup", "delete this backup",
+                        CCP_ACTION_DELETE_BACKUP, ABOUT_BACKUP, AUDIT_BACKUP_DELETE },
+        { CCP_INTERFACE_MANAGER, "BackupAll", "backup-all", "back up the fleet", CCP_ACTION_OPERATE,
+                        ABOUT_FLEET, AUDIT_BACKUP_CREATE },
+        { CCP_INTERFACE_MANAGER, "PlanRetention", "plan-retention", "look at the backups of",
+                        CCP_ACTION_VIEW, ABOUT_SLUG, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "PruneBackups", "prune-backups", "delete backups of",
+                        CCP_ACTION_DELETE_BACKUP, ABOUT_SLUG, AUDIT_BACKUP_DELETE },
         { CCP_INTERFACE_MANAGER, "ListPorts", "list-ports", "look at ports", CCP_ACTION_VIEW, ABOUT_FLEET,
                         NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "QueryHealth", "query-health", "look at the history of health",
@@ -166,6 +177,8 @@ static const AccessRule rules[] = {
                         NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "SetSettings", "set", "change settings of", CCP_ACTION_OPERATE, ABOUT_PATH,
                         AUDIT_INSTANCE_UPDATE },
+        { CCP_INTERFACE_INSTANCE, "SetRetention", "set-retention", "say which backups are kept of",
+                        CCP_ACTION_DELETE_BACKUP, ABOUT_PATH, AUDIT_INSTANCE_UPDATE },
         { CCP_INTERFACE_INSTANCE, "ListSecrets", "list-secrets", "look at the secrets of",
                         CCP_ACTION_REVEAL_SECRET, ABOUT_PATH, NO_AUDIT },
         { CCP_INTERFACE_INSTANCE, "RevealSecret", "reveal-secret", "reveal a secret of",
@@ -251,6 +264,18 @@ static void about_silence(AuthRequest *q, const Manager *m, const char *id) {
                 about_instance(q, s->slug, s->instance);
 }
 
+/* Of an instance that is gone it takes a role for the fleet. */
+static void about_backup(AuthRequest *q, const Manager *m, const char *text) {
+        const Instance *i;
+        uint64_t id;
+
+        if (!text || decimal_id_parse(text, &id) < 0)
+                return;
+        i = instance_find_by_backup(m, id);
+        if (i)
+                about_instance(q, i->record->slug, i->record->id);
+}
+
 static void describe_path(AuthRequest *q, const Manager *m, const AccessRule *rule, const char *path) {
         _cleanup_free_ char *slug = NULL;
         const char *id;
@@ -306,6 +331,9 @@ static void describe_by_rule(
                 break;
         case ABOUT_SILENCE:
                 about_silence(q, m, first_argument(message));
+                break;
+        case ABOUT_BACKUP:
+                about_backup(q, m, first_argument(message));
                 break;
         }
 }

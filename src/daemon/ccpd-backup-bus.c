@@ -12,6 +12,7 @@
 #include "bus-options.h"
 #include "ccpd-access.h"
 #include "ccpd-instance-bus.h"
+#include "ccpd-job-batch.h"
 #include "ccpd-manager.h"
 #include "json-util.h"
 #include "pause-mode.h"
@@ -33,6 +34,7 @@ static int append_texts(sd_bus_message *m, const BackupRecord *b) {
                 { "BlueprintVersion", b->blueprint_version },
                 { "File", b->file },
                 { "Archive", b->archive },
+                { "Error", strempty(b->error) },
         };
         int r = 0;
 
@@ -93,6 +95,13 @@ static void on_listed(int r, BackupRecords *records, Error *error, void *userdat
                                 o, "a{sv}", records->items, records->n, append_backup, "list the backups");
 }
 
+static int parse_backup_id(const char *text, uint64_t *ret, Error *reterr) {
+        return decimal_id_parse(text, ret) >= 0
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a backup.",
+                                          TEXT_FOR_ERROR(text));
+}
+
 typedef struct BackupFilter {
         const char *id, *instance;
 } BackupFilter;
@@ -116,10 +125,7 @@ static int read_filter(sd_bus_message *message, StoreBackupFilter *ret, Error *r
         r = bus_check_page(ret->limit, reterr);
         if (r < 0)
                 return r;
-        if (f.id && decimal_id_parse(f.id, &ret->id) < 0)
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a backup.",
-                                TEXT_FOR_ERROR(f.id));
-        return 0;
+        return f.id ? parse_backup_id(f.id, &ret->id, reterr) : 0;
 }
 
 int method_list_backups(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -152,6 +158,53 @@ int method_list_backups(sd_bus_message *message, void *userdata, sd_bus_error *r
         return 1;
 }
 
+/* --- verifying and deleting --- */
+
+typedef struct DeleteOptions {
+        bool last;
+} DeleteOptions;
+
+static const BusOption delete_options[] = {
+        { "last", "b", offsetof(DeleteOptions, last) },
+};
+
+/* A method that takes the number of a backup and makes a job. */
+static int submit_about_backup(sd_bus_message *message, Manager *m, JobKind kind, const BusOption *table,
+                size_t n, sd_bus_error *reterr) {
+        DeleteOptions options = {};
+        _cleanup_error_ Error e = {};
+        const char *text;
+        Operation *o;
+        uint64_t id;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &text);
+        if (r < 0)
+                return r;
+        r = bus_read_options(message, table, n, &options, &e);
+        if (r >= 0)
+                r = parse_backup_id(text, &id, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+
+        o = operation_new(m, message);
+        if (!o)
+                return -ENOMEM;
+        r = manager_submit_backup_job(m, kind, id, options.last, o, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+int method_verify_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_about_backup(message, userdata, JOB_VERIFY, NULL, 0, reterr);
+}
+
+int method_delete_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_about_backup(message, userdata, JOB_DELETE_BACKUP, delete_options,
+                        ELEMENTSOF(delete_options), reterr);
+}
+
 /* --- making --- */
 
 typedef struct BackupOptions {
@@ -162,12 +215,10 @@ static const BusOption backup_options[] = {
         { "pause", "s", offsetof(BackupOptions, pause) },
 };
 
-int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_(operation_freep) Operation *o = NULL;
-        _cleanup_json_ json_t *spec = NULL;
-        _cleanup_error_ Error e = {};
+/* The options that follow, as the job's spec. */
+static int read_spec(sd_bus_message *message, json_t **ret, sd_bus_error *reterr) {
         BackupOptions options = {};
-        Instance *i = userdata;
+        _cleanup_error_ Error e = {};
         int r;
 
         r = bus_read_options(message, backup_options, ELEMENTSOF(backup_options), &options, &e);
@@ -178,17 +229,58 @@ int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr)
                                 "Containers are paused 'if-changed', 'never' or 'always', not '%s'.",
                                 TEXT_FOR_ERROR(options.pause));
 
-        spec = json_pack("{s:s*}", "pause", options.pause);
-        if (!spec)
-                return -ENOMEM;
+        *ret = json_pack("{s:s*}", "pause", options.pause);
+        return *ret ? 0 : -ENOMEM;
+}
+
+int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_json_ json_t *spec = NULL;
+        _cleanup_error_ Error e = {};
+        Instance *i = userdata;
+        Operation *o;
+        int r;
+
+        r = read_spec(message, &spec, reterr);
+        if (r < 0)
+                return r;
         o = operation_new(i->manager, message);
         if (!o)
                 return -ENOMEM;
 
         r = instance_submit_job(i, JOB_BACKUP, spec, o, &e);
         if (r < 0)
-                operation_fail(TAKE_PTR(o), &e);
-        else
-                TAKE_PTR(o);
+                operation_fail(o, &e);
+        return 1;
+}
+
+int method_backup_all(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_json_ json_t *spec = NULL;
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        JobBatch *b;
+        Operation *o;
+        int r;
+
+        r = read_spec(message, &spec, reterr);
+        if (r < 0)
+                return r;
+        r = manager_check_store(m, &e);
+        if (r >= 0)
+                r = manager_check_engine(m, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        o = operation_new(m, message);
+        if (!o)
+                return -ENOMEM;
+        b = job_batch_new(m, o);
+        if (!b) {
+                operation_free(o);
+                return 1;
+        }
+
+        for (Instance *i = m->instances; i; i = i->hh.next)
+                if (i->record->state == INSTANCE_RUNNING)
+                        job_batch_add(b, i, JOB_BACKUP, spec);
+        job_batch_end(b);
         return 1;
 }

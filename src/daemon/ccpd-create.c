@@ -269,7 +269,7 @@ static int plan_spec(CreatePlan *p, const CreateRequest *q) {
                         json_object_set(p->spec, "parameters", parameters) < 0)
                 return -ENOMEM;
         if (q->backup > 0 &&
-                        (json_object_set_new(p->spec, "backup", json_integer((json_int_t) q->backup)) < 0 ||
+                        (json_object_set_new(p->spec, "backup", json_sprintf("%" PRIu64, q->backup)) < 0 ||
                                         json_object_set_new(p->spec, "any_version",
                                                         json_boolean(q->any_version)) < 0))
                 return -ENOMEM;
@@ -519,7 +519,7 @@ int method_plan_instance(sd_bus_message *message, void *userdata, sd_bus_error *
 /* --- trying it again --- */
 
 static int request_from_spec(const json_t *spec, CreateRequest *ret) {
-        const char *key;
+        const char *key, *backup;
         json_t *value;
         size_t k;
 
@@ -528,9 +528,9 @@ static int request_from_spec(const json_t *spec, CreateRequest *ret) {
         ret->domain = json_object_get_string(spec, "domain");
         ret->name = json_object_get_string(spec, "name");
         ret->source = json_object_get_string(spec, "source");
-        ret->backup = (uint64_t) json_integer_value(json_object_get(spec, "backup"));
         ret->any_version = json_is_true(json_object_get(spec, "any_version"));
-        if (!ret->slug || !ret->blueprint)
+        backup = json_object_get_string(spec, "backup");
+        if (!ret->slug || !ret->blueprint || (backup && decimal_id_parse(backup, &ret->backup) < 0))
                 return -EBADMSG;
 
         json_array_foreach(json_object_get(spec, "features"), k, value)

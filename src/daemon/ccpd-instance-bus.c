@@ -11,6 +11,7 @@
 #include "ccpd-access.h"
 #include "ccpd-backup-bus.h"
 #include "ccpd-health-bus.h"
+#include "ccpd-instance-settings.h"
 #include "ccpd-logs-bus.h"
 #include "ccpd-manager.h"
 #include "ccpd-restore-bus.h"
@@ -80,10 +81,21 @@ GETTER(get_health_since) {
 }
 
 GETTER(get_time) {
-        const Instance *i = userdata;
+        const InstanceRecord *i = ((const Instance *) userdata)->record;
+        const struct {
+                const char *name;
+                usec_t t;
+        } times[] = {
+                { "CreatedAt", i->created_at },
+                { "StateChangedAt", i->state_changed_at },
+                { "LastBackupAt", i->backups.last_at },
+                { "LastVerifiedAt", i->backups.verified_at },
+        };
 
-        return sd_bus_message_append(reply, "t",
-                        streq(property, "CreatedAt") ? i->record->created_at : i->record->state_changed_at);
+        FOREACH_ARRAY(t, times, ELEMENTSOF(times))
+                if (streq(t->name, property))
+                        return sd_bus_message_append(reply, "t", t->t);
+        return -ENXIO;
 }
 
 GETTER(get_ports) {
@@ -225,6 +237,11 @@ GETTER(get_repair) {
                         reply, "s", repair_mode_to_string(((Instance *) userdata)->record->repair));
 }
 
+GETTER(get_backup_settings) {
+        (void) property;
+        return instance_append_backup_settings(reply, userdata);
+}
+
 GETTER(get_recovery) {
         const Instance *i = userdata;
         const RecoveryAttempts *a = &i->record->recovery;
@@ -324,6 +341,33 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation
                         on_job_created, o, NULL, reterr);
 }
 
+int manager_submit_backup_job(
+                Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr) {
+        _cleanup_json_ json_t *spec = NULL;
+        char id[DECIMAL_ID_MAX];
+        int r;
+
+        r = manager_check_store(m, reterr);
+        if (r < 0)
+                return r;
+
+        (void) snprintf(id, sizeof(id), "%" PRIu64, backup);
+        spec = json_pack("{s:s}", "backup", id);
+        if (!spec || (last && json_object_set_new(spec, "last", json_true()) < 0))
+                return error_set_errnof(reterr, ENOMEM, "%m");
+
+        return store_create_job(m->db,
+                        &(StoreJobCreate) {
+                                        .backup = backup,
+                                        .last = last,
+                                        .kind = kind,
+                                        .spec = spec,
+                                        .details = spec,
+                                        .actor = operation_actor(o),
+                        },
+                        on_job_created, o, NULL, reterr);
+}
+
 const char *job_kind_to_action(JobKind kind) {
         static const char *const actions[_JOB_KIND_MAX] = {
                 [JOB_CREATE] = CCP_ACTION_CREATE,
@@ -336,6 +380,8 @@ const char *job_kind_to_action(JobKind kind) {
                 [JOB_RESTORE] = CCP_ACTION_RESTORE,
                 [JOB_UNDO_RESTORE] = CCP_ACTION_RESTORE,
                 [JOB_DISCARD_RESTORE] = CCP_ACTION_RESTORE,
+                [JOB_VERIFY] = CCP_ACTION_OPERATE,
+                [JOB_DELETE_BACKUP] = CCP_ACTION_DELETE_BACKUP,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);
@@ -451,64 +497,6 @@ static int method_restart(sd_bus_message *message, void *userdata, sd_bus_error 
         return submit_for_services(message, userdata, JOB_RESTART, reterr);
 }
 
-/* --- settings of one instance --- */
-
-static void on_settings_recorded(int r, InstanceRecord *instance, Error *error, void *userdata) {
-        _cleanup_(instance_record_freep) InstanceRecord *taken = instance;
-        Operation *o = userdata;
-        _cleanup_error_ Error e = {};
-
-        if (r >= 0)
-                r = manager_take_instance(operation_manager(o), &taken, NULL);
-        if (r >= 0) {
-                operation_reply(o, NULL);
-                return;
-        }
-
-        if (!error_is_set(error))
-                (void) error_set_errnof(&e, r, "Cannot take the setting over: %m");
-        operation_fail(o, error_is_set(error) ? error : &e);
-}
-
-typedef struct InstanceSettings {
-        const char *repair;
-} InstanceSettings;
-
-static const BusOption instance_settings[] = {
-        { "repair", "s", offsetof(InstanceSettings, repair) },
-};
-
-static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        Instance *i = userdata;
-        InstanceSettings settings = {};
-        _cleanup_error_ Error e = {};
-        RepairMode repair;
-        Operation *o;
-        int r;
-
-        r = bus_read_options(message, instance_settings, ELEMENTSOF(instance_settings), &settings, &e);
-        if (r >= 0 && !settings.repair)
-                r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
-                                "No setting was given. There is repair: off, on or default.");
-        if (r < 0)
-                return bus_error_move(reterr, &e);
-        repair = repair_mode_from_string(settings.repair);
-        if (repair < 0)
-                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "The setting 'repair' has to be off, on or default.");
-
-        o = operation_new(i->manager, message);
-        if (!o)
-                return -ENOMEM;
-        r = manager_check_store(i->manager, &e);
-        if (r >= 0)
-                r = store_set_repair(i->manager->db, i->record->id, repair, operation_actor(o),
-                                on_settings_recorded, o, NULL, &e);
-        if (r < 0)
-                operation_fail(o, &e);
-        return 1;
-}
-
 const sd_bus_vtable instance_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Id", "s", get_id, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -539,6 +527,10 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("Services", "a" SERVICE_TYPE, get_services, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Drift", "a(sst)", get_drift, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Repair", "s", get_repair, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BackupSettings", "a{ss}", get_backup_settings, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("LastBackupAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("LastVerifiedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "(sut)", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StoppedServices", "as", get_stopped_services, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -573,7 +565,9 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ListServices", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", services),
                         method_list_services, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetSettings", SD_BUS_ARGS("a{sv}", settings), SD_BUS_NO_RESULT,
-                        method_set_settings, SD_BUS_VTABLE_UNPRIVILEGED),
+                        method_set_instance_settings, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetRetention", SD_BUS_ARGS("a{sv}", settings), SD_BUS_NO_RESULT,
+                        method_set_retention, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSecrets", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sut)", secrets),
                         method_list_secrets, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RevealSecret", SD_BUS_ARGS("s", name, "a{sv}", options),

@@ -28,3 +28,8 @@ bool instance_knows_service(const Instance *i, const char *name);
 /* Records a job on the instance and has the operation answered with its path. 0, or fails at once with the
  * error set: then the operation is still the caller's. spec may be NULL. */
 int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation *o, Error *reterr);
+
+/* The same of a job about a backup, whose instance may be gone. 'last': for delete-backup, also if it is the last one that
+ * is verified. */
+int manager_submit_backup_job(
+                Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr);

@@ -76,6 +76,20 @@ Instance *instance_find_by_id(const Manager *m, const char *id) {
         return i;
 }
 
+static int compare_ids(const void *a, const void *b) {
+        uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+
+        return x < y ? -1 : x > y;
+}
+
+Instance *instance_find_by_backup(const Manager *m, uint64_t backup) {
+        for (Instance *i = m->instances; i; i = i->hh.next)
+                if (bsearch(&backup, i->record->backups.ids, i->record->backups.n_ids, sizeof(backup),
+                                    compare_ids))
+                        return i;
+        return NULL;
+}
+
 char *instance_path(const Instance *i) {
         char *path;
 

@@ -76,6 +76,8 @@ Instance *instance_free(Instance *i);
 
 Instance *instance_find(const Manager *m, const char *slug);
 Instance *instance_find_by_id(const Manager *m, const char *id);
+/* That which a backup is of, if it is there. */
+Instance *instance_find_by_backup(const Manager *m, uint64_t backup);
 
 /* Replaces the record. */
 void instance_update(Instance *i, InstanceRecord **record);

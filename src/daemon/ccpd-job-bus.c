@@ -266,12 +266,20 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
         return 1;
 }
 
+/* Of these the instance may be gone. */
+static bool job_is_about_backup(const JobRecord *record, uint64_t *ret) {
+        const char *id = json_object_get_string(record->spec, "backup");
+
+        return IN_SET(record->kind, JOB_VERIFY, JOB_DELETE_BACKUP) && id && decimal_id_parse(id, ret) >= 0;
+}
+
 static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Job *j = userdata;
         bool creates = IN_SET(j->record->kind, JOB_CREATE, JOB_CLONE);
         _cleanup_error_ Error e = {};
         Instance *i;
         Operation *o = NULL;
+        uint64_t backup;
         int r;
 
         r = method_begin(message, j, &o, reterr);
@@ -283,6 +291,9 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
                 r = error_setf(&e, CCP_ERROR_WRONG_STATE,
                                 "Job %" PRIu64 " is %s; only a failed or cancelled one can be tried again.",
                                 j->record->id, job_state_to_string(j->record->state));
+        else if (job_is_about_backup(j->record, &backup))
+                r = manager_submit_backup_job(j->manager, j->record->kind, backup,
+                                json_is_true(json_object_get(j->record->spec, "last")), o, &e);
         else if (creates && !i)
                 r = create_again(j, o, &e);
         else if (creates)

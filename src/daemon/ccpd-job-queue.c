@@ -80,7 +80,8 @@ static void job_give_up(Job *j, const Error *error) {
                 .state = JOB_FAILED,
                 .error_name = error->name,
                 .error_message = error->message,
-                .end = j->record->started_at > 0                                 ? STORE_END_STATE
+                .end = job_kind_is_aside(j->record->kind)                        ? STORE_END_ASIDE
+                                : j->record->started_at > 0                      ? STORE_END_STATE
                                 : IN_SET(j->record->kind, JOB_CREATE, JOB_CLONE) ? STORE_END_RELEASE
                                                                                  : STORE_END_BEFORE,
                 .instance_state = INSTANCE_FAILED,

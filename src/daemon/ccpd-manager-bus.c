@@ -22,6 +22,7 @@
 #include "ccpd-job-bus.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-metrics-bus.h"
+#include "ccpd-retention-bus.h"
 #include "ccpd-role-bus.h"
 #include "ccpd-use-bus.h"
 #include "log.h"
@@ -738,6 +739,16 @@ const sd_bus_vtable manager_vtable[] = {
                         SD_BUS_RESULT("aa{sv}", alerts), method_list_alerts, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListBackups", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
                         SD_BUS_RESULT("aa{sv}", backups), method_list_backups, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("VerifyBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_verify_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DeleteBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_delete_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("BackupAll", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("ao", jobs),
+                        method_backup_all, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("PlanRetention", SD_BUS_ARGS("s", instance, "a{sv}", options),
+                        SD_BUS_RESULT("aa{sv}", backups), method_plan_retention, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("PruneBackups", SD_BUS_ARGS("s", instance, "a{sv}", options),
+                        SD_BUS_RESULT("ao", jobs), method_prune_backups, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSilences", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", silences),
                         method_list_silences, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SilenceAlerts", SD_BUS_ARGS("s", instance, "a{sv}", options),

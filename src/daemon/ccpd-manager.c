@@ -9,6 +9,7 @@
 #include "bus-log-control.h"
 #include "ccpd-access.h"
 #include "ccpd-announce.h"
+#include "ccpd-job-batch.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-logs.h"
 #include "ccpd-manager-bus.h"
@@ -87,6 +88,7 @@ Manager *manager_free(Manager *m) {
         manager_forget_use(m);
         alerts_free(m->alerts);
         db_free(m->db);
+        job_batches_forget(m);
         m->recovery = recovery_free(m->recovery);
         while (m->jobs)
                 job_free(m->jobs);

@@ -37,6 +37,7 @@ typedef struct Caller Caller;
 typedef struct ManagerReload ManagerReload;
 
 typedef struct LogReader LogReader;
+typedef struct JobBatch JobBatch;
 /* The kernel's counters, being read (ccpd-use.h). */
 typedef struct UseReading UseReading;
 
@@ -60,6 +61,7 @@ struct Manager {
         unsigned n_doctors;
         Recovery *recovery;
         ManagerReload *reloads;
+        JobBatch *batches;
         LogReader *log_readers;
         UseReading *use_readings;
 

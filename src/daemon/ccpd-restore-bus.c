@@ -59,7 +59,7 @@ static int submit(RestoreCall *call, const BackupRecords *records, Error *reterr
                                 "Backup %" PRIu64 " is %s: nothing is restored from it.", call->backup,
                                 backup_state_to_string(records->items[0].state));
 
-        spec = json_pack("{s:I, s:I}", "backup", (json_int_t) call->backup, "keep_hours",
+        spec = json_pack("{s:o, s:I}", "backup", json_sprintf("%" PRIu64, call->backup), "keep_hours",
                         (json_int_t) m->settings->restore_keep_hours);
         if (!spec || (call->any_version && json_object_set_new(spec, "any_version", json_true()) < 0))
                 return error_set_errnof(reterr, ENOMEM, "%m");

@@ -14,6 +14,7 @@
 #include "job-dump.h"
 #include "json-util.h"
 #include "string-util.h"
+#include "validate.h"
 
 char *job_archive_database_stream(const BlueprintDatabase *d) {
         char *name;
@@ -30,7 +31,14 @@ char *job_archive_volume_stream(const char *key) {
         return asprintf(&name, STREAM_VOLUME, key) < 0 ? NULL : name;
 }
 
-int job_archive_open_folder(const char *instance, Error *reterr) {
+uint64_t job_archive_number(const Job *j) {
+        const char *text = json_object_get_string(j->claim.job->spec, "backup");
+        uint64_t id;
+
+        return text && decimal_id_parse(text, &id) >= 0 ? id : 0;
+}
+
+int job_archive_open_folder(const char *instance, bool make, Error *reterr) {
         _cleanup_free_ char *path = strjoin("backups/", instance);
         _cleanup_close_ int state = -EBADF;
         int fd;
@@ -38,8 +46,10 @@ int job_archive_open_folder(const char *instance, Error *reterr) {
         if (!path)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = state < 0 ? -errno : mkdir_open_beneath(state, path, 0700);
-        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make the folder " CCP_STATE_DIR "/%s: %m", path)
+        fd = state < 0         ? -errno
+                        : make ? mkdir_open_beneath(state, path, 0700)
+                               : open_beneath(state, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m", path)
                       : fd;
 }
 
@@ -123,7 +133,7 @@ JobArchive *job_archive_free(JobArchive *a) {
 }
 
 static int open_archive(Job *j, JobArchive *a, Error *reterr) {
-        uint64_t id = (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "backup"));
+        uint64_t id = job_archive_number(j);
         _cleanup_close_ int folder = -EBADF;
         int r;
 
@@ -135,7 +145,7 @@ static int open_archive(Job *j, JobArchive *a, Error *reterr) {
                                 "Backup %" PRIu64 " is %s: nothing is restored from it.", id,
                                 backup_state_to_string(a->record.state));
 
-        folder = job_archive_open_folder(a->record.instance, reterr);
+        folder = job_archive_open_folder(a->record.instance, false, reterr);
         if (folder < 0)
                 return folder;
         a->fd = open_beneath(folder, a->record.file, O_RDONLY | O_NOFOLLOW, 0);

@@ -17,16 +17,18 @@
 char *job_archive_database_stream(const BlueprintDatabase *d);
 char *job_archive_volume_stream(const char *key);
 
-/* A descriptor of the folder with the backups of an instance, made if it is not there. */
-int job_archive_open_folder(const char *instance, Error *reterr);
+/* A descriptor of the folder with the backups of an instance, by its id; if it is not there it is made, or -ENOENT. */
+int job_archive_open_folder(const char *instance, bool make, Error *reterr);
+/* The number of the backup that the job is about, by its spec; 0: none. */
+uint64_t job_archive_number(const Job *j);
 /* The keys of an instance's backups. */
 int job_archive_load_keys(Job *j, const char *instance, BackupKeys **ret, Error *reterr);
 /* Text of a UUID from the 16 bytes that a file has, and back. */
 void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]);
 int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
 
-/* Opens an open file, and reads all of it: with success it is whole, and what the record says. 'fd' stays the caller's,
- * and open as long as the reader. */
+/* Reads all of an open file from the disk: with success it is whole, and the one that was recorded. 'fd' stays the caller's,
+ * and open as long as the reader. BackupDamaged, with the place; KeyMissing. */
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr);
 
 /* A backup that a job restores from. */

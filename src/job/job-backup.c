@@ -17,6 +17,7 @@
 #include "fs-util.h"
 #include "job-archive.h"
 #include "job-backup.h"
+#include "job-delete-backup.h"
 #include "job-dump.h"
 #include "job-engine.h"
 #include "job-folder.h"
@@ -28,8 +29,8 @@
 #include "log.h"
 #include "pause-mode.h"
 #include "string-util.h"
+#include "validate.h"
 
-#define PART_SUFFIX ".part"
 /* Of a dump, for the tool that looks at what it says is in it, which comes first. */
 #define DUMP_HEAD_SIZE (16U * 1024U * 1024U)
 
@@ -99,10 +100,10 @@ int job_backup_undo(Job *j, Error *reterr) {
         if (r < 0 || !file)
                 return r;
 
-        folder = job_archive_open_folder(j->claim.job->instance, reterr);
+        folder = job_archive_open_folder(j->claim.job->instance, true, reterr);
         if (folder < 0)
                 return folder;
-        part = strjoin(file, PART_SUFFIX);
+        part = strjoin(file, JOB_BACKUP_PART_SUFFIX);
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         if ((unlinkat(folder, part, 0) < 0 && errno != ENOENT) ||
@@ -251,7 +252,7 @@ static int open_file(Backup *b, Error *reterr) {
         int r;
 
         free(b->part);
-        b->part = strjoin(b->record.file, PART_SUFFIX);
+        b->part = strjoin(b->record.file, JOB_BACKUP_PART_SUFFIX);
         if (!b->part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         if (unlinkat(b->folder, b->part, 0) < 0 && errno != ENOENT)
@@ -395,7 +396,7 @@ static int run_write(Job *j, Error *reterr) {
                 r = job_archive_load_keys(j, j->claim.job->instance, &b.keys, reterr);
         if (r < 0)
                 return r;
-        b.folder = job_archive_open_folder(j->claim.job->instance, reterr);
+        b.folder = job_archive_open_folder(j->claim.job->instance, true, reterr);
         if (b.folder < 0)
                 return b.folder;
         (void) snprintf(b.record.instance, sizeof(b.record.instance), "%s", j->claim.job->instance);
@@ -439,8 +440,7 @@ static int take_head(const void *data, size_t size, void *userdata, Error *reter
         return r < 0 ? error_set_errnof(reterr, r, "Cannot read the dump back: %m") : 0;
 }
 
-/* Has each database's own tool read what was written of it. */
-static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
+int job_backup_check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
         const BlueprintState *state = &j->blueprint->state;
 
         FOREACH_ARRAY(d, state->databases, state->n_databases) {
@@ -451,6 +451,9 @@ static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
 
                 if (fd < 0 || !name)
                         return error_set_errnof(reterr, ENOMEM, "%m");
+                /* The blueprint may have another one by now. */
+                if (!archive_reader_find(reader, name))
+                        continue;
                 r = archive_reader_extract(reader, name, take_head, &head, reterr);
                 if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
                         r = error_set_errnof(reterr, errno, "Cannot read the dump back: %m");
@@ -464,19 +467,19 @@ static int check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
 }
 
 static int run_verify(Job *j, Error *reterr) {
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
         _cleanup_backup_record_ BackupRecord record = {};
         _cleanup_close_ int folder = -EBADF, fd = -EBADF;
-        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
         _cleanup_free_ char *part = NULL;
         int r;
 
         r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
-        folder = job_archive_open_folder(j->claim.job->instance, reterr);
+        folder = job_archive_open_folder(j->claim.job->instance, true, reterr);
         if (folder < 0)
                 return folder;
-        part = strjoin(record.file, PART_SUFFIX);
+        part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
@@ -488,7 +491,7 @@ static int run_verify(Job *j, Error *reterr) {
                 return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
         r = job_archive_verify(j, fd, &record, &reader, reterr);
         if (r >= 0)
-                r = check_dumps(j, reader, reterr);
+                r = job_backup_check_dumps(j, reader, reterr);
         if (r < 0)
                 return r;
 
@@ -506,7 +509,7 @@ static int run_verify(Job *j, Error *reterr) {
         return 0;
 }
 
-static int prepare(Job *j, Error *reterr) {
+int job_backup_prepare(Job *j, Error *reterr) {
         int r;
 
         if (j->values)
@@ -521,12 +524,13 @@ static int prepare(Job *j, Error *reterr) {
 static const StepOps steps[] = {
         { "write", run_write, "discard-backup", STEP_ENGINE },
         { "verify", run_verify, NULL, STEP_ENGINE },
+        { "retention", job_retention_run, NULL, 0 },
 };
 
 const JobOps job_backup_ops = {
         .steps = steps,
         .n_steps = ELEMENTSOF(steps),
-        .prepare = prepare,
-        .end = STORE_END_BEFORE,
-        .undone = STORE_END_BEFORE,
+        .prepare = job_backup_prepare,
+        .end = STORE_END_ASIDE,
+        .undone = STORE_END_ASIDE,
 };

@@ -102,7 +102,7 @@ static int list_volumes(Job *j, json_t **ret, Error *reterr) {
 static int begin(Job *j, RestoreRecord *ret, Error *reterr) {
         RestoreRecord new = {
                 .job = j->id,
-                .backup = (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "backup")),
+                .backup = job_archive_number(j),
         };
         _cleanup_json_ json_t *before = NULL, *after = json_object();
         const char *key;

@@ -3,6 +3,7 @@
 #include "job-undo.h"
 
 #include "job-backup.h"
+#include "job-delete-backup.h"
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-images.h"
@@ -57,21 +58,23 @@ static int undo_restore_switch(Job *j, const json_t *record _unused_, Error *ret
         return job_restore_undo_switch(j, reterr);
 }
 
+static int undo_delete_backup(Job *j, const json_t *record _unused_, Error *reterr) {
+        return job_delete_backup_undo(j, reterr);
+}
+
 static const struct {
         const char *name;
         int (*undo)(Job *j, const json_t *record, Error *reterr);
 } actions[] = {
-        { "remove-folder", undo_folder },
-        { "remove-source", undo_source },
-        { "remove-revision", undo_revision },
-        { "remove-images", undo_images },
+        { "remove-folder", undo_folder }, { "remove-source", undo_source },
+        { "remove-revision", undo_revision }, { "remove-images", undo_images },
         { "remove-containers", undo_containers }, /* with networks and volumes */
-        { "stop-containers", undo_by_stop },
-        { "start-containers", undo_by_start },
+        { "stop-containers", undo_by_stop }, { "start-containers", undo_by_start },
         { "discard-backup", undo_backup },
         { "discard-restore", undo_restore_volumes },
         { "discard-revision", undo_restore_render },
         { "switch-back", undo_restore_switch },
+        { "keep-backups", undo_delete_backup }, /* but for those whose file is gone */
 };
 
 int job_undo_new(const Job *j, const char *action, json_t **ret) {

@@ -47,6 +47,8 @@ static const JobOps *const job_ops[_JOB_KIND_MAX] = {
         [JOB_UNDO_RESTORE] = &job_undo_restore_ops,
         [JOB_DISCARD_RESTORE] = &job_discard_restore_ops,
         [JOB_CLONE] = &job_clone_ops,
+        [JOB_VERIFY] = &job_verify_ops,
+        [JOB_DELETE_BACKUP] = &job_delete_backup_ops,
 };
 
 static volatile sig_atomic_t terminate_requested;
@@ -407,7 +409,7 @@ static int run_steps(Job *j, Error *reterr) {
                                 "journalctl CCP_JOB=%s",
                                 job->attempt - 1, job->error_message ? ", the last time: " : "",
                                 strempty(job->error_message), j->id_text);
-        if (!job_instance(j))
+        if (!job_instance(j) && !j->ops->without_instance)
                 return error_setf(
                                 reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The instance '%s' is gone.", job->slug);
 
@@ -433,7 +435,7 @@ static int finish(Job *j, JobState state, const Error *cause, StoreEnd end, Inst
                 .state = state,
                 .error_name = cause ? cause->name : NULL,
                 .error_message = cause ? cause->message : NULL,
-                .end = job_instance(j) ? end : STORE_END_KEEP,
+                .end = job_instance(j) || end == STORE_END_ASIDE ? end : STORE_END_KEEP,
                 .instance_state = instance_state,
         };
         int r;
@@ -583,11 +585,15 @@ static int turn_back(Job *j, Error *cause) {
                 return r;
 
         j->claim.job->state = JOB_UNDOING;
-        r = job_instance(j) ? undo_rows(j, cancelled, &begun, &undo_error) : 0;
+        r = job_instance(j) || j->ops->without_instance ? undo_rows(j, cancelled, &begun, &undo_error) : 0;
         if (r >= 0 && j->ops->undone == STORE_END_RELEASE)
                 r = undo_daemon_rows(j, &undo_error);
         if (r == JOB_LEFT)
                 return r;
+        if (r < 0 && j->ops->undone == STORE_END_ASIDE) {
+                log_warning("Undoing failed, too: %s", strempty(undo_error.message));
+                return finish(j, state, cause, STORE_END_ASIDE, INSTANCE_FAILED);
+        }
         if (r < 0) {
                 _cleanup_error_ Error both = {};
 

@@ -48,13 +48,15 @@ typedef struct JobOps {
         StoreEnd end;
         /* What becomes of it when all that was done is undone, or nothing had begun. */
         StoreEnd undone;
+        /* Also done when the instance is gone. */
+        bool without_instance;
         /* A failure after the first step has begun leaves the instance failed, undone or not. */
         bool fails_instance;
 } JobOps;
 
 extern const JobOps job_create_ops, job_start_ops, job_stop_ops, job_restart_ops, job_delete_ops,
-                job_backup_ops, job_restore_ops, job_undo_restore_ops, job_discard_restore_ops,
-                job_clone_ops;
+                job_backup_ops, job_verify_ops, job_delete_backup_ops, job_restore_ops, job_undo_restore_ops,
+                job_discard_restore_ops, job_clone_ops;
 
 struct Job {
         uint64_t id;

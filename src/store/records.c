@@ -49,6 +49,8 @@ InstanceRecord *instance_record_free(InstanceRecord *i) {
         strv_free(i->stopped_services);
         strv_free(i->changed_files);
         json_decref(i->images);
+        free(i->backups.ids);
+        json_decref(i->backup_settings);
         return mfree(i);
 }
 
@@ -287,9 +289,31 @@ static void read_recovery(DbRow *row, RecoveryAttempts *ret) {
         ret->reason = reason;
 }
 
+static int read_backups(const json_t *object, BackupSummary *ret) {
+        const json_t *ids = json_object_get(object, "ids"), *id;
+        size_t i;
+        int r;
+
+        r = read_number(object, "last_at", /* may_be_null= */ true, INT64_MAX, &ret->last_at);
+        if (r >= 0)
+                r = read_number(object, "verified_at", /* may_be_null= */ true, INT64_MAX,
+                                &ret->verified_at);
+        if (r >= 0)
+                r = read_number(object, "n_damaged", /* may_be_null= */ false, INT64_MAX, &ret->n_damaged);
+        if (r < 0)
+                return r;
+
+        ret->ids = new0(uint64_t, json_array_size(ids));
+        if (!ret->ids)
+                return -ENOMEM;
+        json_array_foreach(ids, i, id)
+                ret->ids[ret->n_ids++] = (uint64_t) json_integer_value(id);
+        return 0;
+}
+
 /* What keeps and brings back an instance: the last columns. */
 static int read_upkeep(DbRow *row, InstanceRecord *i) {
-        _cleanup_json_ json_t *stopped = NULL, *changed = NULL;
+        _cleanup_json_ json_t *stopped = NULL, *changed = NULL, *backups = NULL;
         _cleanup_free_ char *images = NULL;
         int repair = REPAIR_DEFAULT, r;
 
@@ -299,7 +323,11 @@ static int read_upkeep(DbRow *row, InstanceRecord *i) {
         db_row_usec(row, &i->changed_files_at);
         read_recovery(row, &i->recovery);
         db_row_string_or_null(row, &images);
+        db_row_json(row, JSON_OBJECT, &backups);
+        db_row_json(row, JSON_OBJECT, &i->backup_settings);
         r = db_row_end(row);
+        if (r >= 0)
+                r = read_backups(backups, &i->backups);
         if (r >= 0)
                 r = read_strv(stopped, &i->stopped_services);
         if (r >= 0)

@@ -23,6 +23,15 @@ typedef struct PortRecord {
         uint16_t number;
 } PortRecord;
 
+/* What there is of an instance's backups. */
+typedef struct BackupSummary {
+        usec_t last_at;     /* when the newest one that is verified was made; 0: there is none */
+        usec_t verified_at; /* when one was read back the last time */
+        uint64_t n_damaged;
+        uint64_t *ids; /* of all of them, in order */
+        size_t n_ids;
+} BackupSummary;
+
 typedef struct InstanceRecord {
         char id[STORE_ID_MAX];
         char *slug;
@@ -52,6 +61,8 @@ typedef struct InstanceRecord {
         usec_t changed_files_at;
         RecoveryAttempts recovery; /* by ccpd itself */
         json_t *images; /* of the active revision: service → {image, digest}; NULL: none is recorded */
+        BackupSummary backups;
+        json_t *backup_settings; /* its own, an object: {"backup_keep_last": 7} */
 } InstanceRecord;
 
 typedef struct StepRecord {

@@ -244,6 +244,52 @@ static json_t *get_repair(const Settings *s) {
         return json_string(repair_mode_to_string(s->repair));
 }
 
+/* A number up to max; NULL is the default. */
+static int set_number(unsigned *ret, const json_t *value, unsigned fallback, unsigned max) {
+        json_int_t n = value ? json_integer_value(value) : (json_int_t) fallback;
+
+        if ((value && !json_is_integer(value)) || n < 0 || n > (json_int_t) max)
+                return -EINVAL;
+
+        if (ret)
+                *ret = (unsigned) n;
+        return 0;
+}
+
+/* --- backups --- */
+
+static int set_backup_keep_last(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->backup_keep.last : NULL, value, 3, RETENTION_COUNT_MAX);
+}
+
+static json_t *get_backup_keep_last(const Settings *s) {
+        return json_integer(s->backup_keep.last);
+}
+
+static int set_backup_keep_daily(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->backup_keep.daily : NULL, value, 7, RETENTION_COUNT_MAX);
+}
+
+static json_t *get_backup_keep_daily(const Settings *s) {
+        return json_integer(s->backup_keep.daily);
+}
+
+static int set_backup_keep_weekly(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->backup_keep.weekly : NULL, value, 4, RETENTION_COUNT_MAX);
+}
+
+static json_t *get_backup_keep_weekly(const Settings *s) {
+        return json_integer(s->backup_keep.weekly);
+}
+
+static int set_backup_keep_monthly(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->backup_keep.monthly : NULL, value, 6, RETENTION_COUNT_MAX);
+}
+
+static json_t *get_backup_keep_monthly(const Settings *s) {
+        return json_integer(s->backup_keep.monthly);
+}
+
 /* --- alerts --- */
 
 static int set_alert_webhook_url(Settings *s, const char *name _unused_, const json_t *value) {
@@ -271,17 +317,6 @@ static int set_alert_mail_to(Settings *s, const char *name _unused_, const json_
 
 static json_t *get_alert_mail_to(const Settings *s) {
         return json_string(s->alert_mail_to);
-}
-
-static int set_number(unsigned *ret, const json_t *value, unsigned fallback, unsigned max) {
-        json_int_t n = value ? json_integer_value(value) : (json_int_t) fallback;
-
-        if ((value && !json_is_integer(value)) || n < 0 || n > (json_int_t) max)
-                return -EINVAL;
-
-        if (ret)
-                *ret = (unsigned) n;
-        return 0;
 }
 
 static int set_alert_repeat_hours(Settings *s, const char *name _unused_, const json_t *value) {
@@ -349,6 +384,12 @@ static const Setting settings[] = {
         { "recovery_concurrency", false, "a number from 1 to 64", set_recovery_concurrency,
                         get_recovery_concurrency },
         { "repair", false, "off or on", set_repair, get_repair },
+        { "backup_keep_last", false, "a number up to 1000", set_backup_keep_last, get_backup_keep_last },
+        { "backup_keep_daily", false, "a number up to 1000", set_backup_keep_daily, get_backup_keep_daily },
+        { "backup_keep_weekly", false, "a number up to 1000", set_backup_keep_weekly,
+                        get_backup_keep_weekly },
+        { "backup_keep_monthly", false, "a number up to 1000", set_backup_keep_monthly,
+                        get_backup_keep_monthly },
         { "alert_webhook_url", false,
                         "an address such as \"https://HOST[:PORT]/PATH\", without user and password (each "
                         "message is signed instead, see ccpctl alert secret), or nothing",

@@ -4,7 +4,8 @@
 /* The settings of the whole service: which there are, what they may hold, and their defaults.
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
  * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
- * recovery_concurrency 2, repair "off", alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
+ * recovery_concurrency 2, repair "off", backup_keep_last 3, backup_keep_daily 7, backup_keep_weekly 4,
+ * backup_keep_monthly 6, alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
  * alert_health_minutes 2, alert_secret_age_days 0, restore_keep_hours 72 */
 
 #include <jansson.h>
@@ -12,6 +13,7 @@
 #include "error.h"
 #include "port-range.h"
 #include "recovery.h"
+#include "retention.h"
 #include "subnet.h"
 
 /* Named port ranges at most, those that every host has included. */
@@ -46,6 +48,7 @@ typedef struct Settings {
         unsigned health_history_days;  /* so long the hours are kept that were made of them */
         unsigned recovery_concurrency; /* instances that are brought back at a time */
         RepairMode repair;             /* of instances that do not say it themselves; never the default */
+        RetentionPolicy backup_keep;   /* of instances that do not say it themselves */
         char *alert_webhook_url;       /* "": none */
         char *alert_mail_to;           /* addresses with commas or blanks between them; "": none */
         unsigned alert_repeat_hours;   /* 0: an alert is told once */

@@ -3,6 +3,7 @@
 #include "store-backup.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include "alloc-util.h"
 #include "db-row.h"
@@ -36,6 +37,7 @@ void backup_record_done(BackupRecord *b) {
         free(b->file);
         json_decref(b->contents);
         json_decref(b->config);
+        free(b->error);
         *b = (BackupRecord) {};
 }
 
@@ -97,6 +99,7 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_json(&row, JSON_OBJECT, &b->config);
         db_row_usec(&row, &b->created_at);
         db_row_usec(&row, &b->verified_at);
+        db_row_string_or_null(&row, &b->error);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);
@@ -106,8 +109,7 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         return 0;
 }
 
-static int load_result(const PGresult *result, void *userdata, Error *reterr) {
-        BackupRecords *l = &((LoadOp *) userdata)->records;
+static int backup_records_read(const PGresult *result, BackupRecords *l, Error *reterr) {
         int n = PQntuples(result);
 
         backup_records_done(l);
@@ -125,6 +127,10 @@ static int load_result(const PGresult *result, void *userdata, Error *reterr) {
                         return r;
         }
         return 0;
+}
+
+static int load_result(const PGresult *result, void *userdata, Error *reterr) {
+        return backup_records_read(result, &((LoadOp *) userdata)->records, reterr);
 }
 
 static const DbStep load_step = { sql_backup_select, load_bind, load_result };
@@ -262,6 +268,47 @@ int backup_set_verified(DbSync *db, uint64_t id, Error *reterr) {
         return db_sync_run(db, &transaction, &id, reterr);
 }
 
+typedef struct DamagedOp {
+        uint64_t id;
+        const char *why;
+} DamagedOp;
+
+static int damaged_bind(DbParams *params, void *userdata) {
+        const DamagedOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_string(params, op->why);
+        return 0;
+}
+
+int backup_set_damaged(DbSync *db, uint64_t id, const char *why, Error *reterr) {
+        static const DbStep step = { sql_backup_damaged, damaged_bind, one_row };
+        static const DbTransaction transaction = {
+                .what = "record that the backup is damaged",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        DamagedOp op = { .id = id, .why = why };
+
+        return db_sync_run(db, &transaction, &op, reterr);
+}
+
+int backup_list(DbSync *db, const StoreBackupFilter *filter, BackupRecords *ret, Error *reterr) {
+        LoadOp op = {};
+        int r;
+
+        bind_filter(&op.params, filter);
+        r = db_sync_run(db, &load_transaction, &op, reterr);
+        db_params_done(&op.params);
+        if (r < 0) {
+                backup_records_done(&op.records);
+                return r;
+        }
+
+        *ret = op.records;
+        return 0;
+}
+
 typedef struct GetOp {
         uint64_t id;
         BackupRecord record;
@@ -356,6 +403,187 @@ int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr) {
 
         *ret_file = op.file;
         return 0;
+}
+
+/* --- deleting --- */
+
+int store_read_backup_lock(const PGresult *result, uint64_t id, StoreBackupLock *ret, Error *reterr) {
+        DbRow row = DB_ROW(result, 0);
+        int r;
+
+        if (PQntuples(result) == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
+                                "There is no backup %" PRIu64
+                                ". 'ccpctl backup list' shows those that there are.",
+                                id);
+
+        db_row_text(&row, ret->instance, sizeof(ret->instance));
+        db_row_string(&row, &ret->slug);
+        db_row_bool(&row, &ret->last);
+        db_row_uint(&row, INT64_MAX, &ret->job);
+        r = db_row_end(&row);
+        return r < 0 ? db_row_error(r, "a backup", reterr) : 0;
+}
+
+int store_check_backup_lock(const StoreBackupLock *lock, uint64_t id, bool last, Error *reterr) {
+        if (lock->job > 0)
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "The job %" PRIu64 " uses the backup %" PRIu64
+                                ". Wait for it ('ccpctl job follow %" PRIu64 "') or cancel it.",
+                                lock->job, id, lock->job);
+        if (lock->last && !last)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "The backup %" PRIu64 " is the last one of '%s' that is verified. Make "
+                                "another one first (ccpctl backup create %s), or say --last.",
+                                id, strempty(lock->slug), strempty(lock->slug));
+        return 0;
+}
+
+typedef struct DeleteOp {
+        uint64_t id, job;
+        bool flag; /* also the last one; also what others left */
+        BackupRecords records;
+        bool removed;
+        StoreAudit *audit;
+} DeleteOp;
+
+static void delete_reset(void *userdata) {
+        DeleteOp *op = userdata;
+
+        op->removed = false;
+        if (op->audit)
+                store_audit_reset(op->audit);
+}
+
+static int delete_bind(DbParams *params, void *userdata) {
+        const DeleteOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_int64(params, (int64_t) op->job);
+        return 0;
+}
+
+static int mark_result(const PGresult *result, void *userdata, Error *reterr) {
+        const DeleteOp *op = userdata;
+        StoreBackupLock lock = {};
+        int r;
+
+        r = store_read_backup_lock(result, op->id, &lock, reterr);
+        if (r >= 0)
+                r = store_check_backup_lock(&lock, op->id, op->flag, reterr);
+        free(lock.slug);
+        return r;
+}
+
+int backup_delete_mark(DbSync *db, uint64_t id, uint64_t job, bool last, Error *reterr) {
+        static const DbStep steps[] = {
+                { sql_backup_lock, delete_bind, mark_result },
+                { sql_backup_delete_mark, delete_bind },
+        };
+        static const DbTransaction transaction = {
+                .what = "record that the backup is deleted",
+                .steps = steps,
+                .n_steps = ELEMENTSOF(steps),
+        };
+        DeleteOp op = { .id = id, .job = job, .flag = last };
+
+        return db_sync_run(db, &transaction, &op, reterr);
+}
+
+static int list_bind(DbParams *params, void *userdata) {
+        db_params_add_int64(params, (int64_t) ((const DeleteOp *) userdata)->job);
+        return 0;
+}
+
+static int adopt_bind(DbParams *params, void *userdata) {
+        return ((const DeleteOp *) userdata)->flag ? list_bind(params, userdata) : DB_STEP_SKIP;
+}
+
+static int list_result(const PGresult *result, void *userdata, Error *reterr) {
+        return backup_records_read(result, &((DeleteOp *) userdata)->records, reterr);
+}
+
+int backup_delete_list(DbSync *db, uint64_t job, bool adopt, BackupRecords *ret, Error *reterr) {
+        static const DbStep steps[] = {
+                { sql_backup_delete_adopt, adopt_bind },
+                { sql_backup_delete_list, list_bind, list_result },
+        };
+        static const DbTransaction transaction = {
+                .what = "read which backups are deleted",
+                .steps = steps,
+                .n_steps = ELEMENTSOF(steps),
+        };
+        DeleteOp op = { .job = job, .flag = adopt };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        if (r < 0) {
+                backup_records_done(&op.records);
+                return r;
+        }
+
+        *ret = op.records;
+        return 0;
+}
+
+int backup_delete_keep(DbSync *db, uint64_t id, uint64_t job, Error *reterr) {
+        static const DbStep step = { sql_backup_delete_keep, delete_bind };
+        static const DbTransaction transaction = {
+                .what = "record that the backup stays",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        DeleteOp op = { .id = id, .job = job };
+
+        return db_sync_run(db, &transaction, &op, reterr);
+}
+
+static int record_result(const PGresult *result, void *userdata, _unused_ Error *reterr) {
+        ((DeleteOp *) userdata)->removed = PQntuples(result) > 0;
+        return 0;
+}
+
+static int record_bind_audit(DbParams *params, void *userdata) {
+        const DeleteOp *op = userdata;
+
+        return op->audit && op->removed ? store_audit_bind(op->audit, params) : DB_STEP_SKIP;
+}
+
+static int record_result_audit(const PGresult *result, void *userdata, Error *reterr) {
+        return store_audit_result(((DeleteOp *) userdata)->audit, result, reterr);
+}
+
+int backup_delete_record(
+                DbSync *db, const BackupRecord *b, uint64_t job, const AuditEntry *entry, Error *reterr) {
+        static const DbStep steps[] = {
+                { sql_backup_delete_record, delete_bind, record_result },
+                { sql_audit_append, record_bind_audit, record_result_audit, .refusal = STORE_AUDIT_REFUSAL },
+        };
+        static const DbTransaction transaction = {
+                .what = "remove the record of the backup",
+                .steps = steps,
+                .n_steps = ELEMENTSOF(steps),
+                .reset = delete_reset,
+        };
+        DeleteOp op = { .id = b->id, .job = job };
+        _cleanup_error_ Error error = {};
+        StoreAudit audit = {};
+        int r;
+
+        if (entry) {
+                if (store_audit_init(&audit, entry) < 0)
+                        return store_oom(&transaction, reterr);
+                op.audit = &audit;
+        }
+
+        r = db_sync_run(db, &transaction, &op, &error);
+        if (entry) {
+                store_audit_end(&audit, r, &error);
+                store_audit_done(&audit);
+        }
+        if (r < 0)
+                error_move(reterr, &error);
+        return r;
 }
 
 /* --- keys --- */

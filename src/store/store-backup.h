@@ -3,6 +3,7 @@
 
 /* Backups as the records have them, and the keys that seal them. */
 
+#include "audit.h"
 #include "db-sync.h"
 #include "db.h"
 #include "records.h"
@@ -38,6 +39,7 @@ typedef struct BackupRecord {
         uint64_t size;
         json_t *contents; /* [{"name", "size", …}] */
         json_t *config;   /* the instance as the manifest has it; empty if it is not known */
+        char *error;      /* what is wrong with it; NULL: nothing is known */
         usec_t created_at, verified_at;
 } BackupRecord;
 
@@ -73,8 +75,26 @@ int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr
 /* One that is whole on the disk, in whatever state; -ENOENT, as NoSuchBackup. */
 int backup_get(DbSync *db, uint64_t id, BackupRecord *ret, Error *reterr);
 int backup_set_verified(DbSync *db, uint64_t id, Error *reterr);
+/* 'why' is a sentence. */
+int backup_set_damaged(DbSync *db, uint64_t id, const char *why, Error *reterr);
 /* Forgets what the job began and did not verify. *ret_file is its file's name, NULL if there is none. */
 int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr);
+
+/* As store_list_backups(). */
+int backup_list(DbSync *db, const StoreBackupFilter *filter, BackupRecords *ret, Error *reterr);
+
+/* --- deleting, by a job; what is repeated does no harm --- */
+
+/* From now on it is in no list. NoSuchBackup; Busy if another job uses it; WrongState if it is the last one that is
+ * verified of an instance that is there, unless 'last'. */
+int backup_delete_mark(DbSync *db, uint64_t id, uint64_t job, bool last, Error *reterr);
+/* What the job marked. With 'adopt' also what jobs did that came to their end without deleting it. */
+int backup_delete_list(DbSync *db, uint64_t job, bool adopt, BackupRecords *ret, Error *reterr);
+/* It stays. */
+int backup_delete_keep(DbSync *db, uint64_t id, uint64_t job, Error *reterr);
+/* Its file is gone: removes the record, and appends the entry to the audit record; NULL: none. */
+int backup_delete_record(
+                DbSync *db, const BackupRecord *b, uint64_t job, const AuditEntry *entry, Error *reterr);
 
 /* A key that seals or signs backups, sealed itself by the vault. */
 typedef struct BackupKeyRecord {

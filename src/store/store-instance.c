@@ -8,50 +8,50 @@
 #include "statements.h"
 #include "store-internal.h"
 
-typedef struct RepairOp {
+typedef struct SetOp {
         char id[STORE_ID_MAX];
-        RepairMode mode;
+        DbParams params;
         char *slug;
         InstanceRecord *instance;
         StoreAudit audit;
         StoreInstanceCallback callback;
         void *userdata;
-} RepairOp;
+} SetOp;
 
-static void repair_reset(void *userdata) {
-        RepairOp *op = userdata;
+static void set_reset(void *userdata) {
+        SetOp *op = userdata;
 
         op->slug = mfree(op->slug);
         op->instance = instance_record_free(op->instance);
         store_audit_reset(&op->audit);
 }
 
-static void repair_op_free(void *userdata) {
-        RepairOp *op = userdata;
+static void set_op_free(void *userdata) {
+        SetOp *op = userdata;
 
-        repair_reset(op);
+        set_reset(op);
+        db_params_done(&op->params);
         store_audit_done(&op->audit);
         free(op);
 }
 
-static int repair_bind_id(DbParams *params, void *userdata) {
-        RepairOp *op = userdata;
+static int set_bind_id(DbParams *params, void *userdata) {
+        SetOp *op = userdata;
 
         db_params_add_string(params, op->id);
         return 0;
 }
 
-static int repair_bind(DbParams *params, void *userdata) {
-        RepairOp *op = userdata;
+static int set_bind(DbParams *params, void *userdata) {
+        SetOp *op = userdata;
 
-        db_params_add_string(params, op->id);
-        db_params_add_string(params, repair_mode_to_string(op->mode));
+        db_params_borrow(params, &op->params);
         return 0;
 }
 
-static int repair_result(const PGresult *result, void *userdata, Error *reterr) {
+static int set_result(const PGresult *result, void *userdata, Error *reterr) {
         DbRow row = DB_ROW(result, 0);
-        RepairOp *op = userdata;
+        SetOp *op = userdata;
         int r;
 
         if (PQntuples(result) == 0)
@@ -64,68 +64,70 @@ static int repair_result(const PGresult *result, void *userdata, Error *reterr) 
         return r < 0 ? db_row_error(r, "an instance", reterr) : 0;
 }
 
-static int repair_result_instance(const PGresult *result, void *userdata, Error *reterr) {
-        RepairOp *op = userdata;
+static int set_result_instance(const PGresult *result, void *userdata, Error *reterr) {
+        SetOp *op = userdata;
 
         return instance_record_read(result, 0, &op->instance, reterr);
 }
 
-static int repair_bind_audit(DbParams *params, void *userdata) {
-        RepairOp *op = userdata;
+static int set_bind_audit(DbParams *params, void *userdata) {
+        SetOp *op = userdata;
         int r;
 
         r = store_audit_set_instance(&op->audit, op->slug, op->id);
         return r < 0 ? r : store_audit_bind(&op->audit, params);
 }
 
-static int repair_result_audit(const PGresult *result, void *userdata, Error *reterr) {
-        RepairOp *op = userdata;
+static int set_result_audit(const PGresult *result, void *userdata, Error *reterr) {
+        SetOp *op = userdata;
 
         return store_audit_result(&op->audit, result, reterr);
 }
 
-static const DbStep repair_steps[] = {
-        { sql_instance_set_repair, repair_bind, repair_result },
-        { sql_instances_select, repair_bind_id, repair_result_instance },
-        { sql_audit_append, repair_bind_audit, repair_result_audit, .refusal = STORE_AUDIT_REFUSAL },
+static const DbStep set_steps[] = {
+        { sql_instance_set, set_bind, set_result },
+        { sql_instances_select, set_bind_id, set_result_instance },
+        { sql_audit_append, set_bind_audit, set_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };
-static const DbTransaction repair_transaction = {
+static const DbTransaction set_transaction = {
         .what = "record the setting of the instance",
-        .steps = repair_steps,
-        .n_steps = ELEMENTSOF(repair_steps),
-        .reset = repair_reset,
+        .steps = set_steps,
+        .n_steps = ELEMENTSOF(set_steps),
+        .reset = set_reset,
 };
 
-static void repair_done(int r, Error *error, void *userdata) {
-        RepairOp *op = userdata;
+static void set_done(int r, Error *error, void *userdata) {
+        SetOp *op = userdata;
 
         store_audit_end(&op->audit, r, error);
         op->callback(r, r < 0 ? NULL : TAKE_PTR(op->instance), error, op->userdata);
 }
 
-int store_set_repair(Db *db, const char *instance, RepairMode mode, const AuditActor *actor,
+int store_set_instance(Db *db, const char *instance, const StoreInstanceSettings *settings,
                 StoreInstanceCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
-        _cleanup_json_ json_t *details = json_pack("{s:s}", "repair", repair_mode_to_string(mode));
-        RepairOp *op;
+        SetOp *op;
 
-        op = new0(RepairOp, 1);
-        if (!op || !details) {
-                free(op);
-                return store_oom(&repair_transaction, reterr);
-        }
+        op = new0(SetOp, 1);
+        if (!op)
+                return store_oom(&set_transaction, reterr);
 
-        *op = (RepairOp) { .mode = mode, .callback = callback, .userdata = userdata };
+        *op = (SetOp) { .callback = callback, .userdata = userdata };
         store_copy_id(op->id, instance);
-        if (store_audit_init(&op->audit,
-                            &(AuditEntry) {
-                                            .action = AUDIT_INSTANCE_UPDATE,
-                                            .outcome = AUDIT_SUCCEEDED,
-                                            .actor = actor,
-                                            .details = details,
-                            }) < 0) {
-                repair_op_free(op);
-                return store_oom(&repair_transaction, reterr);
+        db_params_add_string(&op->params, op->id);
+        db_params_add_string(
+                        &op->params, settings->repair < 0 ? NULL : repair_mode_to_string(settings->repair));
+        db_params_add_json(&op->params, settings->backup);
+        if (db_params_check(&op->params) < 0 ||
+                        store_audit_init(&op->audit,
+                                        &(AuditEntry) {
+                                                        .action = AUDIT_INSTANCE_UPDATE,
+                                                        .outcome = AUDIT_SUCCEEDED,
+                                                        .actor = settings->actor,
+                                                        .details = settings->details,
+                                        }) < 0) {
+                set_op_free(op);
+                return store_oom(&set_transaction, reterr);
         }
 
-        return db_request(db, &repair_transaction, repair_done, op, repair_op_free, ret_slot, reterr);
+        return db_request(db, &set_transaction, set_done, op, set_op_free, ret_slot, reterr);
 }

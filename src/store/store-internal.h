@@ -59,6 +59,19 @@ int store_read_job_lock(const PGresult *result, uint64_t id, StoreJobLock *ret, 
 /* WrongState, for a job that is at its end. */
 int store_job_ended_error(uint64_t id, JobState state, Error *reterr);
 
+/* The columns of backup-lock. */
+typedef struct StoreBackupLock {
+        char instance[STORE_ID_MAX];
+        char *slug;
+        bool last;    /* that is verified, of an instance that is there */
+        uint64_t job; /* that uses it; 0: none */
+} StoreBackupLock;
+
+/* NoSuchBackup for a result without a row. */
+int store_read_backup_lock(const PGresult *result, uint64_t id, StoreBackupLock *ret, Error *reterr);
+/* Busy, or WrongState for the last one unless 'last': what may not be deleted. */
+int store_check_backup_lock(const StoreBackupLock *lock, uint64_t id, bool last, Error *reterr);
+
 /* The end of a job; userdata is a StoreFinishOp. */
 extern const DbTransaction store_finish_transaction;
 

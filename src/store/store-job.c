@@ -47,6 +47,8 @@ int store_read_job_lock(const PGresult *result, uint64_t id, StoreJobLock *ret, 
 
 typedef struct CreateJobOp {
         char instance_id[STORE_ID_MAX];
+        uint64_t backup; /* 0: it is about none */
+        bool last;
         JobKind kind;
         DbParams job_params; /* of job-insert */
         RecoveryReason reason;
@@ -82,6 +84,32 @@ static void create_job_op_free(void *userdata) {
         free(op);
 }
 
+static int create_job_bind_backup(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        if (op->backup == 0)
+                return DB_STEP_SKIP;
+
+        db_params_add_int64(params, (int64_t) op->backup);
+        db_params_add_int64(params, 0);
+        return 0;
+}
+
+static int create_job_result_backup(const PGresult *result, void *userdata, Error *reterr) {
+        CreateJobOp *op = userdata;
+        StoreBackupLock lock = {};
+        int r;
+
+        r = store_read_backup_lock(result, op->backup, &lock, reterr);
+        if (r < 0)
+                return r;
+
+        op->slug = TAKE_PTR(lock.slug);
+        memcpy(op->instance_id, lock.instance, sizeof(op->instance_id));
+        return op->kind == JOB_DELETE_BACKUP ? store_check_backup_lock(&lock, op->backup, op->last, reterr)
+                                             : 0;
+}
+
 static int create_job_bind_instance(DbParams *params, void *userdata) {
         CreateJobOp *op = userdata;
 
@@ -94,11 +122,16 @@ static int create_job_result_lock(const PGresult *result, void *userdata, Error 
         DbRow row = DB_ROW(result, 0);
         int state = 0, r;
 
+        if (PQntuples(result) == 0 && op->backup > 0) {
+                op->state = INSTANCE_DELETING;
+                return 0;
+        }
         if (PQntuples(result) == 0)
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
                                 "There is no such instance (any more). 'ccpctl list' shows those that there "
                                 "are.");
 
+        op->slug = mfree(op->slug);
         db_row_string(&row, &op->slug);
         db_row_enum(&row, read_instance_state, &state);
         r = db_row_end(&row);
@@ -111,6 +144,19 @@ static int create_job_result_lock(const PGresult *result, void *userdata, Error 
 
 static int create_job_bind_job(DbParams *params, void *userdata) {
         CreateJobOp *op = userdata;
+
+        if (op->backup > 0)
+                return DB_STEP_SKIP;
+
+        db_params_borrow(params, &op->job_params);
+        return 0;
+}
+
+static int create_job_bind_job_about_backup(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        if (op->backup == 0)
+                return DB_STEP_SKIP;
 
         db_params_borrow(params, &op->job_params);
         return 0;
@@ -203,6 +249,10 @@ static int create_job_bind_state(DbParams *params, void *userdata) {
 static int create_job_bind_recovery(DbParams *params, void *userdata) {
         CreateJobOp *op = userdata;
 
+        /* Nothing is done with the instance itself. */
+        if (job_kind_is_aside(op->kind))
+                return DB_STEP_SKIP;
+
         db_params_add_string(params, op->instance_id);
         db_params_add_string(params, recovery_reason_to_string(op->reason));
         db_params_add_int64(params, op->reason == RECOVERY_NONE ? 0 : MAX(op->attempt, 1U));
@@ -213,7 +263,7 @@ static int create_job_bind_recovery(DbParams *params, void *userdata) {
 static int create_job_read_instance(const PGresult *result, void *userdata, Error *reterr) {
         CreateJobOp *op = userdata;
 
-        return instance_record_read(result, 0, &op->instance, reterr);
+        return PQntuples(result) > 0 ? instance_record_read(result, 0, &op->instance, reterr) : 0;
 }
 
 static int create_job_bind_read_job(DbParams *params, void *userdata) {
@@ -248,8 +298,10 @@ static int create_job_result_audit(const PGresult *result, void *userdata, Error
 }
 
 static const DbStep create_job_steps[] = {
+        { sql_backup_lock, create_job_bind_backup, create_job_result_backup },
         { sql_instance_lock, create_job_bind_instance, create_job_result_lock },
         { sql_job_insert, create_job_bind_job, create_job_result_job },
+        { sql_job_insert_about_backup, create_job_bind_job_about_backup, create_job_result_job },
         { sql_job_active_on, create_job_bind_active, create_job_result_active },
         { sql_job_steps_insert, create_job_bind_steps },
         { sql_instance_set_state, create_job_bind_state },
@@ -283,14 +335,19 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
 
         *op = (CreateJobOp) {
                 .kind = create->kind,
+                .backup = create->backup,
+                .last = create->last,
                 .reason = create->reason,
                 .attempt = create->attempt,
                 .run = create->run,
                 .callback = callback,
                 .userdata = userdata,
         };
-        store_copy_id(op->instance_id, create->instance);
-        db_params_add_string(&op->job_params, op->instance_id);
+        store_copy_id(op->instance_id, strempty(create->instance));
+        if (create->backup > 0)
+                db_params_add_int64(&op->job_params, (int64_t) create->backup);
+        else
+                db_params_add_string(&op->job_params, op->instance_id);
         db_params_add_string(&op->job_params, job_kind_to_string(create->kind));
         db_params_add_json(&op->job_params, create->spec);
         db_params_add_copy(&op->job_params, create->actor->user);
@@ -387,7 +444,7 @@ static int finish_bind_instance(DbParams *params, void *userdata) {
         StoreFinishOp *op = userdata;
         const char *state = NULL;
 
-        if (op->ended || op->finish.end == STORE_END_RELEASE)
+        if (op->ended || IN_SET(op->finish.end, STORE_END_ASIDE, STORE_END_RELEASE))
                 return DB_STEP_SKIP;
 
         if (op->finish.end == STORE_END_STATE)

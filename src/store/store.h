@@ -119,7 +119,9 @@ int store_plan_instance(Db *db, const StoreCreate *create, StoreCreatedCallback 
 /* --- jobs --- */
 
 typedef struct StoreJobCreate {
-        const char *instance; /* id */
+        const char *instance; /* id; NULL: that of the backup, which may be gone */
+        uint64_t backup;      /* what a job is about that is about a backup; 0: none */
+        bool last;            /* delete-backup: also if it is the last one that is verified */
         JobKind kind;         /* any but create */
         const json_t *spec;   /* an object; NULL: an empty one */
         const AuditActor *actor;
@@ -132,7 +134,7 @@ typedef struct StoreJobCreate {
 } StoreJobCreate;
 
 /* A job on an instance, which takes the state that goes with it. Busy, naming the job that is on it;
- * WrongState, NoSuchInstance. After DB_OUTCOME_UNKNOWN store_list_jobs() of the instance tells. */
+ * WrongState, NoSuchInstance, NoSuchBackup. After DB_OUTCOME_UNKNOWN store_list_jobs() of the instance tells. */
 int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 
@@ -146,6 +148,7 @@ typedef enum StoreEnd {
         STORE_END_KEEP,    /* stays as it is */
         STORE_END_STATE,   /* takes the given state */
         STORE_END_BEFORE,  /* takes the state from before the job */
+        STORE_END_ASIDE,   /* is not touched at all, nor what is known of its last failure */
         STORE_END_RELEASE, /* is removed, with ports, subnet, secrets and revisions */
 } StoreEnd;
 
@@ -189,9 +192,16 @@ typedef struct StoreRecoveryEnd {
 int store_end_recovery(Db *db, const StoreRecoveryEnd *end, StoreRecoveryCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 
-/* Sets what is done about drift of an instance, and puts that on record. Gives the instance as it then is;
- * NoSuchInstance. */
-int store_set_repair(Db *db, const char *instance, RepairMode mode, const AuditActor *actor,
+/* What is set of an instance. */
+typedef struct StoreInstanceSettings {
+        RepairMode repair; /* what is done about drift; _REPAIR_MODE_INVALID: stays */
+        const json_t *backup; /* as InstanceRecord.backup_settings, null for what is the fleet's again; NULL: stays */
+        const AuditActor *actor;
+        const json_t *details; /* of the audit entry */
+} StoreInstanceSettings;
+
+/* Sets it, and puts that on record. Gives the instance as it then is; NoSuchInstance. */
+int store_set_instance(Db *db, const char *instance, const StoreInstanceSettings *settings,
                 StoreInstanceCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
 
 /* --- settings --- */

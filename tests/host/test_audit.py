@@ -311,6 +311,8 @@ class Changes:
         server.ccpctl('stop', 'resting', '--quiet')
         begin_slow(server)
         running, failed = last_job(server, 'slow'), last_job(server, 'sick')
+        server.ccpctl('backup', 'create', 'edmonton', '--quiet')
+        backup = server.json('backup', 'list')[0]['id']
         server.ccpctl('alert', 'silence', '--instance', 'resting', '--for', '8h', '--quiet')
         silence = server.json('alert', 'silences')[0]['id']
         domain = {'domain': ['s', 'hamilton.example.org']}
@@ -321,6 +323,8 @@ class Changes:
             'INSTANCE_STOP': (instance_path('edmonton'), 'Instance', 'Stop', 'asa{sv}', [], {}),
             'INSTANCE_RESTART': (instance_path('edmonton'), 'Instance', 'Restart', 'asa{sv}', [], {}),
             'BACKUP_CREATE': (instance_path('edmonton'), 'Instance', 'Backup', 'a{sv}', {}),
+            'BACKUP_VERIFY': (ROOT, 'Manager', 'VerifyBackup', 'sa{sv}', backup, {}),
+            'BACKUP_DELETE': (ROOT, 'Manager', 'DeleteBackup', 'sa{sv}', backup, {'last': ['b', True]}),
             'INSTANCE_DELETE': (instance_path('doomed'), 'Instance', 'Delete', 'a{sv}', {}),
             'JOB_CANCEL': (f'{ROOT}/job/{running}', 'Job', 'Cancel', 'a{sv}', {}),
             'INSTANCE_CREATE again': (f'{ROOT}/job/{failed}', 'Job', 'Retry', 'a{sv}', {}),

@@ -31,7 +31,7 @@ F_SEAL_ALL = 0xf  # against new seals, shrinking, growing and writing
 
 UNKNOWN = {'no_such_option': ['s', 'x']}
 # How each method is called here: signature, arguments, and the error that an allowed call ends with, '' for none. {job} is the id
-# of the job that is looked at.
+# of the job that is looked at, {backup} that of a backup.
 CALLS = {
     'Manager': {
         'CreateInstance': ('ssa{sv}', ['hamilton', 'hello', UNKNOWN], 'InvalidArgument'),
@@ -47,6 +47,11 @@ CALLS = {
         'QueryHealth': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'Doctor': ('', [], ''),
         'ListBackups': ('a{sv}tt', [{}, 0, 10], ''),
+        'VerifyBackup': ('sa{sv}', ['{backup}', UNKNOWN], 'InvalidArgument'),
+        'DeleteBackup': ('sa{sv}', ['{backup}', UNKNOWN], 'InvalidArgument'),
+        'BackupAll': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
+        'PlanRetention': ('sa{sv}', ['edmonton', {}], ''),
+        'PruneBackups': ('sa{sv}', ['edmonton', UNKNOWN], 'InvalidArgument'),
         'ListPorts': ('', [], ''),
         'GetSettings': ('', [], ''),
         'SetSettings': ('a{sv}', [{'no_such_setting': ['s', 'x']}], 'InvalidArgument'),
@@ -77,6 +82,7 @@ CALLS = {
         'OpenLogs': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'ReadLogs': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'SetSettings': ('a{sv}', [{'no_such_setting': ['s', 'x']}], 'InvalidArgument'),
+        'SetRetention': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'GetUse': ('a{sv}', [{}], ''),
         'ListServices': ('', [], ''),
         'ListSecrets': ('', [], ''),
@@ -108,6 +114,10 @@ class Fleet:
         server.ccpctl('delete', 'gone', '--yes', '--quiet')
         for slug in ('edmonton', 'calgary'):
             settled(server, slug)
+        for _ in range(2):
+            server.ccpctl('backup', 'create', 'edmonton', '--quiet', timeout=120)
+        latest, self.backup = [backup['id'] for backup in server.json('backup', 'list')]
+        server.ccpctl('backup', 'delete', latest, '--yes', '--quiet')
         self.jobs = {(slug, kind): number for slug, kind, number in
                      (line.split('|') for line in query(server, 'SELECT slug, kind, id FROM jobs').splitlines())}
 
@@ -243,7 +253,8 @@ def answers(caller, fleet, column):
         expected = 'yes' if column == 'root' or call.answers[cell] == 'own' else call.answers[cell]
         if method != '*':
             signature, arguments, error = CALLS[short(call.interface)][method]
-            arguments = [fleet.job() if argument == '{job}' else argument for argument in arguments]
+            arguments = [{'{job}': fleet.job(), '{backup}': fleet.backup}.get(argument, argument) if isinstance(argument, str) else argument
+                         for argument in arguments]
             yield call.interface, call.member, expected, outcome(caller, path, call.interface, method, signature, arguments, error)
             continue
         for name in properties[call.interface]:
@@ -275,6 +286,8 @@ def probes(slug, job):
     yield ROOT, 'Manager', 'QueryAudit', 'a{sv}t', {'instance': ['s', slug]}, 10
     yield ROOT, 'Manager', 'ListAlerts', 'a{sv}tt', {'instance': ['s', slug]}, 0, 10
     yield ROOT, 'Manager', 'ListBackups', 'a{sv}tt', {'instance': ['s', slug]}, 0, 10
+    yield ROOT, 'Manager', 'PlanRetention', 'sa{sv}', slug, {}
+    yield ROOT, 'Manager', 'PruneBackups', 'sa{sv}', slug, {}
     yield ROOT, 'Manager', 'SilenceAlerts', 'sa{sv}', slug, {'until': ['t', 1]}
     yield ROOT, 'Manager', 'GrantRole', 'ssssa{sv}', 'client', 'user', 'nora', slug, {}
     yield ROOT, 'Manager', 'RevokeRole', 'sssa{sv}', 'user', 'cleo', slug, {}

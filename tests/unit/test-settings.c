@@ -41,6 +41,10 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "health_history_days")), 400);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "recovery_concurrency")), 2);
         ck_assert_str_eq(json_object_get_string(json, "repair"), "off");
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_keep_last")), 3);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_keep_daily")), 7);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_keep_weekly")), 4);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_keep_monthly")), 6);
         ck_assert_str_eq(json_string_value(json_object_get(json, "alert_webhook_url")), "");
         ck_assert_str_eq(json_string_value(json_object_get(json, "alert_mail_to")), "");
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_repeat_hours")), 24);
@@ -48,7 +52,7 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_health_minutes")), 2);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_secret_age_days")), 0);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "restore_keep_hours")), 72);
-        ck_assert_uint_eq(json_object_size(json), 20);
+        ck_assert_uint_eq(json_object_size(json), 24);
 }
 END_TEST
 

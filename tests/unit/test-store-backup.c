@@ -8,6 +8,7 @@
 #include "backup-keys.h"
 #include "json-util.h"
 #include "store-test.h"
+#include "store-worker.h"
 #include "string-util.h"
 #include "test.h"
 
@@ -157,6 +158,233 @@ START_TEST(a_job_that_begins_again_keeps_the_name) {
 }
 END_TEST
 
+/* --- jobs about backups --- */
+
+static void verified(Scene *s, uint64_t job, BackupRecord *b) {
+        begin(s, job, b);
+        written(s, b);
+        ASSERT_OK(backup_set_verified(s->db, b->id, NULL));
+}
+
+/* Also of an instance that is gone. */
+static void on_submitted(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        *o = (TestOutcome) { .done = true, .r = r, .instance = instance, .job = job };
+        if (error)
+                error_move(&o->error, error);
+}
+
+static int submit(Scene *s, JobKind kind, uint64_t backup, bool last, TestOutcome *o) {
+        char id[32];
+        json_auto_t *spec = NULL;
+        StoreJobCreate create;
+
+        (void) snprintf(id, sizeof(id), "%llu", (unsigned long long) backup);
+        spec = json_pack("{s:s}", "backup", id);
+        create = (StoreJobCreate) {
+                .backup = backup, .kind = kind, .last = last, .spec = spec, .actor = &test_actor
+        };
+        TEST_STORE(&s->t, o, store_create_job, on_submitted, &create);
+        return o->r;
+}
+
+static void finish(Scene *s, uint64_t job) {
+        const StoreFinish f = { .job = job,
+                .state = JOB_FAILED,
+                .error_name = CCP_ERROR_BACKUP_DAMAGED,
+                .error_message = "It is.",
+                .end = STORE_END_ASIDE };
+
+        ASSERT_OK(job_finish(s->db, &f, NULL));
+}
+
+static size_t count_listed(Scene *s) {
+        _cleanup_backup_records_ BackupRecords l = {};
+
+        load(s, NULL, 0, &l);
+        return l.n;
+}
+
+static void ask(Scene *s, const char *statement, const char *expected) {
+        _cleanup_free_ char *answer = test_postgres_query(s->t.conninfo, statement);
+
+        ck_assert_pstr_eq(answer, expected);
+}
+
+START_TEST(a_job_about_a_backup_leaves_the_instance_alone) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord b;
+        uint64_t job;
+
+        scene_open(&s);
+        verified(&s, 700, &b);
+        free(test_postgres_query(s.t.conninfo,
+                        "UPDATE jobs SET state = 'succeeded', finished_at = now(); UPDATE instances SET "
+                        "state = 'failed', "
+                        "error_name = 'x', error_message = 'y', recovery_reason = 'boot', recovery_attempts "
+                        "= 2, "
+                        "recovery_at = now()"));
+        ASSERT_OK(submit(&s, JOB_VERIFY, b.id, false, &o));
+        ck_assert_int_eq(o.job->kind, JOB_VERIFY);
+        ck_assert_str_eq(o.job->instance, s.id);
+        ck_assert_int_eq(o.instance->state, INSTANCE_FAILED);
+        job = o.job->id;
+
+        /* One at a time, as with all jobs. */
+        ASSERT_ERROR(submit(&s, JOB_VERIFY, b.id, false, &o), EBUSY);
+        ASSERT_ERROR(submit(&s, JOB_VERIFY, b.id + 1000, false, &o), ENOENT);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_BACKUP);
+
+        ASSERT_OK(backup_set_damaged(s.db, b.id, "It is.", NULL));
+        finish(&s, job);
+        ask(&s, "SELECT state || error_name || error_message || recovery_attempts FROM instances",
+                        "failedxy2");
+        ask(&s, "SELECT state || error FROM backups", "damagedIt is.");
+        ASSERT_OK(backup_set_verified(s.db, b.id, NULL));
+        ask(&s, "SELECT state || coalesce(error, '-') FROM backups", "verified-");
+        backup_record_done(&b);
+}
+END_TEST
+
+START_TEST(a_job_about_a_backup_does_without_the_instance) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord b;
+
+        scene_open(&s);
+        verified(&s, 700, &b);
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM instances; DELETE FROM jobs"));
+        ASSERT_OK(submit(&s, JOB_VERIFY, b.id, false, &o));
+        ck_assert_ptr_null(o.instance);
+        ck_assert_str_eq(o.job->slug, "oslo");
+        ck_assert_str_eq(o.job->instance, s.id);
+        finish(&s, o.job->id);
+        /* The last one of what is no more may go. */
+        ASSERT_OK(submit(&s, JOB_DELETE_BACKUP, b.id, false, &o));
+        backup_record_done(&b);
+}
+END_TEST
+
+START_TEST(the_last_verified_one_is_not_deleted) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_error_ Error error = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord first, second;
+
+        scene_open(&s);
+        verified(&s, 700, &first);
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM jobs"));
+        ASSERT_ERROR(submit(&s, JOB_DELETE_BACKUP, first.id, false, &o), ESTALE);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_WRONG_STATE);
+        ck_assert_ptr_nonnull(strstr(o.error.message, "--last"));
+
+        verified(&s, 701, &second);
+        ASSERT_OK(backup_delete_mark(s.db, second.id, 900, false, NULL));
+        ASSERT_ERROR(backup_delete_mark(s.db, first.id, 901, false, &error), ESTALE);
+        /* What is marked is no other's. */
+        error_done(&error);
+        ASSERT_ERROR(backup_delete_mark(s.db, second.id, 901, true, &error), ENOENT);
+        ASSERT_OK(backup_delete_mark(s.db, first.id, 901, true, NULL));
+        ck_assert_uint_eq(count_listed(&s), 0);
+        backup_record_done(&first);
+        backup_record_done(&second);
+}
+END_TEST
+
+START_TEST(what_a_job_uses_is_not_deleted) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_error_ Error error = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord b;
+
+        scene_open(&s);
+        verified(&s, 700, &b);
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM jobs"));
+        ASSERT_OK(submit(&s, JOB_VERIFY, b.id, false, &o));
+        ASSERT_ERROR(backup_delete_mark(s.db, b.id, 900, true, &error), EBUSY);
+        /* It does not stand in its own way. */
+        ASSERT_OK(backup_delete_mark(s.db, b.id, o.job->id, true, NULL));
+        backup_record_done(&b);
+}
+END_TEST
+
+START_TEST(what_is_deleted_is_gone_step_by_step) {
+        static const AuditActor actor = { .uid = 1, .user = "x", .login_uid = -1 };
+        const AuditEntry entry = {
+                .action = AUDIT_BACKUP_DELETE, .outcome = AUDIT_SUCCEEDED, .actor = &actor
+        };
+        _cleanup_(scene_close) Scene s;
+        BackupRecord first, second, third;
+
+        scene_open(&s);
+        verified(&s, 700, &first);
+        verified(&s, 701, &second);
+        ASSERT_OK(backup_delete_mark(s.db, second.id, 900, true, NULL));
+        ASSERT_OK(backup_delete_mark(s.db, second.id, 900, true, NULL));
+        ck_assert_uint_eq(count_listed(&s), 1);
+        {
+                /* The job 900 is not there any more: another one goes on with what it left. */
+                _cleanup_backup_records_ BackupRecords none = {}, l = {};
+
+                ASSERT_OK(backup_delete_list(s.db, 901, false, &none, NULL));
+                ck_assert_uint_eq(none.n, 0);
+                ASSERT_OK(backup_delete_list(s.db, 901, true, &l, NULL));
+                ck_assert_uint_eq(l.n, 1);
+                ck_assert_str_eq(l.items[0].file, second.file);
+                ASSERT_OK(backup_delete_record(s.db, l.items, 901, &entry, NULL));
+                ASSERT_OK(backup_delete_record(s.db, l.items, 901, &entry, NULL));
+        }
+        ask(&s, "SELECT count(*) FROM ccpd_audit.entries WHERE action = 'BACKUP_DELETE'", "1");
+        ask(&s, "SELECT count(*) FROM backups", "1");
+
+        /* No number is given twice. */
+        verified(&s, 702, &third);
+        ck_assert_uint_eq(third.sequence, 3);
+
+        ASSERT_OK(backup_delete_mark(s.db, first.id, 902, true, NULL));
+        ASSERT_OK(backup_delete_keep(s.db, first.id, 902, NULL));
+        ck_assert_uint_eq(count_listed(&s), 2);
+        backup_record_done(&first);
+        backup_record_done(&second);
+        backup_record_done(&third);
+}
+END_TEST
+
+START_TEST(what_there_is_is_known_of_the_instance) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord first, second, third;
+
+        scene_open(&s);
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->backups.last_at, 0);
+        ck_assert_uint_eq(o.instance->backups.n_ids, 0);
+
+        verified(&s, 700, &first);
+        verified(&s, 701, &second);
+        begin(&s, 702, &third);
+        /* The order is that of the numbers, whatever the clock said. */
+        free(test_postgres_query(s.t.conninfo,
+                        "UPDATE backups SET created_at = '2000-01-01 00:00:00Z' WHERE sequence = 2"));
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->backups.last_at, UINT64_C(946684800000000));
+        ck_assert_uint_gt(o.instance->backups.verified_at, o.instance->backups.last_at);
+        ck_assert_uint_eq(o.instance->backups.n_ids, 2);
+        ck_assert_uint_eq(o.instance->backups.ids[1], second.id);
+        ck_assert_uint_eq(o.instance->backups.n_damaged, 0);
+
+        ASSERT_OK(backup_set_damaged(s.db, second.id, "x", NULL));
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->backups.last_at, first.created_at);
+        ck_assert_uint_eq(o.instance->backups.n_damaged, 1);
+        backup_record_done(&first);
+        backup_record_done(&second);
+        backup_record_done(&third);
+}
+END_TEST
+
 START_TEST(no_instance_no_backup) {
         _cleanup_(scene_close) Scene s;
         _cleanup_error_ Error error = {};
@@ -206,4 +434,7 @@ START_TEST(keys_are_made_once) {
 END_TEST
 
 TESTS("store-backup", a_backup_is_in_the_list_once_it_is_written, a_job_that_begins_again_keeps_the_name,
-                no_instance_no_backup, keys_are_made_once)
+                a_job_about_a_backup_leaves_the_instance_alone,
+                a_job_about_a_backup_does_without_the_instance, the_last_verified_one_is_not_deleted,
+                what_a_job_uses_is_not_deleted, what_is_deleted_is_gone_step_by_step,
+                what_there_is_is_known_of_the_instance, no_instance_no_backup, keys_are_made_once)

@@ -6,7 +6,8 @@
 INSERT INTO backups (instance, slug, job, sequence, consistency, blueprint, blueprint_version, file)
 SELECT i.id, i.slug, $2::bigint, s.next, $3, $4, $5,
         i.slug || '-' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') || '-' || s.next || '.ccpb'
-FROM instances i, (SELECT coalesce(max(sequence), 0) + 1 AS next FROM backups WHERE instance = $1::uuid) s
+FROM instances i, LATERAL (SELECT greatest(i.backup_sequence, coalesce(max(sequence), 0)) + 1 AS next
+        FROM backups WHERE instance = i.id) s
 WHERE i.id = $1::uuid
 ON CONFLICT (job) DO UPDATE SET state = 'writing', archive = NULL, size = NULL, contents = '[]'
 RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint;
@@ -17,20 +18,23 @@ UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, con
 WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
-UPDATE backups SET state = 'verified', verified_at = clock_timestamp() WHERE id = $1 RETURNING id;
+UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), error = NULL WHERE id = $1 RETURNING id;
+
+-- name: backup-damaged
+UPDATE backups SET state = 'damaged', error = $2 WHERE id = $1 RETURNING id;
 
 -- That of a job, in any state. As backup_record_read() takes it.
 -- name: backup-of-job
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file,
         coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
 FROM backups WHERE job = $1;
 
 -- One by its number, whole on the disk.
 -- name: backup-get
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
-FROM backups WHERE id = $1 AND state <> 'writing';
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
+FROM backups WHERE id = $1 AND state <> 'writing' AND deleted_by IS NULL;
 
 -- What a job began, and did not bring to its end.
 -- name: backup-discard
@@ -40,11 +44,48 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING
 -- each: all.
 -- name: backup-select
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
 FROM backups
-WHERE state <> 'writing' AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
+WHERE state <> 'writing' AND deleted_by IS NULL AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
         AND ($3::text[] IS NULL OR instance::text = ANY ($3::text[]))
 ORDER BY id DESC OFFSET $4::bigint LIMIT $5::bigint;
+
+-- Locks a backup for a job about it (0: one that is not there yet). Whether it is the last one that is verified of an
+-- instance that is there; and which other job uses it, 0 if none does.
+-- name: backup-lock
+SELECT b.instance, b.slug,
+        b.state = 'verified' AND EXISTS (SELECT FROM instances i WHERE i.id = b.instance)
+                AND NOT EXISTS (SELECT FROM backups o WHERE o.instance = b.instance AND o.id <> b.id
+                        AND o.state = 'verified' AND o.deleted_by IS NULL),
+        coalesce((SELECT min(j.id) FROM jobs j WHERE j.state IN ('queued', 'running', 'undoing') AND j.id <> $2
+                AND (j.id = b.job OR j.spec ->> 'backup' = b.id::text)), 0)
+FROM backups b
+WHERE b.id = $1 AND b.state <> 'writing' AND coalesce(b.deleted_by, $2) = $2
+FOR UPDATE;
+
+-- name: backup-delete-mark
+UPDATE backups SET deleted_by = $2 WHERE id = $1;
+
+-- What others began to delete, and will not go on with.
+-- name: backup-delete-adopt
+UPDATE backups b SET deleted_by = $1
+WHERE b.deleted_by <> $1
+        AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = b.deleted_by AND j.state IN ('queued', 'running', 'undoing'));
+
+-- What the job deletes. As backup_record_read() takes it.
+-- name: backup-delete-list
+SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
+FROM backups WHERE deleted_by = $1 ORDER BY id;
+
+-- name: backup-delete-keep
+UPDATE backups SET deleted_by = NULL WHERE id = $1 AND deleted_by = $2;
+
+-- The file is gone. No row if that is on record already.
+-- name: backup-delete-record
+WITH gone AS (DELETE FROM backups WHERE id = $1 AND deleted_by = $2 RETURNING id, instance, sequence),
+noted AS (UPDATE instances i SET backup_sequence = greatest(i.backup_sequence, g.sequence) FROM gone g WHERE i.id = g.instance)
+SELECT id FROM gone;
 
 -- name: backup-key-get
 SELECT id, key_id, sealed FROM backup_keys WHERE name = $1;

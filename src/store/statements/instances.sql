@@ -17,7 +17,15 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
         (extract(epoch FROM i.changed_files_at) * 1000000)::bigint,
         i.recovery_reason, i.recovery_run, i.recovery_attempts,
         (extract(epoch FROM i.recovery_at) * 1000000)::bigint,
-        (SELECT r.images FROM revisions r WHERE r.instance = i.id AND r.number = i.revision)
+        (SELECT r.images FROM revisions r WHERE r.instance = i.id AND r.number = i.revision),
+        (SELECT json_build_object(
+                        'last_at', (extract(epoch FROM (array_agg(b.created_at ORDER BY b.sequence DESC)
+                                FILTER (WHERE b.state = 'verified'))[1]) * 1000000)::bigint,
+                        'verified_at', (extract(epoch FROM max(b.verified_at)) * 1000000)::bigint,
+                        'n_damaged', count(*) FILTER (WHERE b.state = 'damaged'),
+                        'ids', coalesce(json_agg(b.id ORDER BY b.id), '[]'))
+                FROM backups b WHERE b.instance = i.id AND b.state <> 'writing' AND b.deleted_by IS NULL),
+        i.backup_settings
 FROM instances i
 WHERE $1::uuid IS NULL OR i.id = $1
 ORDER BY i.slug COLLATE "C";
@@ -69,8 +77,11 @@ UPDATE instances i SET recovery_reason = 'none', recovery_run = 0, recovery_atte
 FROM jobs j
 WHERE j.id = $1 AND i.id = j.instance AND i.recovery_reason IN ('boot', 'engine');
 
--- name: instance-set-repair
-UPDATE instances SET repair = $2 WHERE id = $1 RETURNING slug;
+-- NULL leaves it as it is; in $3, a setting of its own that is null is none any more.
+-- name: instance-set
+UPDATE instances SET repair = coalesce($2, repair),
+        backup_settings = jsonb_strip_nulls(backup_settings || coalesce($3::jsonb, '{}'))
+WHERE id = $1 RETURNING slug;
 
 -- Only if it differs, and only of the revision that was looked at.
 -- name: instance-set-changed-files

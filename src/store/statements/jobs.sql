@@ -36,6 +36,14 @@ SELECT i.id, i.slug, $2, i.state, coalesce($3::jsonb, '{}'), $4, $5 FROM instanc
 ON CONFLICT (instance) WHERE state IN ('queued', 'running', 'undoing') DO NOTHING
 RETURNING id;
 
+-- The same about a backup, $1; its instance may be gone, which is told by the state from before.
+-- name: job-insert-about-backup
+INSERT INTO jobs (instance, slug, kind, state_before, spec, started_by, started_by_uid)
+SELECT b.instance, b.slug, $2, coalesce(i.state, 'deleting'), coalesce($3::jsonb, '{}'), $4, $5
+FROM backups b LEFT JOIN instances i ON i.id = b.instance WHERE b.id = $1
+ON CONFLICT (instance) WHERE state IN ('queued', 'running', 'undoing') DO NOTHING
+RETURNING id;
+
 -- name: job-active-on
 SELECT id, kind, slug FROM jobs WHERE instance = $1 AND state IN ('queued', 'running', 'undoing');
 

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: LGPL-2.1-or-later
 
 ALTER TABLE jobs DROP CONSTRAINT jobs_kind_check;
-ALTER TABLE jobs ADD CONSTRAINT jobs_kind_check CHECK (kind IN ('create', 'start', 'stop', 'restart', 'delete', 'backup',
-        'restore', 'undo-restore', 'discard-restore', 'clone'));
+ALTER TABLE jobs ADD CONSTRAINT jobs_kind_check CHECK (kind IN
+        ('create', 'start', 'stop', 'restart', 'delete', 'backup', 'verify', 'delete-backup', 'restore',
+        'undo-restore', 'discard-restore', 'clone'));
 
 -- What the instance was asked for, without what is secret: what it takes to make one of the backup.
 ALTER TABLE backups ADD COLUMN config jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(config) = 'object');

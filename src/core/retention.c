@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "retention.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "alloc-util.h"
+#include "string-util.h"
+
+/* 1970-01-01 was a Thursday, three days after a Monday. */
+#define DAYS_FROM_MONDAY 3
+
+typedef int64_t (*period_t)(usec_t t);
+
+static int64_t day_of(usec_t t) {
+        time_t seconds = (time_t) (t / USEC_PER_SEC);
+        struct tm tm;
+
+        if (!localtime_r(&seconds, &tm))
+                return (int64_t) (t / USEC_PER_DAY);
+        tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+        return timegm(&tm) / (int64_t) (USEC_PER_DAY / USEC_PER_SEC);
+}
+
+static int64_t week_of(usec_t t) {
+        int64_t days = day_of(t) + DAYS_FROM_MONDAY;
+
+        return days >= 0 ? days / 7 : -1;
+}
+
+static int64_t month_of(usec_t t) {
+        time_t seconds = (time_t) (t / USEC_PER_SEC);
+        struct tm tm;
+
+        return localtime_r(&seconds, &tm) ? tm.tm_year * (int64_t) 12 + tm.tm_mon : 0;
+}
+
+static int compare_newest_first(const void *a, const void *b, void *userdata) {
+        const RetentionItem *items = userdata, *x = items + *(const size_t *) a,
+                            *y = items + *(const size_t *) b;
+
+        return x->sequence > y->sequence ? -1 : x->sequence < y->sequence;
+}
+
+/* The newest one of each of the last n periods that have one. A clock that went back brings an earlier period up again: the
+ * newest in it is kept already, so that those before it live longer, not shorter. */
+static int keep_periods(const RetentionItem *items, const size_t *order, size_t n_verified, period_t period,
+                unsigned n, RetentionReason reason, unsigned *ret) {
+        _cleanup_free_ int64_t *seen = NULL;
+        unsigned n_seen = 0;
+
+        seen = new0(int64_t, n);
+        if (!seen)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < n_verified && n_seen < n; i++) {
+                int64_t p = period(items[order[i]].created_at);
+                bool known = false;
+
+                for (unsigned k = 0; k < n_seen; k++)
+                        known = known || seen[k] == p;
+                if (known)
+                        continue;
+                seen[n_seen++] = p;
+                ret[order[i]] |= reason;
+        }
+        return 0;
+}
+
+static void keep_unverified(const RetentionItem *items, size_t n, uint64_t newest, bool any, unsigned *ret) {
+        for (size_t i = 0; i < n; i++)
+                if (!items[i].verified)
+                        ret[i] |= any && items[i].sequence < newest ? RETENTION_SUPERSEDED
+                                                                    : RETENTION_UNPROVEN;
+}
+
+int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *policy, unsigned *ret) {
+        const struct {
+                unsigned n;
+                period_t period;
+                RetentionReason reason;
+        } rules[] = {
+                { policy->daily, day_of, RETENTION_DAILY },
+                { policy->weekly, week_of, RETENTION_WEEKLY },
+                { policy->monthly, month_of, RETENTION_MONTHLY },
+        };
+        _cleanup_free_ size_t *order = NULL; /* of those that are verified, the newest first */
+        size_t n_verified = 0;
+        int r;
+
+        order = new0(size_t, n);
+        if (!order)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                ret[i] = 0;
+                if (items[i].verified)
+                        order[n_verified++] = i;
+        }
+        qsort_r(order, n_verified, sizeof(*order), compare_newest_first, (void *) items);
+
+        for (size_t i = 0; i < MIN(n_verified, (size_t) policy->last); i++)
+                ret[order[i]] |= RETENTION_LAST;
+        FOREACH_ARRAY(rule, rules, ELEMENTSOF(rules)) {
+                r = keep_periods(items, order, n_verified, rule->period, rule->n, rule->reason, ret);
+                if (r < 0)
+                        return r;
+        }
+
+        if (n_verified > 0)
+                ret[order[0]] |= RETENTION_NEWEST;
+        keep_unverified(items, n, n_verified > 0 ? items[order[0]].sequence : 0, n_verified > 0, ret);
+        if (policy->last == 0 && policy->daily == 0 && policy->weekly == 0 && policy->monthly == 0)
+                for (size_t i = 0; i < n; i++)
+                        ret[i] |= RETENTION_NO_POLICY;
+        return 0;
+}
+
+char *retention_describe(unsigned reasons, const RetentionPolicy *policy) {
+        const struct {
+                RetentionReason reason;
+                const char *text;
+                unsigned n; /* 0: the text is all there is */
+                const char *unit;
+        } texts[] = {
+                { RETENTION_NO_POLICY, "everything is kept", 0, "" },
+                { RETENTION_NEWEST, "the newest that is verified", 0, "" },
+                { RETENTION_LAST, "one of the last", policy->last, "" },
+                { RETENTION_DAILY, "of one of", policy->daily, " days" },
+                { RETENTION_WEEKLY, "of one of", policy->weekly, " weeks" },
+                { RETENTION_MONTHLY, "of one of", policy->monthly, " months" },
+                { RETENTION_UNPROVEN, "no newer one is verified", 0, "" },
+                { RETENTION_SUPERSEDED, "not verified, and a newer one is", 0, "" },
+        };
+        _cleanup_string_builder_ StringBuilder b = {};
+        bool first = true;
+        char *s;
+
+        string_builder_append(&b, reasons == 0 ? "more than are to be kept" : "");
+        FOREACH_ARRAY(t, texts, ELEMENTSOF(texts)) {
+                if (!(reasons & t->reason))
+                        continue;
+                string_builder_appendf(&b, "%s%s", first ? "" : ", ", t->text);
+                if (t->n > 0)
+                        string_builder_appendf(&b, " %u%s", t->n, t->unit);
+                first = false;
+        }
+        return string_builder_finish(&b, &s, NULL) < 0 ? NULL : s;
+}
+
+json_t *retention_policy_to_json(const RetentionPolicy *p) {
+        return json_pack("{s:i, s:i, s:i, s:i}", "last", (int) p->last, "daily", (int) p->daily, "weekly",
+                        (int) p->weekly, "monthly", (int) p->monthly);
+}
+
+bool retention_policy_from_json(const json_t *object, RetentionPolicy *ret) {
+        const struct {
+                const char *key;
+                unsigned *value;
+        } counts[] = {
+                { "last", &ret->last },
+                { "daily", &ret->daily },
+                { "weekly", &ret->weekly },
+                { "monthly", &ret->monthly },
+        };
+
+        FOREACH_ARRAY(c, counts, ELEMENTSOF(counts)) {
+                const json_t *value = json_object_get(object, c->key);
+                json_int_t n = json_integer_value(value);
+
+                if (!json_is_integer(value) || n < 0 || n > (json_int_t) RETENTION_COUNT_MAX)
+                        return false;
+                *c->value = (unsigned) n;
+        }
+        return true;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-instance-settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "alloc-util.h"
+#include "bus-error.h"
+#include "bus-options.h"
+#include "ccpd-manager.h"
+#include "json-util.h"
+#include "string-util.h"
+
+#define DEFAULT_TEXT "default"
+
+static void on_recorded(int r, InstanceRecord *instance, Error *error, void *userdata) {
+        _cleanup_(instance_record_freep) InstanceRecord *taken = instance;
+        Operation *o = userdata;
+        _cleanup_error_ Error e = {};
+
+        if (r >= 0)
+                r = manager_take_instance(operation_manager(o), &taken, NULL);
+        if (r >= 0) {
+                operation_reply(o, NULL);
+                return;
+        }
+
+        if (!error_is_set(error))
+                (void) error_set_errnof(&e, r, "Cannot take the setting over: %m");
+        operation_fail(o, error_is_set(error) ? error : &e);
+}
+
+/* The rest of a method that sets something. */
+static int record(sd_bus_message *message, Instance *i, RepairMode repair, const json_t *backup,
+                const json_t *details) {
+        _cleanup_error_ Error e = {};
+        Operation *o;
+        int r;
+
+        o = operation_new(i->manager, message);
+        if (!o)
+                return -ENOMEM;
+        r = manager_check_store(i->manager, &e);
+        if (r >= 0)
+                r = store_set_instance(i->manager->db, i->record->id,
+                                &(StoreInstanceSettings) {
+                                                .repair = repair,
+                                                .backup = backup,
+                                                .actor = operation_actor(o),
+                                                .details = details,
+                                },
+                                on_recorded, o, NULL, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+typedef struct InstanceSettings {
+        const char *repair;
+} InstanceSettings;
+
+static const BusOption instance_settings[] = {
+        { "repair", "s", offsetof(InstanceSettings, repair) },
+};
+
+int method_set_instance_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_json_ json_t *details = NULL;
+        InstanceSettings settings = {};
+        _cleanup_error_ Error e = {};
+        RepairMode repair;
+        int r;
+
+        r = bus_read_options(message, instance_settings, ELEMENTSOF(instance_settings), &settings, &e);
+        if (r >= 0 && !settings.repair)
+                r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
+                                "No setting was given. There is repair: off, on or default.");
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        repair = repair_mode_from_string(settings.repair);
+        if (repair < 0)
+                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "The setting 'repair' has to be off, on or default.");
+
+        details = json_pack("{s:s}", "repair", repair_mode_to_string(repair));
+        return details ? record(message, userdata, repair, NULL, details) : -ENOMEM;
+}
+
+/* --- how many backups are kept --- */
+
+typedef struct Keep {
+        const char *last, *daily, *weekly, *monthly;
+} Keep;
+
+static const BusOption keep_options[] = {
+        { "backup_keep_last", "s", offsetof(Keep, last) },
+        { "backup_keep_daily", "s", offsetof(Keep, daily) },
+        { "backup_keep_weekly", "s", offsetof(Keep, weekly) },
+        { "backup_keep_monthly", "s", offsetof(Keep, monthly) },
+};
+
+/* As the same setting of the fleet, or null for "default". */
+static int parse_count(const char *key, const char *text, json_t **ret, Error *reterr) {
+        _cleanup_json_ json_t *value = NULL;
+        char *end = NULL;
+        long long n = 0;
+        int r;
+
+        if (streq(text, DEFAULT_TEXT)) {
+                *ret = json_null();
+                return 0;
+        }
+
+        errno = 0;
+        if (text[0] >= '0' && text[0] <= '9')
+                n = strtoll(text, &end, 10);
+        value = end && !*end && errno == 0 ? json_integer(n) : json_string("");
+        if (!value)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = settings_validate(key, value, reterr);
+        if (r >= 0)
+                *ret = TAKE_PTR(value);
+        return r;
+}
+
+int method_set_retention(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_json_ json_t *changes = json_object();
+        _cleanup_error_ Error e = {};
+        Keep keep = {};
+        int r;
+
+        if (!changes)
+                return -ENOMEM;
+        r = bus_read_options(message, keep_options, ELEMENTSOF(keep_options), &keep, &e);
+        FOREACH_ARRAY(o, keep_options, ELEMENTSOF(keep_options)) {
+                const char *text = *(const char *const *) ((const char *) &keep + o->offset);
+                json_t *value = NULL;
+
+                if (r < 0 || !text)
+                        continue;
+                r = parse_count(o->key, text, &value, &e);
+                if (r >= 0 && json_object_set_new(changes, o->key, value) < 0)
+                        return -ENOMEM;
+        }
+        if (r >= 0 && json_object_size(changes) == 0)
+                r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
+                                "No setting was given. There are backup_keep_last, backup_keep_daily, "
+                                "backup_keep_weekly and backup_keep_monthly: a number, or default.");
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+
+        return record(message, userdata, _REPAIR_MODE_INVALID, changes, changes);
+}
+
+/* --- what holds --- */
+
+static unsigned count_of(const Instance *i, const char *key, unsigned otherwise) {
+        const json_t *value = json_object_get(i->record->backup_settings, key);
+
+        return json_is_integer(value) ? (unsigned) json_integer_value(value) : otherwise;
+}
+
+RetentionPolicy instance_retention(const Instance *i) {
+        const RetentionPolicy *fleet = &i->manager->settings->backup_keep;
+
+        return (RetentionPolicy) {
+                .last = count_of(i, "backup_keep_last", fleet->last),
+                .daily = count_of(i, "backup_keep_daily", fleet->daily),
+                .weekly = count_of(i, "backup_keep_weekly", fleet->weekly),
+                .monthly = count_of(i, "backup_keep_monthly", fleet->monthly),
+        };
+}
+
+int instance_append_backup_settings(sd_bus_message *m, const Instance *i) {
+        const char *key;
+        json_t *value;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{ss}");
+        json_object_foreach(i->record->backup_settings, key, value) {
+                _cleanup_free_ char *text = json_is_string(value) ? strdup(json_string_value(value))
+                                                                  : json_dumps(value, JSON_ENCODE_ANY);
+
+                if (!text)
+                        return -ENOMEM;
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "{ss}", key, text);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "job-delete-backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "fd-util.h"
+#include "fs-util.h"
+#include "job-archive.h"
+#include "job-backup.h"
+#include "json-util.h"
+#include "log.h"
+#include "retention.h"
+#include "string-util.h"
+#include "strv.h"
+
+/* More than a thousand of each kind are never kept. */
+#define BACKUPS_MAX 100000U
+
+/* --- files --- */
+
+static int remove_file(int folder, const char *name, Error *reterr) {
+        return unlinkat(folder, name, 0) < 0 && errno != ENOENT
+                        ? error_set_errnof(reterr, errno, "Cannot remove the backup %s: %m", name)
+                        : 0;
+}
+
+/* The folder goes with its last file, and is made again when there is another one. */
+static void remove_folder(const char *instance) {
+        _cleanup_close_ int backups = open(CCP_BACKUPS_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (backups >= 0)
+                (void) unlinkat(backups, instance, AT_REMOVEDIR);
+}
+
+static int remove_files(const Job *j, const BackupRecord *b, Error *reterr) {
+        _cleanup_close_ int folder = -EBADF;
+        _cleanup_free_ char *part = strjoin(b->file, JOB_BACKUP_PART_SUFFIX);
+        _cleanup_error_ Error error = {};
+        int r;
+
+        if (!part)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        folder = job_archive_open_folder(b->instance, false, &error);
+        if (folder == -ENOENT)
+                return 0;
+        if (folder < 0) {
+                error_move(reterr, &error);
+                return folder;
+        }
+
+        r = remove_file(folder, b->file, reterr);
+        if (r >= 0)
+                r = remove_file(folder, part, reterr);
+        if (r >= 0 && fsync(folder) < 0)
+                r = error_set_errnof(reterr, errno, "Cannot remove the backup %s: %m", b->file);
+        /* In that of another instance somebody else may be at work. */
+        if (r >= 0 && streq(b->instance, j->claim.job->instance))
+                remove_folder(b->instance);
+        return r;
+}
+
+/* 1 if the file is there. */
+static int has_file(const BackupRecord *b, Error *reterr) {
+        _cleanup_close_ int folder = -EBADF;
+        _cleanup_error_ Error error = {};
+        struct stat st;
+
+        folder = job_archive_open_folder(b->instance, false, &error);
+        if (folder == -ENOENT)
+                return 0;
+        if (folder < 0) {
+                error_move(reterr, &error);
+                return folder;
+        }
+        if (fstatat(folder, b->file, &st, AT_SYMLINK_NOFOLLOW) >= 0)
+                return 1;
+        return errno == ENOENT
+                        ? 0
+                        : error_set_errnof(reterr, errno, "Cannot look at the backup %s: %m", b->file);
+}
+
+/* --- what goes --- */
+
+static int plan(const BackupRecords *l, const RetentionPolicy *policy, unsigned **ret) {
+        _cleanup_free_ RetentionItem *items = new0(RetentionItem, l->n);
+        _cleanup_free_ unsigned *reasons = new0(unsigned, l->n);
+        int r;
+
+        if (!items || !reasons)
+                return -ENOMEM;
+        for (size_t i = 0; i < l->n; i++)
+                items[i] = (RetentionItem) {
+                        .sequence = l->items[i].sequence,
+                        .created_at = l->items[i].created_at,
+                        .verified = l->items[i].state == BACKUP_VERIFIED,
+                };
+        r = retention_plan(items, l->n, policy, reasons);
+        if (r >= 0)
+                *ret = TAKE_PTR(reasons);
+        return r;
+}
+
+static int choose_by_policy(Job *j, const RetentionPolicy *policy, Error *reterr) {
+        char *among[] = { j->claim.job->instance, NULL };
+        const StoreBackupFilter filter = { .among = among, .limit = BACKUPS_MAX };
+        _cleanup_backup_records_ BackupRecords l = {};
+        _cleanup_free_ unsigned *reasons = NULL;
+        int r;
+
+        r = backup_list(j->db, &filter, &l, reterr);
+        if (r < 0)
+                return r;
+        r = plan(&l, policy, &reasons);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+
+        for (size_t i = 0; i < l.n; i++) {
+                _cleanup_error_ Error error = {};
+
+                if (reasons[i] & RETENTION_KEEPS)
+                        continue;
+                r = backup_delete_mark(j->db, l.items[i].id, j->id, false, &error);
+                if (r >= 0)
+                        continue;
+                /* Somebody uses it: the next time. */
+                if (!streq_ptr(error.name, CCP_ERROR_BUSY)) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+                log_info("%s", strempty(error.message));
+        }
+        return 0;
+}
+
+static bool find_policy(const Job *j, RetentionPolicy *ret) {
+        return retention_policy_from_json(json_object_get(j->claim.job->spec, "retention"), ret);
+}
+
+static int run_choose(Job *j, Error *reterr) {
+        bool last = json_is_true(json_object_get(j->claim.job->spec, "last"));
+        uint64_t id = job_archive_number(j);
+        RetentionPolicy policy;
+
+        if (id > 0)
+                return backup_delete_mark(j->db, id, j->id, last, reterr);
+        return find_policy(j, &policy)
+                        ? choose_by_policy(j, &policy, reterr)
+                        : error_setf(reterr, CCP_ERROR_INTERNAL, "The job does not say what to delete.");
+}
+
+/* --- its end --- */
+
+static int run_files(Job *j, Error *reterr) {
+        _cleanup_backup_records_ BackupRecords l = {};
+        int r;
+
+        r = backup_delete_list(j->db, j->id, true, &l, reterr);
+        for (size_t i = 0; r >= 0 && i < l.n; i++) {
+                job_tell(j, (double) i / (double) l.n, "%s", l.items[i].file);
+                r = job_checkpoint(j);
+                if (r >= 0)
+                        r = remove_files(j, l.items + i, reterr);
+        }
+        return r;
+}
+
+/* What the record of the job itself does not tell is put on record one by one. */
+static int remove_record(Job *j, const BackupRecord *b, Error *reterr) {
+        const AuditActor actor = {
+                .uid = j->claim.job->started_by_uid,
+                .user = j->claim.job->started_by,
+                .login_uid = -1,
+        };
+        const char *by = json_object_get_string(j->claim.job->spec, "schedule");
+        _cleanup_json_ json_t *details = NULL;
+        char id[STRLEN("18446744073709551615") + 1];
+
+        if (b->id == job_archive_number(j))
+                return backup_delete_record(j->db, b, j->id, NULL, reterr);
+
+        (void) snprintf(id, sizeof(id), "%" PRIu64, b->id);
+        details = json_pack("{s:s, s:s, s:s, s:s*, s:I}", "backup", id, "file", b->file, "job", j->id_text,
+                        "schedule", by, "created_at", (json_int_t) b->created_at);
+        if (!details)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        log_info("The backup %s (%s) is deleted.", id, b->file);
+        return backup_delete_record(j->db, b, j->id,
+                        &(AuditEntry) {
+                                        .action = AUDIT_BACKUP_DELETE,
+                                        .outcome = AUDIT_SUCCEEDED,
+                                        .actor = &actor,
+                                        .instance = b->slug,
+                                        .instance_id = b->instance,
+                                        .details = details,
+                        },
+                        reterr);
+}
+
+static int run_records(Job *j, Error *reterr) {
+        _cleanup_backup_records_ BackupRecords l = {};
+        int r;
+
+        r = backup_delete_list(j->db, j->id, false, &l, reterr);
+        for (size_t i = 0; r >= 0 && i < l.n; i++)
+                r = remove_record(j, l.items + i, reterr);
+        if (r >= 0 && asprintf(&j->detail, "%zu deleted", l.n) < 0)
+                j->detail = NULL;
+        return r;
+}
+
+int job_delete_backup_undo(Job *j, Error *reterr) {
+        _cleanup_backup_records_ BackupRecords l = {};
+        int r;
+
+        r = backup_delete_list(j->db, j->id, false, &l, reterr);
+        for (size_t i = 0; r >= 0 && i < l.n; i++) {
+                r = has_file(l.items + i, reterr);
+                if (r >= 0)
+                        r = r > 0 ? backup_delete_keep(j->db, l.items[i].id, j->id, reterr)
+                                  : remove_record(j, l.items + i, reterr);
+        }
+        return r;
+}
+
+int job_retention_run(Job *j, Error *reterr) {
+        _cleanup_error_ Error error = {}, ignored = {};
+        RetentionPolicy policy;
+        int r;
+
+        if (!find_policy(j, &policy))
+                return 1;
+
+        r = choose_by_policy(j, &policy, &error);
+        if (r >= 0)
+                r = run_files(j, &error);
+        if (r >= 0)
+                r = run_records(j, &error);
+        if (r >= 0)
+                return 0;
+        if (IN_SET(r, -ECANCELED, JOB_LEFT)) {
+                error_move(reterr, &error);
+                return r;
+        }
+
+        /* The backup is there all the same, and the next one tries again. */
+        log_warning("Old backups could not be deleted: %s", strempty(error.message));
+        (void) job_delete_backup_undo(j, &ignored);
+        j->detail = mfree(j->detail);
+        if (asprintf(&j->detail, "Old backups could not be deleted: %s", strempty(error.message)) < 0)
+                j->detail = NULL;
+        return 0;
+}
+
+static const StepOps steps[] = {
+        { "choose", run_choose, "keep-backups", 0 },
+        { "files", run_files, NULL, STEP_COMMIT },
+        { "records", run_records, NULL, STEP_COMMIT },
+};
+
+const JobOps job_delete_backup_ops = {
+        .steps = steps,
+        .n_steps = ELEMENTSOF(steps),
+        .end = STORE_END_ASIDE,
+        .undone = STORE_END_ASIDE,
+        .without_instance = true,
+};

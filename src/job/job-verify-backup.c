@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Reading a backup again, to know that it is still what was written. The instance may be stopped, or gone: then the tools of
+ * its databases are not asked. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "alloc-util.h"
+#include "fd-util.h"
+#include "fs-util.h"
+#include "job-archive.h"
+#include "job-backup.h"
+#include "log.h"
+#include "string-util.h"
+
+static int find_backup(Job *j, BackupRecord *ret, Error *reterr) {
+        const StoreBackupFilter filter = { .id = job_archive_number(j), .limit = 1 };
+        _cleanup_backup_records_ BackupRecords l = {};
+        int r;
+
+        if (filter.id == 0)
+                return error_setf(reterr, CCP_ERROR_INTERNAL, "The job does not say of which backup it is.");
+        r = backup_list(j->db, &filter, &l, reterr);
+        if (r < 0)
+                return r;
+        if (l.n == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
+                                "There is no backup %" PRIu64 " any more.", filter.id);
+
+        *ret = l.items[0];
+        l.items[0] = (BackupRecord) {};
+        return 0;
+}
+
+/* What is told of it in the step's detail: why the databases' tools did not look. NULL: they did. */
+static const char *ask_databases(Job *j, ArchiveReader *reader, int *ret, Error *reterr) {
+        _cleanup_error_ Error error = {};
+        int r;
+
+        *ret = 0;
+        if (!job_instance(j))
+                return "the instance is gone";
+        if (job_instance(j)->state != INSTANCE_RUNNING)
+                return "the instance does not run";
+
+        r = job_backup_prepare(j, &error);
+        if (IN_SET(r, -ECANCELED, JOB_LEFT)) {
+                *ret = r;
+                return NULL;
+        }
+        if (r < 0) {
+                log_info("The databases are not asked: %s", strempty(error.message));
+                return "the instance is not as it was made";
+        }
+
+        *ret = job_backup_check_dumps(j, reader, reterr);
+        return NULL;
+}
+
+static int read_backup(Job *j, const BackupRecord *record, Error *reterr) {
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
+        _cleanup_close_ int folder = -EBADF, fd = -EBADF;
+        _cleanup_error_ Error error = {};
+        const char *why;
+        int r;
+
+        folder = job_archive_open_folder(record->instance, false, &error);
+        fd = folder < 0 ? folder : open_beneath(folder, record->file, O_RDONLY | O_NOFOLLOW, 0);
+        if (fd == -ENOENT)
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                "The file " CCP_BACKUPS_DIR "/%s/%s is gone.", record->instance,
+                                record->file);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record->file);
+
+        r = job_archive_verify(j, fd, record, &reader, reterr);
+        if (r < 0)
+                return r;
+        why = ask_databases(j, reader, &r, reterr);
+        if (r < 0)
+                return r;
+
+        if (asprintf(&j->detail, "backup %" PRIu64 ", %" PRIu64 " MiB%s%s", record->id,
+                            record->size / 1024 / 1024, why ? "; the databases' tools were not asked: " : "",
+                            strempty(why)) < 0)
+                j->detail = NULL;
+        return 0;
+}
+
+static int run_read(Job *j, Error *reterr) {
+        _cleanup_backup_record_ BackupRecord record = {};
+        _cleanup_error_ Error error = {};
+        int r;
+
+        r = find_backup(j, &record, reterr);
+        if (r < 0)
+                return r;
+
+        r = read_backup(j, &record, &error);
+        if (r >= 0)
+                return backup_set_verified(j->db, record.id, reterr);
+        if (!streq_ptr(error.name, CCP_ERROR_BACKUP_DAMAGED)) {
+                error_move(reterr, &error);
+                return r;
+        }
+
+        r = backup_set_damaged(j->db, record.id, strempty(error.message), reterr);
+        return r < 0 ? r : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "%s", strempty(error.message));
+}
+
+static const StepOps steps[] = {
+        { "read", run_read, NULL, STEP_ENGINE },
+};
+
+const JobOps job_verify_ops = {
+        .steps = steps,
+        .n_steps = ELEMENTSOF(steps),
+        .end = STORE_END_ASIDE,
+        .undone = STORE_END_ASIDE,
+        .without_instance = true,
+};

@@ -1,0 +1,27 @@
+-- SPDX-License-Identifier: LGPL-2.1-or-later
+
+ALTER TABLE jobs DROP CONSTRAINT jobs_kind_check;
+ALTER TABLE jobs ADD CONSTRAINT jobs_kind_check CHECK (kind IN
+        ('create', 'start', 'stop', 'restart', 'delete', 'backup', 'verify', 'delete-backup'));
+CREATE INDEX jobs_backup ON jobs (instance, id) WHERE kind = 'backup';
+
+-- The job that deletes it; from then on it is in no list. The file goes first, the record last: whoever is killed in
+-- between leaves what a later one goes on with.
+ALTER TABLE backups ADD COLUMN deleted_by bigint;
+CREATE INDEX backups_deleted ON backups (deleted_by) WHERE deleted_by IS NOT NULL;
+
+-- The highest number that a backup had: none is given twice, whichever are deleted.
+ALTER TABLE instances ADD COLUMN backup_sequence bigint NOT NULL DEFAULT 0 CHECK (backup_sequence >= 0);
+
+-- What an instance has of its own of the settings backup_…, under these names; the fleet's hold for the others.
+ALTER TABLE instances ADD COLUMN backup_settings jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(backup_settings) = 'object');
+
+-- What is known of an instance's backups is read with it.
+CREATE FUNCTION notify_backup() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+        PERFORM pg_notify('ccpd_instance', coalesce(NEW.instance, OLD.instance)::text);
+        RETURN NULL;
+END
+$$;
+CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON backups
+        FOR EACH ROW EXECUTE FUNCTION notify_backup();

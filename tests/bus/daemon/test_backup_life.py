@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What ccpd does about backups that are there, and when it makes others; the files are the workers' business."""
+
+import dbus
+import pytest
+from conftest import NAME, ROOT, instance_path, wait_for
+from watcher import finish, running
+
+NONE = dbus.Dictionary({}, "sv")
+
+
+def make_backup(ccpd, slug, state="verified", created="now()", job=None):
+    """A record as a worker leaves it; its id."""
+    rows = ccpd.postgres.sql(
+        "INSERT INTO backups (instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, "
+        f"created_at, verified_at) SELECT id, slug, {job or 'coalesce((SELECT max(job) FROM backups), 1000) + 1'}, "
+        "coalesce((SELECT max(sequence) FROM backups b WHERE b.instance = i.id), 0) + 1, "
+        f"'{state}', 'live', 'trivial', '1', slug || '.ccpb', gen_random_uuid(), 4096, {created}, {created} "
+        f"FROM instances i WHERE slug = '{slug}' RETURNING id")
+    return rows[0][0]
+
+
+def ids(ccpd, slug):
+    return ccpd.postgres.sql(f"SELECT array_agg(id) FROM backups WHERE slug = '{slug}'")
+
+
+def known(ccpd, slug, name, value):
+    wait_for(lambda: ccpd.get(instance_path(slug), "Instance", name) == value, what=f"{name} {value}")
+
+
+def error(ccpd, method, *args):
+    with pytest.raises(dbus.DBusException) as e:
+        ccpd.manager(method, *args)
+    return e.value.get_dbus_name().removeprefix(f"{NAME}.Error."), e.value.get_dbus_message()
+
+
+def job_row(ccpd, path):
+    return ccpd.postgres.sql(f"SELECT kind, slug, spec FROM jobs WHERE id = {path.rpartition('/')[2]}")[0]
+
+
+def test_what_there_is_is_told_of_the_instance(ccpd):
+    running(ccpd, "alpha")
+    known(ccpd, "alpha", "LastBackupAt", 0)
+    make_backup(ccpd, "alpha", created="'2026-01-01 00:00:00Z'")
+    known(ccpd, "alpha", "LastBackupAt", 1767225600000000)
+    known(ccpd, "alpha", "LastVerifiedAt", 1767225600000000)
+    ccpd.postgres.sql("DELETE FROM backups")
+    known(ccpd, "alpha", "LastBackupAt", 0)
+
+
+def test_a_backup_is_verified_by_a_job(ccpd):
+    running(ccpd, "alpha")
+    backup = make_backup(ccpd, "alpha")
+    path = str(ccpd.manager("VerifyBackup", backup, NONE))
+    assert job_row(ccpd, path) == ["verify", "alpha", f'{{"backup": "{backup}"}}']
+    assert error(ccpd, "VerifyBackup", backup, NONE)[0] == "Busy"
+    finish(ccpd, path, "failed")
+    # Once more, by the job.
+    again = str(ccpd.call("Job", "Retry", NONE, path=path))
+    assert job_row(ccpd, again)[2] == f'{{"backup": "{backup}"}}'
+    assert ccpd.get(instance_path("alpha"), "Instance", "State") == "running"
+
+
+@pytest.mark.parametrize("method", ["VerifyBackup", "DeleteBackup"])
+def test_what_is_no_backup(ccpd, method):
+    assert error(ccpd, method, "7", NONE)[0] == "NoSuchBackup"
+    for text in ("", "x", "-1", "0", "07", "99999999999999999999"):
+        assert error(ccpd, method, text, NONE)[0] == "InvalidArgument"
+    assert error(ccpd, method, "7", dbus.Dictionary({"x": "y"}, "sv"))[0] == "InvalidArgument"
+
+
+def test_the_last_one_is_deleted_only_when_that_is_said(ccpd):
+    running(ccpd, "alpha")
+    backup = make_backup(ccpd, "alpha")
+    name, message = error(ccpd, "DeleteBackup", backup, NONE)
+    assert name == "WrongState" and "--last" in message
+    path = str(ccpd.manager("DeleteBackup", backup, dbus.Dictionary({"last": True}, "sv")))
+    assert job_row(ccpd, path)[0] == "delete-backup" and '"last": true' in job_row(ccpd, path)[2]
+
+
+def test_backups_outlive_their_instance(ccpd):
+    running(ccpd, "alpha")
+    backup = make_backup(ccpd, "alpha")
+    ccpd.postgres.sql("DELETE FROM instances")
+    wait_for(lambda: len(ccpd.manager("ListInstances", NONE, dbus.UInt64(0), dbus.UInt64(9))) == 0, what="the end of it")
+    # A role on it says nothing any more; one for the fleet does.
+    assert error(ccpd, "VerifyBackup", str(int(backup) + 1), NONE)[0] == "NoSuchBackup"
+    path = str(ccpd.manager("VerifyBackup", backup, NONE))
+    assert ccpd.get(path, "Job", "Instance") == "alpha"
+    wait_for(lambda: f"ccp-job@{path.rpartition('/')[2]}.service" in ccpd.starts(), what="the worker")
+
+
+def plan(ccpd, slug=""):
+    return {str(row["Id"]): (bool(row["Kept"]), str(row["Reason"])) for row in ccpd.manager("PlanRetention", slug, NONE)}
+
+
+def test_what_is_kept_is_told_and_done(ccpd):
+    for slug in ("alpha", "beta"):
+        running(ccpd, slug)
+    ccpd.manager("SetSettings", dbus.Dictionary({
+        f"backup_keep_{what}": dbus.UInt64(0) for what in ("daily", "weekly", "monthly")} | {"backup_keep_last": dbus.UInt64(1)}, "sv"))
+    old, new = make_backup(ccpd, "alpha"), make_backup(ccpd, "alpha")
+    other = make_backup(ccpd, "beta")
+    assert plan(ccpd) == {old: (False, "more than are to be kept"), new: (True, "the newest that is verified, one of the last 1"),
+                          other: (True, "the newest that is verified, one of the last 1")}
+    assert set(plan(ccpd, "beta")) == {other}
+    assert error(ccpd, "PlanRetention", "gamma", NONE)[0] == "NoSuchInstance"
+
+    def set_retention(**settings):
+        ccpd.call("Instance", "SetRetention", dbus.Dictionary(settings, "sv"), path=instance_path("alpha"))
+
+    set_retention(backup_keep_last="2")
+    assert dict(ccpd.get(instance_path("alpha"), "Instance", "BackupSettings")) == {"backup_keep_last": "2"}
+    assert plan(ccpd)[old] == (True, "one of the last 2")
+    assert ccpd.manager("PruneBackups", "", NONE) == []
+    set_retention(backup_keep_last="default")
+    assert dict(ccpd.get(instance_path("alpha"), "Instance", "BackupSettings")) == {}
+    for bad in ("-1", "1001", "x", "", "1x"):
+        with pytest.raises(dbus.DBusException) as e:
+            set_retention(backup_keep_last=bad)
+        assert e.value.get_dbus_name().endswith("InvalidArgument")
+    with pytest.raises(dbus.DBusException):
+        set_retention()
+
+    [path] = ccpd.manager("PruneBackups", "", NONE)
+    assert job_row(ccpd, path) == ["delete-backup", "alpha", '{"retention": {"last": 1, "daily": 0, "weekly": 0, "monthly": 0}}']
+    # What is left of an instance that is gone is not touched.
+    finish(ccpd, path)
+    ccpd.postgres.sql("DELETE FROM instances WHERE slug = 'alpha'")
+    wait_for(lambda: plan(ccpd)[old] == (True, "everything is kept"), what="the end of it")
+
+
+def test_a_backup_of_all(ccpd):
+    for slug in ("alpha", "beta", "gamma", "delta"):
+        running(ccpd, slug)
+    ccpd.postgres.sql("UPDATE instances SET state = 'stopped' WHERE slug = 'delta'")
+    known(ccpd, "delta", "State", "stopped")
+    one = str(ccpd.call("Instance", "Backup", NONE, path=instance_path("alpha")))
+    ccpd.call("Instance", "Restart", dbus.Array([], "s"), NONE, path=instance_path("beta"))
+    paths = [str(path) for path in ccpd.manager("BackupAll", dbus.Dictionary({"pause": "never"}, "sv"))]
+    assert one in paths and len(paths) == 2
+    [other] = set(paths) - {one}
+    assert job_row(ccpd, other) == ["backup", "gamma", '{"pause": "never"}']
+    assert error(ccpd, "BackupAll", dbus.Dictionary({"pause": "often"}, "sv"))[0] == "InvalidArgument"

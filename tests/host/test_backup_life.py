@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What becomes of backups: they are read again, found damaged, deleted, and go on being what they are when a worker is killed."""
+
+import contextlib
+import json
+
+import pytest
+
+from instances import settled
+from users import add_user, grant
+
+BACKUPS = '/var/lib/ccpd/backups'
+SLUG = 'oslo'
+KILLED = pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
+DAMAGED = pytest.mark.allow_journal(r'Turning back: ', r'The job failed: ')
+
+
+@pytest.fixture(scope='module')
+def instance(server):
+    server.ccpctl('create', SLUG, '--blueprint', 'hello', '--domain', f'{SLUG}.example.org')
+    return settled(server, SLUG)
+
+
+def make(server, slug=SLUG):
+    """A backup more; its row."""
+    server.ccpctl('backup', 'create', slug, '--quiet', timeout=120)
+    return backups(server, slug)[0]
+
+
+def backups(server, slug=SLUG):
+    return [row for row in server.json('backup', 'list') if row['instance'] == slug]
+
+
+def path(backup):
+    return f'{BACKUPS}/{backup["instance_id"]}/{backup["file"]}'
+
+
+def files(server):
+    return set(server.sh(f'cd {BACKUPS} && find . -type f').split())
+
+
+def expected_files(server):
+    """One for each row, and no other."""
+    return {f'./{row["instance_id"]}/{row["file"]}' for row in server.json('backup', 'list')}
+
+
+def last_job(server):
+    return server.json('job', 'list', '--lines=1')[0]
+
+
+def entries(server, action, lines=1):
+    return json.loads(server.ccpctl('audit', f'--action={action}', f'--lines={lines}', '--json=short').stdout)
+
+
+@contextlib.contextmanager
+def pausing_at(server, step):
+    """Workers stop before this step acts."""
+    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
+              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
+    try:
+        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), what='the pause')
+    finally:
+        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
+
+
+def test_a_backup_is_read_again(server, instance):
+    backup = make(server)
+    server.ccpctl('backup', 'verify', backup['id'])
+    assert (last_job(server)['kind'], last_job(server)['state']) == ('verify', 'succeeded')
+    again = backups(server)[0]
+    assert again['verified_at'] > backup['verified_at'] and again['state'] == 'verified' and again['error'] == ''
+    assert {entry['outcome'] for entry in entries(server, 'BACKUP_VERIFY', 2)} == {'accepted', 'succeeded'}
+    assert server.ccpctl('backup', 'verify', '999999', check=False).returncode == 3
+
+
+@DAMAGED
+def test_a_damaged_file_is_found(server, instance):
+    good, backup = make(server), make(server)
+    server.sh(f'cp -p {path(backup)} /srv/whole; printf X | dd of={path(backup)} bs=1 seek=3000 conv=notrunc status=none')
+    result = server.ccpctl('backup', 'verify', good['id'], backup['id'], check=False)
+    assert result.returncode == 6 and 'damaged at byte' in result.stderr
+    assert last_job(server)['error']['name'].endswith('BackupDamaged')
+    newest, older = backups(server)[:2]
+    assert (newest['state'], older['state']) == ('damaged', 'verified')
+    assert 'damaged at byte' in newest['error'] and newest['error'] in server.ccpctl('backup', 'show', backup['id']).stdout
+    assert server.json('show', SLUG)['error']['name'] == ''
+
+    # Cut off, and gone.
+    server.sh(f'truncate -s -1 {path(backup)}')
+    assert server.ccpctl('backup', 'verify', backup['id'], check=False).returncode == 6
+    server.sh(f'rm {path(backup)}')
+    assert 'is gone' in server.ccpctl('backup', 'verify', backup['id'], check=False).stderr
+    # Another good one in its place is not this one.
+    server.sh(f'cp -p {path(good)} {path(backup)}')
+    assert 'Another file' in server.ccpctl('backup', 'verify', backup['id'], check=False).stderr
+    # As it was again.
+    server.sh(f'cp -p /srv/whole {path(backup)}')
+    server.ccpctl('backup', 'verify', backup['id'])
+    assert (backups(server)[0]['state'], backups(server)[0]['error']) == ('verified', '')
+
+
+def test_backups_of_what_does_not_run_are_read_too(server, instance):
+    server.ccpctl('stop', SLUG, '--quiet')
+    backup = backups(server)[0]
+    server.ccpctl('backup', 'verify', backup['id'])
+    assert "the databases' tools were not asked" in json.dumps(last_job(server)['steps'])
+    assert server.json('show', SLUG)['state'] == 'stopped'
+    server.ccpctl('start', SLUG, '--quiet')
+
+
+def test_deleting_takes_file_and_record(server, instance):
+    before = backups(server)
+    server.ccpctl('backup', 'delete', before[0]['id'], '--yes')
+    assert [row['id'] for row in backups(server)] == [row['id'] for row in before[1:]]
+    assert files(server) == expected_files(server)
+    assert server.ccpctl('backup', 'show', before[0]['id'], check=False).returncode == 3
+    accepted, done = sorted(entries(server, 'BACKUP_DELETE', 2), key=lambda entry: entry['seq'])
+    assert (accepted['outcome'], done['outcome']) == ('accepted', 'succeeded')
+    assert accepted['details'] == {'backup': before[0]['id']}
+    # Its number is not given again.
+    assert make(server)['sequence'] == before[0]['sequence'] + 1
+
+
+def test_the_last_one_stays(server, instance):
+    server.ccpctl('backup', 'delete', *[row['id'] for row in backups(server)[1:]], '--yes')
+    [backup] = backups(server)
+    result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
+    assert result.returncode == 1 and '--last' in result.stderr
+    assert backups(server) == [backup] and files(server) == expected_files(server)
+    # Without a terminal nobody can be asked.
+    assert server.ccpctl('backup', 'delete', backup['id'], check=False).returncode == 2
+    server.ccpctl('backup', 'delete', backup['id'], '--yes', '--last')
+    assert backups(server) == [] and files(server) == set()
+    make(server)
+
+
+def test_what_is_in_use_is_not_deleted(server, instance):
+    backup, _ = make(server), make(server)
+    with pausing_at(server, 'read') as paused:
+        server.ccpctl('backup', 'verify', backup['id'], '--no-wait')
+        paused()
+        result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
+        assert result.returncode == 1 and f'job {last_job(server)["id"]}' in result.stderr
+        server.sh('pkill -CONT -x ccp-job')
+        server.wait(lambda: last_job(server)['state'] == 'succeeded', what='the end')
+    assert backup['id'] in [row['id'] for row in backups(server)]
+
+
+@KILLED
+@pytest.mark.parametrize('step', ['choose', 'files', 'records'])
+def test_a_killed_deletion_goes_on(server, instance, step):
+    backup = make(server)
+    with pausing_at(server, step) as paused:
+        server.ccpctl('backup', 'delete', backup['id'], '--yes', '--no-wait')
+        paused()
+        # What is listed has its file, at any time.
+        assert expected_files(server) <= files(server)
+        server.sh('pkill -KILL -x ccp-job')
+        server.wait(lambda: last_job(server)['state'] == 'succeeded', 60, 'the end')
+    assert last_job(server)['attempt'] == 2
+    assert files(server) == expected_files(server)
+    assert backup['id'] not in [row['id'] for row in backups(server)]
+
+
+@DAMAGED
+def test_what_cannot_be_deleted_stays_in_the_list(server, instance):
+    backup = make(server)
+    server.sh(f'chattr +i {path(backup)}')
+    try:
+        result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
+        assert result.returncode == 6 and 'Cannot remove the backup' in result.stderr
+        assert backups(server)[0]['id'] == backup['id'] and files(server) == expected_files(server)
+    finally:
+        server.sh(f'chattr -i {path(backup)}')
+    server.ccpctl('job', 'retry', last_job(server)['id'])
+    assert files(server) == expected_files(server) and backups(server)[0]['id'] != backup['id']
+
+
+@pytest.mark.allow_journal(r'tried to (verify|delete) a backup of oslo: denied')
+def test_who_may(server, instance):
+    add_user(server, 'carol')
+    grant(server, 'operator', user='carol', instance=SLUG)
+    add_user(server, 'vera')
+    grant(server, 'viewer', user='vera')
+    backup = make(server)
+    server.ccpctl('backup', 'verify', backup['id'], user='carol')
+    assert server.ccpctl('backup', 'verify', backup['id'], user='vera', check=False).returncode == 4
+    for user in ('carol', 'vera'):
+        assert server.ccpctl('backup', 'delete', backup['id'], '--yes', user=user, check=False).returncode == 4
+    # That there is one is told to nobody who has no role on its instance.
+    server.ccpctl('create', 'other', '--blueprint', 'hello', '--domain', 'other.example.org', '--quiet')
+    other = make(server, 'other')
+    for number in (other['id'], '999999'):
+        assert server.ccpctl('backup', 'verify', number, user='carol', check=False).returncode == 4
+
+
+@DAMAGED
+def test_backups_of_what_is_gone(server, instance):
+    [backup] = backups(server, 'other')
+    server.ccpctl('delete', 'other', '--yes')
+    server.ccpctl('backup', 'verify', backup['id'])
+    assert 'the instance is gone' in json.dumps(last_job(server)['steps'])
+    server.sh(f'printf X | dd of={path(backup)} bs=1 seek=2000 conv=notrunc status=none')
+    assert server.ccpctl('backup', 'verify', backup['id'], check=False).returncode == 6
+    assert backups(server, 'other')[0]['state'] == 'damaged'
+    # Another instance of that name has nothing to do with it.
+    server.ccpctl('create', 'other', '--blueprint', 'hello', '--domain', 'other.example.org', '--quiet')
+    server.ccpctl('backup', 'delete', backup['id'], '--yes')
+    assert backups(server, 'other') == [] and files(server) == expected_files(server)
+    assert not server.exists(f'{BACKUPS}/{backup["instance_id"]}')
+    assert server.json('show', 'other')['state'] == 'running'
