@@ -479,6 +479,6 @@ const JobOps job_discard_restore_ops = {
         .steps = discard_steps,
         .n_steps = ELEMENTSOF(discard_steps),
         .prepare = prepare,
-        .end = STORE_END_BEFORE,
-        .undone = STORE_END_BEFORE,
+        .end = STORE_END_ASIDE,
+        .undone = STORE_END_ASIDE,
 };

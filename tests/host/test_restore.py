@@ -69,24 +69,23 @@ def sql(server, text):
     return server.run(['docker', 'exec', '-i', DATABASE, 'psql', '-qAtU', 'changemaker', 'changemaker'], input=text).stdout.strip()
 
 
-def volume(server, key):
+def volume(server, key, slug=SLUG):
     """Where the volume lies that the instance uses now."""
-    container = {'uploads': 'api', 'redis-data': 'redis', 'postgres-data': 'v2-postgres'}[key]
-    found = json.loads(server.sh(f"docker ps -aq --filter label=ccp.instance={SLUG} | xargs docker inspect"))
+    found = json.loads(server.sh(f"docker ps -aq --filter label=ccp.instance={slug} | xargs docker inspect"))
     names = {mount['Name'] for c in found for mount in c['Mounts'] if mount['Type'] == 'volume' and f'_{key}' in mount['Name']}
-    assert len(names) == 1, (container, names)
+    assert len(names) == 1, names
     return server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {names.pop()}")
 
 
-def data(server):
+def data(server, slug=SLUG):
     """The database by its sorted dump, but for where the application counts its starts, and the uploads by all that they are."""
-    dump = server.sh(f'docker exec {DATABASE} pg_dump --inserts -U changemaker changemaker | grep -v -e restrict -e boots | sort').splitlines()
-    inventory = server.run(['python3', '-', volume(server, 'uploads')], input=INVENTORY).stdout.strip()
+    dump = server.sh(f'docker exec {slug}_ccp-v2-postgres-1 pg_dump --inserts -U changemaker changemaker | grep -v -e restrict -e boots | sort').splitlines()
+    inventory = server.run(['python3', '-', volume(server, 'uploads', slug)], input=INVENTORY).stdout.strip()
     return dump, inventory
 
 
-def differences(server, wanted):
-    dump, inventory = data(server)
+def differences(server, wanted, slug=SLUG):
+    dump, inventory = data(server, slug)
     lines = sorted(set(dump) ^ set(wanted[0]))
     return lines[:20] + ([] if len(dump) == len(wanted[0]) else [f'{len(dump)} lines, not {len(wanted[0])}']) + (
         [] if inventory == wanted[1] else ['the uploads'])
@@ -110,12 +109,12 @@ def revisions(server):
     return sorted(server.sh(f'ls /var/lib/ccpd/instances/{SLUG}/revisions').split()), server.sh(f'readlink /var/lib/ccpd/instances/{SLUG}/current')
 
 
-def restore_until(server, backup, step, act):
+def restore_until(server, backup, step, act, *arguments):
     """Lets a restore stop before a step, and does something to it there."""
     server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
               f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
     try:
-        server.ccpctl('backup', 'restore', backup['id'], '--no-wait')
+        server.ccpctl('backup', 'restore', backup['id'], *arguments, '--no-wait')
         server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 120, 'the pause')
         act()
     finally:
@@ -285,3 +284,57 @@ def test_who_may(server, instance, backup):
     grant(server, 'operator', user='olga')
     assert server.ccpctl('backup', 'restore', backup['id'], user='olga', check=False).returncode == 4
     assert server.ccpctl('restore', 'undo', SLUG, user='olga', check=False).returncode == 4
+
+
+@FAILS
+def test_a_backup_becomes_a_new_instance(server, instance, backup):
+    assert server.ccpctl('backup', 'restore', backup['id'], '--as=voss', check=False, timeout=300).returncode == 2
+    result = server.ccpctl('backup', 'restore', backup['id'], '--as=voss', f'--domain={SLUG}.example.org', check=False, timeout=300)
+    assert result.returncode == 6 and 'domain' in result.stderr
+
+    # The source tree is in the backup.
+    server.sh('mv /srv/campaign /srv/elsewhere')
+    try:
+        server.ccpctl('backup', 'restore', backup['id'], '--as=voss', '--domain=voss.example.org', timeout=600)
+    finally:
+        server.sh('mv /srv/elsewhere /srv/campaign')
+    new, old = settled(server, 'voss'), server.json('show', SLUG)
+    assert (new['state'], new['health'], new['domain']) == ('running', 'healthy', 'voss.example.org')
+    assert not set(new['ports'].values()) & set(old['ports'].values()) and new['subnet'] != old['subnet']
+    assert (new['blueprint'], new['parameters'], new['features']) == (old['blueprint'], old['parameters'], old['features'])
+    assert differences(server, backup['data'], 'voss') == []
+
+    def secret(slug, name):
+        return server.ccpctl('secret', 'reveal', slug, name).stdout
+    for name in ('ENCRYPTION_KEY', 'SERVICE_PASSWORD_SALT', 'REDIS_PASSWORD'):
+        assert secret('voss', name) == secret(SLUG, name)
+    for name in ('POSTGRES_PASSWORD', 'JWT_ACCESS_SECRET'):
+        assert secret('voss', name) != secret(SLUG, name)
+
+    # It is an instance like others.
+    server.ccpctl('backup', 'create', 'voss', timeout=300)
+    server.ccpctl('delete', 'voss', '--yes', timeout=300)
+    assert server.sh('docker ps -aq --filter label=ccp.instance=voss; docker volume ls -q --filter label=ccp.instance=voss; '
+                     'ls -d /var/lib/ccpd/instances/voss 2>/dev/null || true') == ''
+
+
+@FAILS
+@pytest.mark.parametrize('step', ['source', 'adopt', 'volumes', 'databases'])
+def test_a_cancelled_new_instance_leaves_nothing(server, instance, backup, step):
+    def cancel():
+        server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
+        server.sh('pkill -CONT -x ccp-job')
+    restore_until(server, backup, step, cancel, '--as=voss', '--domain=voss.example.org')
+    server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
+    assert server.ccpctl('show', 'voss', check=False).returncode == 3
+    assert server.sh('docker ps -aq --filter label=ccp.instance=voss; docker volume ls -q --filter label=ccp.instance=voss; '
+                     'ls -d /var/lib/ccpd/instances/voss 2>/dev/null || true; docker ps -aq --filter name=^ccp-') == ''
+
+
+def test_what_is_left_of_a_deleted_instance_lives_again(server, instance, backup):
+    server.ccpctl('delete', SLUG, '--yes', timeout=300)
+    server.ccpctl('backup', 'restore', backup['id'], f'--as={SLUG}', f'--domain={SLUG}.example.org', timeout=600)
+    assert differences(server, backup['data']) == []
+    assert settled(server, SLUG)['id'] != instance['id']
+    # It is another instance with the same name.
+    assert server.ccpctl('backup', 'restore', backup['id'], check=False, timeout=300).returncode == 6
