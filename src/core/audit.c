@@ -15,6 +15,7 @@ static const char *const audit_action_table[_AUDIT_ACTION_MAX] = {
         [AUDIT_RESTORE_UNDO] = "RESTORE_UNDO",
         [AUDIT_RESTORE_DISCARD] = "RESTORE_DISCARD",
         [AUDIT_BACKUP_CREATE] = "BACKUP_CREATE",
+        [AUDIT_BACKUP_DRILL] = "BACKUP_DRILL",
         [AUDIT_BACKUP_VERIFY] = "BACKUP_VERIFY",
         [AUDIT_BACKUP_DELETE] = "BACKUP_DELETE",
         [AUDIT_JOB_CANCEL] = "JOB_CANCEL",
@@ -54,6 +55,7 @@ AuditAction audit_action_of_job(JobKind kind) {
                 [JOB_UNDO_RESTORE] = AUDIT_RESTORE_UNDO,
                 [JOB_DISCARD_RESTORE] = AUDIT_RESTORE_DISCARD,
                 [JOB_CLONE] = AUDIT_INSTANCE_CREATE,
+                [JOB_DRILL] = AUDIT_BACKUP_DRILL,
                 [JOB_VERIFY] = AUDIT_BACKUP_VERIFY,
                 [JOB_DELETE_BACKUP] = AUDIT_BACKUP_DELETE,
         };

@@ -20,6 +20,7 @@ typedef enum AuditAction {
         AUDIT_RESTORE_UNDO,
         AUDIT_RESTORE_DISCARD,
         AUDIT_BACKUP_CREATE,
+        AUDIT_BACKUP_DRILL,
         AUDIT_BACKUP_VERIFY,
         AUDIT_BACKUP_DELETE,
         AUDIT_JOB_CANCEL,

@@ -15,6 +15,7 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_UNDO_RESTORE] = "undo-restore",
         [JOB_DISCARD_RESTORE] = "discard-restore",
         [JOB_CLONE] = "clone",
+        [JOB_DRILL] = "drill",
         [JOB_VERIFY] = "verify",
         [JOB_DELETE_BACKUP] = "delete-backup",
 };
@@ -115,6 +116,15 @@ static const JobStep discard_restore_steps[] = {
         { "volumes", "Remove the former volumes", 100 },
 };
 
+static const JobStep drill_steps[] = {
+        { "open", "Read the backup", 15 },
+        { "volumes", "Fill volumes of its own", 20 },
+        { "infrastructure", "Start the infrastructure", 15 },
+        { "databases", "Restore the databases", 25 },
+        { "application", "Start the application", 20 },
+        { "remove", "Remove it again", 5 },
+};
+
 /* A create whose data, source and lasting secrets are those of a backup. */
 static const JobStep clone_steps[] = {
         { "validate", "Check the request", 1, .by_daemon = true },
@@ -150,6 +160,7 @@ static const struct {
         [JOB_UNDO_RESTORE] = { undo_restore_steps, ELEMENTSOF(undo_restore_steps) },
         [JOB_DISCARD_RESTORE] = { discard_restore_steps, ELEMENTSOF(discard_restore_steps) },
         [JOB_CLONE] = { clone_steps, ELEMENTSOF(clone_steps) },
+        [JOB_DRILL] = { drill_steps, ELEMENTSOF(drill_steps) },
         [JOB_VERIFY] = { verify_steps, ELEMENTSOF(verify_steps) },
         [JOB_DELETE_BACKUP] = { delete_backup_steps, ELEMENTSOF(delete_backup_steps) },
 };

@@ -33,6 +33,7 @@ typedef enum JobKind {
         JOB_UNDO_RESTORE,
         JOB_DISCARD_RESTORE,
         JOB_CLONE,
+        JOB_DRILL,
         JOB_VERIFY,
         JOB_DELETE_BACKUP,
         _JOB_KIND_MAX,

@@ -78,6 +78,9 @@ static int print_backup(const json_t *b) {
         print_field("State", json_get_text(b, "state"));
         print_time("Created", b, "created_at");
         print_time("Verified", b, "verified_at");
+        print_time("Drilled", b, "drilled_at");
+        if (json_get_number(b, "drill_took") > 0)
+                print_field("Took", FORMAT_TIMESPAN(json_get_number(b, "drill_took")));
         print_field("Consistency", json_get_text(b, "consistency"));
         print_field("Blueprint", blueprint);
         print_field("Job", json_get_text(b, "job"));
@@ -289,6 +292,10 @@ int verb_backup_verify(Ctl *c, char **args, Error *reterr) {
         return run_backup_jobs(c, "VerifyBackup", args, false, reterr);
 }
 
+int verb_backup_drill(Ctl *c, char **args, Error *reterr) {
+        return run_backup_jobs(c, "DrillBackup", args, false, reterr);
+}
+
 /* Unless --yes says so. */
 static int confirm_delete(const Ctl *c, const char *what, Error *reterr) {
         _cleanup_free_ char *question = strjoin("Delete for good ", what);
@@ -461,6 +468,6 @@ int verb_backup_create(Ctl *c, char **args, Error *reterr) {
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "Say which instance to back up, or --all for those that run.");
         return all ? back_up_all(c, reterr)
-                   : ctl_run_instance_job(
-                                      c, args[0], &(CtlJobCall) { .method = "Backup", .options = options }, reterr);
+                   : ctl_run_instance_job(c, args[0],
+                                     &(CtlJobCall) { .method = "Backup", .options = options }, reterr);
 }

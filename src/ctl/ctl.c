@@ -84,6 +84,8 @@ static const Verb verbs[] = {
                         verb_restore_discard },
         { "backup", "verify", "ID…", 1, ARGUMENTS_ANY, 0, "Read backups again, from the disk",
                         verb_backup_verify },
+        { "backup", "drill", "ID…", 1, ARGUMENTS_ANY, 0, "Restore backups to nowhere, to see that it works",
+                        verb_backup_drill },
         { "backup", "delete", "ID…", 1, ARGUMENTS_ANY, OPTION(LAST) | OPTION(YES), "Delete backups",
                         verb_backup_delete },
         { "backup", "prune", "[SLUG]", 0, 1, OPTION(DRY_RUN) | OPTION(YES),

@@ -121,6 +121,7 @@ int verb_backup_show(Ctl *c, char **args, Error *reterr);
 int verb_backup_restore(Ctl *c, char **args, Error *reterr);
 int verb_restore_undo(Ctl *c, char **args, Error *reterr);
 int verb_restore_discard(Ctl *c, char **args, Error *reterr);
+int verb_backup_drill(Ctl *c, char **args, Error *reterr);
 int verb_backup_verify(Ctl *c, char **args, Error *reterr);
 int verb_backup_delete(Ctl *c, char **args, Error *reterr);
 int verb_backup_prune(Ctl *c, char **args, Error *reterr);

@@ -94,6 +94,8 @@ static const AccessRule rules[] = {
                         ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "VerifyBackup", "verify-backup", "verify this backup", CCP_ACTION_OPERATE,
                         ABOUT_BACKUP, AUDIT_BACKUP_VERIFY },
+        { CCP_INTERFACE_MANAGER, "DrillBackup", "drill-backup", "drill this backup", CCP_ACTION_OPERATE,
+                        ABOUT_BACKUP, AUDIT_BACKUP_DRILL },
         { CCP_INTERFACE_MANAGER, "DeleteBackup", "delete-backup", "delete this backup",
                         CCP_ACTION_DELETE_BACKUP, ABOUT_BACKUP, AUDIT_BACKUP_DELETE },
         { CCP_INTERFACE_MANAGER, "BackupAll", "backup-all", "back up the fleet", CCP_ACTION_OPERATE,

@@ -78,8 +78,10 @@ static int append_backup(sd_bus_message *m, _unused_ Operation *o, const void *i
         if (r >= 0)
                 r = append_id(m, "Job", b->job);
         if (r >= 0)
-                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "Sequence", "t", b->sequence, "Size", "t",
-                                b->size, "CreatedAt", "t", b->created_at, "VerifiedAt", "t", b->verified_at);
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}", "Sequence", "t", b->sequence,
+                                "Size", "t", b->size, "CreatedAt", "t", b->created_at, "VerifiedAt", "t",
+                                b->verified_at, "DrilledAt", "t", b->drilled_at, "DrillTook", "t",
+                                b->drill_took);
         if (r >= 0)
                 r = append_contents(m, b->contents);
         return r < 0 ? r : sd_bus_message_close_container(m);
@@ -198,6 +200,10 @@ static int submit_about_backup(sd_bus_message *message, Manager *m, JobKind kind
 
 int method_verify_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         return submit_about_backup(message, userdata, JOB_VERIFY, NULL, 0, reterr);
+}
+
+int method_drill_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_about_backup(message, userdata, JOB_DRILL, NULL, 0, reterr);
 }
 
 int method_delete_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

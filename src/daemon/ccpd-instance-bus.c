@@ -381,6 +381,7 @@ const char *job_kind_to_action(JobKind kind) {
                 [JOB_UNDO_RESTORE] = CCP_ACTION_RESTORE,
                 [JOB_DISCARD_RESTORE] = CCP_ACTION_RESTORE,
                 [JOB_VERIFY] = CCP_ACTION_OPERATE,
+                [JOB_DRILL] = CCP_ACTION_OPERATE,
                 [JOB_DELETE_BACKUP] = CCP_ACTION_DELETE_BACKUP,
         };
 

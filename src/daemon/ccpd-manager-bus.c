@@ -741,6 +741,8 @@ const sd_bus_vtable manager_vtable[] = {
                         SD_BUS_RESULT("aa{sv}", backups), method_list_backups, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("VerifyBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
                         SD_BUS_RESULT("o", job), method_verify_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DrillBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_drill_backup, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DeleteBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
                         SD_BUS_RESULT("o", job), method_delete_backup, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("BackupAll", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("ao", jobs),

@@ -17,9 +17,6 @@
 #define COMPOSE_FILE "compose.json"
 /* In the instance's folder; no blueprint has such a target. */
 #define FOLDER ".ccp-aside"
-/* No slug's project is called so: those end with CCP_PROJECT_SUFFIX. */
-#define PROJECT_PREFIX "ccp-job-"
-
 struct JobAside {
         char id[STORE_ID_MAX];
         char *project, *directory;
@@ -57,7 +54,7 @@ static int aside_new(const Job *j, JobAside **ret) {
         if (!a)
                 return -ENOMEM;
         make_id(j, a->id);
-        a->project = strjoin(PROJECT_PREFIX, j->id_text);
+        a->project = strjoin(JOB_ASIDE_PROJECT_PREFIX, j->id_text);
         a->directory = strjoin(j->directory, "/" FOLDER);
         if (!a->project || !a->directory) {
                 job_aside_free(a);

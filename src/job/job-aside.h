@@ -7,6 +7,9 @@
 
 #include "job.h"
 
+/* And the number of the job. No slug's project is called so: those end with CCP_PROJECT_SUFFIX. */
+#define JOB_ASIDE_PROJECT_PREFIX "ccp-job-"
+
 /* From here to job_aside_leave() the functions of job-engine.h and job-stage.h work on it. 'services': those that it has,
  * NULL is all; 'volumes': key → name of volumes that are there. The instance's revision must be loaded. */
 int job_aside_enter(Job *j, char *const *services, const json_t *volumes, Error *reterr);

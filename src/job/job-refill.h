@@ -11,6 +11,9 @@ int job_refill_refuse(const Job *j, const JobArchive *a, const char *why, Error 
  * room to unpack it. WrongState, NoSpace. The blueprint must be loaded. */
 int job_refill_check(Job *j, const JobArchive *a, Error *reterr);
 
+/* That its data was written with the lasting secrets that the instance has. WrongState. */
+int job_refill_check_secrets(Job *j, JobArchive *a, Error *reterr);
+
 /* All secrets that the backup has, from name to text. */
 int job_refill_read_secrets(JobArchive *a, json_t **ret, Error *reterr);
 

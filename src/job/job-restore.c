@@ -32,28 +32,6 @@ static int check_origin(Job *j, const JobArchive *a, Error *reterr) {
                         : job_refill_refuse(j, a, "it is of another instance.", reterr);
 }
 
-/* Data that was encrypted with another key than the instance has would be of no use to it. What the blueprint lets change
- * is in no data. */
-static int check_secrets(Job *j, JobArchive *a, Error *reterr) {
-        const json_t *present = json_object_get(j->values, "secrets");
-        _cleanup_json_ json_t *secrets = NULL;
-        int r;
-
-        r = job_refill_read_secrets(a, &secrets, reterr);
-        if (r < 0)
-                return r;
-        FOREACH_ARRAY(s, j->blueprint->secrets, j->blueprint->n_secrets)
-                if (!s->rotates && json_object_get(secrets, s->name) &&
-                                !json_equal(json_object_get(secrets, s->name),
-                                                json_object_get(present, s->name))) {
-                        _cleanup_free_ char *why = strjoin("its data was written with another ", s->name,
-                                        " than the instance has.");
-
-                        return job_refill_refuse(j, a, strempty(why), reterr);
-                }
-        return 0;
-}
-
 static int run_open(Job *j, Error *reterr) {
         JobArchive *a;
         int r;
@@ -62,7 +40,7 @@ static int run_open(Job *j, Error *reterr) {
         if (r >= 0)
                 r = check_origin(j, a, reterr);
         if (r >= 0)
-                r = check_secrets(j, a, reterr);
+                r = job_refill_check_secrets(j, a, reterr);
         if (r >= 0)
                 r = job_refill_check(j, a, reterr);
         if (r < 0)

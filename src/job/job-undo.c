@@ -4,6 +4,7 @@
 
 #include "job-backup.h"
 #include "job-delete-backup.h"
+#include "job-drill.h"
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-images.h"
@@ -46,6 +47,10 @@ static int undo_backup(Job *j, const json_t *record _unused_, Error *reterr) {
         return job_backup_undo(j, reterr);
 }
 
+static int undo_drill(Job *j, const json_t *record _unused_, Error *reterr) {
+        return job_drill_undo(j, reterr);
+}
+
 static int undo_restore_volumes(Job *j, const json_t *record _unused_, Error *reterr) {
         return job_restore_undo_volumes(j, reterr);
 }
@@ -70,10 +75,9 @@ static const struct {
         { "remove-revision", undo_revision }, { "remove-images", undo_images },
         { "remove-containers", undo_containers }, /* with networks and volumes */
         { "stop-containers", undo_by_stop }, { "start-containers", undo_by_start },
-        { "discard-backup", undo_backup },
-        { "discard-restore", undo_restore_volumes },
-        { "discard-revision", undo_restore_render },
-        { "switch-back", undo_restore_switch },
+        { "discard-backup", undo_backup }, { "discard-restore", undo_restore_volumes },
+        { "discard-revision", undo_restore_render }, { "switch-back", undo_restore_switch },
+        { "remove-aside", undo_drill },
         { "keep-backups", undo_delete_backup }, /* but for those whose file is gone */
 };
 

@@ -23,6 +23,7 @@ static const struct {
         [AUDIT_RESTORE_UNDO] = { "undid the restore of", "undo the restore of", " " },
         [AUDIT_RESTORE_DISCARD] = { "discarded what was kept of", "discard what was kept of", " " },
         [AUDIT_BACKUP_CREATE] = { "backed up", "back up", " " },
+        [AUDIT_BACKUP_DRILL] = { "drilled a backup of", "drill a backup of", " " },
         [AUDIT_BACKUP_VERIFY] = { "verified a backup", "verify a backup", " of " },
         [AUDIT_BACKUP_DELETE] = { "deleted a backup", "delete a backup", " of " },
         [AUDIT_JOB_CANCEL] = { "cancelled a job", "cancel a job", " of " },

@@ -100,6 +100,8 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_usec(&row, &b->created_at);
         db_row_usec(&row, &b->verified_at);
         db_row_string_or_null(&row, &b->error);
+        db_row_usec(&row, &b->drilled_at);
+        db_row_uint(&row, INT64_MAX, &b->drill_took);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);
@@ -364,6 +366,30 @@ int backup_get(DbSync *db, uint64_t id, BackupRecord *ret, Error *reterr) {
         };
 
         return get_by(db, &transaction, id, ret, reterr);
+}
+
+typedef struct DrilledOp {
+        uint64_t id, job;
+} DrilledOp;
+
+static int drilled_bind(DbParams *params, void *userdata) {
+        const DrilledOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_int64(params, (int64_t) op->job);
+        return 0;
+}
+
+int backup_set_drilled(DbSync *db, uint64_t id, uint64_t job, Error *reterr) {
+        static const DbStep step = { sql_backup_drilled, drilled_bind, one_row };
+        static const DbTransaction transaction = {
+                .what = "record that the backup was restored by a drill",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        DrilledOp op = { id, job };
+
+        return db_sync_run(db, &transaction, &op, reterr);
 }
 
 typedef struct DiscardOp {

@@ -41,6 +41,8 @@ typedef struct BackupRecord {
         json_t *config;   /* the instance as the manifest has it; empty if it is not known */
         char *error;      /* what is wrong with it; NULL: nothing is known */
         usec_t created_at, verified_at;
+        usec_t drilled_at;   /* 0: never */
+        uint64_t drill_took; /* µs */
 } BackupRecord;
 
 typedef struct BackupRecords {
@@ -75,6 +77,8 @@ int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr
 /* One that is whole on the disk, in whatever state; -ENOENT, as NoSuchBackup. */
 int backup_get(DbSync *db, uint64_t id, BackupRecord *ret, Error *reterr);
 int backup_set_verified(DbSync *db, uint64_t id, Error *reterr);
+/* A job restored it, and all was there; it took as long as the job until now. */
+int backup_set_drilled(DbSync *db, uint64_t id, uint64_t job, Error *reterr);
 /* 'why' is a sentence. */
 int backup_set_damaged(DbSync *db, uint64_t id, const char *why, Error *reterr);
 /* Forgets what the job began and did not verify. *ret_file is its file's name, NULL if there is none. */

@@ -3,10 +3,13 @@
 ALTER TABLE jobs DROP CONSTRAINT jobs_kind_check;
 ALTER TABLE jobs ADD CONSTRAINT jobs_kind_check CHECK (kind IN
         ('create', 'start', 'stop', 'restart', 'delete', 'backup', 'verify', 'delete-backup', 'restore',
-        'undo-restore', 'discard-restore', 'clone'));
+        'undo-restore', 'discard-restore', 'clone', 'drill'));
 
 -- What the instance was asked for, without what is secret: what it takes to make one of the backup.
 ALTER TABLE backups ADD COLUMN config jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(config) = 'object');
+
+-- It was restored, and proven, by a drill that took so long.
+ALTER TABLE backups ADD COLUMN drilled_at timestamptz, ADD COLUMN drill_took bigint CHECK (drill_took >= 0);
 
 -- What the engine calls the volumes that a restore made, by their key in the compose file.
 ALTER TABLE revisions ADD COLUMN volumes jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(volumes) = 'object');

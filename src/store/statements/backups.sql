@@ -27,14 +27,22 @@ UPDATE backups SET state = 'damaged', error = $2 WHERE id = $1 RETURNING id;
 -- name: backup-of-job
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file,
         coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
 FROM backups WHERE job = $1;
 
 -- One by its number, whole on the disk.
 -- name: backup-get
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
 FROM backups WHERE id = $1 AND state <> 'writing' AND deleted_by IS NULL;
+
+-- By a job, which took as long as the drill until now.
+-- name: backup-drilled
+UPDATE backups b SET drilled_at = clock_timestamp(),
+        drill_took = (extract(epoch FROM clock_timestamp() - j.started_at) * 1000000)::bigint
+FROM jobs j WHERE b.id = $1 AND j.id = $2 RETURNING b.id;
 
 -- What a job began, and did not bring to its end.
 -- name: backup-discard
@@ -44,7 +52,8 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING
 -- each: all.
 -- name: backup-select
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
 FROM backups
 WHERE state <> 'writing' AND deleted_by IS NULL AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
         AND ($3::text[] IS NULL OR instance::text = ANY ($3::text[]))
@@ -75,7 +84,8 @@ WHERE b.deleted_by <> $1
 -- What the job deletes. As backup_record_read() takes it.
 -- name: backup-delete-list
 SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
 FROM backups WHERE deleted_by = $1 ORDER BY id;
 
 -- name: backup-delete-keep
