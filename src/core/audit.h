@@ -21,6 +21,8 @@ typedef enum AuditAction {
         AUDIT_SECRET_REVEAL,
         AUDIT_FLEET_RECOVER, /* after a start of the Engine */
         AUDIT_SECRET_ROTATE,
+        AUDIT_KEY_ENROLL, /* a recovery key */
+        AUDIT_KEY_FORGET,
         AUDIT_ALERT_SILENCE,
         AUDIT_ALERT_UNSILENCE,
         AUDIT_SETTINGS_UPDATE,

@@ -103,6 +103,14 @@ static const AccessRule rules[] = {
                         CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "GetSettings", "get-settings", "look at the settings",
                         CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "EnrollRecoveryKey", "enroll-recovery-key", "enroll recovery keys",
+                        CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_ENROLL },
+        { CCP_INTERFACE_MANAGER, "ConfirmRecoveryKey", "confirm-recovery-key", "enroll recovery keys",
+                        CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_ENROLL },
+        { CCP_INTERFACE_MANAGER, "ForgetRecoveryKey", "forget-recovery-key", "forget recovery keys",
+                        CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_FORGET },
+        { CCP_INTERFACE_MANAGER, "ListRecoveryKeys", "list-recovery-keys", "look at recovery keys",
+                        CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "SetSettings", "set-settings", "change settings",
                         CCP_ACTION_MANAGE_SETTINGS, ABOUT_FLEET, AUDIT_SETTINGS_UPDATE },
         { CCP_INTERFACE_MANAGER, "Reload", "reload", "have the blueprints read again",
@@ -370,6 +378,10 @@ Caller *access_viewer(const Manager *m) {
                 return m->receiver;
 
         return bus_auth_caller(m->access->auth, sd_bus_get_current_message(m->bus));
+}
+
+bool access_knows(const Manager *m, const char *name) {
+        return callers_find(bus_auth_callers(m->access->auth), name);
 }
 
 bool access_sees_instance(const Manager *m, Caller *viewer, const Instance *i) {
