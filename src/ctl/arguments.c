@@ -64,6 +64,11 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_REASON] = { "reason", 0, "TEXT", "Why, for others to read" },
         [OPTION_CONTEXT] = { "context", 0, "FILE", "The values to render with, a JSON object" },
         [OPTION_FORMAT] = { "format", 0, "FORMAT", "yaml, dotenv, nginx, json, ini or text" },
+        [OPTION_OUTPUT] = { "output", 0, "FILE", "Write the recovery key to this file, which is made" },
+        [OPTION_RECOVERY_KEY_FILE] = { "recovery-key-file", 0, "FILE",
+                        "A recovery key that is there, or -" },
+        [OPTION_PUBLIC] = { "public", 0, "KEY", "The public half of one that is elsewhere" },
+        [OPTION_LAST] = { "last", 0, NULL, "Forget it even if it is the last one" },
         [OPTION_PAUSE] = { "pause", 0, "WHEN", "Pause containers: if-changed, never or always" },
 };
 

@@ -54,6 +54,10 @@ typedef enum OptionId {
         OPTION_CONTEXT,
         OPTION_FORMAT,
         OPTION_PAUSE,
+        OPTION_OUTPUT,
+        OPTION_RECOVERY_KEY_FILE,
+        OPTION_PUBLIC,
+        OPTION_LAST,
         _OPTION_MAX,
 } OptionId;
 

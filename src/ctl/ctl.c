@@ -75,6 +75,13 @@ static const Verb verbs[] = {
         { "backup", "list", NULL, 0, 0, OPTION(INSTANCE) | OPTION(LINES), "List backups, newest first",
                         verb_backup_list },
         { "backup", "show", "ID", 1, 1, 0, "Show a backup and what is in it", verb_backup_show },
+        { "key", "enroll-recovery", NULL, 0, 0, OPTION(OUTPUT) | OPTION(RECOVERY_KEY_FILE) | OPTION(PUBLIC),
+                        "Make a recovery key, which opens backups elsewhere", verb_key_enroll_recovery },
+        { "key", "status", NULL, 0, 0, 0, "Show whether backups can be opened without this server",
+                        verb_key_status },
+        { "key", "list", NULL, 0, 0, 0, "List the recovery keys", verb_key_list },
+        { "key", "forget", "ID", 1, 1, OPTION(LAST), "Seal new backups for a recovery key no more",
+                        verb_key_forget },
         { "audit", NULL, NULL, 0, 0,
                         OPTION(INSTANCE) | OPTION(USER) | OPTION(ACTION) | OPTION(OUTCOME) | OPTION(SINCE) |
                                         OPTION(UNTIL) | OPTION(LINES) | OPTION(FOLLOW),

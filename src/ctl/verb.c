@@ -179,6 +179,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 { "port", "Ports" },
                 { "role", "Roles" },
                 { "backup", "Backups" },
+                { "key", "Keys" },
                 { "alert", "Alerts" },
                 { "audit", "Audit" },
                 { "secret", "Secrets" },

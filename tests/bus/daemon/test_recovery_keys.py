@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,10 @@ from test_daemon import error_of
 
 PROGRAMS = pathlib.Path(os.environ["CCPD"]).parents[1]
 EXTRACT = os.environ.get("CCP_EXTRACT") or str(PROGRAMS / "archive/ccp-backup-extract")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "host/lib"))
+CCPCTL = os.environ.setdefault("CCPCTL", str(PROGRAMS / "ctl/ccpctl"))
+TESTS = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(TESTS / "host/lib"), str(TESTS / "bus/ctl")]
+import harness  # noqa: E402
 import recovery  # noqa: E402
 
 NONE = dbus.Dictionary({}, "sv")
@@ -267,3 +271,105 @@ def test_answers_and_challenges_are_in_no_log(ccpd):
     confirm(ccpd, challenge, answer)
     log = (ccpd.folder / "ccpd.log").read_text(errors="replace") + ccpd.postgres.psql("-c", "SELECT * FROM ccpd_audit.entries")
     assert answer not in log and text not in log and key.secret not in log
+
+
+# --- ccpctl ---
+
+
+def ccpctl(ccpd, *args, **options):
+    return subprocess.run([CCPCTL, "key", *args], env=ccpd.environment, capture_output=True, text=True, check=False, timeout=60,
+                          **{"stdin": subprocess.DEVNULL} | options)
+
+
+def terminal(ccpd, *args):
+    return harness.Terminal(("key", *args), ccpd.environment)
+
+
+def test_ccpctl_shows_a_key_once_and_has_it_typed_back(ccpd):
+    t = terminal(ccpd, "enroll-recovery")
+    t.expect("CCPR1-")
+    t.expect("paste it from where you keep it: ")
+    secret = re.search(r"CCPR1(-[0-9A-F]{4}){17}", t.text)[0]
+    assert keys(ccpd) == []
+    for wrong, said in (("", "begins with CCPR1"), (secret[:-1] + ("0" if secret[-1] != "0" else "1"), "a mistake"), (Key().secret, "another")):
+        t.type(wrong + "\n")
+        t.expect(said)
+        t.expect("paste it from where you keep it: ")
+    assert keys(ccpd) == []
+    t.type(secret.lower().replace("-", " ") + "\n")
+    assert t.wait() == 0 and "is enrolled" in t.text
+    # Beside what was typed it was on the screen once.
+    assert t.text.count(secret) == 1
+    (row,) = keys(ccpd)
+    # It is the one whose public half ccpd has.
+    result = ccpctl(ccpd, "enroll-recovery", "--recovery-key-file=-", stdin=None, input=secret)
+    assert result.returncode == 0 and row["Id"] in result.stdout and len(keys(ccpd)) == 1
+
+
+@pytest.mark.parametrize("leave", ["\x03", "\x04"], ids=["interrupt", "end of file"])
+def test_who_leaves_has_enrolled_nothing(ccpd, leave):
+    t = terminal(ccpd, "enroll-recovery")
+    t.expect("paste it from where you keep it: ")
+    t.type(leave)
+    assert t.wait() == 1 and "Nothing was enrolled." in t.text
+    assert (keys(ccpd), entries(ccpd)) == ([], [])
+
+
+def test_a_key_is_not_shown_where_nobody_looks(ccpd):
+    result = ccpctl(ccpd, "enroll-recovery")
+    assert result.returncode == 2 and "--output=FILE" in result.stderr and "CCPR1" not in result.stdout
+    assert ccpctl(ccpd, "enroll-recovery", "--output=/x", "--public=x").returncode == 2
+
+
+def test_ccpctl_writes_a_key_to_a_new_file(ccpd):
+    file = ccpd.folder / "key"
+    result = ccpctl(ccpd, "enroll-recovery", f"--output={file}")
+    assert result.returncode == 0 and "CCPR1" not in result.stdout, result
+    assert file.stat().st_mode & 0o777 == 0o600
+    text = file.read_text()
+    assert re.fullmatch(r"CCPR1(-[0-9A-F]{4}){17}\n", text) and len(keys(ccpd)) == 1
+    # What is there stays, and nothing is enrolled that was not kept.
+    assert ccpctl(ccpd, "enroll-recovery", f"--output={file}").returncode == 1
+    assert ccpctl(ccpd, "enroll-recovery", "--output=/dev/full").returncode == 1
+    assert file.read_text() == text and len(keys(ccpd)) == 1
+    # The same key once more, by its file.
+    assert ccpctl(ccpd, "enroll-recovery", f"--recovery-key-file={file}").returncode == 0
+    assert len(keys(ccpd)) == 1
+    for wrong in ("", "nonsense", text[:-2], text.replace("CCPR1", "CCPP1")):
+        file.write_text(wrong)
+        assert ccpctl(ccpd, "enroll-recovery", f"--recovery-key-file={file}").returncode == 2
+    assert ccpctl(ccpd, "enroll-recovery", "--recovery-key-file=/nowhere").returncode == 1
+
+
+def test_a_key_that_is_elsewhere_stays_there(ccpd):
+    key = Key()
+    t = terminal(ccpd, "enroll-recovery", f"--public={key.public}")
+    t.expect("The answer: ")
+    challenge = re.search(r"CCPC1(-[0-9A-F]{4}){37}", t.text.replace("\r\n", ""))[0]
+    t.type("CCPA1-0000\n")
+    t.expect("That is no answer")
+    t.type(key.answer(challenge) + "\n")
+    assert t.wait() == 0 and "is enrolled" in t.text
+    assert [row["Public"] for row in keys(ccpd)] == [key.public]
+    assert ccpctl(ccpd, "enroll-recovery", "--public=CCPP1-0000").returncode == 2
+
+
+def test_ccpctl_tells_of_keys_and_forgets_them(ccpd):
+    result = ccpctl(ccpd, "status")
+    assert result.returncode == 0 and "no backup can be opened" in result.stdout and "ccpctl key enroll-recovery" in result.stdout
+    assert json.loads(ccpctl(ccpd, "status", "--json=short").stdout) == {"disaster_ready": False, "recovery_keys": []}
+    key = Key()
+    name = enroll(ccpd, key)
+    status = json.loads(ccpctl(ccpd, "status", "--json=short").stdout)
+    (row,) = status["recovery_keys"]
+    assert status["disaster_ready"] is True and (row["id"], row["public"], row["enrolled_by"]) == (name, key.public, "root")
+    assert json.loads(ccpctl(ccpd, "list", "--json=short").stdout) == [row]
+    shown = ccpctl(ccpd, "status").stdout
+    assert name in shown and "by root" in shown
+    assert key.public in ccpctl(ccpd, "list").stdout
+    result = ccpctl(ccpd, "forget", name)
+    assert result.returncode == 1 and f"ccpctl key forget --last {name}" in result.stderr
+    assert ccpctl(ccpd, "forget", "0123456789abcdef").returncode == 3
+    result = ccpctl(ccpd, "forget", "--last", name)
+    assert result.returncode == 0 and "still opens" in result.stdout
+    assert keys(ccpd) == []
