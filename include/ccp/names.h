@@ -28,6 +28,7 @@
 #define CCP_ACTION_DELETE_BACKUP CCP_BUS_NAME ".delete-backup"
 #define CCP_ACTION_REVEAL_SECRET CCP_BUS_NAME ".reveal-secret"
 #define CCP_ACTION_MANAGE_ALERTS CCP_BUS_NAME ".manage-alerts"
+#define CCP_ACTION_MANAGE_KEYS CCP_BUS_NAME ".manage-keys"
 #define CCP_ACTION_MANAGE_SETTINGS CCP_BUS_NAME ".manage-settings"
 #define CCP_ACTION_MANAGE_ROLES CCP_BUS_NAME ".manage-roles"
 
@@ -42,6 +43,8 @@
 #define CCP_ERROR_NO_SUCH_SECRET CCP_ERROR("NoSuchSecret")
 #define CCP_ERROR_NO_SUCH_ALERT CCP_ERROR("NoSuchAlert")
 #define CCP_ERROR_NO_SUCH_BACKUP CCP_ERROR("NoSuchBackup")
+#define CCP_ERROR_NO_SUCH_KEY CCP_ERROR("NoSuchKey")
+#define CCP_ERROR_NO_SUCH_CHALLENGE CCP_ERROR("NoSuchChallenge")
 #define CCP_ERROR_SLUG_TAKEN CCP_ERROR("SlugTaken")
 #define CCP_ERROR_DOMAIN_TAKEN CCP_ERROR("DomainTaken")
 #define CCP_ERROR_PORTS_EXHAUSTED CCP_ERROR("PortsExhausted")
@@ -80,6 +83,8 @@
 #define CCP_STATE_DIR "/var/lib/ccpd"
 #define CCP_INSTANCES_DIR CCP_STATE_DIR "/instances"
 #define CCP_BACKUPS_DIR CCP_STATE_DIR "/backups"
+/* In it: what somebody writes to be imported. */
+#define CCP_IMPORT_PREFIX ".import-"
 #define CCP_REVISIONS_FOLDER "revisions" /* in the folder of an instance */
 #define CCP_TEMPLATES_DIR "/usr/share/ccpd/templates"
 #define CCP_TEMPLATES_LOCAL_DIR "/etc/ccpd/templates"

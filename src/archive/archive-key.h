@@ -16,11 +16,12 @@ typedef struct ArchiveSealers {
         const uint8_t *signing_key; /* Ed25519 as libsodium has it, ARCHIVE_SIGNING_KEY_SIZE */
 } ArchiveSealers;
 
-/* What opens a file: either half may be missing. Borrowed from the caller. */
+/* What opens a file: each of them may be missing. Borrowed from the caller. */
 typedef struct ArchiveOpener {
         const uint8_t *instance_key;
         uint8_t instance_key_id[ARCHIVE_KEY_ID_SIZE];
         const uint8_t *recovery_key; /* X25519 secret key */
+        const uint8_t *archive_key;  /* of the file itself: then no other is looked at */
 } ArchiveOpener;
 
 /* Of one file. */

@@ -18,6 +18,7 @@
 #include "fd-util.h"
 #include "fs-util.h"
 #include "json-util.h"
+#include "recovery-challenge.h"
 #include "recovery-key.h"
 #include "string-util.h"
 
@@ -27,26 +28,30 @@ typedef enum Verb {
         VERB_INFO,
         VERB_VERIFY,
         VERB_EXTRACT,
+        VERB_ANSWER,
 } Verb;
 
 static const char *const verb_table[] = {
         [VERB_INFO] = "info",
         [VERB_VERIFY] = "verify",
         [VERB_EXTRACT] = "extract",
+        [VERB_ANSWER] = "answer",
 };
 
 typedef struct Arguments {
         Verb verb;
-        const char *file, *key_file, *directory, *stream;
+        const char *file; /* or the challenge */
+        const char *key_file, *directory, *stream;
 } Arguments;
 
 static void show_help(void) {
-        (void) printf("ccp-backup-extract [OPTIONS…] VERB FILE\n\n"
-                      "Opens a backup of ccpd with the recovery key.\n\n"
+        (void) printf("ccp-backup-extract [OPTIONS…] VERB FILE|CHALLENGE\n\n"
+                      "Opens a backup of ccpd with the recovery key, or shows that the key is here.\n\n"
                       "Verbs:\n"
                       "  info      Show what the file says of itself; with the key also what is in it\n"
                       "  verify    Look whether every byte of it is what was written\n"
-                      "  extract   Verify it, then write what is in it to files\n\n"
+                      "  extract   Verify it, then write what is in it to files\n"
+                      "  answer    Answer the challenge of \"ccpctl key enroll-recovery --public=KEY\"\n\n"
                       "Options:\n"
                       "  -h --help            Show this help\n"
                       "     --version         Show the version\n"
@@ -97,14 +102,14 @@ static int parse_argv(int argc, char *argv[], Arguments *ret) {
                 }
 
         if (argc - optind != 2)
-                return wrong_usage("a verb and a file are wanted");
+                return wrong_usage("a verb and a file, or a challenge, are wanted");
         verb = string_table_lookup(verb_table, ELEMENTSOF(verb_table), argv[optind]);
         if (verb < 0)
                 return wrong_usage("there is no such verb");
         a.verb = (Verb) verb;
         a.file = argv[optind + 1];
-        if (a.verb == VERB_EXTRACT && !a.key_file)
-                return wrong_usage("to extract, the recovery key is wanted: --key=FILE");
+        if (IN_SET(a.verb, VERB_EXTRACT, VERB_ANSWER) && !a.key_file)
+                return wrong_usage("for this the recovery key is wanted: --key=FILE");
 
         *ret = a;
         return 1;
@@ -130,6 +135,36 @@ static int read_key(const char *path, uint8_t ret[ARCHIVE_KEY_SIZE], Error *rete
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "That is no recovery key: one begins with CCPR1 and has 17 groups of four "
                                 "digits.");
+        return 0;
+}
+
+/* --- the challenge --- */
+
+static int answer(const Arguments *a, Error *reterr) {
+        uint8_t key[ARCHIVE_KEY_SIZE], challenge[RECOVERY_CHALLENGE_SIZE], made[RECOVERY_ANSWER_SIZE];
+        char text[RECOVERY_TEXT_SIZE(RECOVERY_ANSWER_SIZE)];
+        int r;
+
+        r = recovery_text_parse(RECOVERY_TEXT_CHALLENGE, a->file, challenge);
+        if (r == -EBADMSG)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "There is a mistake in the challenge: its last four digits say so.");
+        if (r < 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "That is no challenge: one begins with CCPC1 and has 37 groups of four "
+                                "digits.");
+
+        r = read_key(a->key_file, key, reterr);
+        if (r < 0)
+                return r;
+        r = recovery_challenge_answer(key, challenge, made);
+        explicit_bzero(key, sizeof(key));
+        if (r < 0)
+                return error_setf(reterr, CCP_ERROR_KEY_MISSING,
+                                "The challenge was not made for this recovery key.");
+
+        recovery_text_format(RECOVERY_TEXT_ANSWER, made, text);
+        (void) printf("%s\n", text);
         return 0;
 }
 
@@ -263,7 +298,7 @@ static int extract_all(ArchiveReader *r, const char *path, Error *reterr) {
         return 0;
 }
 
-static int run(const Arguments *a, Error *reterr) {
+static int open_backup(const Arguments *a, Error *reterr) {
         const ArchiveReaderOptions options = { .n_threads = archive_pool_threads(),
                 .progress = show_progress };
         _cleanup_(archive_reader_freep) ArchiveReader *r = NULL;
@@ -322,7 +357,8 @@ int main(int argc, char *argv[]) {
         if (r <= 0)
                 return r < 0 ? 2 : EXIT_SUCCESS;
 
-        if (run(&a, &error) >= 0)
+        r = a.verb == VERB_ANSWER ? answer(&a, &error) : open_backup(&a, &error);
+        if (r >= 0)
                 return EXIT_SUCCESS;
         (void) fprintf(stderr, "ccp-backup-extract: %s\n", strempty(error.message));
         return EXIT_FAILURE;

@@ -7,21 +7,20 @@
  *      CCPP1-77B0-…            the public half, the same
  */
 
-#include "archive-format.h"
+#include "recovery-text.h"
 
 /* With the NUL: the prefix, and 17 groups with their dashes. */
-#define RECOVERY_KEY_TEXT_MAX (STRLEN("CCPR1") + 17U * STRLEN("-0000") + 1U)
+#define RECOVERY_KEY_TEXT_MAX RECOVERY_TEXT_SIZE(ARCHIVE_KEY_SIZE)
 
 typedef enum RecoveryKeyHalf {
-        RECOVERY_KEY_SECRET,
-        RECOVERY_KEY_PUBLIC,
+        RECOVERY_KEY_SECRET = RECOVERY_TEXT_SECRET,
+        RECOVERY_KEY_PUBLIC = RECOVERY_TEXT_PUBLIC,
 } RecoveryKeyHalf;
 
 void recovery_key_format(
                 RecoveryKeyHalf half, const uint8_t key[ARCHIVE_KEY_SIZE], char ret[RECOVERY_KEY_TEXT_MAX]);
 
-/* Reads what people typed: case, blanks, dashes and line breaks are of no account. -EINVAL if it is no such half;
- * -EBADMSG if its last group says that there is a mistake in it. */
+/* As recovery_text_parse(). */
 int recovery_key_parse(RecoveryKeyHalf half, const char *text, uint8_t ret[ARCHIVE_KEY_SIZE]);
 
 /* Makes a pair. */

@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "alloc-util.h"
+#include "store-recovery-key.h"
 #include "string-util.h"
 
 #define NAME_SIGNING "signing"
@@ -16,6 +17,8 @@
 #define NOBODY "00000000-0000-0000-0000-000000000000"
 
 static_assert(RECOVERY_KEY_SIZE == ARCHIVE_KEY_SIZE, "recovery key");
+static_assert(STORE_RECOVERY_KEY_SIZE == ARCHIVE_KEY_SIZE, "recovery key");
+static_assert(STORE_RECOVERY_KEYS_MAX <= ARCHIVE_RECIPIENTS_MAX, "recovery keys");
 
 /* In guarded memory. */
 typedef struct Secrets {

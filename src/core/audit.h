@@ -21,12 +21,16 @@ typedef enum AuditAction {
         AUDIT_RESTORE_DISCARD,
         AUDIT_BACKUP_CREATE,
         AUDIT_BACKUP_DRILL,
+        AUDIT_BACKUP_IMPORT,
+        AUDIT_BACKUP_EXPORT,
         AUDIT_BACKUP_VERIFY,
         AUDIT_BACKUP_DELETE,
         AUDIT_JOB_CANCEL,
         AUDIT_SECRET_REVEAL,
         AUDIT_FLEET_RECOVER, /* after a start of the Engine */
         AUDIT_SECRET_ROTATE,
+        AUDIT_KEY_ENROLL, /* a recovery key */
+        AUDIT_KEY_FORGET,
         AUDIT_ALERT_SILENCE,
         AUDIT_ALERT_UNSILENCE,
         AUDIT_SETTINGS_UPDATE,

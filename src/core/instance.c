@@ -106,6 +106,12 @@ static const struct {
                 .succeeded = INSTANCE_RUNNING,
                 .failed = INSTANCE_FAILED,
         },
+        [JOB_IMPORT] = {
+                .allowed = ANY_STATE,
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = _INSTANCE_STATE_INVALID,
+                .failed = _INSTANCE_STATE_INVALID,
+        },
         [JOB_DRILL] = {
                 .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_STOPPED) | BIT(INSTANCE_FAILED),
                 .during = _INSTANCE_STATE_INVALID,

@@ -16,6 +16,7 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_DISCARD_RESTORE] = "discard-restore",
         [JOB_CLONE] = "clone",
         [JOB_DRILL] = "drill",
+        [JOB_IMPORT] = "import",
         [JOB_VERIFY] = "verify",
         [JOB_DELETE_BACKUP] = "delete-backup",
 };
@@ -125,6 +126,11 @@ static const JobStep drill_steps[] = {
         { "remove", "Remove it again", 5 },
 };
 
+static const JobStep import_steps[] = {
+        { "copy", "Copy the file", 40 },
+        { "verify", "Read it back", 60 },
+};
+
 /* A create whose data, source and lasting secrets are those of a backup. */
 static const JobStep clone_steps[] = {
         { "validate", "Check the request", 1, .by_daemon = true },
@@ -161,6 +167,7 @@ static const struct {
         [JOB_DISCARD_RESTORE] = { discard_restore_steps, ELEMENTSOF(discard_restore_steps) },
         [JOB_CLONE] = { clone_steps, ELEMENTSOF(clone_steps) },
         [JOB_DRILL] = { drill_steps, ELEMENTSOF(drill_steps) },
+        [JOB_IMPORT] = { import_steps, ELEMENTSOF(import_steps) },
         [JOB_VERIFY] = { verify_steps, ELEMENTSOF(verify_steps) },
         [JOB_DELETE_BACKUP] = { delete_backup_steps, ELEMENTSOF(delete_backup_steps) },
 };

@@ -34,6 +34,7 @@ typedef enum JobKind {
         JOB_DISCARD_RESTORE,
         JOB_CLONE,
         JOB_DRILL,
+        JOB_IMPORT,
         JOB_VERIFY,
         JOB_DELETE_BACKUP,
         _JOB_KIND_MAX,

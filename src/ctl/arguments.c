@@ -64,10 +64,15 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_REASON] = { "reason", 0, "TEXT", "Why, for others to read" },
         [OPTION_CONTEXT] = { "context", 0, "FILE", "The values to render with, a JSON object" },
         [OPTION_FORMAT] = { "format", 0, "FORMAT", "yaml, dotenv, nginx, json, ini or text" },
+        [OPTION_SIGNER] = { "signer", 0, "KEY", "Only a backup that was signed by this key" },
         [OPTION_AS] = { "as", 0, "SLUG", "As a new instance of this name" },
         [OPTION_ANY_VERSION] = { "any-version", 0, NULL, "Also from another version of the blueprint" },
+        [OPTION_OUTPUT] = { "output", 0, "FILE", "Write it to this file, which is made" },
+        [OPTION_RECOVERY_KEY_FILE] = { "recovery-key-file", 0, "FILE",
+                        "A recovery key that is there, or -" },
+        [OPTION_PUBLIC] = { "public", 0, "KEY", "The public half of one that is elsewhere" },
         [OPTION_PAUSE] = { "pause", 0, "WHEN", "Pause containers: if-changed, never or always" },
-        [OPTION_LAST] = { "last", 0, NULL, "Also the last one that is verified" },
+        [OPTION_LAST] = { "last", 0, NULL, "Also the last verified one; or the last recovery key" },
 };
 
 static const char *const json_mode_table[_JSON_MODE_MAX] = {

@@ -56,6 +56,10 @@ typedef enum OptionId {
         OPTION_PAUSE,
         OPTION_ANY_VERSION,
         OPTION_AS,
+        OPTION_SIGNER,
+        OPTION_OUTPUT,
+        OPTION_RECOVERY_KEY_FILE,
+        OPTION_PUBLIC,
         OPTION_LAST,
         _OPTION_MAX,
 } OptionId;

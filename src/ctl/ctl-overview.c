@@ -145,6 +145,17 @@ static void print_counts(const json_t *manager) {
                                 alerts, alerts == 1 ? "" : "s", color_on(stdout, COLOR_NONE));
 }
 
+/* Where there is something to lose. */
+static void print_disaster_ready(const json_t *manager) {
+        if (json_get_number(manager, "n_instances") > 0 &&
+                        streq(json_get_text(manager, "store_state"), "available") &&
+                        json_is_false(json_object_get(manager, "disaster_ready")))
+                (void) printf("  %sno recovery key%s: if this server is lost, no backup can be opened; "
+                              "ccpctl "
+                              "key enroll-recovery\n",
+                                color_on(stdout, COLOR_YELLOW), color_on(stdout, COLOR_NONE));
+}
+
 /* "after the start of the server 12min ago: 38 of 40 healthy; not healthy then: edmonton calgary" */
 static void print_recovery(const json_t *recovery) {
         uint64_t healthy = json_get_number(recovery, "healthy"), total = json_get_number(recovery, "total"),
@@ -209,6 +220,7 @@ static void print_head(const json_t *manager) {
         print_part(", engine", engine);
         (void) putchar('\n');
         print_counts(manager);
+        print_disaster_ready(manager);
         print_recovery(json_object_get(manager, "recovery"));
 }
 

@@ -180,6 +180,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 { "role", "Roles" },
                 { "backup", "Backups" },
                 { "restore", "Restores" },
+                { "key", "Keys" },
                 { "alert", "Alerts" },
                 { "audit", "Audit" },
                 { "secret", "Secrets" },

@@ -94,6 +94,12 @@ static const AccessRule rules[] = {
                         ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "VerifyBackup", "verify-backup", "verify this backup", CCP_ACTION_OPERATE,
                         ABOUT_BACKUP, AUDIT_BACKUP_VERIFY },
+        { CCP_INTERFACE_MANAGER, "ExportBackup", "export-backup", "export this backup", CCP_ACTION_RESTORE,
+                        ABOUT_BACKUP, AUDIT_BACKUP_EXPORT },
+        { CCP_INTERFACE_MANAGER, "BeginImport", "begin-import", "import a backup", CCP_ACTION_RESTORE,
+                        ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "ImportBackup", "import-backup", "import a backup", CCP_ACTION_RESTORE,
+                        ABOUT_FLEET, AUDIT_BACKUP_IMPORT },
         { CCP_INTERFACE_MANAGER, "DrillBackup", "drill-backup", "drill this backup", CCP_ACTION_OPERATE,
                         ABOUT_BACKUP, AUDIT_BACKUP_DRILL },
         { CCP_INTERFACE_MANAGER, "DeleteBackup", "delete-backup", "delete this backup",
@@ -117,6 +123,14 @@ static const AccessRule rules[] = {
         { CCP_INTERFACE_MANAGER, "Doctor", "doctor", "have the host looked at",
                         CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "GetSettings", "get-settings", "look at the settings",
+                        CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
+        { CCP_INTERFACE_MANAGER, "EnrollRecoveryKey", "enroll-recovery-key", "enroll recovery keys",
+                        CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_ENROLL },
+        { CCP_INTERFACE_MANAGER, "ConfirmRecoveryKey", "confirm-recovery-key", "enroll recovery keys",
+                        CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_ENROLL },
+        { CCP_INTERFACE_MANAGER, "ForgetRecoveryKey", "forget-recovery-key", "forget recovery keys",
+                        CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_FORGET },
+        { CCP_INTERFACE_MANAGER, "ListRecoveryKeys", "list-recovery-keys", "look at recovery keys",
                         CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "SetSettings", "set-settings", "change settings",
                         CCP_ACTION_MANAGE_SETTINGS, ABOUT_FLEET, AUDIT_SETTINGS_UPDATE },
@@ -409,6 +423,10 @@ Caller *access_viewer(const Manager *m) {
                 return m->receiver;
 
         return bus_auth_caller(m->access->auth, sd_bus_get_current_message(m->bus));
+}
+
+bool access_knows(const Manager *m, const char *name) {
+        return callers_find(bus_auth_callers(m->access->auth), name);
 }
 
 bool access_sees_instance(const Manager *m, Caller *viewer, const Instance *i) {

@@ -23,6 +23,8 @@ Caller *access_viewer(const Manager *m);
 
 bool access_sees_instance(const Manager *m, Caller *viewer, const Instance *i);
 bool access_sees_job(const Manager *m, Caller *viewer, const Job *j);
+/* Whether who has this name on the bus is known, and not gone. */
+bool access_knows(const Manager *m, const char *name);
 /* Everything there is, by a role for the fleet. */
 bool access_sees_fleet(const Manager *m, Caller *viewer);
 /* The ids (UUIDs) of the instances that he sees; the array is the caller's, what is in it is borrowed. */

@@ -9,6 +9,7 @@
 #include "ccpd-manager.h"
 #include "finding.h"
 #include "json-util.h"
+#include "store-recovery-key.h"
 #include "string-util.h"
 #include "worker-call.h"
 
@@ -64,6 +65,24 @@ static int check_key(const Manager *m, json_t *findings) {
 
         return findings_addf(findings, "key", FINDING_OK, NULL, "The master key %s is there.",
                         vault_key_id(m->vault));
+}
+
+/* What can be lost makes it a failure. */
+static int check_recovery_key(const Manager *m, json_t *findings) {
+        size_t n = m->recovery_keys ? m->recovery_keys->n : 0;
+
+        if (n > 0)
+                return findings_addf(findings, "recovery-key", FINDING_OK, NULL,
+                                "Backups can be opened elsewhere, with %zu recovery key%s.", n,
+                                n == 1 ? "" : "s");
+        if (!m->loaded)
+                return findings_addf(findings, "recovery-key", FINDING_UNKNOWN,
+                                "See: systemctl status postgresql",
+                                "Whether there is a recovery key is not known: the records were not read.");
+
+        return findings_addf(findings, "recovery-key", m->instances ? FINDING_FAILED : FINDING_WARNING,
+                        "Make one, and keep it elsewhere: ccpctl key enroll-recovery",
+                        "There is no recovery key: if this server is lost, no backup can be opened.");
 }
 
 static int check_blueprints(const Manager *m, json_t *findings) {
@@ -173,6 +192,7 @@ static int examine(const Manager *m, json_t *findings) {
         static int (*const checks[])(const Manager *m, json_t *findings) = {
                 check_store,
                 check_key,
+                check_recovery_key,
                 check_watch,
                 check_sweeps,
                 check_blueprints,

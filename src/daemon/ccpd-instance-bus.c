@@ -341,20 +341,13 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation
                         on_job_created, o, NULL, reterr);
 }
 
-int manager_submit_backup_job(
-                Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr) {
-        _cleanup_json_ json_t *spec = NULL;
-        char id[DECIMAL_ID_MAX];
+static int submit_backup_job(Manager *m, JobKind kind, uint64_t backup, bool last, const json_t *spec,
+                Operation *o, Error *reterr) {
         int r;
 
         r = manager_check_store(m, reterr);
         if (r < 0)
                 return r;
-
-        (void) snprintf(id, sizeof(id), "%" PRIu64, backup);
-        spec = json_pack("{s:s}", "backup", id);
-        if (!spec || (last && json_object_set_new(spec, "last", json_true()) < 0))
-                return error_set_errnof(reterr, ENOMEM, "%m");
 
         return store_create_job(m->db,
                         &(StoreJobCreate) {
@@ -366,6 +359,23 @@ int manager_submit_backup_job(
                                         .actor = operation_actor(o),
                         },
                         on_job_created, o, NULL, reterr);
+}
+
+int manager_submit_backup_job(
+                Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr) {
+        _cleanup_json_ json_t *spec = json_pack("{s:o}", "backup", json_sprintf("%" PRIu64, backup));
+
+        if (!spec || (last && json_object_set_new(spec, "last", json_true()) < 0))
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return submit_backup_job(m, kind, backup, last, spec, o, reterr);
+}
+
+int manager_submit_import(Manager *m, uint64_t backup, const char *token, Operation *o, Error *reterr) {
+        _cleanup_json_ json_t *spec =
+                        json_pack("{s:o, s:s}", "backup", json_sprintf("%" PRIu64, backup), "token", token);
+
+        return spec ? submit_backup_job(m, JOB_IMPORT, backup, false, spec, o, reterr)
+                    : error_set_errnof(reterr, ENOMEM, "%m");
 }
 
 const char *job_kind_to_action(JobKind kind) {
@@ -382,6 +392,7 @@ const char *job_kind_to_action(JobKind kind) {
                 [JOB_DISCARD_RESTORE] = CCP_ACTION_RESTORE,
                 [JOB_VERIFY] = CCP_ACTION_OPERATE,
                 [JOB_DRILL] = CCP_ACTION_OPERATE,
+                [JOB_IMPORT] = CCP_ACTION_RESTORE,
                 [JOB_DELETE_BACKUP] = CCP_ACTION_DELETE_BACKUP,
         };
 

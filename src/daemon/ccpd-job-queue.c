@@ -42,7 +42,10 @@ static void job_answer(Job *j, const Error *error) {
                 return;
         }
 
-        if (sd_bus_message_is_method_call(operation_message(o), CCP_INTERFACE_MANAGER, "CreateInstance") > 0)
+        if (sd_bus_message_is_method_call(operation_message(o), CCP_INTERFACE_MANAGER, "CreateInstance") >
+                                        0 ||
+                        sd_bus_message_is_method_call(
+                                        operation_message(o), CCP_INTERFACE_MANAGER, "RestoreInstance") > 0)
                 operation_reply(o, "oo", instance, path);
         else
                 operation_reply(o, "o", path);

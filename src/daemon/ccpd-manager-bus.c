@@ -21,12 +21,15 @@
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-bus.h"
 #include "ccpd-job-queue.h"
+#include "ccpd-key-bus.h"
 #include "ccpd-metrics-bus.h"
 #include "ccpd-retention-bus.h"
 #include "ccpd-role-bus.h"
+#include "ccpd-transfer-bus.h"
 #include "ccpd-use-bus.h"
 #include "log.h"
 #include "store-audit.h"
+#include "store-recovery-key.h"
 #include "string-util.h"
 #include "validate.h"
 
@@ -124,6 +127,15 @@ static int get_recovery(_unused_ sd_bus *bus, _unused_ const char *path, _unused
         const Manager *m = userdata;
 
         return recovery_append(reply, m->recovery, access_sees_fleet(m, access_viewer(m)));
+}
+
+/* A backup that was made now could be opened without this server. */
+static int get_disaster_ready(_unused_ sd_bus *bus, _unused_ const char *path,
+                _unused_ const char *interface, _unused_ const char *property, sd_bus_message *reply,
+                void *userdata, _unused_ sd_bus_error *reterr) {
+        const Manager *m = userdata;
+
+        return sd_bus_message_append(reply, "b", m->recovery_keys && m->recovery_keys->n > 0);
 }
 
 /* --- looking up --- */
@@ -681,6 +693,7 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("NFailed", "u", get_counter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NJobs", "u", get_n_jobs, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "a{sv}", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("DisasterReady", "b", get_disaster_ready, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NAlerts", "u", get_n_alerts, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 
         SD_BUS_METHOD_WITH_ARGS("CreateInstance", SD_BUS_ARGS("s", slug, "s", blueprint, "a{sv}", options),
@@ -735,12 +748,29 @@ const sd_bus_vtable manager_vtable[] = {
                         method_revoke_role, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListRoles", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssssts)", roles),
                         method_list_roles, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("EnrollRecoveryKey", SD_BUS_ARGS("s", public, "a{sv}", options),
+                        SD_BUS_RESULT("s", id, "s", challenge), method_enroll_recovery_key,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ConfirmRecoveryKey", SD_BUS_ARGS("s", id, "s", answer, "a{sv}", options),
+                        SD_BUS_RESULT("s", key), method_confirm_recovery_key, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListRecoveryKeys", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", keys),
+                        method_list_recovery_keys, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ForgetRecoveryKey", SD_BUS_ARGS("s", key, "a{sv}", options),
+                        SD_BUS_NO_RESULT, method_forget_recovery_key, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListAlerts", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
                         SD_BUS_RESULT("aa{sv}", alerts), method_list_alerts, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListBackups", SD_BUS_ARGS("a{sv}", filter, "t", offset, "t", limit),
                         SD_BUS_RESULT("aa{sv}", backups), method_list_backups, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("VerifyBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
                         SD_BUS_RESULT("o", job), method_verify_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ExportBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
+                        SD_BUS_RESULT("h", file, "s", name), method_export_backup,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("BeginImport", SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_RESULT("s", token, "h", file), method_begin_import,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ImportBackup", SD_BUS_ARGS("s", token, "h", key, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_import_backup, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DrillBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
                         SD_BUS_RESULT("o", job), method_drill_backup, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DeleteBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),

@@ -19,6 +19,7 @@
 #include "event-util.h"
 #include "fd-util.h"
 #include "log.h"
+#include "store-recovery-key.h"
 #include "string-util.h"
 
 /* How soon a verdict that only time changes is looked at again. */
@@ -59,7 +60,8 @@ int manager_new(sd_event *event, Manager **ret) {
                 return -ENOMEM;
 
         m->sweeps = sweeps_new(m);
-        if (!m->sweeps)
+        m->key_challenges = key_challenges_new();
+        if (!m->sweeps || !m->key_challenges)
                 return -ENOMEM;
 
         r = db_new(event, NULL, &m->db);
@@ -112,6 +114,8 @@ Manager *manager_free(Manager *m) {
 
         vault_free(m->vault);
         error_done(&m->vault_error);
+        key_challenges_free(m->key_challenges);
+        recovery_key_records_free(m->recovery_keys);
         settings_free(m->settings);
         blueprint_cache_free(m->blueprints);
         sd_event_unref(m->event);
@@ -175,6 +179,13 @@ void manager_remove_instance(Instance *i) {
         logs_revoke(m, i->record->id);
         alerts_note_removal(i);
         instance_free(i);
+        manager_queue_emit(m);
+}
+
+void manager_set_recovery_keys(Manager *m, RecoveryKeyRecords *keys) {
+        recovery_key_records_free(m->recovery_keys);
+        m->recovery_keys = keys;
+        m->changed = true;
         manager_queue_emit(m);
 }
 

@@ -13,6 +13,7 @@
 #include "ccpd-job.h"
 #include "ccpd-operation.h"
 #include "ccpd-recovery.h"
+#include "key-challenges.h"
 #include "store.h"
 #include "unit-client.h"
 #include "vault.h"
@@ -53,6 +54,8 @@ struct Manager {
         BlueprintCache *blueprints;
         Sweeps *sweeps;
         Alerts *alerts;
+        RecoveryKeyRecords *recovery_keys; /* NULL: not read yet */
+        KeyChallenges *key_challenges;
 
         Instance *instances;       /* by slug */
         Instance *instances_by_id; /* by UUID */
@@ -117,6 +120,9 @@ int manager_take_job(Manager *m, JobRecord **record, Job **ret);
 
 /* Forgets an instance whose record is gone, and says so on the bus. */
 void manager_remove_instance(Instance *i);
+
+/* Replaces what is known of the recovery keys; takes them. */
+void manager_set_recovery_keys(Manager *m, RecoveryKeyRecords *keys);
 
 /* Judges all instances anew, and again a little later where only time is missing. */
 void manager_update_health(Manager *m);

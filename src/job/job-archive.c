@@ -86,6 +86,57 @@ static int on_read(uint64_t at, uint64_t size, void *userdata) {
         return job_checkpoint(j);
 }
 
+/* What opens a file, and who must have signed it. */
+typedef struct Keys {
+        BackupKeys *own;
+        BackupImport import;
+        char *plain; /* the key of a file from elsewhere, in locked memory */
+} Keys;
+
+static void keys_done(Keys *k) {
+        backup_keys_free(k->own);
+        backup_import_done(&k->import);
+        vault_plain_freep(&k->plain);
+}
+
+static int unseal_import(Keys *k, const BackupRecord *record, Error *reterr) {
+        const VaultLabel label = { .instance = record->instance, .name = record->archive, .version = 1 };
+        _cleanup_(vault_freep) Vault *vault = NULL;
+        size_t n;
+        int r;
+
+        r = vault_open(&vault, reterr);
+        if (r >= 0)
+                r = vault_unseal(vault, &label, k->import.key_id, k->import.sealed, k->import.size,
+                                &k->plain, &n, reterr);
+        if (r < 0)
+                return r;
+        return n == ARCHIVE_KEY_SIZE ? 0
+                                     : error_setf(reterr, CCP_ERROR_INTERNAL,
+                                                       "The key of backup %" PRIu64 " is none.", record->id);
+}
+
+static int load_opener(Job *j, Keys *k, const BackupRecord *record, ArchiveOpener *ret,
+                const uint8_t **ret_signer, Error *reterr) {
+        int r;
+
+        r = backup_import_get(j->db, record->id, &k->import, reterr);
+        if (r < 0)
+                return r;
+        if (k->import.key_id) {
+                r = unseal_import(k, record, reterr);
+                *ret = (ArchiveOpener) { .archive_key = (const uint8_t *) k->plain };
+                *ret_signer = k->import.signer;
+                return r;
+        }
+        r = job_archive_load_keys(j, record->instance, &k->own, reterr);
+        if (r < 0)
+                return r;
+        *ret = backup_keys_opener(k->own);
+        *ret_signer = backup_keys_signer(k->own);
+        return 0;
+}
+
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
         const ArchiveReaderOptions options = {
                 .n_threads = archive_pool_threads(),
@@ -93,27 +144,27 @@ int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader
                 .userdata = j,
         };
         _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
-        _cleanup_(backup_keys_freep) BackupKeys *keys = NULL;
+        _cleanup_(keys_done) Keys keys = {};
+        ArchiveOpener opener = {};
+        const uint8_t *signer = NULL;
         char id[STORE_ID_MAX];
-        ArchiveOpener opener;
         int r;
 
-        r = job_archive_load_keys(j, record->instance, &keys, reterr);
+        r = load_opener(j, &keys, record, &opener, &signer, reterr);
         if (r >= 0)
                 r = archive_reader_new(fd, &options, &reader, reterr);
-        if (r < 0)
-                return r;
-        opener = backup_keys_opener(keys);
-        r = archive_reader_unlock(reader, &opener, reterr);
+        if (r >= 0)
+                r = archive_reader_unlock(reader, &opener, reterr);
         if (r >= 0)
                 r = archive_reader_verify(reader, reterr);
         if (r < 0)
                 return r;
 
+        /* Of a file from elsewhere the size is known only once it was read. */
         job_archive_format_id(archive_reader_header(reader)->id, id);
-        if (!streq(id, record->archive) || archive_reader_size(reader) != record->size ||
-                        memcmp(archive_reader_header(reader)->signer, backup_keys_signer(keys),
-                                        ARCHIVE_KEY_SIZE) != 0)
+        if (!streq(id, record->archive) ||
+                        (record->size > 0 && archive_reader_size(reader) != record->size) ||
+                        memcmp(archive_reader_header(reader)->signer, signer, ARCHIVE_KEY_SIZE) != 0)
                 return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
                                 "Another file than what was written lies at %s.", record->file);
 

@@ -90,13 +90,18 @@ static int clean_up(Job *j, Error *reterr) {
 }
 
 int job_backup_undo(Job *j, Error *reterr) {
+        int r;
+
+        r = clean_up(j, reterr);
+        return r < 0 ? r : job_backup_undo_file(j, reterr);
+}
+
+int job_backup_undo_file(Job *j, Error *reterr) {
         _cleanup_free_ char *file = NULL, *part = NULL;
         _cleanup_close_ int folder = -EBADF;
         int r;
 
-        r = clean_up(j, reterr);
-        if (r >= 0)
-                r = backup_discard(j->db, j->id, &file, reterr);
+        r = backup_discard(j->db, j->id, &file, reterr);
         if (r < 0 || !file)
                 return r;
 

@@ -13,8 +13,13 @@
 
 /* Removes helper, file and record, and lets containers go on that are paused. */
 int job_backup_undo(Job *j, Error *reterr);
+/* File and record alone. */
+int job_backup_undo_file(Job *j, Error *reterr);
 
 /* Has each database's own tool read what is in the file of it. Needs the instance's blueprint, and its containers. */
 int job_backup_check_dumps(Job *j, ArchiveReader *reader, Error *reterr);
 /* Gets ready what that needs. */
 int job_backup_prepare(Job *j, Error *reterr);
+
+/* Removes the file that somebody brought to be imported (job-import.c). */
+int job_import_forget_brought(Job *j, Error *reterr);

@@ -47,6 +47,13 @@ static int undo_backup(Job *j, const json_t *record _unused_, Error *reterr) {
         return job_backup_undo(j, reterr);
 }
 
+static int undo_import(Job *j, const json_t *record _unused_, Error *reterr) {
+        int r;
+
+        r = job_backup_undo_file(j, reterr);
+        return r < 0 ? r : job_import_forget_brought(j, reterr);
+}
+
 static int undo_drill(Job *j, const json_t *record _unused_, Error *reterr) {
         return job_drill_undo(j, reterr);
 }
@@ -77,7 +84,7 @@ static const struct {
         { "stop-containers", undo_by_stop }, { "start-containers", undo_by_start },
         { "discard-backup", undo_backup }, { "discard-restore", undo_restore_volumes },
         { "discard-revision", undo_restore_render }, { "switch-back", undo_restore_switch },
-        { "remove-aside", undo_drill },
+        { "remove-aside", undo_drill }, { "discard-import", undo_import },
         { "keep-backups", undo_delete_backup }, /* but for those whose file is gone */
 };
 

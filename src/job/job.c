@@ -48,6 +48,7 @@ static const JobOps *const job_ops[_JOB_KIND_MAX] = {
         [JOB_DISCARD_RESTORE] = &job_discard_restore_ops,
         [JOB_CLONE] = &job_clone_ops,
         [JOB_DRILL] = &job_drill_ops,
+        [JOB_IMPORT] = &job_import_ops,
         [JOB_VERIFY] = &job_verify_ops,
         [JOB_DELETE_BACKUP] = &job_delete_backup_ops,
 };

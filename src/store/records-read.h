@@ -7,6 +7,7 @@
 #include <libpq-fe.h>
 
 #include "records.h"
+#include "store-recovery-key.h"
 #include "store-role.h"
 
 /* instances-select */
@@ -19,6 +20,8 @@ int job_records_read(const PGresult *result, JobRecords *ret, Error *reterr);
 int secret_records_read(const PGresult *result, SecretRecords *ret, Error *reterr);
 /* roles-select; *ret is replaced */
 int role_records_read(const PGresult *result, RoleRecords **ret, Error *reterr);
+/* recovery-keys-select; *ret is replaced */
+int recovery_keys_read(const PGresult *result, RecoveryKeyRecords **ret, Error *reterr);
 /* recovery-last and the like; NULL: there was none */
 int recovery_record_read(const PGresult *result, RecoveryRecord **ret, Error *reterr);
 /* revision-get */

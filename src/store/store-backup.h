@@ -119,3 +119,35 @@ int backup_key_ensure(DbSync *db, const char *name, const BackupKeyRecord *new, 
 #define RECOVERY_KEY_SIZE 32U
 /* The public halves of all recovery keys, one after the other; *ret is freed by free(). */
 int recovery_key_list(DbSync *db, uint8_t **ret, size_t *ret_n, Error *reterr);
+
+/* --- from elsewhere --- */
+
+#define BACKUP_SIGNER_SIZE 32U
+
+/* A file that comes from another server. The strings of a new one are borrowed. */
+typedef struct BackupImport {
+        char instance[STORE_ID_MAX], archive[STORE_ID_MAX];
+        char *slug;
+        uint64_t sequence;
+        usec_t created_at;
+        char *key_id;    /* of the vault's key */
+        uint8_t *sealed; /* the file's own key */
+        size_t size;
+        uint8_t signer[BACKUP_SIGNER_SIZE];
+} BackupImport;
+
+void backup_import_done(BackupImport *i);
+#define _cleanup_backup_import_ _cleanup_(backup_import_done)
+
+typedef void (*StoreImportCallback)(int r, uint64_t id, Error *error, void *userdata);
+/* Records it, in no list until its job has read it; and forgets those that never got a job. WrongState if the file is here
+ * already. Takes over nothing. */
+int store_begin_import(Db *db, const BackupImport *import, StoreImportCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
+
+/* For the worker: makes it the job's. */
+int backup_import_claim(DbSync *db, uint64_t id, uint64_t job, Error *reterr);
+/* Takes the blueprint of the record. */
+int backup_import_describe(DbSync *db, const BackupRecord *b, Error *reterr);
+/* With the keys only. *ret has no key_id where the file was made here. */
+int backup_import_get(DbSync *db, uint64_t id, BackupImport *ret, Error *reterr);

@@ -510,6 +510,7 @@ static int create_op_new(const StoreCreate *create, CreateOp **ret) {
                 return -ENOMEM;
 
         store_copy_id(op->id, create->id);
+        op->kind = create->kind;
         op->slug = strdup(create->slug);
         op->host = strdup(create->host ?: STORE_HOST_LOCAL);
         if (!op->slug || !op->host)

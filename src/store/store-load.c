@@ -48,6 +48,7 @@ StoreContents *store_contents_free(StoreContents *c) {
         role_records_free(c->roles);
         health_states_free(c->health);
         recovery_record_free(c->recovery);
+        recovery_key_records_free(c->recovery_keys);
         return mfree(c);
 }
 
@@ -128,6 +129,12 @@ static int load_result_recovery(const PGresult *result, void *userdata, Error *r
         return recovery_record_read(result, &op->contents->recovery, reterr);
 }
 
+static int load_result_recovery_keys(const PGresult *result, void *userdata, Error *reterr) {
+        LoadOp *op = userdata;
+
+        return recovery_keys_read(result, &op->contents->recovery_keys, reterr);
+}
+
 static const DbStep load_steps[] = {
         { sql_instances_select, load_bind_instances, load_result_instances },
         { sql_jobs_select, load_bind_jobs, load_result_jobs },
@@ -137,6 +144,7 @@ static const DbStep load_steps[] = {
         { sql_health_current_select, load_bind_instances, load_result_currents },
         { sql_health_sweep_last, NULL, load_result_sweep },
         { sql_recovery_last, NULL, load_result_recovery },
+        { sql_recovery_keys_select, NULL, load_result_recovery_keys },
 };
 static const DbTransaction load_transaction = {
         .what = "read the records",

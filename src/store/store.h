@@ -23,8 +23,9 @@
 
 /* --- reading --- */
 
-typedef struct RoleRecords RoleRecords;   /* store-role.h */
-typedef struct HealthStates HealthStates; /* store-health.h */
+typedef struct RoleRecords RoleRecords;               /* store-role.h */
+typedef struct HealthStates HealthStates;             /* store-health.h */
+typedef struct RecoveryKeyRecords RecoveryKeyRecords; /* store-recovery-key.h */
 
 typedef struct StoreContents {
         InstanceRecords instances; /* by slug */
@@ -33,6 +34,7 @@ typedef struct StoreContents {
         RoleRecords *roles;
         HealthStates *health;
         RecoveryRecord *recovery; /* the last one; NULL: none */
+        RecoveryKeyRecords *recovery_keys;
 } StoreContents;
 
 StoreContents *store_contents_free(StoreContents *c);

@@ -12,6 +12,7 @@ import pytest
 import manual
 from fleet import get, main_pid, put_blueprints, query, wait_job
 from instances import containers, settled
+from recovery import make_recovery_key, text
 from state import state
 from users import NAME, ROOT, BusError, Caller, add_user, by_ssh, enable_ssh, grant, instance_path, revoke
 
@@ -149,6 +150,13 @@ def create(server, slug, blueprint='hello', *options, check=True):
     return server.ccpctl('create', slug, '--blueprint', blueprint, '--domain', f'{slug}.example.org', '--quiet', *options, check=check)
 
 
+def enroll_key(server):
+    """A recovery key that is not kept; gives its id."""
+    secret, _ = make_recovery_key()
+    server.ccpctl('key', 'enroll-recovery', '--recovery-key-file=-', '--quiet', input=secret)
+    return server.json('key', 'list')[-1]['id']
+
+
 def begin_slow(server):
     """A create that takes ten minutes, with its first container."""
     create(server, 'slow', 'slow', '--set', 'seconds=600', '--no-wait')
@@ -202,6 +210,8 @@ def test_each_other_change_has_one_entry(server, root, record):
         ('SETTINGS_UPDATE', lambda: server.ccpctl('settings', 'set', 'job_concurrency=3', '--quiet')),
         ('ALERT_SILENCE', lambda: server.ccpctl('alert', 'silence', '--instance', 'edmonton', '--for', '1h', '--quiet')),
         ('ALERT_UNSILENCE', lambda: root.manager('UnsilenceAlerts', 's', root.manager('ListSilences')[0]['Id'])),
+        ('KEY_ENROLL', lambda: enroll_key(server)),
+        ('KEY_FORGET', lambda: server.ccpctl('key', 'forget', '--last', server.json('key', 'list')[0]['id'], '--quiet')),
         ('SECRET_ROTATE', lambda: server.ccpctl('alert', 'rotate', '--quiet')),
         ('BLUEPRINTS_RELOAD', lambda: root.manager('Reload')),
         ('USER_CREATE', lambda: grant(server, 'viewer', user='nora')),
@@ -315,6 +325,7 @@ class Changes:
         backup = server.json('backup', 'list')[0]['id']
         server.ccpctl('alert', 'silence', '--instance', 'resting', '--for', '8h', '--quiet')
         silence = server.json('alert', 'silences')[0]['id']
+        key = enroll_key(server)
         domain = {'domain': ['s', 'hamilton.example.org']}
         tomorrow = (int(time.time()) + 86400) * 1_000_000
         self.calls = {
@@ -332,6 +343,8 @@ class Changes:
             'SETTINGS_UPDATE': (ROOT, 'Manager', 'SetSettings', 'a{sv}', {'job_concurrency': ['t', 7]}),
             'ALERT_SILENCE': (ROOT, 'Manager', 'SilenceAlerts', 'sa{sv}', 'edmonton', {'until': ['t', tomorrow]}),
             'ALERT_UNSILENCE': (ROOT, 'Manager', 'UnsilenceAlerts', 's', silence),
+            'KEY_ENROLL': self.enroll,
+            'KEY_FORGET': (ROOT, 'Manager', 'ForgetRecoveryKey', 'sa{sv}', key, {'last': ['b', True]}),
             'SECRET_ROTATE': (ROOT, 'Manager', 'RotateAlertSecret', 'a{sv}', {}),
             'BLUEPRINTS_RELOAD': (ROOT, 'Manager', 'Reload'),
             'USER_CREATE': (ROOT, 'Manager', 'GrantRole', 'ssssa{sv}', 'admin', 'user', 'nora', '', {}),
@@ -343,9 +356,19 @@ class Changes:
         server.write('/etc/ccpd/templates/unread/blueprint.yaml', WITH_TOKEN['blueprint.yaml'].replace('with-token', 'unread'))
         server.write('/etc/ccpd/templates/unread/docker-compose.yml.hbs', WITH_TOKEN['docker-compose.yml.hbs'])
 
+    def enroll(self, root):
+        """It takes two calls, of which the first one changes nothing, but is refused as well where nothing can be on record."""
+        secret, public = make_recovery_key()
+        try:
+            challenge, question = root.manager('EnrollRecoveryKey', 'sa{sv}', text('CCPP1', bytes.fromhex(public)), {})
+        except BusError as error:
+            return error
+        answer = self.server.run(['ccp-backup-extract', 'answer', '--key=-', question], input=secret).stdout.strip()
+        return root.error(ROOT, 'Manager', 'ConfirmRecoveryKey', 'ssa{sv}', challenge, answer, {})
+
     def refused(self, root, *errors):
         """All of them, each by one of these errors."""
-        found = {action: root.error(*call) for action, call in self.calls.items()}
+        found = {action: call(root) if callable(call) else root.error(*call) for action, call in self.calls.items()}
         assert all(error and error.short in errors for error in found.values()), {key: str(error) for key, error in found.items()}
 
     def lost(self, since):

@@ -34,8 +34,8 @@ def options_in(text):
 
 def check_ccpctl():
     text = help_of()
-    nouns = "job|backup|restore|health|blueprint|port|role|alert|audit|secret|settings"
-    verbs = set(re.findall(rf"(?m)^  ((?:(?:{nouns}) )?[a-z]+)\b", text))
+    nouns = "job|backup|restore|key|health|blueprint|port|role|alert|audit|secret|settings"
+    verbs = set(re.findall(rf"(?m)^  ((?:(?:{nouns}) )?[a-z][a-z-]*)\b", text))
     options, letters = options_in(text)
     of_verb = {}
     for verb in verbs:
@@ -46,7 +46,7 @@ def check_ccpctl():
     page = (root / "man/ccpctl.1").read_text()
     items = re.findall(r"(?m)^\.It (.*)", page)
     compare("the verb", verbs, "the help",
-            {re.match(rf"Cm ((?:(?:{nouns}) )?[a-z]+)", i).group(1) for i in items if i.startswith("Cm ")},
+            {re.match(rf"Cm ((?:(?:{nouns}) )?[a-z][a-z-]*)", i).group(1) for i in items if i.startswith("Cm ")},
             "the man page")
     flags = " ".join(i for i in items if i.startswith("Fl "))
     compare("the option", options, "the help", set(re.findall(r"Fl Fl ([a-z-]+)", flags)), "the man page")
@@ -54,7 +54,7 @@ def check_ccpctl():
 
     completion = (root / "src/ctl/ccpctl.bash-completion").read_text()
     table = dict((k.strip('"'), set(re.findall(r"--([a-z-]+)", v)))
-                 for k, v in re.findall(r'(?m)^\s+\[("?[a-z ]+"?)\]="([^"]*)"', completion))
+                 for k, v in re.findall(r'(?m)^\s+\[("?[a-z -]+"?)\]="([^"]*)"', completion))
     compare("the verb", verbs, "the help", set(table), "the completion")
     for verb in sorted(verbs & set(table)):
         compare(f"of '{verb}' the option", of_verb[verb], "the help", table[verb], "the completion")

@@ -124,7 +124,7 @@ def check_defaults_have_reasons():
 
 def check_shipped(actions):
     rules = Rules(file("50-ccpd.rules"))
-    words = {"yes": "yes", "no": "no", "auth_self": "asks"}
+    words = {"yes": "yes", "no": "no", "auth_self": "asks", "auth_self_keep": "asks"}
     page = manual.actions()
     compare("the actions of the manual page", actions, set(page))
     for action in sorted(actions):
@@ -139,6 +139,9 @@ def check_shipped(actions):
         # But for that nothing but the role counts.
         compare(f"the answer to {action} for a user of a role's name", "no",
                 rules.ask(action, user="admin", groups=["admin", "root"], role=""))
+    # The password is asked for each time, but for what takes two calls.
+    compare("the actions that ask once", {f"{manual.NAME}.manage-keys"},
+            {action for action in actions if rules.ask(action, role="admin") == "auth_self_keep"})
     for other in ("org.freedesktop.systemd1.manage-units", manual.NAME, f"{manual.NAME}.erase", f"{manual.NAME}0.view", "view",
                   "__proto__", "constructor", ""):
         compare(f"the answer to '{other}'", None, rules.ask(other, role="admin"))

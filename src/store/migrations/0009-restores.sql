@@ -3,10 +3,17 @@
 ALTER TABLE jobs DROP CONSTRAINT jobs_kind_check;
 ALTER TABLE jobs ADD CONSTRAINT jobs_kind_check CHECK (kind IN
         ('create', 'start', 'stop', 'restart', 'delete', 'backup', 'verify', 'delete-backup', 'restore',
-        'undo-restore', 'discard-restore', 'clone', 'drill'));
+        'undo-restore', 'discard-restore', 'clone', 'drill',
+        'import'));
 
 -- What the instance was asked for, without what is secret: what it takes to make one of the backup.
 ALTER TABLE backups ADD COLUMN config jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(config) = 'object');
+
+-- A file that came from elsewhere: the key of it, sealed here, and who signed it. It has no job until that of its import.
+ALTER TABLE backups ALTER COLUMN job DROP NOT NULL,
+        ADD COLUMN key_id text, ADD COLUMN key_sealed bytea, ADD COLUMN signer bytea CHECK (length(signer) = 32),
+        ADD CHECK ((key_id IS NULL) = (key_sealed IS NULL) AND (key_id IS NULL) = (signer IS NULL));
+CREATE UNIQUE INDEX backups_by_archive ON backups (archive) WHERE key_id IS NOT NULL AND deleted_by IS NULL;
 
 -- It was restored, and proven, by a drill that took so long.
 ALTER TABLE backups ADD COLUMN drilled_at timestamptz, ADD COLUMN drill_took bigint CHECK (drill_took >= 0);

@@ -25,7 +25,7 @@ UPDATE backups SET state = 'damaged', error = $2 WHERE id = $1 RETURNING id;
 
 -- That of a job, in any state. As backup_record_read() takes it.
 -- name: backup-of-job
-SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file,
+SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file,
         coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
@@ -33,10 +33,42 @@ FROM backups WHERE job = $1;
 
 -- One by its number, whole on the disk.
 -- name: backup-get
-SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
+SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
 FROM backups WHERE id = $1 AND state <> 'writing' AND deleted_by IS NULL;
+
+-- A file that comes from elsewhere: not in any list until its job has read it. No row if it is here already. Its number is
+-- that of the file, unless another one has it.
+-- name: backup-import
+INSERT INTO backups (instance, slug, sequence, consistency, blueprint, blueprint_version, file, archive, created_at, key_id,
+        key_sealed, signer)
+SELECT $1::uuid, $2, CASE WHEN $3::bigint <= s.last THEN s.last + 1 ELSE $3::bigint END, 'live', '', '',
+        $2 || '-' || to_char(to_timestamp($5::bigint / 1000000.0) AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') || '-'
+                || left($4, 8) || '.ccpb',
+        $4::uuid, to_timestamp($5::bigint / 1000000.0), $6, ($7::bytea[])[1], ($8::bytea[])[1]
+FROM (SELECT greatest(coalesce(max(b.sequence), 0),
+                coalesce((SELECT i.backup_sequence FROM instances i WHERE i.id = $1::uuid), 0)) AS last
+        FROM backups b WHERE b.instance = $1::uuid) s
+WHERE NOT EXISTS (SELECT FROM backups b WHERE b.archive = $4::uuid AND b.state <> 'writing' AND b.deleted_by IS NULL)
+RETURNING id;
+
+-- What is left of an import that never got a job.
+-- name: backup-import-forget
+DELETE FROM backups WHERE id = $1 AND job IS NULL AND state = 'writing';
+
+-- name: backup-import-sweep
+DELETE FROM backups WHERE job IS NULL AND state = 'writing';
+
+-- The job that imports it.
+-- name: backup-import-claim
+UPDATE backups SET job = $2 WHERE id = $1 AND (job IS NULL OR job = $2) AND state IN ('writing', 'written', 'verified') RETURNING id;
+
+-- name: backup-import-describe
+UPDATE backups SET blueprint = $2, blueprint_version = $3 WHERE id = $1 RETURNING id;
+
+-- name: backup-import-get
+SELECT key_id, key_sealed, signer FROM backups WHERE id = $1 AND key_id IS NOT NULL;
 
 -- By a job, which took as long as the drill until now.
 -- name: backup-drilled
@@ -51,7 +83,7 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING
 -- As backup_record_read() takes them, the latest first. $1: of which slug; $2: which one; $3: of which instances alone; NULL
 -- each: all.
 -- name: backup-select
-SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
+SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
 FROM backups
@@ -69,7 +101,7 @@ SELECT b.instance, b.slug,
         coalesce((SELECT min(j.id) FROM jobs j WHERE j.state IN ('queued', 'running', 'undoing') AND j.id <> $2
                 AND (j.id = b.job OR j.spec ->> 'backup' = b.id::text)), 0)
 FROM backups b
-WHERE b.id = $1 AND b.state <> 'writing' AND coalesce(b.deleted_by, $2) = $2
+WHERE b.id = $1 AND (b.state <> 'writing' OR b.job IS NULL) AND coalesce(b.deleted_by, $2) = $2
 FOR UPDATE;
 
 -- name: backup-delete-mark
@@ -83,7 +115,7 @@ WHERE b.deleted_by <> $1
 
 -- What the job deletes. As backup_record_read() takes it.
 -- name: backup-delete-list
-SELECT id, instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
+SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
 FROM backups WHERE deleted_by = $1 ORDER BY id;

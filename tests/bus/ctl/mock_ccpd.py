@@ -441,10 +441,11 @@ class Manager(Base):
             with open(self.mock.state.path + ".manager") as f:
                 more = json.load(f)
         except FileNotFoundError:
-            more = {"NAlerts": 0, "Recovery": {}}
+            more = {}
+        more = {"NAlerts": 0, "Recovery": {}, "DisasterReady": True} | more
         recovery = {k: dbus.Array(v, signature="s") if k == "Failed" else v if k == "Reason" else
                     dbus.UInt64(v) if k.endswith("At") else dbus.UInt32(v) for k, v in more["Recovery"].items()}
-        return {"NAlerts": dbus.UInt32(more["NAlerts"]), "Recovery": dbus.Dictionary(recovery, signature="sv")}
+        return {"NAlerts": dbus.UInt32(more["NAlerts"]), "DisasterReady": more["DisasterReady"], "Recovery": dbus.Dictionary(recovery, signature="sv")}
 
     def check(self, slug, blueprint, options):
         unknown = set(options) - {"name", "domain", "features", "parameters", "source"}

@@ -75,6 +75,13 @@ class Lists(BusTest):
         self.assertIn("  2 alerts: ccpctl alert list\n", r.out)
         self.assertRegex(r.out, r"  after the start of the server .* ago: 38 of 40 healthy; not healthy then: beta,? gamma\n")
 
+    def test_that_no_backup_could_be_opened_elsewhere_is_in_the_overview(self):
+        self.assertNotIn("recovery key", self.ctl().out)
+        with open(self.state + ".manager", "w") as f:
+            json.dump({"DisasterReady": False}, f)
+        self.assertIn("  no recovery key: if this server is lost, no backup can be opened; ccpctl key enroll-recovery\n", self.ctl().out)
+        self.assertIs(self.ctl("--json=short").json()["disaster_ready"], False)
+
     def test_ports(self):
         r = self.ctl("port", "list")
         self.assertRegex(r.out, r"(?m)^alpha +10000  web +localhost")

@@ -18,6 +18,7 @@ void test_outcome_done(TestOutcome *o) {
         store_contents_free(o->contents);
         settings_free(o->settings);
         role_records_free(o->roles);
+        recovery_key_records_free(o->keys);
         secret_records_done(&o->secrets);
         audit_record_free(o->entry);
         audit_records_done(&o->entries);
@@ -85,6 +86,15 @@ void test_on_roles(int r, RoleRecords *roles, Error *error, void *userdata) {
         ck_assert((r < 0) == !roles);
         set_outcome(o, r, error);
         o->roles = roles;
+}
+
+void test_on_keys(int r, const char *id, RecoveryKeyRecords *keys, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        ck_assert((r < 0) == !keys);
+        ck_assert_ptr_nonnull(id);
+        set_outcome(o, r, error);
+        o->keys = keys;
 }
 
 void test_on_secrets(int r, SecretRecords *secrets, Error *error, void *userdata) {

@@ -5,6 +5,7 @@
 
 #include "postgres.h"
 #include "store-audit.h"
+#include "store-recovery-key.h"
 #include "store-role.h"
 #include "store-secret.h"
 #include "store.h"
@@ -20,6 +21,7 @@ typedef struct TestOutcome {
         StoreContents *contents;
         Settings *settings;
         RoleRecords *roles;
+        RecoveryKeyRecords *keys;
         SecretRecords secrets;
         AuditRecord *entry;
         AuditRecords entries;
@@ -40,6 +42,7 @@ void test_on_jobs(int r, JobRecords *jobs, Error *error, void *userdata);
 void test_on_contents(int r, StoreContents *contents, Error *error, void *userdata);
 void test_on_settings(int r, Settings *settings, Error *error, void *userdata);
 void test_on_roles(int r, RoleRecords *roles, Error *error, void *userdata);
+void test_on_keys(int r, const char *id, RecoveryKeyRecords *keys, Error *error, void *userdata);
 void test_on_secrets(int r, SecretRecords *secrets, Error *error, void *userdata);
 void test_on_entry(int r, AuditRecord *entry, Error *error, void *userdata);
 void test_on_entries(int r, AuditRecords *entries, Error *error, void *userdata);

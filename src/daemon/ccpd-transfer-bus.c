@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ccpd-transfer-bus.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "alloc-util.h"
+#include "archive-header.h"
+#include "bus-error.h"
+#include "bus-options.h"
+#include "ccpd-instance-bus.h"
+#include "ccpd-manager.h"
+#include "ccpd-restore-bus.h"
+#include "fd-util.h"
+#include "fs-util.h"
+#include "json-util.h"
+#include "store-audit.h"
+#include "store-backup.h"
+#include "string-util.h"
+#include "validate.h"
+
+/* Files that were begun to be imported and have no job. */
+#define IMPORTS_MAX 8U
+/* So long somebody may take to write one. */
+#define IMPORT_AGE_MAX USEC_PER_DAY
+
+static_assert(BACKUP_SIGNER_SIZE == ARCHIVE_KEY_SIZE, "signer");
+
+static int open_backups(Error *reterr) {
+        _cleanup_close_ int state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int fd = state < 0 ? -errno : mkdir_open_beneath(state, "backups", 0700);
+
+        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open " CCP_BACKUPS_DIR ": %m") : fd;
+}
+
+/* --- out --- */
+
+/* A file on its way out. */
+typedef struct Export {
+        Operation *operation;
+        int fd;
+        char *file;
+} Export;
+
+static Export *export_free(Export *x) {
+        if (!x)
+                return NULL;
+
+        safe_close(x->fd);
+        free(x->file);
+        return mfree(x);
+}
+DEFINE_CLEANUP_FUNC(Export *, export_free);
+
+static void on_export_recorded(int r, AuditRecord *record, Error *error, void *userdata) {
+        _cleanup_(audit_record_freep) _unused_ AuditRecord *taken = record;
+        _cleanup_(export_freep) Export *x = userdata;
+
+        if (r < 0)
+                operation_fail(x->operation, error);
+        else
+                operation_reply(x->operation, "hs", x->fd, x->file);
+}
+
+static int open_export(Export *x, const BackupRecord *b, Error *reterr) {
+        _cleanup_close_ int backups = -EBADF, folder = -EBADF;
+
+        backups = open_backups(reterr);
+        if (backups < 0)
+                return backups;
+        folder = open_beneath(backups, b->instance, O_PATH | O_DIRECTORY, 0);
+        x->fd = folder < 0 ? folder : open_beneath(folder, b->file, O_RDONLY | O_NOFOLLOW, 0);
+        if (x->fd < 0)
+                return error_set_errnof(reterr, x->fd, "Cannot open the backup %s: %m", b->file);
+        x->file = strdup(b->file);
+        return x->file ? 0 : error_set_errnof(reterr, ENOMEM, "%m");
+}
+
+/* On record before it is handed out. */
+static int export_record(Export *x, const BackupRecord *b, Error *reterr) {
+        _cleanup_json_ json_t *details =
+                        json_pack("{s:o, s:s}", "backup", json_sprintf("%" PRIu64, b->id), "file", b->file);
+
+        if (!details)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return store_append_audit(operation_manager(x->operation)->db,
+                        &(AuditEntry) {
+                                        .action = AUDIT_BACKUP_EXPORT,
+                                        .outcome = AUDIT_SUCCEEDED,
+                                        .actor = operation_actor(x->operation),
+                                        .instance = b->slug,
+                                        .instance_id = b->instance,
+                                        .details = details,
+                        },
+                        on_export_recorded, x, NULL, reterr);
+}
+
+static void on_export_found(int r, BackupRecords *records, Error *error, void *userdata) {
+        _cleanup_(export_freep) Export *x = userdata;
+        _cleanup_error_ Error e = {};
+
+        if (r < 0) {
+                operation_fail(x->operation, error);
+                return;
+        }
+        r = records->n > 0 ? open_export(x, records->items, &e)
+                           : error_setf(&e, CCP_ERROR_NO_SUCH_BACKUP,
+                                             "There is no such backup. See: ccpctl backup list");
+        if (r >= 0)
+                r = export_record(x, records->items, &e);
+        if (r < 0)
+                operation_fail(x->operation, &e);
+        else
+                TAKE_PTR(x);
+}
+
+int method_export_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_(export_freep) Export *x = new0(Export, 1);
+        StoreBackupFilter filter = { .limit = 1 };
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        const char *backup;
+        int r;
+
+        if (!x)
+                return -ENOMEM;
+        x->fd = -EBADF;
+        r = sd_bus_message_read(message, "s", &backup);
+        if (r < 0)
+                return r;
+        r = bus_read_options(message, NULL, 0, NULL, &e);
+        if (r >= 0)
+                r = bus_parse_backup(backup, &filter.id, &e);
+        if (r >= 0)
+                r = manager_check_store(m, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+
+        x->operation = operation_new(m, message);
+        if (!x->operation)
+                return -ENOMEM;
+        r = store_list_backups(m->db, &filter, on_export_found, x, NULL, &e);
+        if (r < 0)
+                operation_fail(x->operation, &e);
+        else
+                TAKE_PTR(x);
+        return 1;
+}
+
+/* --- in: a file to write to --- */
+
+/* Removes what nobody brought to an end, and counts the others. */
+static int sweep(int backups, unsigned *ret, Error *reterr) {
+        _cleanup_closedir_ DIR *d = NULL;
+        unsigned n = 0;
+        struct dirent *de;
+        int fd = open_beneath(backups, ".", O_RDONLY | O_DIRECTORY, 0);
+
+        d = fd < 0 ? NULL : fdopendir(fd);
+        if (!d) {
+                int r = fd < 0 ? fd : -errno;
+
+                safe_close(fd);
+                return error_set_errnof(reterr, r, "Cannot read " CCP_BACKUPS_DIR ": %m");
+        }
+        while ((de = readdir(d))) {
+                struct stat st;
+
+                if (!startswith(de->d_name, CCP_IMPORT_PREFIX) ||
+                                fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                if ((usec_t) st.st_mtime * USEC_PER_SEC + IMPORT_AGE_MAX < now(CLOCK_REALTIME))
+                        (void) unlinkat(dirfd(d), de->d_name, 0);
+                else
+                        n++;
+        }
+
+        *ret = n;
+        return 0;
+}
+
+static int make_file(char token[static 33], Error *reterr) {
+        char name[STRLEN(CCP_IMPORT_PREFIX) + 33];
+        _cleanup_close_ int backups = -EBADF;
+        uint8_t random[16];
+        unsigned n;
+        int r;
+
+        backups = open_backups(reterr);
+        if (backups < 0)
+                return backups;
+        r = sweep(backups, &n, reterr);
+        if (r < 0)
+                return r;
+        if (n >= IMPORTS_MAX)
+                return error_setf(reterr, CCP_ERROR_LIMIT_EXCEEDED,
+                                "%u backups are being imported already. Wait for them, or "
+                                "remove " CCP_BACKUPS_DIR "/" CCP_IMPORT_PREFIX "* where nobody does.",
+                                n);
+
+        randombytes_buf(random, sizeof(random));
+        (void) sodium_bin2hex(token, 33, random, sizeof(random));
+        (void) snprintf(name, sizeof(name), CCP_IMPORT_PREFIX "%s", token);
+        r = open_beneath(backups, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot make " CCP_BACKUPS_DIR "/%s: %m", name) : r;
+}
+
+int method_begin_import(sd_bus_message *message, _unused_ void *userdata, sd_bus_error *reterr) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_error_ Error e = {};
+        char token[33];
+        int r;
+
+        r = bus_read_options(message, NULL, 0, NULL, &e);
+        if (r >= 0)
+                r = fd = make_file(token, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+        return sd_bus_reply_method_return(message, "sh", token, fd);
+}
+
+/* --- in: what was written --- */
+
+typedef struct Import {
+        Operation *operation;
+        char token[33];
+} Import;
+
+static void on_import_recorded(int r, uint64_t id, Error *error, void *userdata) {
+        _cleanup_free_ Import *x = userdata;
+        _cleanup_error_ Error e = {};
+
+        if (r < 0) {
+                operation_fail(x->operation, error);
+                return;
+        }
+        r = manager_submit_import(operation_manager(x->operation), id, x->token, x->operation, &e);
+        if (r < 0)
+                operation_fail(x->operation, &e);
+}
+
+static int read_header(const char *token, uint8_t **ret, size_t *ret_size, Error *reterr) {
+        char name[STRLEN(CCP_IMPORT_PREFIX) + 33];
+        _cleanup_close_ int backups = -EBADF, fd = -EBADF;
+        uint8_t prelude[ARCHIVE_PRELUDE_SIZE];
+        _cleanup_free_ uint8_t *data = NULL;
+        size_t size;
+        int r;
+
+        backups = open_backups(reterr);
+        if (backups < 0)
+                return backups;
+        (void) snprintf(name, sizeof(name), CCP_IMPORT_PREFIX "%s", token);
+        fd = open_beneath(backups, name, O_RDONLY | O_NOFOLLOW, 0);
+        if (fd < 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "Nothing was written to be imported as '%s'; BeginImport gives a file for "
+                                "it.",
+                                token);
+        if (pread(fd, prelude, sizeof(prelude), 0) != (ssize_t) sizeof(prelude))
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "That is no backup: it is too short.");
+        r = archive_prelude_read(prelude, &size, reterr);
+        if (r < 0)
+                return r;
+        data = malloc(size);
+        if (!data)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        if (pread(fd, data, size, 0) != (ssize_t) size)
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "That is no backup: it is too short.");
+
+        *ret = TAKE_PTR(data);
+        *ret_size = size;
+        return 0;
+}
+
+static int read_key(int fd, char **ret, Error *reterr) {
+        size_t n;
+        int r;
+
+        r = read_full_fd(fd, ARCHIVE_KEY_SIZE, ret, &n);
+        if (r >= 0 && n == ARCHIVE_KEY_SIZE)
+                return 0;
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The key of a backup has %u bytes.",
+                        ARCHIVE_KEY_SIZE);
+}
+
+static int check_signer(const ArchiveHeader *h, const char *wanted, Error *reterr) {
+        char is[2 * ARCHIVE_KEY_SIZE + 1];
+
+        (void) sodium_bin2hex(is, sizeof(is), h->signer, sizeof(h->signer));
+        return !wanted || strcasecmp(wanted, is) == 0
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                          "The backup was signed by %s, and not by %s.", is,
+                                          TEXT_FOR_ERROR(wanted));
+}
+
+static void format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[static STORE_ID_MAX]) {
+        char hex[2 * ARCHIVE_ID_SIZE + 1];
+
+        (void) sodium_bin2hex(hex, sizeof(hex), id, ARCHIVE_ID_SIZE);
+        (void) snprintf(ret, STORE_ID_MAX, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+                        hex + 20);
+}
+
+static int seal_key(const Manager *m, BackupImport *i, const char *key, Error *reterr) {
+        const VaultLabel label = { .instance = i->instance, .name = i->archive, .version = 1 };
+        int r;
+
+        if (!m->vault)
+                return error_setf(reterr, CCP_ERROR_KEY_MISSING, "%s", m->vault_error.message);
+        r = vault_seal(m->vault, &label, key, ARCHIVE_KEY_SIZE, &i->sealed, &i->size, reterr);
+        if (r < 0)
+                return r;
+        i->key_id = strdup(vault_key_id(m->vault));
+        return i->key_id ? 0 : error_set_errnof(reterr, ENOMEM, "%m");
+}
+
+/* All that is told of a file before it was read. */
+static int make_import(const Manager *m, const char *token, int key_fd, const char *signer,
+                BackupImport *ret, Error *reterr) {
+        _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL;
+        _cleanup_archive_header_ ArchiveHeader h = {};
+        _cleanup_free_ uint8_t *data = NULL;
+        _cleanup_free_ char *key = NULL;
+        size_t size;
+        int r;
+
+        r = read_header(token, &data, &size, reterr);
+        if (r >= 0)
+                r = archive_header_read(data, size, &h, reterr);
+        if (r >= 0)
+                r = check_signer(&h, signer, reterr);
+        if (r >= 0)
+                r = slug_validate(h.slug, reterr);
+        if (r >= 0)
+                r = read_key(key_fd, &key, reterr);
+        if (r < 0)
+                return r;
+        r = archive_header_open(data, size, &(ArchiveOpener) { .archive_key = (const uint8_t *) key },
+                        &secrets, reterr);
+        if (r >= 0) {
+                format_id(h.instance, ret->instance);
+                format_id(h.id, ret->archive);
+                ret->slug = TAKE_PTR(h.slug);
+                ret->sequence = h.sequence;
+                ret->created_at = h.created_at;
+                memcpy(ret->signer, h.signer, sizeof(ret->signer));
+                r = seal_key(m, ret, key, reterr);
+        }
+        explicit_bzero(key, ARCHIVE_KEY_SIZE);
+        return r;
+}
+
+typedef struct ImportOptions {
+        const char *signer;
+} ImportOptions;
+
+static const BusOption import_options[] = {
+        { "signer", "s", offsetof(ImportOptions, signer) },
+};
+
+int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_free_ Import *x = new0(Import, 1);
+        _cleanup_backup_import_ BackupImport import = {};
+        ImportOptions options = {};
+        _cleanup_error_ Error e = {};
+        Manager *m = userdata;
+        const char *token;
+        int r, key_fd;
+
+        if (!x)
+                return -ENOMEM;
+        r = sd_bus_message_read(message, "sh", &token, &key_fd);
+        if (r < 0)
+                return r;
+        r = bus_read_options(message, import_options, ELEMENTSOF(import_options), &options, &e);
+        if (r >= 0 &&
+                        (strlen(token) != sizeof(x->token) - 1 ||
+                                        token[strspn(token, "0123456789abcdef")] != 0))
+                r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT, "'%s' is not what BeginImport gave.",
+                                TEXT_FOR_ERROR(token));
+        if (r >= 0)
+                r = manager_check_store(m, &e);
+        if (r >= 0)
+                r = make_import(m, token, key_fd, options.signer, &import, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+
+        memcpy(x->token, token, sizeof(x->token));
+        x->operation = operation_new(m, message);
+        if (!x->operation)
+                return -ENOMEM;
+        r = store_begin_import(m->db, &import, on_import_recorded, x, NULL, &e);
+        if (r < 0)
+                operation_fail(x->operation, &e);
+        else
+                TAKE_PTR(x);
+        return 1;
+}
