@@ -76,7 +76,7 @@ def test_a_backup_is_read_again(server, instance):
 @DAMAGED
 def test_a_damaged_file_is_found(server, instance):
     good, backup = make(server), make(server)
-    server.sh(f'cp -p {path(backup)} /srv/whole; printf X | dd of={path(backup)} bs=1 seek=3000 conv=notrunc status=none')
+    server.sh(f'cp -p {path(backup)} /srv/whole; printf X | dd of={path(backup)} bs=1 seek=1500 conv=notrunc status=none')
     result = server.ccpctl('backup', 'verify', good['id'], backup['id'], check=False)
     assert result.returncode == 6 and 'damaged at byte' in result.stderr
     assert last_job(server)['error']['name'].endswith('BackupDamaged')
@@ -200,7 +200,7 @@ def test_backups_of_what_is_gone(server, instance):
     server.ccpctl('delete', 'other', '--yes')
     server.ccpctl('backup', 'verify', backup['id'])
     assert 'the instance is gone' in json.dumps(last_job(server)['steps'])
-    server.sh(f'printf X | dd of={path(backup)} bs=1 seek=2000 conv=notrunc status=none')
+    server.sh(f'printf X | dd of={path(backup)} bs=1 seek=1500 conv=notrunc status=none')
     assert server.ccpctl('backup', 'verify', backup['id'], check=False).returncode == 6
     assert backups(server, 'other')[0]['state'] == 'damaged'
     # Another instance of that name has nothing to do with it.
