@@ -35,13 +35,14 @@ struct UnitRequest {
         void *userdata;
 };
 
-/* A list that was asked for. */
+/* A list that was asked for, or of a timer when it elapses. */
 typedef struct UnitList {
         UnitClient *client;
         struct UnitList *next;
-        char *pattern;
+        char *pattern; /* or the timer's name */
         sd_bus_slot *slot;
         unit_list_handler_t handler;
+        unit_timer_handler_t timer_handler;
         void *userdata;
 } UnitList;
 
@@ -126,6 +127,9 @@ static int unit_request_error(const UnitRequest *q, const sd_bus_error *from, Er
                 return error_setf(reterr, CCP_ERROR_BUSY,
                                 "systemd does not answer; it is asked again to %s '%s'.",
                                 streq(q->method, "StartUnit") ? "start" : "stop", q->unit);
+
+        if (sd_bus_error_has_name(from, "org.freedesktop.systemd1.BadUnitSetting"))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "%s", strempty(from->message));
 
         return error_setf(reterr, CCP_ERROR_INTERNAL, "systemd refused to %s '%s': %s",
                         streq(q->method, "StartUnit") ? "start" : "stop", q->unit, strempty(from->message));
@@ -454,9 +458,33 @@ static int on_list_reply(sd_bus_message *m, void *userdata, _unused_ sd_bus_erro
         return 0;
 }
 
-int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+/* Sends it; what is asked for by the same name takes the place of what was asked for before. */
+static int unit_list_send(
+                UnitClient *c, const UnitList *what, sd_bus_message *m, sd_bus_message_handler_t on_reply) {
         UnitList *l;
+        int r;
+
+        for (l = c->lists; l && !streq(l->pattern, what->pattern);)
+                l = l->next;
+        unit_list_free(l);
+
+        l = new0(UnitList, 1);
+        if (!l)
+                return -ENOMEM;
+        *l = *what;
+        l->client = c;
+        l->next = c->lists;
+        l->pattern = strdup(what->pattern);
+        c->lists = l;
+        r = l->pattern ? sd_bus_call_async(c->bus, &l->slot, m, on_reply, l, 0) : -ENOMEM;
+        if (r < 0)
+                unit_list_free(l);
+        return r;
+}
+
+int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata) {
+        const UnitList what = { .pattern = (char *) pattern, .handler = handler, .userdata = userdata };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
         r = sd_bus_message_new_method_call(
@@ -467,23 +495,39 @@ int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t han
         if (r < 0)
                 return r;
 
-        for (l = c->lists; l && !streq(l->pattern, pattern);)
-                l = l->next;
-        unit_list_free(l);
+        return unit_list_send(c, &what, m, on_list_reply);
+}
 
-        l = new0(UnitList, 1);
-        if (!l)
-                return -ENOMEM;
-        *l = (UnitList) {
-                .client = c,
-                .next = c->lists,
-                .pattern = strdup(pattern),
-                .handler = handler,
-                .userdata = userdata,
-        };
-        c->lists = l;
-        r = l->pattern ? sd_bus_call_async(c->bus, &l->slot, m, on_list_reply, l, 0) : -ENOMEM;
-        if (r < 0)
-                unit_list_free(l);
-        return r;
+static int on_timer_reply(sd_bus_message *m, void *userdata, _unused_ sd_bus_error *reterr) {
+        UnitList *l = userdata;
+        unit_timer_handler_t handler = l->timer_handler;
+        _cleanup_free_ char *unit = TAKE_PTR(l->pattern);
+        void *handler_userdata = l->userdata;
+        uint64_t next = 0;
+
+        unit_list_free(l);
+        if (sd_bus_message_is_method_error(m, NULL) > 0)
+                log_debug("systemd does not say when '%s' elapses: %s", unit,
+                                sd_bus_message_get_error(m)->message);
+        else if (sd_bus_message_read(m, "v", "t", &next) < 0)
+                next = 0;
+
+        handler(unit, next, handler_userdata);
+        return 0;
+}
+
+int unit_client_read_timer(UnitClient *c, const char *unit, unit_timer_handler_t handler, void *userdata) {
+        const UnitList what = { .pattern = (char *) unit, .timer_handler = handler, .userdata = userdata };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = sd_bus_path_encode(SYSTEMD_PATH "/unit", unit, &path);
+        if (r >= 0)
+                r = sd_bus_message_new_method_call(
+                                c->bus, &m, SYSTEMD_NAME, path, "org.freedesktop.DBus.Properties", "Get");
+        if (r >= 0)
+                r = sd_bus_message_append(
+                                m, "ss", "org.freedesktop.systemd1.Timer", "NextElapseUSecRealtime");
+        return r < 0 ? r : unit_list_send(c, &what, m, on_timer_reply);
 }

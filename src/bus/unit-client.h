@@ -7,11 +7,13 @@
 #include <systemd/sd-bus.h>
 
 #include "error.h"
+#include "time-util.h"
 
 typedef struct UnitClient UnitClient;
 typedef struct UnitRequest UnitRequest;
 
-/* A unit request ended. 'error' is NULL when PID 1 finished the job with the result "done"; Busy when the
+/* A unit request ended. 'error' is NULL when PID 1 finished the job with the result "done"; InvalidArgument when what the unit's
+ * name stands for makes no unit; Busy when the
  * system is going down, the unit is still being stopped, or PID 1 did not answer, or not tell the end within ten
  * minutes: then it may have done it. */
 typedef void (*unit_request_handler_t)(const Error *error, void *userdata);
@@ -25,6 +27,9 @@ typedef void (*unit_reset_handler_t)(void *userdata);
 
 /* The units that match a pattern and are active, activating or deactivating; NULL after an error. */
 typedef void (*unit_list_handler_t)(char *const *units, const Error *error, void *userdata);
+
+/* When a timer elapses the next time by the wall clock; 0: PID 1 does not say. */
+typedef void (*unit_timer_handler_t)(const char *unit, usec_t next, void *userdata);
 
 /* The bus must be attached to an event loop. */
 int unit_client_new(sd_bus *bus, unit_removed_handler_t removed, unit_reset_handler_t reset, void *userdata,
@@ -42,3 +47,6 @@ UnitRequest *unit_request_free(UnitRequest *q);
 
 /* A further call with the same pattern takes the place of one that was not answered yet. */
 int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata);
+
+/* A further call about the same timer takes the place of one that was not answered yet. */
+int unit_client_read_timer(UnitClient *c, const char *unit, unit_timer_handler_t handler, void *userdata);

@@ -12,6 +12,9 @@
 /* An instance must be well for so long; not longer than it had to be unwell. */
 #define HEALTH_CLEAR_USEC USEC_PER_MINUTE
 
+/* What just runs again gets the backup that it missed first. */
+#define BACKUP_HOLD_USEC USEC_PER_MINUTE
+
 /* What became of the instance is told after what became of the job. */
 #define JOB_HOLD_USEC (5 * USEC_PER_SEC)
 
@@ -101,6 +104,21 @@ static AlertCondition judge_job(const AlertFacts *f, _unused_ const AlertThresho
         return holds(f->last_job == JOB_FAILED && f->state != INSTANCE_FAILED);
 }
 
+static AlertCondition judge_backup_failed(const AlertFacts *f, _unused_ const AlertThresholds *t) {
+        return f->last_backup < 0 ? ALERT_CONDITION_FALSE : holds(f->last_backup == JOB_FAILED);
+}
+
+/* Whatever the reason is: that a timer did not come is one, too. What does not run is backed up when it does. */
+static AlertCondition judge_backup_missing(const AlertFacts *f, const AlertThresholds *t) {
+        if (t->backup_age == 0 || f->state == INSTANCE_STOPPED)
+                return ALERT_CONDITION_FALSE;
+        return holds(f->backup_overdue > t->backup_age);
+}
+
+static AlertCondition judge_backup_damaged(const AlertFacts *f, _unused_ const AlertThresholds *t) {
+        return holds(f->n_damaged > 0);
+}
+
 static AlertCondition judge_secrets(const AlertFacts *f, const AlertThresholds *t) {
         if (t->secret_age == 0)
                 return ALERT_CONDITION_FALSE;
@@ -171,6 +189,31 @@ static const struct {
                 .hold = JOB_HOLD_USEC,
                 .title = "the last job on @ failed",
                 .next_step = "ccpctl job list --instance @, then ccpctl job retry",
+        },
+        [ALERT_BACKUP_FAILED] = {
+                .name = "backup-failed",
+                .about = ALERT_ABOUT_INSTANCE,
+                .severity = ALERT_ERROR,
+                .judge = judge_backup_failed,
+                .title = "the last backup of @ failed",
+                .next_step = "ccpctl job list --instance @, then ccpctl backup create @",
+        },
+        [ALERT_BACKUP_MISSING] = {
+                .name = "backup-missing",
+                .about = ALERT_ABOUT_INSTANCE,
+                .severity = ALERT_ERROR,
+                .judge = judge_backup_missing,
+                .hold = BACKUP_HOLD_USEC,
+                .title = "there is no backup of @ as new as its schedule asks for",
+                .next_step = "ccpctl status @, systemctl list-timers 'ccp-schedule*', then ccpctl backup create @",
+        },
+        [ALERT_BACKUP_DAMAGED] = {
+                .name = "backup-damaged",
+                .about = ALERT_ABOUT_INSTANCE,
+                .severity = ALERT_ERROR,
+                .judge = judge_backup_damaged,
+                .title = "a backup of @ is damaged",
+                .next_step = "ccpctl backup list --instance @, then ccpctl backup create @",
         },
         [ALERT_SECRET_AGE] = {
                 .name = "secret-age",

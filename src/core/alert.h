@@ -15,6 +15,9 @@ typedef enum AlertRule {
         ALERT_INSTANCE_DEGRADED,
         ALERT_SERVICES_RESTARTING,
         ALERT_JOB_FAILED,
+        ALERT_BACKUP_FAILED,
+        ALERT_BACKUP_MISSING,
+        ALERT_BACKUP_DAMAGED,
         ALERT_SECRET_AGE,
         ALERT_DISK_SPACE,
         ALERT_STORE_UNAVAILABLE,
@@ -75,6 +78,7 @@ typedef struct AlertThresholds {
         usec_t health_hold;    /* how long an instance is unhealthy before it is told */
         unsigned disk_percent; /* 0: never */
         usec_t secret_age;     /* 0: never */
+        usec_t backup_age;     /* a backup that is overdue for so long; 0: never */
 } AlertThresholds;
 
 /* What a rule judges; only what belongs to that which it is about is set. */
@@ -87,7 +91,10 @@ typedef struct AlertFacts {
         unsigned n_restarts; /* of the service with the most, not long ago */
         JobState last_job;   /* of the last one that succeeded or failed; _JOB_STATE_INVALID: not known */
         bool secrets_known;
-        usec_t secret_age; /* of the oldest one */
+        usec_t secret_age;     /* of the oldest one */
+        JobState last_backup;  /* of the last job that was to make one, as above */
+        usec_t backup_overdue; /* how long ago one was due that is not there; 0: none is */
+        uint64_t n_damaged;    /* backups */
 
         /* a file system */
         unsigned percent_used;

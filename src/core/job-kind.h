@@ -19,6 +19,8 @@
 #define JOB_CONCURRENCY_MAX 64U
 /* Instances that are brought back at the same time: the default of the setting recovery_concurrency. */
 #define RECOVERY_CONCURRENCY_DEFAULT 2U
+/* Backups that are made at the same time: the default of the setting backup_concurrency. */
+#define BACKUP_CONCURRENCY_DEFAULT 2U
 /* Finished jobs that stay on the bus as objects. */
 #define JOB_OBJECTS_MAX 200U
 

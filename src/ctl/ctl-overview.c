@@ -36,6 +36,10 @@ static char *format_reason(const json_t *row, _unused_ Color *ret_color) {
         return strdup(reason_of(row));
 }
 
+static char *format_backup(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(FORMAT_AGO(json_get_number(row, "last_backup_at")));
+}
+
 static char *format_memory(const json_t *row, _unused_ Color *ret_color) {
         return top_format_bytes(json_object_get(row, "use"), "memory_used");
 }
@@ -52,6 +56,7 @@ static const ListColumn instance_columns[] = {
         { { "SINCE" }, "since", format_since },
         { { "MEMORY", .right = true }, "memory", format_memory },
         { { "DISK", .right = true }, "disk", format_disk },
+        { { "BACKUP", 3 }, "last_backup_at", format_backup },
         { { "DOMAIN", 2 }, "domain" },
         { { "REASON", 1 }, "reason", format_reason },
 };

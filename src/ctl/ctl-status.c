@@ -323,6 +323,19 @@ static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
         return 0;
 }
 
+/* How new the newest backup is, and when others are made. */
+static void print_backup(const json_t *instance) {
+        uint64_t at = json_get_number(instance, "last_backup_at");
+        const char *schedule = json_get_text(instance, "backup_schedule");
+        _cleanup_free_ char *text = NULL;
+
+        if (isempty(schedule) || (at == 0 && streq(schedule, "off")))
+                return;
+        text = strjoin(at > 0 ? FORMAT_AGO(at) : "none", streq(schedule, "off") ? "" : "; ",
+                        streq(schedule, "off") ? "" : schedule);
+        print_field("Backup", strempty(text));
+}
+
 static int print_status(Ctl *c, const char *path, const json_t *instance, Error *reterr) {
         const char *slug = json_get_text(instance, "slug"), *domain = json_get_text(instance, "domain");
         const json_t *services = json_object_get(instance, "services");
@@ -353,6 +366,7 @@ static int print_status(Ctl *c, const char *path, const json_t *instance, Error 
         limits = json_object_get(instance, "limits") ? json_to_text(json_object_get(instance, "limits"))
                                                      : NULL;
         print_field("Limits", limits);
+        print_backup(instance);
         print_field("Folder", json_get_text(instance, "directory"));
         print_field("Slice", json_get_text(instance, "slice"));
         if (job)

@@ -62,6 +62,9 @@ JobWatch *job_watch_free(JobWatch *w) {
         sd_bus_slot_unref(w->owner);
         if (w->event)
                 (void) sd_bus_detach_event(w->ctl->bus);
+        /* The end of the loop closed it; who goes on connects anew. */
+        if (w->ctl->bus && sd_bus_is_open(w->ctl->bus) <= 0)
+                w->ctl->bus = sd_bus_close_unref(w->ctl->bus);
         sd_event_unref(w->event);
         progress_free(w->progress);
         json_decref(w->job);

@@ -22,6 +22,7 @@ AlertThresholds alert_thresholds(const Manager *m) {
                 .health_hold = MAX(s->alert_health_minutes * USEC_PER_MINUTE, HEALTH_HOLD_MIN_USEC),
                 .disk_percent = s->alert_disk_percent,
                 .secret_age = s->alert_secret_age_days * USEC_PER_DAY,
+                .backup_age = s->alert_backup_hours * USEC_PER_HOUR,
         };
 }
 
@@ -43,15 +44,25 @@ static unsigned count_restarts(const Instance *i) {
         return n;
 }
 
-/* The last one that came to something. */
+/* The last one that came to something; of backups, rules of their own tell. */
 static const JobRecord *last_job(const Instance *i) {
         const JobRecord *last = NULL;
 
         for (const Job *j = i->manager->jobs; j; j = j->hh.next)
                 if (IN_SET(j->record->state, JOB_SUCCEEDED, JOB_FAILED) &&
+                                !job_kind_is_aside(j->record->kind) &&
                                 streq(j->record->instance, i->record->id))
                         last = j->record;
         return last;
+}
+
+static usec_t backup_overdue(const Instance *i, usec_t realtime) {
+        usec_t due = instance_backup_due(i);
+        const InstanceRecord *r = i->record;
+
+        return due > 0 && due < realtime && MAX(r->backups.last_at, r->backup_scheduled_at) < due
+                        ? realtime - due
+                        : 0;
 }
 
 AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
@@ -67,6 +78,9 @@ AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
                 .last_job = job ? job->state : _JOB_STATE_INVALID,
                 .secrets_known = i->secrets_known,
                 .secret_age = i->old_secret > 0 && realtime > i->old_secret ? realtime - i->old_secret : 0,
+                .last_backup = i->record->backups.last_job,
+                .backup_overdue = backup_overdue(i, realtime),
+                .n_damaged = i->record->backups.n_damaged,
         };
 }
 
@@ -121,6 +135,21 @@ static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instan
                 if (job)
                         string_builder_appendf(b, "%s, job %" PRIu64 ": %s", job_kind_to_string(job->kind),
                                         job->id, strempty(job->error_message));
+                break;
+        case ALERT_BACKUP_FAILED:
+                string_builder_append(b, strempty(i->record->backups.last_error));
+                break;
+        case ALERT_BACKUP_MISSING:
+                string_builder_appendf(b, "one was due on %s (%s)%s%s",
+                                FORMAT_TIMESTAMP(instance_backup_due(i)), instance_schedule(i),
+                                i->record->backups.last_at > 0 ? ", and the newest is of "
+                                                               : ", and there is none",
+                                i->record->backups.last_at > 0 ? FORMAT_TIMESTAMP(i->record->backups.last_at)
+                                                               : "");
+                break;
+        case ALERT_BACKUP_DAMAGED:
+                string_builder_appendf(b, "%" PRIu64 " of %zu", i->record->backups.n_damaged,
+                                i->record->backups.n_ids);
                 break;
         case ALERT_SECRET_AGE:
                 if (i->old_secret > 0)

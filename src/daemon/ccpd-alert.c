@@ -582,6 +582,7 @@ static void alerts_tend(Alerts *a) {
 static void alerts_look(Alerts *a) {
         a->look_at = now(CLOCK_MONOTONIC) + LOOK_INTERVAL_USEC;
         alerts_judge_file_systems(a);
+        schedules_look(a->manager->schedules);
         for (Instance *i = a->manager->instances; i; i = i->hh.next)
                 i->alerts_dirty = true;
         a->host_dirty = true;

@@ -268,6 +268,7 @@ void manager_queue_emit(Manager *m) {
         int r;
 
         recovery_queue(m->recovery);
+        schedules_queue(m->schedules);
         if (!m->bus)
                 return;
 

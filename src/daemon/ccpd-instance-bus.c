@@ -242,6 +242,11 @@ GETTER(get_backup_settings) {
         return instance_append_backup_settings(reply, userdata);
 }
 
+GETTER(get_backup_schedule) {
+        (void) property;
+        return sd_bus_message_append(reply, "s", instance_schedule(userdata));
+}
+
 GETTER(get_recovery) {
         const Instance *i = userdata;
         const RecoveryAttempts *a = &i->record->recovery;
@@ -541,6 +546,7 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("Repair", "s", get_repair, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("BackupSettings", "a{ss}", get_backup_settings, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BackupSchedule", "s", get_backup_schedule, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastBackupAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastVerifiedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "(sut)", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -612,6 +618,7 @@ int instance_append_row(sd_bus_message *reply, Instance *i) {
                 { "HealthSince", "t", get_health_since },
                 { "Error", "(ss)", get_error },
                 { "Subnet", "s", get_subnet },
+                { "LastBackupAt", "t", get_time },
         };
         int r;
 

@@ -10,6 +10,7 @@
 #include "bus-options.h"
 #include "ccpd-manager.h"
 #include "json-util.h"
+#include "schedule.h"
 #include "string-util.h"
 
 #define DEFAULT_TEXT "default"
@@ -31,59 +32,122 @@ static void on_recorded(int r, InstanceRecord *instance, Error *error, void *use
         operation_fail(o, error_is_set(error) ? error : &e);
 }
 
-/* The rest of a method that sets something. */
-static int record(sd_bus_message *message, Instance *i, RepairMode repair, const json_t *backup,
-                const json_t *details) {
+/* What is to be set, while PID 1 is asked whether it takes a schedule among it. */
+typedef struct Pending {
+        Operation *operation;
+        char instance[STORE_ID_MAX];
+        RepairMode repair;
+        json_t *backup, *details;
+} Pending;
+
+static void pending_free(void *userdata) {
+        Pending *p = userdata;
+
+        operation_free(p->operation);
+        json_decref(p->backup);
+        json_decref(p->details);
+        free(p);
+}
+
+static void on_checked(const Error *error, void *userdata) {
+        Pending *p = userdata;
+        Operation *o = TAKE_PTR(p->operation);
+        const StoreInstanceSettings settings = {
+                .repair = p->repair,
+                .backup = p->backup,
+                .actor = operation_actor(o),
+                .details = p->details,
+        };
         _cleanup_error_ Error e = {};
-        Operation *o;
+
+        if (!error &&
+                        store_set_instance(operation_manager(o)->db, p->instance, &settings, on_recorded, o,
+                                        NULL, &e) < 0)
+                error = &e;
+        if (error)
+                operation_fail(o, error);
+}
+
+/* The rest of a method that sets something. 'backup' may be NULL. */
+static int record(sd_bus_message *message, Instance *i, RepairMode repair, json_t *backup, json_t *details,
+                sd_bus_error *reterr) {
+        Manager *m = i->manager;
+        _cleanup_error_ Error e = {};
+        Pending *p;
         int r;
 
-        o = operation_new(i->manager, message);
-        if (!o)
-                return -ENOMEM;
-        r = manager_check_store(i->manager, &e);
-        if (r >= 0)
-                r = store_set_instance(i->manager->db, i->record->id,
-                                &(StoreInstanceSettings) {
-                                                .repair = repair,
-                                                .backup = backup,
-                                                .actor = operation_actor(o),
-                                                .details = details,
-                                },
-                                on_recorded, o, NULL, &e);
+        r = manager_check_store(m, &e);
         if (r < 0)
-                operation_fail(o, &e);
-        return 1;
+                return bus_error_move(reterr, &e);
+        p = new0(Pending, 1);
+        if (!p)
+                return -ENOMEM;
+        *p = (Pending) {
+                .operation = operation_new(m, message),
+                .repair = repair,
+                .backup = json_incref(backup),
+                .details = json_incref(details),
+        };
+        memcpy(p->instance, i->record->id, sizeof(p->instance));
+        if (!p->operation) {
+                pending_free(p);
+                return -ENOMEM;
+        }
+
+        r = schedules_check(m->schedules, json_object_get_string(backup, "backup_schedule") ?: SCHEDULE_OFF,
+                        on_checked, p, pending_free);
+        return r < 0 ? r : 1;
 }
 
 typedef struct InstanceSettings {
-        const char *repair;
+        const char *repair, *schedule;
 } InstanceSettings;
 
 static const BusOption instance_settings[] = {
         { "repair", "s", offsetof(InstanceSettings, repair) },
+        { "backup_schedule", "s", offsetof(InstanceSettings, schedule) },
 };
 
+static int read_schedule(const char *text, json_t *changes, Error *reterr) {
+        json_t *value = streq(text, DEFAULT_TEXT) ? json_null() : json_string(text);
+        int r;
+
+        if (json_object_set_new(changes, "backup_schedule", value) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = settings_validate("backup_schedule", value, reterr);
+        return r;
+}
+
 int method_set_instance_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_json_ json_t *details = NULL;
+        _cleanup_json_ json_t *backup = json_object(), *details = NULL;
+        RepairMode repair = _REPAIR_MODE_INVALID;
         InstanceSettings settings = {};
         _cleanup_error_ Error e = {};
-        RepairMode repair;
         int r;
 
         r = bus_read_options(message, instance_settings, ELEMENTSOF(instance_settings), &settings, &e);
-        if (r >= 0 && !settings.repair)
+        if (r >= 0 && !settings.repair && !settings.schedule)
                 r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
-                                "No setting was given. There is repair: off, on or default.");
+                                "No setting was given. There are repair: off, on or default; and "
+                                "backup_schedule: a calendar expression, off or default.");
+        if (r >= 0 && settings.repair) {
+                repair = repair_mode_from_string(settings.repair);
+                if (repair < 0)
+                        r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
+                                        "The setting 'repair' has to be off, on or default.");
+        }
+        if (r >= 0 && settings.schedule)
+                r = read_schedule(settings.schedule, backup, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
-        repair = repair_mode_from_string(settings.repair);
-        if (repair < 0)
-                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "The setting 'repair' has to be off, on or default.");
 
-        details = json_pack("{s:s}", "repair", repair_mode_to_string(repair));
-        return details ? record(message, userdata, repair, NULL, details) : -ENOMEM;
+        details = json_deep_copy(backup);
+        if (!details ||
+                        (settings.repair &&
+                                        json_object_set_new(details, "repair",
+                                                        json_string(settings.repair)) < 0))
+                return -ENOMEM;
+        return record(message, userdata, repair, backup, details, reterr);
 }
 
 /* --- how many backups are kept --- */
@@ -149,7 +213,7 @@ int method_set_retention(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return bus_error_move(reterr, &e);
 
-        return record(message, userdata, _REPAIR_MODE_INVALID, changes, changes);
+        return record(message, userdata, _REPAIR_MODE_INVALID, changes, changes, reterr);
 }
 
 /* --- what holds --- */

@@ -126,7 +126,12 @@ static int append_services(sd_bus_message *reply, const JobRecord *record, _unus
 
 /* Of one that ccpd made by itself. */
 static int append_reason(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
-        return sd_bus_message_append(reply, "s", strempty(json_object_get_string(record->spec, "reason")));
+        const char *reason = json_object_get_string(record->spec, "reason");
+
+        return sd_bus_message_append(reply, "s",
+                        reason
+                                        ?: json_object_get(record->spec, "schedule") ? "schedule"
+                                                                                     : "");
 }
 
 static int append_attempt(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {

@@ -218,17 +218,28 @@ static void job_queue_retry_at(Manager *m, usec_t at) {
                 log_warning_errno(r, "Failed to set a timer for waiting jobs: %m");
 }
 
+/* How many there are of our own is up to us; nobody else waits for them. Backups read and write all that there is. */
+static bool job_has_its_turn(const Job *j, unsigned n_active, unsigned n_backups) {
+        const Settings *s = j->manager->settings;
+
+        if (j->record->kind == JOB_BACKUP && n_backups >= s->backup_concurrency)
+                return false;
+        return job_is_own(j) || n_active < s->job_concurrency;
+}
+
 void job_queue_dispatch(Manager *m) {
         usec_t retry_at = USEC_INFINITY, monotonic = now(CLOCK_MONOTONIC);
-        unsigned n_active = 0;
+        unsigned n_active = 0, n_backups = 0;
         Job *j, *next;
 
         /* Workers need the store, and what runs already must be known. */
         if (!m->units_listed || !db_is_available(m->db) || !m->loaded)
                 return;
 
-        for (j = m->jobs; j; j = j->hh.next)
+        for (j = m->jobs; j; j = j->hh.next) {
                 n_active += j->unit_active && !job_is_own(j);
+                n_backups += j->unit_active && j->record->kind == JOB_BACKUP;
+        }
 
         for (j = m->jobs; j; j = next) {
                 next = j->hh.next;
@@ -236,9 +247,9 @@ void job_queue_dispatch(Manager *m) {
                         continue;
                 if (j->not_before > monotonic)
                         retry_at = MIN(retry_at, j->not_before);
-                /* How many there are of our own is up to us; nobody else waits for them. */
-                else if (job_is_own(j) || n_active < m->settings->job_concurrency) {
+                else if (job_has_its_turn(j, n_active, n_backups)) {
                         n_active += !job_is_own(j);
+                        n_backups += j->record->kind == JOB_BACKUP;
                         job_start(j);
                 } else
                         /* It waits for others: its caller does not have to. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Which jobs run now: oldest first, at most job_concurrency at a time, not counting those that ccpd makes by itself. A job that is not at its end and has
+/* Which jobs run now: oldest first, at most job_concurrency at a time, not counting those that ccpd makes by itself, and at
+ * most backup_concurrency backups. A job that is not at its end and has
  * no unit is given one: after a crash, a reboot or a restart of ccpd the same way as at first. */
 
 #include "ccpd-job.h"

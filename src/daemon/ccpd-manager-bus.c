@@ -28,6 +28,7 @@
 #include "ccpd-transfer-bus.h"
 #include "ccpd-use-bus.h"
 #include "log.h"
+#include "schedule.h"
 #include "store-audit.h"
 #include "store-recovery-key.h"
 #include "string-util.h"
@@ -620,13 +621,57 @@ static void on_settings_set(int r, Settings *settings, Error *error, void *userd
         sweeps_update_timer(m->sweeps);
         manager_update_health(m);
         recovery_queue(m->recovery);
+        schedules_queue(m->schedules);
+        for (Instance *i = m->instances; i; i = i->hh.next)
+                instance_set_changed(i);
+}
+
+/* Settings that wait for PID 1's word on a schedule among them. */
+typedef struct PendingSettings {
+        Operation *operation;
+        json_t *changes;
+} PendingSettings;
+
+static void pending_settings_free(void *userdata) {
+        PendingSettings *p = userdata;
+
+        operation_free(p->operation);
+        json_decref(p->changes);
+        free(p);
+}
+
+static void on_schedule_checked(const Error *error, void *userdata) {
+        PendingSettings *p = userdata;
+        Operation *o = TAKE_PTR(p->operation);
+        _cleanup_error_ Error e = {};
+
+        if (!error &&
+                        store_set_settings(operation_manager(o)->db, p->changes, operation_actor(o),
+                                        on_settings_set, o, NULL, &e) < 0)
+                error = &e;
+        if (error)
+                operation_fail(o, error);
+}
+
+/* All of them must be as they have to be before PID 1 is asked. */
+static int check_settings(const json_t *changes, Error *reterr) {
+        const char *key;
+        json_t *value;
+        int r;
+
+        json_object_foreach((json_t *) changes, key, value) {
+                r = settings_validate(key, value, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         json_auto_t *changes = NULL;
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
-        Operation *o;
+        PendingSettings *p;
         int r;
 
         changes = json_object();
@@ -635,14 +680,23 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
         r = read_settings(message, changes, reterr);
         if (r < 0)
                 return r;
-
-        o = operation_new(m, message);
-        if (!o)
-                return -ENOMEM;
-        r = store_set_settings(m->db, changes, operation_actor(o), on_settings_set, o, NULL, &e);
+        r = check_settings(changes, &e);
         if (r < 0)
-                operation_fail(o, &e);
-        return 1;
+                return bus_error_move(reterr, &e);
+
+        p = new0(PendingSettings, 1);
+        if (!p)
+                return -ENOMEM;
+        *p = (PendingSettings) { operation_new(m, message), TAKE_PTR(changes) };
+        if (!p->operation) {
+                pending_settings_free(p);
+                return -ENOMEM;
+        }
+
+        r = schedules_check(m->schedules,
+                        json_object_get_string(p->changes, "backup_schedule") ?: SCHEDULE_OFF,
+                        on_schedule_checked, p, pending_settings_free);
+        return r < 0 ? r : 1;
 }
 
 static void on_reload_recorded(int r, _unused_ AuditRecord *record, Error *error, void *userdata) {

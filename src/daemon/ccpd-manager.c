@@ -70,6 +70,9 @@ int manager_new(sd_event *event, Manager **ret) {
         r = recovery_new(m, &m->recovery);
         if (r < 0)
                 return r;
+        r = schedules_new(m, &m->schedules);
+        if (r < 0)
+                return r;
 
         r = alerts_new(m, &m->alerts);
         if (r < 0)
@@ -89,6 +92,7 @@ Manager *manager_free(Manager *m) {
                 log_reader_free(m->log_readers);
         manager_forget_use(m);
         alerts_free(m->alerts);
+        m->schedules = schedules_free(m->schedules);
         db_free(m->db);
         job_batches_forget(m);
         m->recovery = recovery_free(m->recovery);
@@ -315,6 +319,7 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
 
         job_queue_dispatch(m);
         recovery_queue(m->recovery);
+        schedules_queue(m->schedules);
 }
 
 void manager_list_units(Manager *m) {

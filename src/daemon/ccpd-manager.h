@@ -13,6 +13,7 @@
 #include "ccpd-job.h"
 #include "ccpd-operation.h"
 #include "ccpd-recovery.h"
+#include "ccpd-schedule.h"
 #include "key-challenges.h"
 #include "store.h"
 #include "unit-client.h"
@@ -63,6 +64,7 @@ struct Manager {
         Operation *operations;
         unsigned n_doctors;
         Recovery *recovery;
+        Schedules *schedules;
         ManagerReload *reloads;
         JobBatch *batches;
         LogReader *log_readers;

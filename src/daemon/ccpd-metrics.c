@@ -165,6 +165,28 @@ static void add_disk(MetricsWriter *w, const Manager *m) {
                 metrics_add_usec(w, LABELS(SLUG(i)), i->use.disk[0].measured_at);
 }
 
+static void add_backups(MetricsWriter *w, const Manager *m) {
+        BEGIN(w, "ccpd_instance_backups", METRIC_GAUGE, NULL, "Backups that there are of an instance.");
+        FOREACH_INSTANCE(i, m)
+        metrics_add(w, LABELS(SLUG(i)), i->record->backups.n_ids);
+
+        BEGIN(w, "ccpd_instance_backups_damaged", METRIC_GAUGE, NULL, "Those of them that are damaged.");
+        FOREACH_INSTANCE(i, m)
+        metrics_add(w, LABELS(SLUG(i)), i->record->backups.n_damaged);
+
+        BEGIN(w, "ccpd_instance_backup_timestamp_seconds", METRIC_GAUGE, "seconds",
+                        "When the newest backup that is verified was made.");
+        FOREACH_INSTANCE(i, m)
+        if (i->record->backups.last_at > 0)
+                metrics_add_usec(w, LABELS(SLUG(i)), i->record->backups.last_at);
+
+        BEGIN(w, "ccpd_instance_backup_verified_timestamp_seconds", METRIC_GAUGE, "seconds",
+                        "When a backup was read back the last time.");
+        FOREACH_INSTANCE(i, m)
+        if (i->record->backups.verified_at > 0)
+                metrics_add_usec(w, LABELS(SLUG(i)), i->record->backups.verified_at);
+}
+
 int manager_make_metrics(const Manager *m, MetricsFormat format, char **ret, size_t *ret_size) {
         _cleanup_metrics_ MetricsWriter w = { .format = format };
 
@@ -175,5 +197,6 @@ int manager_make_metrics(const Manager *m, MetricsFormat format, char **ret, siz
         add_services(&w, m);
         add_use(&w, m);
         add_disk(&w, m);
+        add_backups(&w, m);
         return metrics_finish(&w, ret, ret_size);
 }

@@ -14,6 +14,7 @@
 #include "event-util.h"
 #include "log.h"
 #include "store-audit.h"
+#include "store-schedule.h"
 #include "string-util.h"
 
 /* How soon what could not be read, of the records or of the units, is read again. */
@@ -193,6 +194,8 @@ static void on_store_notification(
                 sweeps_read(m->sweeps);
         else if (streq(channel, STORE_CHANNEL_USE))
                 manager_load_disk(m);
+        else if (streq(channel, STORE_CHANNEL_SCHEDULE))
+                schedules_read(m->schedules);
         else if (strlen(payload) == STORE_ID_MAX - 1)
                 manager_reload_instance(m, payload);
 }
@@ -260,6 +263,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         manager_queue_emit(m);
         manager_list_units(m);
         manager_load_disk(m);
+        schedules_read(m->schedules);
         alerts_note_loaded(m);
         audit_start_pruning(m);
         manager_want_name(m);
@@ -315,7 +319,8 @@ static void on_store_state(_unused_ Db *db, bool available, const char *why, voi
 
 int manager_follow_records(Manager *m) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE,
-                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_HEALTH, STORE_CHANNEL_USE, NULL };
+                STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_HEALTH, STORE_CHANNEL_USE,
+                STORE_CHANNEL_SCHEDULE, NULL };
 
         db_set_state_callback(m->db, on_store_state, m);
         db_set_notify_callback(m->db, channels, on_store_notification, m);

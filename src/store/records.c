@@ -50,6 +50,7 @@ InstanceRecord *instance_record_free(InstanceRecord *i) {
         strv_free(i->changed_files);
         json_decref(i->images);
         free(i->backups.ids);
+        free(i->backups.last_error);
         json_decref(i->backup_settings);
         return mfree(i);
 }
@@ -289,7 +290,19 @@ static void read_recovery(DbRow *row, RecoveryAttempts *ret) {
         ret->reason = reason;
 }
 
-static int read_backups(const json_t *object, BackupSummary *ret) {
+static int read_last_job(const char *text, BackupSummary *ret) {
+        _cleanup_json_ json_t *job = NULL;
+
+        ret->last_job = _JOB_STATE_INVALID;
+        if (!text)
+                return 0;
+        job = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        ret->last_job = job_state_from_string(json_object_get_string(job, "state"));
+        return ret->last_job < 0 ? -EBADMSG
+                                 : copy_string(job, "error", /* may_be_null= */ true, &ret->last_error);
+}
+
+static int read_backups(const json_t *object, const char *last_job, BackupSummary *ret) {
         const json_t *ids = json_object_get(object, "ids"), *id;
         size_t i;
         int r;
@@ -308,13 +321,13 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 return -ENOMEM;
         json_array_foreach(ids, i, id)
                 ret->ids[ret->n_ids++] = (uint64_t) json_integer_value(id);
-        return 0;
+        return read_last_job(last_job, ret);
 }
 
 /* What keeps and brings back an instance: the last columns. */
 static int read_upkeep(DbRow *row, InstanceRecord *i) {
         _cleanup_json_ json_t *stopped = NULL, *changed = NULL, *backups = NULL;
-        _cleanup_free_ char *images = NULL;
+        _cleanup_free_ char *images = NULL, *last_job = NULL;
         int repair = REPAIR_DEFAULT, r;
 
         db_row_json(row, JSON_ARRAY, &stopped);
@@ -325,9 +338,12 @@ static int read_upkeep(DbRow *row, InstanceRecord *i) {
         db_row_string_or_null(row, &images);
         db_row_json(row, JSON_OBJECT, &backups);
         db_row_json(row, JSON_OBJECT, &i->backup_settings);
+        db_row_uint(row, INT64_MAX, &i->backup_knock);
+        db_row_usec(row, &i->backup_scheduled_at);
+        db_row_string_or_null(row, &last_job);
         r = db_row_end(row);
         if (r >= 0)
-                r = read_backups(backups, &i->backups);
+                r = read_backups(backups, last_job, &i->backups);
         if (r >= 0)
                 r = read_strv(stopped, &i->stopped_services);
         if (r >= 0)

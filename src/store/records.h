@@ -30,6 +30,8 @@ typedef struct BackupSummary {
         uint64_t n_damaged;
         uint64_t *ids; /* of all of them, in order */
         size_t n_ids;
+        JobState last_job; /* the last one that was to make one; _JOB_STATE_INVALID: there was none */
+        char *last_error;  /* its sentence; NULL: none */
 } BackupSummary;
 
 typedef struct InstanceRecord {
@@ -62,7 +64,9 @@ typedef struct InstanceRecord {
         RecoveryAttempts recovery; /* by ccpd itself */
         json_t *images; /* of the active revision: service → {image, digest}; NULL: none is recorded */
         BackupSummary backups;
-        json_t *backup_settings; /* its own, an object: {"backup_keep_last": 7} */
+        json_t *backup_settings;    /* its own, an object: {"backup_keep_last": 7} */
+        uint64_t backup_knock;      /* of the schedule that it got its last backup for (store-schedule.h) */
+        usec_t backup_scheduled_at; /* when the schedule that it goes by was set */
 } InstanceRecord;
 
 typedef struct StepRecord {

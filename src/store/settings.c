@@ -10,6 +10,7 @@
 #include "alloc-util.h"
 #include "job-kind.h"
 #include "json-util.h"
+#include "schedule.h"
 #include "string-util.h"
 #include "strv.h"
 #include "validate.h"
@@ -258,6 +259,34 @@ static int set_number(unsigned *ret, const json_t *value, unsigned fallback, uns
 
 /* --- backups --- */
 
+/* Whether it is one that systemd takes is up to systemd. */
+static int set_backup_schedule(Settings *s, const char *name _unused_, const json_t *value) {
+        const char *text = value ? json_string_value(value) : SCHEDULE_OFF;
+
+        if (!text || !schedule_is_valid(text))
+                return -EINVAL;
+
+        return s ? free_and_strdup(&s->backup_schedule, text) : 0;
+}
+
+static json_t *get_backup_schedule(const Settings *s) {
+        return json_string(s->backup_schedule);
+}
+
+static int set_backup_concurrency(Settings *s, const char *name _unused_, const json_t *value) {
+        unsigned n;
+        int r;
+
+        r = number_parse(value, 1, JOB_CONCURRENCY_MAX, false, BACKUP_CONCURRENCY_DEFAULT, &n);
+        if (r >= 0 && s)
+                s->backup_concurrency = n;
+        return r;
+}
+
+static json_t *get_backup_concurrency(const Settings *s) {
+        return json_integer(s->backup_concurrency);
+}
+
 static int set_backup_keep_last(Settings *s, const char *name _unused_, const json_t *value) {
         return set_number(s ? &s->backup_keep.last : NULL, value, 3, RETENTION_COUNT_MAX);
 }
@@ -363,6 +392,14 @@ static json_t *get_restore_keep_hours(const Settings *s) {
         return json_integer(s->restore_keep_hours);
 }
 
+static int set_alert_backup_hours(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->alert_backup_hours : NULL, value, 3, ALERT_BACKUP_HOURS_MAX);
+}
+
+static json_t *get_alert_backup_hours(const Settings *s) {
+        return json_integer(s->alert_backup_hours);
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -384,6 +421,10 @@ static const Setting settings[] = {
         { "recovery_concurrency", false, "a number from 1 to 64", set_recovery_concurrency,
                         get_recovery_concurrency },
         { "repair", false, "off or on", set_repair, get_repair },
+        { "backup_schedule", false, "a calendar expression such as \"daily\" or \"*-*-* 02:30\", or off",
+                        set_backup_schedule, get_backup_schedule },
+        { "backup_concurrency", false, "a number from 1 to 64", set_backup_concurrency,
+                        get_backup_concurrency },
         { "backup_keep_last", false, "a number up to 1000", set_backup_keep_last, get_backup_keep_last },
         { "backup_keep_daily", false, "a number up to 1000", set_backup_keep_daily, get_backup_keep_daily },
         { "backup_keep_weekly", false, "a number up to 1000", set_backup_keep_weekly,
@@ -408,6 +449,8 @@ static const Setting settings[] = {
                         set_alert_secret_age_days, get_alert_secret_age_days },
         { "restore_keep_hours", false, "a number up to 8760", set_restore_keep_hours,
                         get_restore_keep_hours },
+        { "alert_backup_hours", false, "a number up to 8760, or 0 for no such alert", set_alert_backup_hours,
+                        get_alert_backup_hours },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {
@@ -511,6 +554,7 @@ Settings *settings_free(Settings *s) {
         free(s->bind_address);
         free(s->alert_webhook_url);
         free(s->alert_mail_to);
+        free(s->backup_schedule);
         return mfree(s);
 }
 

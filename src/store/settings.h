@@ -4,8 +4,9 @@
 /* The settings of the whole service: which there are, what they may hold, and their defaults.
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
  * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
- * recovery_concurrency 2, repair "off", backup_keep_last 3, backup_keep_daily 7, backup_keep_weekly 4,
- * backup_keep_monthly 6, alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
+ * recovery_concurrency 2, repair "off", backup_schedule "off", backup_concurrency 2,
+ * backup_keep_last 3, backup_keep_daily 7, backup_keep_weekly 4,
+ * backup_keep_monthly 6, alert_backup_hours 3, alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
  * alert_health_minutes 2, alert_secret_age_days 0, restore_keep_hours 72 */
 
 #include <jansson.h>
@@ -35,6 +36,7 @@
 #define ALERT_HEALTH_MINUTES_MAX 1440U
 #define ALERT_SECRET_AGE_DAYS_MAX 3650U
 #define RESTORE_KEEP_HOURS_MAX 8760U
+#define ALERT_BACKUP_HOURS_MAX 8760U
 
 typedef struct Settings {
         NamedPortRange *port_ranges; /* names are owned */
@@ -48,14 +50,17 @@ typedef struct Settings {
         unsigned health_history_days;  /* so long the hours are kept that were made of them */
         unsigned recovery_concurrency; /* instances that are brought back at a time */
         RepairMode repair;             /* of instances that do not say it themselves; never the default */
-        RetentionPolicy backup_keep;   /* of instances that do not say it themselves */
-        char *alert_webhook_url;       /* "": none */
-        char *alert_mail_to;           /* addresses with commas or blanks between them; "": none */
-        unsigned alert_repeat_hours;   /* 0: an alert is told once */
-        unsigned alert_disk_percent;   /* 0: never */
+        char *backup_schedule; /* a calendar expression, or "off"; of instances that do not say it themselves */
+        unsigned backup_concurrency; /* backups at a time */
+        RetentionPolicy backup_keep; /* of instances that do not say it themselves */
+        char *alert_webhook_url;     /* "": none */
+        char *alert_mail_to;         /* addresses with commas or blanks between them; "": none */
+        unsigned alert_repeat_hours; /* 0: an alert is told once */
+        unsigned alert_disk_percent; /* 0: never */
         unsigned alert_health_minutes;
         unsigned alert_secret_age_days; /* 0: never */
         unsigned restore_keep_hours;    /* so long the volumes stay that an instance had before a restore */
+        unsigned alert_backup_hours;    /* 0: never */
 } Settings;
 
 /* The defaults. */

@@ -53,7 +53,7 @@ typedef struct CreateJobOp {
         DbParams job_params; /* of job-insert */
         RecoveryReason reason;
         unsigned attempt;
-        uint64_t run;
+        uint64_t run, knock;
         InstanceState state;
         char *slug;
         bool busy;
@@ -260,6 +260,17 @@ static int create_job_bind_recovery(DbParams *params, void *userdata) {
         return 0;
 }
 
+static int create_job_bind_knock(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        if (op->knock == 0)
+                return DB_STEP_SKIP;
+
+        db_params_add_string(params, op->instance_id);
+        db_params_add_int64(params, (int64_t) op->knock);
+        return 0;
+}
+
 static int create_job_read_instance(const PGresult *result, void *userdata, Error *reterr) {
         CreateJobOp *op = userdata;
 
@@ -306,6 +317,7 @@ static const DbStep create_job_steps[] = {
         { sql_job_steps_insert, create_job_bind_steps },
         { sql_instance_set_state, create_job_bind_state },
         { sql_instance_note_recovery, create_job_bind_recovery },
+        { sql_instance_note_backup, create_job_bind_knock },
         { sql_instances_select, create_job_bind_instance, create_job_read_instance },
         { sql_jobs_select, create_job_bind_read_job, create_job_read_job },
         { sql_audit_append, create_job_bind_audit, create_job_result_audit, .refusal = STORE_AUDIT_REFUSAL },
@@ -340,6 +352,7 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
                 .reason = create->reason,
                 .attempt = create->attempt,
                 .run = create->run,
+                .knock = create->knock,
                 .callback = callback,
                 .userdata = userdata,
         };

@@ -77,6 +77,10 @@ static int settings_bind(DbParams *params, void *userdata) {
         return 0;
 }
 
+static int settings_bind_schedule(_unused_ DbParams *params, void *userdata) {
+        return json_object_get(((SettingsOp *) userdata)->changes, "backup_schedule") ? 0 : DB_STEP_SKIP;
+}
+
 static int settings_result(const PGresult *result, void *userdata, Error *reterr) {
         SettingsOp *op = userdata;
 
@@ -98,6 +102,7 @@ static int settings_result_audit(const PGresult *result, void *userdata, Error *
 static const DbStep settings_steps[] = {
         { sql_settings_reset, settings_bind },
         { sql_settings_put, settings_bind },
+        { sql_instances_reschedule, settings_bind_schedule },
         { sql_settings_select, NULL, settings_result },
         { sql_audit_append, settings_bind_audit, settings_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };

@@ -132,7 +132,8 @@ typedef struct StoreJobCreate {
          * somebody else does something. */
         RecoveryReason reason;
         unsigned attempt;
-        uint64_t run; /* the recovery that it belongs to; 0: none */
+        uint64_t run;   /* the recovery that it belongs to; 0: none */
+        uint64_t knock; /* of the schedule that it is for; 0: none */
 } StoreJobCreate;
 
 /* A job on an instance, which takes the state that goes with it. Busy, naming the job that is on it;

@@ -76,7 +76,7 @@ def test_a_backup_is_read_again(server, instance):
 @DAMAGED
 def test_a_damaged_file_is_found(server, instance):
     good, backup = make(server), make(server)
-    server.sh(f'cp -p {path(backup)} /srv/whole; printf X | dd of={path(backup)} bs=1 seek=3000 conv=notrunc status=none')
+    server.sh(f'cp -p {path(backup)} /srv/whole; printf X | dd of={path(backup)} bs=1 seek=1500 conv=notrunc status=none')
     result = server.ccpctl('backup', 'verify', good['id'], backup['id'], check=False)
     assert result.returncode == 6 and 'damaged at byte' in result.stderr
     assert last_job(server)['error']['name'].endswith('BackupDamaged')
@@ -165,18 +165,19 @@ def test_a_killed_deletion_goes_on(server, instance, step):
 @DAMAGED
 def test_what_cannot_be_deleted_stays_in_the_list(server, instance):
     backup = make(server)
-    server.sh(f'chattr +i {path(backup)}')
+    folder = f'{BACKUPS}/{backup["instance_id"]}'
+    server.sh(f'chown root {folder}; chmod 555 {folder}')
     try:
         result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
         assert result.returncode == 6 and 'Cannot remove the backup' in result.stderr
         assert backups(server)[0]['id'] == backup['id'] and files(server) == expected_files(server)
     finally:
-        server.sh(f'chattr -i {path(backup)}')
+        server.sh(f'chmod 700 {folder}; chown ccpd {folder}')
     server.ccpctl('job', 'retry', last_job(server)['id'])
     assert files(server) == expected_files(server) and backups(server)[0]['id'] != backup['id']
 
 
-@pytest.mark.allow_journal(r'tried to (verify|delete) a backup of oslo: denied')
+@pytest.mark.allow_journal(r'tried to (verify|delete) a backup( of \w+)?: denied')
 def test_who_may(server, instance):
     add_user(server, 'carol')
     grant(server, 'operator', user='carol', instance=SLUG)
@@ -200,7 +201,7 @@ def test_backups_of_what_is_gone(server, instance):
     server.ccpctl('delete', 'other', '--yes')
     server.ccpctl('backup', 'verify', backup['id'])
     assert 'the instance is gone' in json.dumps(last_job(server)['steps'])
-    server.sh(f'printf X | dd of={path(backup)} bs=1 seek=2000 conv=notrunc status=none')
+    server.sh(f'printf X | dd of={path(backup)} bs=1 seek=1500 conv=notrunc status=none')
     assert server.ccpctl('backup', 'verify', backup['id'], check=False).returncode == 6
     assert backups(server, 'other')[0]['state'] == 'damaged'
     # Another instance of that name has nothing to do with it.

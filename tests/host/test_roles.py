@@ -122,8 +122,9 @@ class Fleet:
             server.ccpctl('backup', 'create', 'edmonton', '--quiet', timeout=120)
         latest, self.backup = [backup['id'] for backup in server.json('backup', 'list')]
         server.ccpctl('backup', 'delete', latest, '--yes', '--quiet')
-        self.jobs = {(slug, kind): number for slug, kind, number in
-                     (line.split('|') for line in query(server, 'SELECT slug, kind, id FROM jobs').splitlines())}
+        self.all_jobs = [line.split('|') for line in query(server, 'SELECT slug, kind, id FROM jobs ORDER BY id').splitlines()]
+        # The last of each kind.
+        self.jobs = {(slug, kind): number for slug, kind, number in self.all_jobs}
 
     def job(self, slug='edmonton', kind='restart'):
         return self.jobs[slug, kind]
@@ -344,7 +345,7 @@ def test_what_is_hidden_cannot_be_told_from_what_does_not_exist(server, fleet, c
 
 def test_a_client_sees_the_own_instance_alone(fleet, callers):
     for name, slug in (('cleo', 'edmonton'), ('otto', 'calgary')):
-        caller, jobs = callers[name], {number for (owner, _), number in fleet.jobs.items() if owner == slug}
+        caller, jobs = callers[name], {number for owner, _, number in fleet.all_jobs if owner == slug}
         own = {instance_path(slug), *(f'{ROOT}/job/{job}' for job in jobs)}
         assert set(caller.call(ROOT, 'org.freedesktop.DBus.ObjectManager', 'GetManagedObjects')[0]) - {ROOT} == own
         assert [row['Slug'] for row in caller.manager('ListInstances', 'a{sv}tt', {}, 0, 1000)] == [slug]

@@ -152,6 +152,7 @@ def check_units():
     manage = "org.freedesktop.systemd1.manage-units"
     for verb in ("start", "stop", "reset-failed"):
         for unit in ("ccp-job@12.service", "ccp-health@30s.timer", "ccp-health@5min.timer", "ccp-health@1h.timer",
+                     "ccp-schedule@daily.timer", "ccp-schedule@Mon..Fri\\x2000-2:00.timer", "ccp-schedule@" + "\\x2a" * 59 + ".timer",
                      "ccp-health.service", "ccp-alert-webhook.service", "ccp-alert-mail.service"):
             compare(f"{verb} {unit}", "yes", rules.ask(manage, user="ccpd", verb=verb, unit=unit))
     for user, verb, unit in (("other", "start", "ccp-job@12.service"), ("ccpd", "restart", "ccp-job@12.service"),
@@ -161,6 +162,10 @@ def check_units():
                              ("ccpd", "start", "ccp-health@0s.timer"), ("ccpd", "start", "ccp-health@30.timer"),
                              ("ccpd", "start", "ccp-health@30s.service"), ("ccpd", "start", "ccp-health@30s.timer\n"),
                              ("ccpd", "start", "ccp-health@30s.timer.d"), ("ccpd", "start", "ccp-health@.timer"),
+                             ("ccpd", "start", "ccp-schedule@.timer"), ("ccpd", "start", "ccp-schedule@daily.service"),
+                             ("ccpd", "start", "ccp-schedule@daily.timer\n"), ("ccpd", "start", "ccp-schedule@a b.timer"),
+                             ("ccpd", "start", "ccp-schedule@a/b.timer"), ("ccpd", "start", "ccp-schedule@a\\xZZ.timer"),
+                             ("ccpd", "start", "ccp-schedule@" + "a" * 237 + ".timer"),
                              ("ccpd", "start", "a-ccp-health.service"), ("ccpd", "start", "ccp-healthxservice"),
                              ("ccpd", "start", "ccp-alert-other.service"), ("ccpd", "start", "ccp-alert-mail.service.d"),
                              ("ccpd", "start", "ccp-alert-mail.socket"), ("ccpd", "restart", "ccp-alert-mail.service"),

@@ -14,7 +14,7 @@
 #define CLEAR USEC_PER_MINUTE
 
 static const AlertThresholds thresholds = {
-        .health_hold = HOLD, .disk_percent = 90, .secret_age = 30 * USEC_PER_DAY
+        .health_hold = HOLD, .disk_percent = 90, .secret_age = 30 * USEC_PER_DAY, .backup_age = USEC_PER_HOUR
 };
 
 /* --- one alert --- */
@@ -108,10 +108,11 @@ END_TEST
 
 /* --- rules --- */
 
-#define WELL                               \
-        { .state = INSTANCE_RUNNING,       \
-                .health = HEALTH_HEALTHY,  \
-                .last_job = JOB_SUCCEEDED, \
+#define WELL                                       \
+        { .state = INSTANCE_RUNNING,               \
+                .health = HEALTH_HEALTHY,          \
+                .last_job = JOB_SUCCEEDED,         \
+                .last_backup = _JOB_STATE_INVALID, \
                 .secrets_known = true }
 #define WITH(...)                         \
         ({                                \
@@ -149,6 +150,14 @@ START_TEST(each_rule_fires_for_its_cause_alone) {
         check_only(_ALERT_RULE_INVALID, &f);
         f = WITH(F.last_job = JOB_FAILED);
         check_only(ALERT_JOB_FAILED, &f);
+        f = WITH(F.last_backup = JOB_FAILED);
+        check_only(ALERT_BACKUP_FAILED, &f);
+        f = WITH(F.last_backup = JOB_SUCCEEDED, F.backup_overdue = USEC_PER_HOUR);
+        check_only(_ALERT_RULE_INVALID, &f);
+        f = WITH(F.backup_overdue = USEC_PER_HOUR + 1);
+        check_only(ALERT_BACKUP_MISSING, &f);
+        f = WITH(F.n_damaged = 1);
+        check_only(ALERT_BACKUP_DAMAGED, &f);
         f = WITH(F.secret_age = 30 * USEC_PER_DAY);
         check_only(ALERT_SECRET_AGE, &f);
         f = WITH(F.secret_age = 30 * USEC_PER_DAY - 1);
@@ -159,7 +168,8 @@ END_TEST
 START_TEST(what_is_stopped_or_worked_on_is_no_alert) {
         AlertFacts f;
 
-        f = WITH(F.state = INSTANCE_STOPPED, F.health = HEALTH_UNHEALTHY, F.n_restarts = 9);
+        f = WITH(F.state = INSTANCE_STOPPED, F.health = HEALTH_UNHEALTHY, F.n_restarts = 9,
+                        F.backup_overdue = USEC_PER_DAY);
         check_only(_ALERT_RULE_INVALID, &f);
         ck_assert_int_eq(alert_judge(ALERT_INSTANCE_UNHEALTHY, &f, &thresholds), NO);
 
@@ -190,6 +200,8 @@ START_TEST(what_is_not_known_is_not_gone) {
         f = WITH(F.secrets_known = false, F.secret_age = 99 * USEC_PER_DAY);
         ck_assert_int_eq(alert_judge(ALERT_SECRET_AGE, &f, &thresholds), UNKNOWN);
         ck_assert_int_eq(alert_judge(ALERT_SECRET_AGE, &f, &off), NO);
+        f = WITH(F.backup_overdue = 99 * USEC_PER_DAY);
+        ck_assert_int_eq(alert_judge(ALERT_BACKUP_MISSING, &f, &off), NO);
 }
 END_TEST
 

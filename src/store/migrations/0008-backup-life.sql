@@ -16,6 +16,29 @@ ALTER TABLE instances ADD COLUMN backup_sequence bigint NOT NULL DEFAULT 0 CHECK
 -- What an instance has of its own of the settings backup_…, under these names; the fleet's hold for the others.
 ALTER TABLE instances ADD COLUMN backup_settings jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(backup_settings) = 'object');
 
+-- When schedules were due, by their expressions. Knocks are counted over all of them. An instance is due when there was one
+-- of its schedule after the last one that it got a backup for; one that is new, or gets another schedule, waits for the next.
+CREATE SEQUENCE schedule_knocks;
+CREATE TABLE schedules (
+        expression text PRIMARY KEY,
+        knock bigint NOT NULL DEFAULT 0 CHECK (knock >= 0),
+        knocked_at timestamptz,
+        next_at timestamptz,
+        CHECK ((knock > 0) = (knocked_at IS NOT NULL))
+);
+ALTER TABLE instances
+        ADD COLUMN backup_knock bigint NOT NULL DEFAULT coalesce(pg_sequence_last_value('schedule_knocks'), 0),
+        ADD COLUMN backup_scheduled_at timestamptz NOT NULL DEFAULT clock_timestamp();
+
+CREATE FUNCTION notify_schedule() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+        PERFORM pg_notify('ccpd_schedule', '');
+        RETURN NULL;
+END
+$$;
+CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON schedules
+        FOR EACH STATEMENT EXECUTE FUNCTION notify_schedule();
+
 -- What is known of an instance's backups is read with it.
 CREATE FUNCTION notify_backup() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -25,7 +25,10 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                         'n_damaged', count(*) FILTER (WHERE b.state = 'damaged'),
                         'ids', coalesce(json_agg(b.id ORDER BY b.id), '[]'))
                 FROM backups b WHERE b.instance = i.id AND b.state <> 'writing' AND b.deleted_by IS NULL),
-        i.backup_settings
+        i.backup_settings, i.backup_knock, (extract(epoch FROM i.backup_scheduled_at) * 1000000)::bigint,
+        (SELECT json_build_object('state', j.state, 'error', j.error_message) FROM jobs j
+                WHERE j.instance = i.id AND j.kind = 'backup' AND j.state IN ('succeeded', 'failed')
+                ORDER BY j.id DESC LIMIT 1)
 FROM instances i
 WHERE $1::uuid IS NULL OR i.id = $1
 ORDER BY i.slug COLLATE "C";
@@ -80,8 +83,21 @@ WHERE j.id = $1 AND i.id = j.instance AND i.recovery_reason IN ('boot', 'engine'
 -- NULL leaves it as it is; in $3, a setting of its own that is null is none any more.
 -- name: instance-set
 UPDATE instances SET repair = coalesce($2, repair),
-        backup_settings = jsonb_strip_nulls(backup_settings || coalesce($3::jsonb, '{}'))
+        backup_settings = jsonb_strip_nulls(backup_settings || coalesce($3::jsonb, '{}')),
+        backup_knock = CASE WHEN $3::jsonb ? 'backup_schedule' THEN coalesce(pg_sequence_last_value('schedule_knocks'), 0)
+                ELSE backup_knock END,
+        backup_scheduled_at = CASE WHEN $3::jsonb ? 'backup_schedule' THEN clock_timestamp() ELSE backup_scheduled_at END
 WHERE id = $1 RETURNING slug;
+
+-- The schedule of all that have none of their own is another one.
+-- name: instances-reschedule
+UPDATE instances SET backup_knock = coalesce(pg_sequence_last_value('schedule_knocks'), 0),
+        backup_scheduled_at = clock_timestamp()
+WHERE NOT backup_settings ? 'backup_schedule';
+
+-- It gets the backup that it was due for since this knock.
+-- name: instance-note-backup
+UPDATE instances SET backup_knock = greatest(backup_knock, $2::bigint) WHERE id = $1;
 
 -- Only if it differs, and only of the revision that was looked at.
 -- name: instance-set-changed-files

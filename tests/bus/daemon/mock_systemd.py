@@ -3,7 +3,8 @@
 
 How it answers is set by SetMode: "done" (the unit's start succeeds), "fail" (the start job fails), "hang" (no answer),
 "refuse" (an error at once), "away" (no answer, and the bus says so), "stopping" (the unit is still being stopped),
-"no-list" (starts succeed, the units are not listed). Hold(unit) leaves jobs of that unit without an end until
+"no-list" (starts succeed, the units are not listed). A timer whose name has "bad" in it is no unit. SetNext(unit, time) says when
+a timer elapses. Hold(unit) leaves jobs of that unit without an end until
 Finish(unit, result). Calls() tells what was asked for; EndUnit(name) lets a unit end."""
 
 import fnmatch
@@ -18,6 +19,23 @@ MANAGER = "org.freedesktop.systemd1.Manager"
 CONTROL = "org.changemaker.ccp1.Test"
 
 
+def bus_path(unit):
+    """As sd_bus_path_encode() writes it."""
+    return "/org/freedesktop/systemd1/unit/" + "".join(
+        c if c.isascii() and c.isalnum() and not (i == 0 and c.isdigit()) else f"_{ord(c):02x}" for i, c in enumerate(unit))
+
+
+class Timer(dbus.service.Object):
+    def __init__(self, bus, unit):
+        super().__init__(bus, bus_path(unit))
+        self.next = 0
+
+    @dbus.service.method("org.freedesktop.DBus.Properties", "ss", "v")
+    def Get(self, interface, name):
+        assert (interface, name) == ("org.freedesktop.systemd1.Timer", "NextElapseUSecRealtime")
+        return dbus.UInt64(self.next)
+
+
 class Manager(dbus.service.Object):
     def __init__(self, bus):
         super().__init__(bus, "/org/freedesktop/systemd1")
@@ -26,6 +44,7 @@ class Manager(dbus.service.Object):
         self.units = []
         self.jobs = 0
         self.held, self.waiting = set(), {}
+        self.timers = {}
 
     def finish(self, unit, path, result):
         self.JobRemoved(self.jobs, path, unit, result)
@@ -34,6 +53,9 @@ class Manager(dbus.service.Object):
     def job(self, verb, unit, reply, error):
         self.calls.append(f"{verb} {unit}")
         if self.mode == "hang":
+            return
+        if "bad" in unit and unit.endswith(".timer"):
+            error(dbus.DBusException(f"Unit {unit} has a bad unit file setting.", name="org.freedesktop.systemd1.BadUnitSetting"))
             return
         if self.mode == "refuse":
             error(dbus.DBusException("No.", name="org.freedesktop.DBus.Error.AccessDenied"))
@@ -97,6 +119,12 @@ class Manager(dbus.service.Object):
     @dbus.service.method(CONTROL, "s", "")
     def SetMode(self, mode):
         self.mode = str(mode)
+
+    @dbus.service.method(CONTROL, "st", "")
+    def SetNext(self, unit, time):
+        if str(unit) not in self.timers:
+            self.timers[str(unit)] = Timer(self.connection, str(unit))
+        self.timers[str(unit)].next = time
 
     @dbus.service.method(CONTROL, "s", "")
     def Hold(self, unit):

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Backups by schedule: which timers there are, what is due when one of them knocks, and what is told if none does."""
+
+import time
+
+import dbus
+import pytest
+from conftest import NAME, ROOT, instance_path, wait_for
+from test_backup_life import make_backup
+from watcher import Watcher, finish, running
+
+NIGHT = "*-*-* 02:30"
+TIMERS = {"daily": "ccp-schedule@daily.timer", "hourly": "ccp-schedule@hourly.timer",
+          NIGHT: "ccp-schedule@\\x2a\\x2d\\x2a\\x2d\\x2a\\x2002:30.timer"}
+
+
+@pytest.fixture
+def watcher(ccpd):
+    w = Watcher(ccpd)
+    w.engine(started=0)
+    yield w
+    w.close()
+
+
+def settings(ccpd, **values):
+    ccpd.manager("SetSettings", dbus.Dictionary(
+        {k: dbus.UInt64(v) if isinstance(v, int) else v for k, v in values.items()}, "sv"))
+
+
+def set_schedule(ccpd, slug, expression):
+    ccpd.call("Instance", "SetSettings", dbus.Dictionary({"backup_schedule": expression}, "sv"), path=instance_path(slug))
+
+
+def timers(ccpd):
+    """Those that run, by what was asked of PID 1."""
+    alive = set()
+    for call in ccpd.systemd("Calls"):
+        verb, _, unit = str(call).partition(" ")
+        if unit.startswith("ccp-schedule@") and "bad" not in unit:
+            (alive.add if verb == "start" else alive.discard)(unit)
+    return alive
+
+
+def knock(ccpd, expression):
+    """What ccp-schedule does when its timer elapses."""
+    ccpd.postgres.sql(f"INSERT INTO schedules (expression, knock, knocked_at) VALUES ('{expression}', nextval('schedule_knocks'), now()) "
+                      "ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, knocked_at = excluded.knocked_at")
+
+
+def jobs(ccpd, *states):
+    """(slug, id) of the scheduled backups in these states, oldest first."""
+    return [tuple(row) for row in ccpd.postgres.sql(
+        "SELECT slug, id FROM jobs WHERE kind = 'backup' AND spec ? 'schedule' "
+        f"AND state IN ({', '.join(repr(state) for state in states or ('queued', 'running', 'undoing'))}) ORDER BY id")]
+
+
+def end(ccpd, job, state="succeeded"):
+    if state == "succeeded":
+        make_backup(ccpd, job[0], job=job[1])
+    finish(ccpd, f"{ROOT}/job/{job[1]}", state)
+
+
+def quiet(ccpd, seconds=1):
+    """Nothing is begun."""
+    time.sleep(seconds)
+    return jobs(ccpd) == []
+
+
+def test_there_is_one_timer_for_each_expression(ccpd):
+    for slug in ("alpha", "beta", "gamma"):
+        running(ccpd, slug)
+    assert timers(ccpd) == set()
+    settings(ccpd, backup_schedule="daily")
+    wait_for(lambda: timers(ccpd) == {TIMERS["daily"]}, what="the timer")
+    set_schedule(ccpd, "alpha", NIGHT)
+    set_schedule(ccpd, "beta", NIGHT)
+    wait_for(lambda: timers(ccpd) == {TIMERS["daily"], TIMERS[NIGHT]}, what="the second timer")
+    set_schedule(ccpd, "gamma", "off")
+    wait_for(lambda: timers(ccpd) == {TIMERS[NIGHT]}, what="the end of one that nobody goes by")
+    # A start of ccpd finds them as they are, or makes them so.
+    ccpd.stop()
+    ccpd.postgres.sql("UPDATE instances SET backup_settings = '{\"backup_schedule\": \"hourly\"}' WHERE slug = 'beta'")
+    ccpd.start()
+    wait_for(lambda: timers(ccpd) == {TIMERS[NIGHT], TIMERS["hourly"]}, what="the timers of now")
+    for slug in ("alpha", "beta"):
+        set_schedule(ccpd, slug, "default")
+    set_schedule(ccpd, "gamma", "default")
+    wait_for(lambda: timers(ccpd) == {TIMERS["daily"]}, what="the fleet's")
+    settings(ccpd, backup_schedule="")
+    wait_for(lambda: timers(ccpd) == set(), what="none")
+
+
+@pytest.mark.parametrize("expression", ["bad day", "a;b", " daily", "x" * 300, "daily\n"])
+def test_what_is_no_expression_is_refused_with_a_reason(ccpd, expression):
+    running(ccpd, "alpha")
+    for set_it in (lambda: settings(ccpd, backup_schedule=expression), lambda: set_schedule(ccpd, "alpha", expression)):
+        with pytest.raises(dbus.DBusException) as e:
+            set_it()
+        assert e.value.get_dbus_name() == f"{NAME}.Error.InvalidArgument"
+    if expression == "bad day":
+        assert "Unit ccp-schedule@bad\\x20day.timer has a bad unit file setting." in e.value.get_dbus_message()
+    assert ccpd.manager("GetSettings")["backup_schedule"] == "off"
+    assert dict(ccpd.get(instance_path("alpha"), "Instance", "BackupSettings")) == {}
+    assert timers(ccpd) == set()
+
+
+def test_without_pid_1_nothing_is_set(ccpd):
+    running(ccpd, "alpha")
+    ccpd.systemd("SetMode", "refuse")
+    with pytest.raises(dbus.DBusException) as e:
+        settings(ccpd, backup_schedule="daily")
+    assert e.value.get_dbus_name() == f"{NAME}.Error.Internal"
+    assert ccpd.manager("GetSettings")["backup_schedule"] == "off"
+    ccpd.systemd("SetMode", "done")
+    settings(ccpd, backup_schedule="daily")
+
+
+def test_a_knock_backs_up_a_few_at_a_time(ccpd, watcher):
+    slugs = [f"i{n}" for n in range(5)]
+    for slug in slugs:
+        running(ccpd, slug)
+    settings(ccpd, backup_schedule="daily", backup_keep_last=5)
+    assert quiet(ccpd)
+    knock(ccpd, "daily")
+    knock(ccpd, "daily")
+    done = []
+    while len(done) < 5:
+        two = wait_for(lambda n=min(2, 5 - len(done)): len(jobs(ccpd)) == n and jobs(ccpd), what="the next jobs")
+        time.sleep(0.3)
+        assert len(jobs(ccpd)) <= 2
+        end(ccpd, two[0])
+        done.append(two[0][0])
+    # Each once, however often it knocked.
+    assert sorted(done) == slugs and quiet(ccpd)
+    [[spec, by]] = ccpd.postgres.sql("SELECT spec, started_by FROM jobs WHERE kind = 'backup' AND slug = 'i0'")
+    assert by == "ccpd" and '"schedule": "daily"' in spec and '"retention": {"last": 5, "daily": 7, "weekly": 4, "monthly": 6}' in spec
+    # Others than the scheduled ones count, too.
+    for slug in slugs[:3]:
+        ccpd.call("Instance", "Backup", dbus.Dictionary({}, "sv"), path=instance_path(slug))
+    states = "SELECT state FROM jobs WHERE kind = 'backup' AND NOT spec ? 'schedule' ORDER BY id"
+    assert len(ccpd.postgres.sql(states)) == 3
+    assert len([unit for unit in ccpd.starts()]) == 5 + 5 + 2
+
+
+def test_what_has_another_job_has_its_turn_later(ccpd, watcher):
+    path = running(ccpd, "alpha")
+    settings(ccpd, backup_schedule="daily")
+    job = ccpd.call("Instance", "Restart", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=path)
+    knock(ccpd, "daily")
+    assert quiet(ccpd)
+    finish(ccpd, job)
+    [backup] = wait_for(lambda: jobs(ccpd), what="the backup")
+    # Another knock while it is at work asks for another one after it.
+    knock(ccpd, "daily")
+    end(ccpd, backup)
+    [again] = wait_for(lambda: [job for job in jobs(ccpd) if job != backup], what="the next backup")
+    end(ccpd, again, "failed")
+    # One that failed waits for the next knock.
+    assert quiet(ccpd)
+
+
+def test_what_is_stopped_is_left_out_until_it_runs(ccpd, watcher):
+    running(ccpd, "alpha")
+    settings(ccpd, backup_schedule="daily")
+    ccpd.postgres.sql("UPDATE instances SET state = 'stopped'")
+    wait_for(lambda: ccpd.get(instance_path("alpha"), "Instance", "State") == "stopped")
+    knock(ccpd, "daily")
+    assert quiet(ccpd)
+    ccpd.log.flush()
+    assert (ccpd.folder / "ccpd.log").read_text().count("is left out, and made when it runs again") == 1
+    ccpd.postgres.sql("UPDATE instances SET state = 'running'")
+    wait_for(lambda: jobs(ccpd), what="the backup")
+
+
+def test_a_knock_while_ccpd_is_away_is_not_lost(ccpd, watcher):
+    running(ccpd, "alpha")
+    settings(ccpd, backup_schedule="daily")
+    wait_for(lambda: timers(ccpd), what="the timer")
+    ccpd.stop(9)
+    knock(ccpd, "daily")
+    ccpd.start()
+    watcher.engine(started=0)
+    [backup] = wait_for(lambda: jobs(ccpd), what="the backup")
+    # And done once: the record says so.
+    ccpd.stop(9)
+    ccpd.start()
+    end(ccpd, backup)
+    assert quiet(ccpd)
+
+
+def test_new_ones_and_new_schedules_wait_for_the_next_knock(ccpd, watcher):
+    running(ccpd, "alpha")
+    settings(ccpd, backup_schedule="daily")
+    knock(ccpd, "daily")
+    end(ccpd, wait_for(lambda: jobs(ccpd), what="the backup")[0])
+    running(ccpd, "beta")
+    set_schedule(ccpd, "beta", "hourly")
+    set_schedule(ccpd, "beta", "daily")
+    settings(ccpd, backup_schedule="hourly")
+    settings(ccpd, backup_schedule="daily")
+    assert quiet(ccpd)
+    knock(ccpd, "daily")
+    wait_for(lambda: {slug for slug, _ in jobs(ccpd)} == {"alpha", "beta"}, what="both")
+
+
+# --- what is told ---
+
+
+def firing(ccpd):
+    rows = ccpd.manager("ListAlerts", dbus.Dictionary({"state": "firing"}, "sv"), dbus.UInt64(0), dbus.UInt64(100))
+    return {(str(row["Rule"]), str(row["Message"])) for row in rows if str(row["Instance"]) == "alpha"}
+
+
+def rules(ccpd):
+    return {rule for rule, _ in firing(ccpd)}
+
+
+def test_a_backup_that_failed_is_told_until_one_succeeds(ccpd, watcher):
+    path = running(ccpd, "alpha")
+    finish(ccpd, str(ccpd.call("Instance", "Backup", dbus.Dictionary({}, "sv"), path=path)), "failed")
+    wait_for(lambda: rules(ccpd) == {"backup-failed"}, what="the alert")
+    # Another job that succeeds says nothing of it.
+    finish(ccpd, str(ccpd.call("Instance", "Restart", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=path)))
+    assert rules(ccpd) == {"backup-failed"}
+    finish(ccpd, str(ccpd.call("Instance", "Backup", dbus.Dictionary({}, "sv"), path=path)))
+    wait_for(lambda: rules(ccpd) == set(), what="the end")
+
+
+def test_a_damaged_backup_is_told_until_it_is_gone(ccpd, watcher):
+    running(ccpd, "alpha")
+    make_backup(ccpd, "alpha")
+    damaged = make_backup(ccpd, "alpha", state="damaged")
+    wait_for(lambda: firing(ccpd) == {("backup-damaged", "a backup of alpha is damaged: 1 of 2")}, what="the alert")
+    ccpd.postgres.sql(f"DELETE FROM backups WHERE id = {damaged}")
+    wait_for(lambda: rules(ccpd) == set(), what="the end")
+
+
+def test_when_it_is_due_is_what_pid_1_says(ccpd, watcher):
+    running(ccpd, "alpha")
+    ccpd.systemd("SetNext", TIMERS["daily"], dbus.UInt64(1893456000000000))
+    settings(ccpd, backup_schedule="daily")
+    wait_for(lambda: ccpd.postgres.sql("SELECT expression, extract(epoch FROM next_at)::bigint FROM schedules") == [
+        ["daily", "1893456000"]], what="the record")
+    settings(ccpd, backup_schedule="off")
+    wait_for(lambda: ccpd.postgres.sql("SELECT count(*) FROM schedules") == [["0"]], what="its end")
+
+
+@pytest.mark.parametrize("why", ["knocked", "silent"])
+def test_a_backup_that_is_overdue_is_told(ccpd, watcher, why):
+    """Whether its timer came and nothing was made, or did not come at all."""
+    running(ccpd, "alpha")
+    settings(ccpd, backup_schedule="daily", alert_backup_hours=1)
+    wait_for(lambda: timers(ccpd), what="the timer")
+    make_backup(ccpd, "alpha", created="now() - interval '2 days'")
+    ccpd.postgres.sql("UPDATE instances SET backup_scheduled_at = now() - interval '3 days', "
+                      "backup_knock = nextval('schedule_knocks') + 1000")
+    ago = "now() - interval '90 minutes'"
+    if why == "knocked":
+        ccpd.postgres.sql(f"INSERT INTO schedules VALUES ('daily', 1, {ago}, now() + interval '1 day')")
+    else:
+        ccpd.postgres.sql(f"INSERT INTO schedules VALUES ('daily', 1, now() - interval '3 days', {ago})")
+    # It must be so for a minute: what just runs again gets its backup first.
+    time.sleep(5)
+    assert rules(ccpd) == set()
+    [(rule, message)] = wait_for(lambda: firing(ccpd), seconds=70, what="the alert")
+    assert rule == "backup-missing" and "one was due on " in message and "the newest is of " in message
+    make_backup(ccpd, "alpha")
+    wait_for(lambda: rules(ccpd) == set(), what="the end")

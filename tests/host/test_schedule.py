@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Schedules: timers of systemd that knock, also for what was missed while the server was off; and what is kept of what they make."""
+
+import json
+
+import pytest
+
+from fleet import query
+from instances import settled
+from test_backup_life import backups, expected_files, files, make, path
+
+SLUGS = ('oslo', 'bergen', 'tromso', 'molde')
+EVERY_FEW_SECONDS = '*:*:0/4'
+STAMP = '/var/lib/systemd/timers/stamp-ccp-schedule@daily.timer'
+
+
+@pytest.fixture(scope='module')
+def fleet(server):
+    # What waits for nobody in a test.
+    server.write('/etc/systemd/system/ccp-schedule@.timer.d/test.conf', '[Timer]\nRandomizedDelaySec=0\nAccuracySec=1us\n')
+    server.sh('systemctl daemon-reload')
+    for slug in SLUGS:
+        server.ccpctl('create', slug, '--blueprint', 'hello', '--domain', f'{slug}.example.org', '--quiet')
+    for slug in SLUGS:
+        settled(server, slug)
+
+
+def timers(server):
+    return server.sh("systemctl list-units --plain --no-legend 'ccp-schedule@*.timer' | cut -d' ' -f1").split()
+
+
+def set_schedule(server, expression):
+    server.ccpctl('settings', 'set', f'backup_schedule={expression}')
+
+
+def off(server):
+    """No timer, and all is done that one of them asked for."""
+    set_schedule(server, 'off')
+    server.wait(lambda: not timers(server), what='the end of the timers')
+    server.wait(lambda: not server.json('job', 'list', '--state=running') and not server.json('job', 'list', '--state=queued'), 60,
+                'the last jobs')
+
+
+def firing(server, slug):
+    return {row['rule'] for row in server.json('alert', 'list') if row['instance'] == slug}
+
+
+def test_a_timer_knocks_and_all_are_backed_up(server, fleet):
+    set_schedule(server, EVERY_FEW_SECONDS)
+    server.wait(lambda: len(timers(server)) == 1, what='the timer')
+    assert timers(server) == [server.sh(f"systemd-escape --template=ccp-schedule@.timer '{EVERY_FEW_SECONDS}'")]
+    server.wait(lambda: all(len(backups(server, slug)) > 1 for slug in SLUGS), 120, 'two backups of each')
+    off(server)
+    jobs = [job for job in server.json('job', 'list', '--lines=500') if job['kind'] == 'backup']
+    assert {job['state'] for job in jobs} == {'succeeded'} and {job['started_by'] for job in jobs} == {'ccpd'}
+    assert {job['reason'] for job in jobs} == {'schedule'}
+    # Never more than two at a time, and never two of one instance.
+    for job in jobs:
+        beside = [other for other in jobs if other['started_at'] <= job['started_at'] < other['finished_at']]
+        assert len(beside) <= 2 and len({other['instance'] for other in beside}) == len(beside)
+    assert server.json('show', 'oslo')['last_backup_at'] == backups(server, 'oslo')[0]['created_at']
+    assert files(server) == expected_files(server)
+
+
+@pytest.mark.allow_journal(r'ccp-schedule@.*(Failed to parse calendar specification|Timer unit lacks value|bad unit file setting|has a bad unit)')
+def test_what_systemd_does_not_take_is_refused_with_its_reason(server, fleet):
+    for command in (('settings', 'set'), ('set', 'oslo')):
+        result = server.ccpctl(*command, 'backup_schedule=every full moon', check=False)
+        assert result.returncode == 2 and 'is no calendar expression that systemd takes' in result.stderr, result.stderr
+    assert server.json('settings', 'show')['backup_schedule'] == 'off' and timers(server) == []
+    server.ccpctl('set', 'oslo', 'backup_schedule=Mon..Fri *-*-* 02:30:00 Europe/Oslo')
+    assert 'Mon..Fri' in server.ccpctl('status', 'oslo').stdout
+    server.wait(lambda: len(timers(server)) == 1, what='the timer')
+    server.ccpctl('set', 'oslo', 'backup_schedule=default')
+    server.wait(lambda: timers(server) == [], what='its end')
+
+
+def test_what_is_kept_and_what_goes(server, fleet):
+    none = [f'backup_keep_{what}=0' for what in ('daily', 'weekly', 'monthly')]
+    server.ccpctl('settings', 'set', 'backup_keep_last=2', *none)
+    make(server, 'oslo'), make(server, 'oslo')
+    rows = server.json('backup', 'prune', 'oslo', '--dry-run')
+    kept = [row['id'] for row in rows if row['kept']]
+    assert kept == [row['id'] for row in backups(server, 'oslo')[:2]] and len(rows) == len(backups(server, 'oslo')) > 2
+    assert files(server) == expected_files(server)
+    # To be asked there must be somebody.
+    assert server.ccpctl('backup', 'prune', 'oslo', check=False).returncode == 2
+    server.ccpctl('backup', 'prune', 'oslo', '--yes')
+    assert [row['id'] for row in backups(server, 'oslo')] == kept and files(server) == expected_files(server)
+    entry = json.loads(server.ccpctl('audit', '--action=BACKUP_DELETE', '--lines=20', '--json=short').stdout)
+    assert {row['id'] for row in rows} - set(kept) == {e['details']['backup'] for e in entry if 'backup' in e['details']}
+
+    # With each backup of the schedule, by itself; each of them on record.
+    server.ccpctl('set', 'oslo', 'backup_keep_last=1')
+    since = server.cursor()
+    set_schedule(server, EVERY_FEW_SECONDS)
+    server.wait(lambda: server.journal('CCP_ACTION=BACKUP_DELETE', 'CCP_INSTANCE=oslo', since=since), 60, 'the deletion')
+    off(server)
+    assert len(backups(server, 'oslo')) == 1 and len(backups(server, 'bergen')) == 2
+    assert files(server) == expected_files(server)
+    entry = json.loads(server.ccpctl('audit', '--action=BACKUP_DELETE', '--instance=oslo', '--lines=1', '--json=short').stdout)[0]
+    assert entry['user'] == 'ccpd' and entry['details']['schedule'] == EVERY_FEW_SECONDS and entry['outcome'] == 'succeeded'
+
+
+def test_all_at_once_by_hand(server, fleet):
+    server.ccpctl('stop', 'molde', '--quiet')
+    before = {slug: len(backups(server, slug)) for slug in SLUGS}
+    server.ccpctl('backup', 'create', '--all', '--quiet', timeout=200)
+    assert {slug: len(backups(server, slug)) - before[slug] for slug in SLUGS} == {'oslo': 1, 'bergen': 1, 'tromso': 1, 'molde': 0}
+    assert server.ccpctl('backup', 'create', check=False).returncode == 2
+    assert server.ccpctl('backup', 'create', 'oslo', '--all', check=False).returncode == 2
+
+
+def test_what_is_stopped_waits_until_it_runs(server, fleet):
+    """molde is stopped."""
+    before, since = len(backups(server, 'molde')), server.cursor()
+    set_schedule(server, EVERY_FEW_SECONDS)
+    server.wait(lambda: any('is left out, and made when it runs again' in line['MESSAGE']
+                            for line in server.journal(since=since, unit='ccpd.service')), 30, 'the note')
+    off(server)
+    assert len(backups(server, 'molde')) == before
+    # Nothing goes by that knock any more.
+    server.ccpctl('start', 'molde', '--quiet')
+    settled(server, 'molde')
+    assert len(backups(server, 'molde')) == before
+
+
+@pytest.mark.allow_journal(r'Turning back: ', r'The job failed: ')
+def test_what_is_found_damaged_or_fails_raises_an_alert(server, fleet):
+    make(server, 'tromso')
+    damaged = backups(server, 'tromso')[1]
+    server.sh(f'printf X | dd of={path(damaged)} bs=1 seek=1500 conv=notrunc status=none')
+    assert server.ccpctl('backup', 'verify', damaged['id'], check=False).returncode == 6
+    server.wait(lambda: 'backup-damaged' in firing(server, 'tromso'), what='the alert')
+    # It goes with the next pruning, since a newer one is verified.
+    server.ccpctl('backup', 'prune', 'tromso', '--yes')
+    server.wait(lambda: 'backup-damaged' not in firing(server, 'tromso'), what='its end')
+
+    server.sh('chmod 0 /var/lib/ccpd/backups; chown root /var/lib/ccpd/backups')
+    try:
+        assert server.ccpctl('backup', 'create', 'tromso', check=False, timeout=120).returncode == 6
+    finally:
+        server.sh('chown ccpd: /var/lib/ccpd/backups; chmod 700 /var/lib/ccpd/backups')
+    server.wait(lambda: 'backup-failed' in firing(server, 'tromso'), what='the alert')
+    make(server, 'tromso')
+    server.wait(lambda: 'backup-failed' not in firing(server, 'tromso'), what='its end')
+
+
+def test_a_knock_while_ccpd_is_away_is_not_lost(server, fleet):
+    set_schedule(server, 'daily')
+    server.wait(lambda: timers(server) == ['ccp-schedule@daily.timer'], what='the timer')
+    before = backups(server, 'bergen')[0]['id']
+    server.sh('systemctl stop ccpd; systemctl start ccp-schedule@daily.service; systemctl start ccpd')
+    server.wait(lambda: backups(server, 'bergen')[0]['id'] != before, 60, 'the backup')
+    off(server)
+
+
+def test_what_was_missed_while_the_server_was_off_is_made_up_for(server, fleet):
+    set_schedule(server, 'daily')
+    server.wait(lambda: timers(server) == ['ccp-schedule@daily.timer'], what='the timer')
+    server.wait(lambda: server.exists(STAMP), what='the stamp')
+    before = {slug: backups(server, slug)[0]['id'] for slug in SLUGS}
+    count = "SELECT count(*) FROM jobs WHERE spec ->> 'schedule' = 'daily'"
+    jobs = int(query(server, count))
+    # It was due yesterday and the day before, and the server was off.
+    server.sh(f"touch -d '3 days ago' {STAMP}")
+    server.reboot()
+    server.wait(lambda: server.ccpctl('settings', 'show', check=False).returncode == 0, 60, 'ccpd')
+    server.wait(lambda: all(backups(server, slug)[0]['id'] != before[slug] for slug in SLUGS), 180, 'the backups')
+    # Once, whatever was missed.
+    off(server)
+    assert int(query(server, count)) == jobs + len(SLUGS)
+    # And not again by another start.
+    set_schedule(server, 'daily')
+    server.wait(lambda: timers(server) == ['ccp-schedule@daily.timer'], what='the timer')
+    server.reboot()
+    server.wait(lambda: server.ccpctl('settings', 'show', check=False).returncode == 0, 60, 'ccpd')
+    server.wait(lambda: timers(server) == ['ccp-schedule@daily.timer'], 60, 'the timer')
+    for slug in SLUGS:
+        settled(server, slug)
+    assert int(query(server, count)) == jobs + len(SLUGS)
+    off(server)
