@@ -60,7 +60,8 @@ int manager_new(sd_event *event, Manager **ret) {
 
         m->sweeps = sweeps_new(m);
         m->key_challenges = key_challenges_new();
-        if (!m->sweeps || !m->key_challenges)
+        m->rotation = key_rotation_new(m);
+        if (!m->sweeps || !m->key_challenges || !m->rotation)
                 return -ENOMEM;
 
         r = db_new(event, NULL, &m->db);
@@ -89,6 +90,7 @@ Manager *manager_free(Manager *m) {
         manager_forget_use(m);
         alerts_free(m->alerts);
         db_free(m->db);
+        key_rotation_free(m->rotation);
         m->recovery = recovery_free(m->recovery);
         while (m->jobs)
                 job_free(m->jobs);
@@ -313,6 +315,7 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
 
         job_queue_dispatch(m);
         recovery_queue(m->recovery);
+        key_rotation_note_units(m->rotation, units);
 }
 
 void manager_list_units(Manager *m) {

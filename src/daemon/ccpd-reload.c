@@ -262,6 +262,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         manager_load_disk(m);
         alerts_note_loaded(m);
         audit_start_pruning(m);
+        key_rotation_note_loaded(m->rotation);
         manager_want_name(m);
 }
 
