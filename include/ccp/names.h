@@ -95,6 +95,8 @@
 /* There while instances may start: from when the Engine is up until right before it is stopped */
 #define CCP_GATE "/run/ccp-gate/open"
 #define CCP_MASTER_KEY_CREDENTIAL "ccpd.master-key"
+/* What takes its place; the same once it has */
+#define CCP_NEXT_MASTER_KEY_CREDENTIAL "ccpd.master-key-next"
 #define CCP_STORE_CONNINFO "dbname=ccpd application_name=ccpd"
 
 /* Labels on everything that the engine keeps for an instance */

@@ -33,6 +33,16 @@ struct BackupKeys {
         size_t n_recipients;
 };
 
+VaultLabel backup_key_label(const char *name) {
+        bool signs = streq(name, NAME_SIGNING);
+
+        return (VaultLabel) {
+                .instance = signs ? NOBODY : name,
+                .name = signs ? LABEL_SIGNING : LABEL_INSTANCE,
+                .version = 1,
+        };
+}
+
 BackupKeys *backup_keys_free(BackupKeys *k) {
         if (!k)
                 return NULL;
@@ -96,8 +106,7 @@ static int load_key(DbSync *db, const Vault *vault, const char *name, const Vaul
 }
 
 int backup_keys_load(DbSync *db, const Vault *vault, const char *instance, BackupKeys **ret, Error *reterr) {
-        const VaultLabel label = { .instance = instance, .name = LABEL_INSTANCE, .version = 1 },
-                         signing_label = { .instance = NOBODY, .name = LABEL_SIGNING, .version = 1 };
+        const VaultLabel label = backup_key_label(instance), signing_label = backup_key_label(NAME_SIGNING);
         uint8_t seed[crypto_sign_SEEDBYTES], id[ARCHIVE_KEY_ID_SIZE], *recipients = NULL;
         _cleanup_(backup_keys_freep) BackupKeys *k = new0(BackupKeys, 1);
         int r;

@@ -17,6 +17,9 @@ int backup_keys_load(DbSync *db, const Vault *vault, const char *instance, Backu
 BackupKeys *backup_keys_free(BackupKeys *k);
 DEFINE_CLEANUP_FUNC(BackupKeys *, backup_keys_free);
 
+/* What the key of this name in the records is sealed as; borrows the name. */
+VaultLabel backup_key_label(const char *name);
+
 /* For whom a new file is sealed; and what opens one. Both borrow from the keys. */
 ArchiveSealers backup_keys_sealers(const BackupKeys *k);
 ArchiveOpener backup_keys_opener(const BackupKeys *k);

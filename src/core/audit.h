@@ -31,6 +31,7 @@ typedef enum AuditAction {
         AUDIT_SECRET_ROTATE,
         AUDIT_KEY_ENROLL, /* a recovery key */
         AUDIT_KEY_FORGET,
+        AUDIT_KEY_ROTATE, /* the master key */
         AUDIT_ALERT_SILENCE,
         AUDIT_ALERT_UNSILENCE,
         AUDIT_SETTINGS_UPDATE,

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -22,6 +23,9 @@
 /* For as long as a challenge waits where a person has something to do: the most that ccpd gives. */
 #define PATIENT_TIMEOUT_USEC USEC_PER_HOUR
 #define KEY_FILE_SIZE_MAX 4096U
+/* ccpd is started anew on the way; longer, and something is wrong. */
+#define AWAY_TIMEOUT_USEC USEC_PER_MINUTE
+#define NEWS_TIMEOUT_USEC USEC_PER_SEC
 
 /* In guarded memory. */
 typedef struct KeyPair {
@@ -394,10 +398,32 @@ int verb_key_list(Ctl *c, _unused_ char **args, Error *reterr) {
         return r < 0 ? r : ctl_print_list(c, rows, key_columns, ELEMENTSOF(key_columns), "recovery key");
 }
 
-static int print_status(const json_t *keys) {
+/* "0123456789abcdef, replaces fedcba9876543210: 12 secrets left" */
+static int print_master_key(const json_t *key) {
+        const char *former = json_get_text(key, "former"), *error = json_get_text(key, "error");
+        uint64_t n = json_get_number(key, "left");
+        _cleanup_free_ char *text = NULL;
+        char left[64] = "";
+
+        if (n > 0)
+                (void) snprintf(left, sizeof(left), ": %" PRIu64 " secrets left", n);
+        text = isempty(former) ? strdup(json_get_text(key, "id"))
+                               : strjoin(json_get_text(key, "id"), ", replaces ", former, left);
+        if (!text)
+                return -ENOMEM;
+        print_field("Master key", text);
+        print_field("Stopped", error);
+        return 0;
+}
+
+static int print_status(const json_t *master_key, const json_t *keys) {
         const json_t *row;
         size_t i;
+        int r;
 
+        r = print_master_key(master_key);
+        if (r < 0)
+                return r;
         print_field("Disaster ready",
                         json_array_size(keys) > 0
                                         ? "yes: backups that are made now can be opened on another machine"
@@ -416,19 +442,149 @@ static int print_status(const json_t *keys) {
         return EXIT_DONE;
 }
 
-int verb_key_status(Ctl *c, _unused_ char **args, Error *reterr) {
-        _cleanup_json_ json_t *keys = NULL, *status = NULL;
+/* What the manager says of it. */
+static int get_master_key(Ctl *c, json_t **ret, Error *reterr) {
+        _cleanup_json_ json_t *manager = NULL;
+        json_t *key;
         int r;
 
-        r = list_keys(c, &keys, reterr);
+        r = ctl_get_all(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, &manager, reterr);
+        if (r < 0)
+                return r;
+        key = json_object_get(manager, "master_key");
+        *ret = json_is_object(key) ? json_incref(key) : json_object();
+        return *ret ? 0 : -ENOMEM;
+}
+
+int verb_key_status(Ctl *c, _unused_ char **args, Error *reterr) {
+        _cleanup_json_ json_t *master_key = NULL, *keys = NULL, *status = NULL;
+        int r;
+
+        r = get_master_key(c, &master_key, reterr);
+        if (r >= 0)
+                r = list_keys(c, &keys, reterr);
         if (r < 0)
                 return r;
         if (!ctl_prints_json(c))
-                return print_status(keys);
+                return print_status(master_key, keys);
 
-        status = json_pack("{s:b, s:O}", "disaster_ready", json_array_size(keys) > 0, "recovery_keys", keys);
+        status = json_pack("{s:O, s:b, s:O}", "master_key", master_key, "disaster_ready",
+                        json_array_size(keys) > 0, "recovery_keys", keys);
         return status ? ctl_print_json(c, status) : -ENOMEM;
 }
+
+/* --- the master key --- */
+
+/* Until something is told, or ccpd has come or gone, or a moment has passed. */
+static int wait_for_news(Ctl *c) {
+        int r;
+
+        r = sd_bus_wait(c->bus, NEWS_TIMEOUT_USEC);
+        while (r > 0)
+                r = sd_bus_process(c->bus, NULL);
+        return r;
+}
+
+typedef struct Rotation {
+        char *before; /* the id of the key */
+        char *peer;   /* the ccpd that began it */
+        usec_t seen;  /* when one was there last */
+} Rotation;
+
+static void rotation_done(Rotation *r) {
+        free(r->before);
+        free(r->peer);
+}
+
+/* Returns 1 once the key is another one, and the only one; 0 as long as it is not. 'peer' is the ccpd that says so. */
+static int judge_rotation(const Rotation *rotation, const json_t *key, const char *peer, Error *reterr) {
+        const char *id = json_get_text(key, "id"), *former = json_get_text(key, "former"),
+                   *error = json_get_text(key, "error");
+
+        if (!isempty(error))
+                return error_setf(reterr, CCP_ERROR_INTERNAL,
+                                "The master key is not replaced any further, both stay in use: %s", error);
+        if (!isempty(former))
+                return 0;
+        if (streq(id, rotation->before) && peer && rotation->peer && !streq(peer, rotation->peer))
+                return error_setf(reterr, CCP_ERROR_KEY_MISSING,
+                                "ccpd was started anew, but was not given the next master key. See: "
+                                "systemctl cat ccpd; journalctl -b -u 'ccp-master-key@*'");
+        return !streq(id, rotation->before);
+}
+
+static int look_at_rotation(Ctl *c, Rotation *rotation, Error *reterr) {
+        _cleanup_error_ Error e = {}, no_signals = {};
+        _cleanup_json_ json_t *key = NULL;
+        _cleanup_free_ char *peer = NULL;
+        int r;
+
+        /* Each ccpd that comes has to be asked for its signals; without them it only takes a little longer. */
+        (void) ctl_subscribe(c, &peer, &no_signals);
+        r = get_master_key(c, &key, &e);
+        if (r < 0 && error_is_away(e.name) && now(CLOCK_MONOTONIC) - rotation->seen < AWAY_TIMEOUT_USEC)
+                return 0;
+        if (r < 0) {
+                error_move(reterr, &e);
+                return r;
+        }
+
+        rotation->seen = now(CLOCK_MONOTONIC);
+        return judge_rotation(rotation, key, peer, reterr);
+}
+
+static int wait_for_rotation(Ctl *c, Rotation *rotation, Error *reterr) {
+        int r;
+
+        while ((r = look_at_rotation(c, rotation, reterr)) == 0) {
+                r = wait_for_news(c);
+                if (r < 0)
+                        return error_set_errnof(reterr, r, "Cannot wait for ccpd: %m.");
+        }
+        return r;
+}
+
+static int begin_rotation(Ctl *c, Rotation *ret, Error *reterr) {
+        _cleanup_json_ json_t *key = NULL;
+        int r;
+
+        r = ctl_subscribe(c, &ret->peer, reterr);
+        if (r >= 0)
+                r = get_master_key(c, &key, reterr);
+        if (r < 0)
+                return r;
+        ret->before = strdup(json_get_text(key, "id"));
+        if (!ret->before)
+                return -ENOMEM;
+
+        polkit_agent_open(c);
+        return ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "RotateMasterKey", NULL, reterr, "a{sv}", 0);
+}
+
+int verb_key_rotate(Ctl *c, _unused_ char **args, Error *reterr) {
+        _cleanup_(rotation_done) Rotation rotation = {};
+        int r;
+
+        r = begin_rotation(c, &rotation, reterr);
+        if (r < 0)
+                return r;
+        if (arguments_have(&c->arguments, OPTION(NO_WAIT))) {
+                ctl_say(c, "The master key is being replaced. See: ccpctl key status\n");
+                return EXIT_DONE;
+        }
+
+        rotation.seen = now(CLOCK_MONOTONIC);
+        r = wait_for_rotation(c, &rotation, reterr);
+        if (r < 0)
+                return r;
+        ctl_say(c,
+                        "The master key was replaced, and all secrets are sealed with the new one. Keep a "
+                        "copy of it\n"
+                        "elsewhere, as you did with the former one: see ccpd(8).\n");
+        return EXIT_DONE;
+}
+
+/* --- forgetting --- */
 
 int verb_key_forget(Ctl *c, char **args, Error *reterr) {
         int r;

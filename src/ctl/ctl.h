@@ -130,6 +130,7 @@ int verb_backup_prune(Ctl *c, char **args, Error *reterr);
 int verb_key_enroll_recovery(Ctl *c, char **args, Error *reterr);
 int verb_key_status(Ctl *c, char **args, Error *reterr);
 int verb_key_list(Ctl *c, char **args, Error *reterr);
+int verb_key_rotate(Ctl *c, char **args, Error *reterr);
 int verb_key_forget(Ctl *c, char **args, Error *reterr);
 int verb_audit(Ctl *c, char **args, Error *reterr);
 int verb_audit_verify(Ctl *c, char **args, Error *reterr);

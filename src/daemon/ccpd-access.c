@@ -130,6 +130,8 @@ static const AccessRule rules[] = {
                         CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_ENROLL },
         { CCP_INTERFACE_MANAGER, "ForgetRecoveryKey", "forget-recovery-key", "forget recovery keys",
                         CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_FORGET },
+        { CCP_INTERFACE_MANAGER, "RotateMasterKey", "rotate-master-key", "replace the master key",
+                        CCP_ACTION_MANAGE_KEYS, ABOUT_FLEET, AUDIT_KEY_ROTATE },
         { CCP_INTERFACE_MANAGER, "ListRecoveryKeys", "list-recovery-keys", "look at recovery keys",
                         CCP_ACTION_VIEW_CONFIGURATION, ABOUT_FLEET, NO_AUDIT },
         { CCP_INTERFACE_MANAGER, "SetSettings", "set-settings", "change settings",

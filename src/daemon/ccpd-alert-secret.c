@@ -17,7 +17,7 @@
 /* 256 bits and a little */
 #define SECRET_LENGTH 43U
 
-static VaultLabel secret_label(unsigned version) {
+VaultLabel alert_secret_label(unsigned version) {
         return (VaultLabel) {
                 .instance = STORE_ALERT_SECRET_INSTANCE,
                 .name = STORE_ALERT_SECRET_NAME,
@@ -28,7 +28,7 @@ static VaultLabel secret_label(unsigned version) {
 /* Records a new one of this version, as done by 'actor' (NULL: nobody asked for it). */
 static int secret_put(Manager *m, unsigned version, const AuditActor *actor,
                 StoreAlertSecretsCallback callback, void *userdata, Error *reterr) {
-        const VaultLabel label = secret_label(version);
+        const VaultLabel label = alert_secret_label(version);
         _cleanup_free_ uint8_t *sealed = NULL;
         _cleanup_erase_ char *plain = NULL;
         size_t size;
@@ -108,7 +108,7 @@ static void on_reveal_recorded(int r, _unused_ AuditRecord *record, Error *error
 
 static int reveal_open(Reveal *v, const SecretRecord *s, Error *reterr) {
         const Manager *m = operation_manager(v->operation);
-        const VaultLabel label = secret_label(s->version);
+        const VaultLabel label = alert_secret_label(s->version);
         _cleanup_vault_plain_ char *plain = NULL;
         size_t size;
         int r;

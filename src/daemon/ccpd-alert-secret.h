@@ -6,7 +6,12 @@
 
 #include <systemd/sd-bus.h>
 
+#include "vault.h"
+
 typedef struct Manager Manager;
+
+/* What it is sealed as. */
+VaultLabel alert_secret_label(unsigned version);
 
 /* Makes it, unless there is one. Logs what fails. */
 void alert_secret_ensure(Manager *m);

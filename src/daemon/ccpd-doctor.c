@@ -63,8 +63,14 @@ static int check_key(const Manager *m, json_t *findings) {
                                 "Raise LimitMEMLOCK= of ccpd.service (systemctl edit ccpd).",
                                 "The keys could not be locked into memory: they may be written to swap.");
 
-        return findings_addf(findings, "key", FINDING_OK, NULL, "The master key %s is there.",
-                        vault_key_id(m->vault));
+        if (key_rotation_error(m->rotation))
+                return findings_addf(findings, "key", FINDING_FAILED, "See: ccpctl key status",
+                                "The master key %s is not replaced any further: %s",
+                                vault_former_key_id(m->vault), key_rotation_error(m->rotation));
+
+        return findings_addf(findings, "key", FINDING_OK, NULL, "The master key %s is there%s%s.",
+                        vault_key_id(m->vault), vault_former_key_id(m->vault) ? ", and replaces " : "",
+                        strempty(vault_former_key_id(m->vault)));
 }
 
 /* What can be lost makes it a failure. */

@@ -61,7 +61,8 @@ int manager_new(sd_event *event, Manager **ret) {
 
         m->sweeps = sweeps_new(m);
         m->key_challenges = key_challenges_new();
-        if (!m->sweeps || !m->key_challenges)
+        m->rotation = key_rotation_new(m);
+        if (!m->sweeps || !m->key_challenges || !m->rotation)
                 return -ENOMEM;
 
         r = db_new(event, NULL, &m->db);
@@ -95,6 +96,7 @@ Manager *manager_free(Manager *m) {
         m->schedules = schedules_free(m->schedules);
         db_free(m->db);
         job_batches_forget(m);
+        key_rotation_free(m->rotation);
         m->recovery = recovery_free(m->recovery);
         while (m->jobs)
                 job_free(m->jobs);
@@ -320,6 +322,7 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
         job_queue_dispatch(m);
         recovery_queue(m->recovery);
         schedules_queue(m->schedules);
+        key_rotation_note_units(m->rotation, units);
 }
 
 void manager_list_units(Manager *m) {

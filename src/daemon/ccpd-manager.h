@@ -13,6 +13,7 @@
 #include "ccpd-job.h"
 #include "ccpd-operation.h"
 #include "ccpd-recovery.h"
+#include "ccpd-rotation.h"
 #include "ccpd-schedule.h"
 #include "key-challenges.h"
 #include "store.h"
@@ -22,6 +23,9 @@
 /* Objects on the bus are refused above this: one GetManagedObjects must stay far below the 32 MiB that
  * dbus-daemon allows a message. */
 #define INSTANCES_MAX 2000U
+
+/* What ccpd ends with for PID 1 to start it again: there is something that it gets at a start only. */
+#define CCP_EXIT_RESTART 75
 
 typedef enum EngineState {
         ENGINE_UNKNOWN, /* ccp-watch has not told yet */
@@ -57,6 +61,7 @@ struct Manager {
         Alerts *alerts;
         RecoveryKeyRecords *recovery_keys; /* NULL: not read yet */
         KeyChallenges *key_challenges;
+        KeyRotation *rotation;
 
         Instance *instances;       /* by slug */
         Instance *instances_by_id; /* by UUID */

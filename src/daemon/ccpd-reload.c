@@ -266,6 +266,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         schedules_read(m->schedules);
         alerts_note_loaded(m);
         audit_start_pruning(m);
+        key_rotation_note_loaded(m->rotation);
         manager_want_name(m);
 }
 

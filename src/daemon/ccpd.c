@@ -123,10 +123,14 @@ static int run(int argc, char *argv[]) {
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 
+        if (r == CCP_EXIT_RESTART)
+                return r;
         /* What ended the loop for want of the bus or its name asked for EXIT_FAILURE. */
         return r > 0 ? -EIO : 0;
 }
 
 int main(int argc, char *argv[]) {
-        return run(argc, argv) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        int r = run(argc, argv);
+
+        return r < 0 ? EXIT_FAILURE : r;
 }

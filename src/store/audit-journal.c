@@ -34,6 +34,7 @@ static const struct {
         [AUDIT_SECRET_ROTATE] = { "replaced a secret", "replace a secret", " of " },
         [AUDIT_KEY_ENROLL] = { "enrolled a recovery key", "enroll a recovery key", " for " },
         [AUDIT_KEY_FORGET] = { "forgot a recovery key", "forget a recovery key", " for " },
+        [AUDIT_KEY_ROTATE] = { "replaced the master key", "replace the master key", " for " },
         [AUDIT_ALERT_SILENCE] = { "silenced alerts", "silence alerts", " of " },
         [AUDIT_ALERT_UNSILENCE] = { "ended a silence", "end a silence", " of " },
         [AUDIT_SETTINGS_UPDATE] = { "changed the settings", "change the settings", " of " },

@@ -345,6 +345,7 @@ class Changes:
             'ALERT_UNSILENCE': (ROOT, 'Manager', 'UnsilenceAlerts', 's', silence),
             'KEY_ENROLL': self.enroll,
             'KEY_FORGET': (ROOT, 'Manager', 'ForgetRecoveryKey', 'sa{sv}', key, {'last': ['b', True]}),
+            'KEY_ROTATE': (ROOT, 'Manager', 'RotateMasterKey', 'a{sv}', {}),
             'SECRET_ROTATE': (ROOT, 'Manager', 'RotateAlertSecret', 'a{sv}', {}),
             'BLUEPRINTS_RELOAD': (ROOT, 'Manager', 'Reload'),
             'USER_CREATE': (ROOT, 'Manager', 'GrantRole', 'ssssa{sv}', 'admin', 'user', 'nora', '', {}),

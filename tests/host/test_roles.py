@@ -57,6 +57,7 @@ CALLS = {
         'ConfirmRecoveryKey': ('ssa{sv}', ['0', 'CCPA1', {}], 'NoSuchChallenge'),
         'ForgetRecoveryKey': ('sa{sv}', ['0', UNKNOWN], 'InvalidArgument'),
         'ListRecoveryKeys': ('', [], ''),
+        'RotateMasterKey': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'GetSettings': ('', [], ''),
         'SetSettings': ('a{sv}', [{'no_such_setting': ['s', 'x']}], 'InvalidArgument'),
         'Reload': ('', [], ''),

@@ -153,7 +153,8 @@ def check_units():
     for verb in ("start", "stop", "reset-failed"):
         for unit in ("ccp-job@12.service", "ccp-health@30s.timer", "ccp-health@5min.timer", "ccp-health@1h.timer",
                      "ccp-schedule@daily.timer", "ccp-schedule@Mon..Fri\\x2000-2:00.timer", "ccp-schedule@" + "\\x2a" * 59 + ".timer",
-                     "ccp-health.service", "ccp-alert-webhook.service", "ccp-alert-mail.service"):
+                     "ccp-health.service", "ccp-alert-webhook.service", "ccp-alert-mail.service", "ccp-master-key@next.service",
+                     "ccp-master-key@retire.service"):
             compare(f"{verb} {unit}", "yes", rules.ask(manage, user="ccpd", verb=verb, unit=unit))
     for user, verb, unit in (("other", "start", "ccp-job@12.service"), ("ccpd", "restart", "ccp-job@12.service"),
                              ("ccpd", "set-property", "ccp-job@12.service"), ("ccpd", "start", "docker.service"),
@@ -167,6 +168,8 @@ def check_units():
                              ("ccpd", "start", "ccp-schedule@a/b.timer"), ("ccpd", "start", "ccp-schedule@a\\xZZ.timer"),
                              ("ccpd", "start", "ccp-schedule@" + "a" * 237 + ".timer"),
                              ("ccpd", "start", "a-ccp-health.service"), ("ccpd", "start", "ccp-healthxservice"),
+                             ("ccpd", "start", "ccp-master-key@.service"), ("ccpd", "start", "ccp-master-key@other.service"),
+                             ("ccpd", "start", "ccp-master-key@next.service\n"), ("ccpd", "start", "a-ccp-master-key@next.service"),
                              ("ccpd", "start", "ccp-alert-other.service"), ("ccpd", "start", "ccp-alert-mail.service.d"),
                              ("ccpd", "start", "ccp-alert-mail.socket"), ("ccpd", "restart", "ccp-alert-mail.service"),
                              ("ccpd", "start", "ccp-job@1.service\n"), ("ccpd", "start", "ccp-job@" + "1" * 20 + ".service")):

@@ -247,26 +247,30 @@ END_TEST
 
 /* --- the key's file --- */
 
+static void add_credential(const char *directory, const char *name, const void *key, size_t size) {
+        _cleanup_free_ char *path = strjoin(directory, "/", name);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
+
+        ck_assert_int_ge(fd, 0);
+        ASSERT_OK(loop_write(fd, key, size));
+}
+
 static char *make_directory(const void *key, size_t size) {
         char template[] = "/tmp/ccp-test-XXXXXX";
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -EBADF;
 
         ck_assert_ptr_nonnull(mkdtemp(template));
-        if (key) {
-                path = strjoin(template, "/", CCP_MASTER_KEY_CREDENTIAL);
-                fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
-                ck_assert_int_ge(fd, 0);
-                ASSERT_OK(loop_write(fd, key, size));
-        }
+        if (key)
+                add_credential(template, CCP_MASTER_KEY_CREDENTIAL, key, size);
         ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", template, 1), 0);
         return strdup(template);
 }
 
 static void remove_directory(char *directory) {
-        _cleanup_free_ char *path = strjoin(directory, "/", CCP_MASTER_KEY_CREDENTIAL);
+        _cleanup_free_ char *path = strjoin(directory, "/", CCP_MASTER_KEY_CREDENTIAL),
+                            *next = strjoin(directory, "/", CCP_NEXT_MASTER_KEY_CREDENTIAL);
 
         (void) unlink(path);
+        (void) unlink(next);
         ck_assert_int_eq(rmdir(directory), 0);
         free(directory);
         ck_assert_int_eq(unsetenv("CREDENTIALS_DIRECTORY"), 0);
@@ -281,6 +285,72 @@ START_TEST(the_key_comes_from_the_credential) {
         directory = make_directory(key, sizeof(key));
         ASSERT_OK(vault_open(&v, NULL));
         ck_assert_str_eq(vault_key_id(v), vault_key_id(w));
+        remove_directory(directory);
+}
+END_TEST
+
+START_TEST(the_next_key_seals_and_the_former_opens) {
+        _cleanup_(vault_freep) Vault *v = NULL, *former = new_vault(5), *next = new_vault(6);
+        uint8_t key[VAULT_KEY_SIZE], *old = NULL, *new = NULL;
+        size_t old_size, new_size, n;
+        _cleanup_error_ Error error = {};
+        char *directory, *plain;
+
+        ASSERT_OK(vault_seal(former, &label, "old", 3, &old, &old_size, NULL));
+        memset(key, 5, sizeof(key));
+        directory = make_directory(key, sizeof(key));
+        memset(key, 6, sizeof(key));
+        add_credential(directory, CCP_NEXT_MASTER_KEY_CREDENTIAL, key, sizeof(key));
+        ASSERT_OK(vault_open(&v, NULL));
+        ck_assert_str_eq(vault_key_id(v), vault_key_id(next));
+        ck_assert_str_eq(vault_former_key_id(v), vault_key_id(former));
+
+        ASSERT_OK(vault_unseal(v, &label, vault_key_id(former), old, old_size, &plain, &n, NULL));
+        ck_assert_str_eq(plain, "old");
+        plain = vault_plain_free(plain);
+        ASSERT_OK(vault_seal(v, &label, "new", 3, &new, &new_size, NULL));
+        ASSERT_OK(vault_unseal(next, &label, vault_key_id(next), new, new_size, &plain, &n, NULL));
+        ck_assert_str_eq(plain, "new");
+        plain = vault_plain_free(plain);
+        /* One key's text is not taken for the other's. */
+        ck_assert_int_lt(vault_unseal(v, &label, vault_key_id(next), old, old_size, &plain, &n, NULL), 0);
+
+        vault_forget_former(v);
+        ck_assert_ptr_null(vault_former_key_id(v));
+        ASSERT_ERROR(vault_unseal(v, &label, vault_key_id(former), old, old_size, &plain, &n, &error),
+                        ENOKEY);
+        ck_assert_str_eq(error.name, CCP_ERROR_KEY_MISSING);
+        remove_directory(directory);
+        free(old);
+        free(new);
+}
+END_TEST
+
+START_TEST(a_next_key_that_is_the_same_is_none) {
+        _cleanup_(vault_freep) Vault *v = NULL;
+        uint8_t key[VAULT_KEY_SIZE];
+        char *directory;
+
+        memset(key, 5, sizeof(key));
+        directory = make_directory(key, sizeof(key));
+        add_credential(directory, CCP_NEXT_MASTER_KEY_CREDENTIAL, key, sizeof(key));
+        ASSERT_OK(vault_open(&v, NULL));
+        ck_assert_ptr_null(vault_former_key_id(v));
+        remove_directory(directory);
+}
+END_TEST
+
+/* To go on with the former one alone would seal with it what is to be opened when it is gone. */
+START_TEST(a_next_key_of_another_size_is_refused) {
+        _cleanup_error_ Error error = {};
+        uint8_t key[VAULT_KEY_SIZE] = {};
+        Vault *v = NULL;
+        char *directory;
+
+        directory = make_directory(key, sizeof(key));
+        add_credential(directory, CCP_NEXT_MASTER_KEY_CREDENTIAL, key, sizeof(key) - 1);
+        ASSERT_ERROR(vault_open(&v, &error), ENOKEY);
+        ck_assert_ptr_nonnull(strstr(error.message, CCP_NEXT_MASTER_KEY_CREDENTIAL));
         remove_directory(directory);
 }
 END_TEST
@@ -373,5 +443,7 @@ TESTS("vault", what_was_sealed_opens, too_long_a_secret_is_refused, sealing_twic
                 a_secret_opens_only_as_what_it_was_sealed, another_master_key_is_said_by_name,
                 the_key_id_is_a_keyed_hash, the_format_is_the_documented_one,
                 the_cipher_gives_the_published_vector, the_key_comes_from_the_credential,
-                a_missing_key_is_said_with_its_path, a_key_of_another_size_is_refused,
-                without_credentials_the_key_is_missing, a_small_memlock_limit_is_told_and_not_fatal)
+                the_next_key_seals_and_the_former_opens, a_next_key_that_is_the_same_is_none,
+                a_next_key_of_another_size_is_refused, a_missing_key_is_said_with_its_path,
+                a_key_of_another_size_is_refused, without_credentials_the_key_is_missing,
+                a_small_memlock_limit_is_told_and_not_fatal)

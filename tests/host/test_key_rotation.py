@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The master key of a booted server is replaced, with systemd's credentials: while jobs run, over kills and a power cut."""
+
+import pytest
+
+from fleet import query
+from instances import settled
+from recovery import make_recovery_key
+
+# systemd-creds says each time that the key of the host lies on a disk like all others.
+pytestmark = pytest.mark.allow_journal(r'not located on encrypted media')
+
+KEYS = '/etc/credstore.encrypted'
+IN_USE = ('SELECT DISTINCT key_id FROM (SELECT key_id FROM secrets UNION ALL SELECT key_id FROM alert_secrets '
+          'UNION ALL SELECT key_id FROM backup_keys) s')
+
+
+@pytest.fixture(scope='module')
+def fleet(server):
+    """Two instances, a secret of each, and a backup with the key that opens it."""
+    for slug in ('oslo', 'bergen'):
+        server.ccpctl('create', slug, '--blueprint', 'hello', '--domain', f'{slug}.example.org', '--quiet')
+        settled(server, slug)
+    server.ccpctl('alert', 'secret')
+    secret, _ = make_recovery_key()
+    server.ccpctl('key', 'enroll-recovery', '--recovery-key-file=-', '--quiet', input=secret)
+    server.ccpctl('backup', 'create', 'oslo', '--quiet', timeout=300)
+    return [slug_secrets(server, slug) for slug in ('oslo', 'bergen')], server.ccpctl('alert', 'secret').stdout
+
+
+def slug_secrets(server, slug):
+    return {row['name']: server.ccpctl('secret', 'reveal', slug, row['name']).stdout for row in server.json('secret', 'list', slug)}
+
+
+def master_key(server):
+    return server.json('key', 'status')['master_key']
+
+
+def assert_replaced(server, fleet, before):
+    after = master_key(server)
+    assert after['former'] == after['error'] == '' and after['id'] != before
+    assert set(query(server, IN_USE).split()) == {after['id']}
+    assert [slug_secrets(server, slug) for slug in ('oslo', 'bergen')] == fleet[0]
+    assert server.ccpctl('alert', 'secret').stdout == fleet[1]
+    # Workers have it, too; and who is started from now on has it alone.
+    server.ccpctl('backup', 'create', 'oslo', '--quiet', timeout=300)
+    server.ccpctl('restart', 'bergen', '--quiet')
+    server.sh('systemctl restart ccpd')
+    server.wait(lambda: master_key(server) == after, what='ccpd')
+    assert set(query(server, IN_USE).split()) == {after['id']}
+    return after['id']
+
+
+def files(server):
+    return set(server.sh(f'ls {KEYS}').split())
+
+
+def test_a_new_server_has_one_key_and_no_next_one(server, fleet):
+    """That it may be missing is what the units rest on."""
+    assert files(server) == {'ccpd.master-key'}
+    key = master_key(server)
+    assert key['id'] and (key['former'], key['left'], key['error']) == ('', 0, '')
+
+
+def test_it_is_replaced(server, fleet):
+    before = master_key(server)['id']
+    since = server.cursor()
+    old = server.sh(f'sha256sum <{KEYS}/ccpd.master-key')
+    result = server.ccpctl('key', 'rotate', timeout=180)
+    assert 'was replaced' in result.stdout
+    assert_replaced(server, fleet, before)
+    (retired,) = [name for name in files(server) if 'retired' in name]
+    assert server.sh(f'sha256sum <{KEYS}/{retired}') == old
+    assert server.sh(f'stat -c %a:%U {KEYS}/*').split() == ['600:root'] * 3
+    # Each is a key, the two that are in use are the same.
+    hashes = [server.sh(f'systemd-creds decrypt --name={name} {KEYS}/{file} - | sha256sum') for name, file in (
+        ('ccpd.master-key', 'ccpd.master-key'), ('ccpd.master-key-next', 'ccpd.master-key-next'), ('ccpd.master-key', retired))]
+    assert hashes[0] == hashes[1] != hashes[2]
+    entries = server.json('audit', '--action=KEY_ROTATE')
+    assert [(entry['outcome'], entry['user']) for entry in entries] == [('accepted', 'root'), ('succeeded', 'ccpd')]
+    # It is no failure of ccpd's unit that it wants to be started anew.
+    assert not [e for e in server.journal(since=since, unit='ccpd.service') if 'Failed with result' in e['MESSAGE']]
+    for slug in ('oslo', 'bergen'):
+        assert server.json('show', slug)['state'] == 'running'
+
+
+def test_a_worker_that_runs_is_waited_for(server, fleet):
+    before = master_key(server)['id']
+    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
+              '--pause-at=write run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
+    try:
+        server.ccpctl('backup', 'create', 'bergen', '--no-wait')
+        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), what='the pause')
+    finally:
+        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
+    server.ccpctl('key', 'rotate', '--no-wait')
+    server.wait(lambda: server.ccpctl('key', 'status', check=False).returncode == 0 and master_key(server)['former'] == before,
+                what='both keys')
+    # Whatever else there is to do works with both.
+    assert [slug_secrets(server, slug) for slug in ('oslo', 'bergen')] == fleet[0]
+    server.ccpctl('restart', 'oslo', '--quiet')
+    assert query(server, IN_USE).split() == [before]
+    job = server.json('job', 'list', '--kind=backup', '--lines=1')[0]['id']
+    server.sh('pkill -CONT -x ccp-job')
+    server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 120, 'the backup')
+    server.wait(lambda: master_key(server)['former'] == '', 60, 'the end')
+    assert_replaced(server, fleet, before)
+
+
+@pytest.mark.allow_journal(r'ccpd\.service: (Main process exited|Failed with result)', r'Assertion failed for ccp-', r'Dependency failed for docker-',
+                           r'Failed to start ccpd')
+def test_kills_and_a_power_cut_do_not_stop_it(server, fleet):
+    before = master_key(server)['id']
+    # As many rows as keep it busy: copies of a secret under other versions would not open, so the moments are tried one by one.
+    server.sh('''ccpctl key rotate --no-wait
+                 for n in 1 2 3 4 5; do sleep 0.$n; systemctl kill --signal=KILL ccpd || true; done''')
+    server.reboot(hard=True)
+    server.wait(lambda: server.ccpctl('key', 'status', check=False).returncode == 0, 60, 'ccpd')
+    server.wait(lambda: master_key(server)['former'] == '' and master_key(server)['id'] != before, 120, 'the end')
+    for slug in ('oslo', 'bergen'):
+        settled(server, slug)
+    assert_replaced(server, fleet, before)
+    outcomes = [entry['outcome'] for entry in server.json('audit', '--action=KEY_ROTATE', '--lines=2')]
+    assert outcomes == ['accepted', 'succeeded']
+
+
+def test_the_root_part_can_be_repeated(server, fleet):
+    """Each step finds what an earlier one did, and leaves it."""
+    before = files(server), server.sh(f'cat {KEYS}/* | sha256sum'), master_key(server)
+    server.run(['/usr/lib/ccpd/ccp-setup', '--retire-key'])
+    server.run(['/usr/lib/ccpd/ccp-setup', '--key'])
+    assert (files(server), server.sh(f'cat {KEYS}/* | sha256sum'), master_key(server)) == before
+    server.run(['/usr/lib/ccpd/ccp-setup', '--next-key'])
+    made = server.sh(f'sha256sum <{KEYS}/ccpd.master-key-next')
+    server.run(['/usr/lib/ccpd/ccp-setup', '--next-key'])
+    assert server.sh(f'sha256sum <{KEYS}/ccpd.master-key-next') == made
+    # Then it is on its way, and ccpd goes on with it when it is started.
+    server.sh('systemctl restart ccpd')
+    server.wait(lambda: server.ccpctl('key', 'status', check=False).returncode == 0 and master_key(server)['former'] == '' and
+                master_key(server)['id'] != before[2]['id'], 60, 'the end')
+    assert_replaced(server, fleet, before[2]['id'])
+
+
+@pytest.mark.allow_journal(r'ccp-master-key@next', r'root tried to replace', r'Failed with result', r'Main process exited')
+def test_without_the_key_of_the_host_nothing_is_changed(server, fleet):
+    before = files(server), master_key(server)
+    server.sh('mv /var/lib/systemd/credential.secret /root/')
+    try:
+        result = server.ccpctl('key', 'rotate', check=False)
+        assert result.returncode == 1 and 'ccp-master-key@next' in result.stderr, result
+    finally:
+        server.sh('mv /root/credential.secret /var/lib/systemd/')
+    assert (files(server), master_key(server)) == before
+    assert server.json('audit', '--action=KEY_ROTATE', '--lines=1')[0]['outcome'] == 'failed'
