@@ -12,6 +12,7 @@
 
 #include "alloc-util.h"
 #include "archive-header.h"
+#include "backup-keys.h"
 #include "bus-error.h"
 #include "bus-options.h"
 #include "ccpd-instance-bus.h"
@@ -310,7 +311,7 @@ static void format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[static STORE_I
 }
 
 static int seal_key(const Manager *m, BackupImport *i, const char *key, Error *reterr) {
-        const VaultLabel label = { .instance = i->instance, .name = i->archive, .version = 1 };
+        const VaultLabel label = backup_key_label(i->archive);
         int r;
 
         if (!m->vault)

@@ -100,7 +100,7 @@ static void keys_done(Keys *k) {
 }
 
 static int unseal_import(Keys *k, const BackupRecord *record, Error *reterr) {
-        const VaultLabel label = { .instance = record->instance, .name = record->archive, .version = 1 };
+        const VaultLabel label = backup_key_label(record->archive);
         _cleanup_(vault_freep) Vault *vault = NULL;
         size_t n;
         int r;

@@ -92,7 +92,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(server):
         DROP TABLE roles, health_sweeps, health_probes, health_current, health_samples, health_hours, health_rolled_up, alerts,
                 alert_messages, alert_deliveries, alert_silences, alert_secrets, disk_use, recoveries, backups, backup_keys, recovery_keys, restores, schedules CASCADE;
         DROP SEQUENCE schedule_knocks CASCADE;
-        DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule;
+        DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule, forget_backup_key;
         DROP INDEX jobs_backup;
         ALTER TABLE instances DROP COLUMN limits, DROP COLUMN stopped_services, DROP COLUMN repair, DROP COLUMN changed_files,
                 DROP COLUMN changed_files_at, DROP COLUMN recovery_reason, DROP COLUMN recovery_run,

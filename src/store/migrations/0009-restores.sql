@@ -9,11 +9,19 @@ ALTER TABLE jobs ADD CONSTRAINT jobs_kind_check CHECK (kind IN
 -- What the instance was asked for, without what is secret: what it takes to make one of the backup.
 ALTER TABLE backups ADD COLUMN config jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(config) = 'object');
 
--- A file that came from elsewhere: the key of it, sealed here, and who signed it. It has no job until that of its import.
-ALTER TABLE backups ALTER COLUMN job DROP NOT NULL,
-        ADD COLUMN key_id text, ADD COLUMN key_sealed bytea, ADD COLUMN signer bytea CHECK (length(signer) = 32),
-        ADD CHECK ((key_id IS NULL) = (key_sealed IS NULL) AND (key_id IS NULL) = (signer IS NULL));
-CREATE UNIQUE INDEX backups_by_archive ON backups (archive) WHERE key_id IS NOT NULL AND deleted_by IS NULL;
+-- A file that came from elsewhere, and who signed it. It has no job until that of its import. Its key is among backup_keys,
+-- by the id of the archive, and goes with it.
+ALTER TABLE backups ALTER COLUMN job DROP NOT NULL, ADD COLUMN signer bytea CHECK (length(signer) = 32);
+CREATE UNIQUE INDEX backups_by_archive ON backups (archive) WHERE signer IS NOT NULL AND deleted_by IS NULL;
+
+CREATE FUNCTION forget_backup_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+        DELETE FROM backup_keys WHERE name = OLD.archive::text;
+        RETURN NULL;
+END
+$$;
+CREATE TRIGGER forget_key AFTER DELETE ON backups
+        FOR EACH ROW WHEN (OLD.signer IS NOT NULL) EXECUTE FUNCTION forget_backup_key();
 
 -- It was restored, and proven, by a drill that took so long.
 ALTER TABLE backups ADD COLUMN drilled_at timestamptz, ADD COLUMN drill_took bigint CHECK (drill_took >= 0);
