@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
 #include "string-util.h"
@@ -439,5 +440,39 @@ int archive_header_open(const uint8_t *data, size_t size, const ArchiveOpener *o
                                 "The backup is damaged: its header is not what was written.");
 
         *ret_secrets = TAKE_PTR(s);
+        return 0;
+}
+
+static int read_beginning(int fd, void *data, size_t size, Error *reterr) {
+        ssize_t n = pread(fd, data, size, 0);
+
+        if (n < 0)
+                return error_set_errnof(reterr, errno, "Cannot read the backup: %m");
+        return (size_t) n == size ? 0
+                                  : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                                    "The backup is damaged or no backup: it is too short.");
+}
+
+int archive_header_load(int fd, uint8_t **ret, size_t *ret_size, Error *reterr) {
+        uint8_t prelude[ARCHIVE_PRELUDE_SIZE];
+        _cleanup_free_ uint8_t *data = NULL;
+        size_t size;
+        int r;
+
+        r = read_beginning(fd, prelude, sizeof(prelude), reterr);
+        if (r >= 0)
+                r = archive_prelude_read(prelude, &size, reterr);
+        if (r < 0)
+                return r;
+        size += ARCHIVE_PRELUDE_SIZE + ARCHIVE_MAC_SIZE;
+        data = new0(uint8_t, size);
+        if (!data)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = read_beginning(fd, data, size, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(data);
+        *ret_size = size;
         return 0;
 }

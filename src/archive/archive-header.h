@@ -29,6 +29,10 @@ int archive_header_write(ArchiveHeader *h, const ArchiveSealers *sealers, uint8_
  * later version wrote it. */
 int archive_prelude_read(const uint8_t *prelude, size_t *ret_header_size, Error *reterr);
 
+/* Reads the bytes from the prelude to the MAC from the beginning of an open file; *ret is freed by free(). BackupDamaged
+ * if it is too short. */
+int archive_header_load(int fd, uint8_t **ret, size_t *ret_size, Error *reterr);
+
 /* Reads prelude, header and MAC: 'size' bytes, as long as the prelude says. */
 int archive_header_read(const uint8_t *data, size_t size, ArchiveHeader *ret, Error *reterr);
 

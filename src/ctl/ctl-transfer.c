@@ -88,30 +88,8 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
 
 /* --- in --- */
 
-static int read_header(int fd, const char *path, uint8_t **ret, size_t *ret_size, Error *reterr) {
-        uint8_t prelude[ARCHIVE_PRELUDE_SIZE];
-        _cleanup_free_ uint8_t *data = NULL;
-        size_t size;
-        int r;
-
-        if (pread(fd, prelude, sizeof(prelude), 0) != (ssize_t) sizeof(prelude))
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The file '%s' is no backup.", path);
-        r = archive_prelude_read(prelude, &size, reterr);
-        if (r < 0)
-                return r;
-        data = malloc(size);
-        if (!data)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        if (pread(fd, data, size, 0) != (ssize_t) size)
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The file '%s' is cut off.", path);
-
-        *ret = TAKE_PTR(data);
-        *ret_size = size;
-        return 0;
-}
-
 /* A memfd with the key of the file. */
-static int open_key(Ctl *c, int fd, const char *path, Error *reterr) {
+static int open_key(Ctl *c, int fd, Error *reterr) {
         _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL, *recovery = archive_secrets_new();
         _cleanup_free_ uint8_t *data = NULL;
         size_t size;
@@ -119,7 +97,7 @@ static int open_key(Ctl *c, int fd, const char *path, Error *reterr) {
 
         if (!recovery)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        r = read_header(fd, path, &data, &size, reterr);
+        r = archive_header_load(fd, &data, &size, reterr);
         if (r >= 0)
                 r = ctl_read_recovery_key(
                                 c->arguments.values[OPTION_RECOVERY_KEY_FILE], recovery->archive, reterr);
@@ -167,7 +145,7 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         fd = open(args[0], O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return error_set_errnof(reterr, errno, "Cannot open the file '%s': %m.", args[0]);
-        r = key = open_key(c, fd, args[0], reterr);
+        r = key = open_key(c, fd, reterr);
         if (r >= 0)
                 r = bring(c, fd, args[0], &token, reterr);
         if (r >= 0 && !arguments_have(&c->arguments, OPTION(NO_WAIT)))

@@ -249,10 +249,6 @@ static void on_import_recorded(int r, uint64_t id, Error *error, void *userdata)
 static int read_header(const char *token, uint8_t **ret, size_t *ret_size, Error *reterr) {
         char name[STRLEN(CCP_IMPORT_PREFIX) + 33];
         _cleanup_close_ int backups = -EBADF, fd = -EBADF;
-        uint8_t prelude[ARCHIVE_PRELUDE_SIZE];
-        _cleanup_free_ uint8_t *data = NULL;
-        size_t size;
-        int r;
 
         backups = open_backups(reterr);
         if (backups < 0)
@@ -264,20 +260,7 @@ static int read_header(const char *token, uint8_t **ret, size_t *ret_size, Error
                                 "Nothing was written to be imported as '%s'; BeginImport gives a file for "
                                 "it.",
                                 token);
-        if (pread(fd, prelude, sizeof(prelude), 0) != (ssize_t) sizeof(prelude))
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "That is no backup: it is too short.");
-        r = archive_prelude_read(prelude, &size, reterr);
-        if (r < 0)
-                return r;
-        data = malloc(size);
-        if (!data)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        if (pread(fd, data, size, 0) != (ssize_t) size)
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "That is no backup: it is too short.");
-
-        *ret = TAKE_PTR(data);
-        *ret_size = size;
-        return 0;
+        return archive_header_load(fd, ret, ret_size, reterr);
 }
 
 static int read_key(int fd, char **ret, Error *reterr) {
