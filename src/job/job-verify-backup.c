@@ -75,6 +75,8 @@ static int read_backup(Job *j, const BackupRecord *record, Error *reterr) {
                                 record->file);
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record->file);
+        /* Of its beginning, too, that counts which is on the disk. */
+        (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 
         r = job_archive_verify(j, fd, record, &reader, reterr);
         if (r < 0)

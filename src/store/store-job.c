@@ -101,13 +101,11 @@ static int create_job_result_backup(const PGresult *result, void *userdata, Erro
         int r;
 
         r = store_read_backup_lock(result, op->backup, &lock, reterr);
-        if (r < 0)
-                return r;
-
+        if (r >= 0 && op->kind == JOB_DELETE_BACKUP)
+                r = store_check_backup_lock(&lock, op->backup, op->last, reterr);
         op->slug = TAKE_PTR(lock.slug);
         memcpy(op->instance_id, lock.instance, sizeof(op->instance_id));
-        return op->kind == JOB_DELETE_BACKUP ? store_check_backup_lock(&lock, op->backup, op->last, reterr)
-                                             : 0;
+        return r;
 }
 
 static int create_job_bind_instance(DbParams *params, void *userdata) {

@@ -695,7 +695,7 @@ class Manager(Base):
 
 # What ListInstances tells of each.
 LISTED = ("Path", "Slug", "Name", "Domain", "Blueprint", "State", "StateChangedAt", "Health", "HealthReason", "HealthSince", "Error",
-          "Subnet")
+          "Subnet", "LastBackupAt")
 
 
 def use(slug):
@@ -734,6 +734,7 @@ class Instance(Base):
             "HealthSince": dbus.UInt64(i["created"]),
             "Ports": dbus.Dictionary({k: dbus.UInt16(v) for k, v in i["ports"].items()}, signature="sq"),
             "Subnet": i["subnet"], "BindAddress": "127.0.0.1",
+            "LastBackupAt": dbus.UInt64(i["created"]), "BackupSchedule": "daily",
             "Features": dbus.Array(i["features"], signature="s"),
             "Parameters": dbus.Dictionary({"owner": "Ann\nBob"}, signature="ss"), "Revision": dbus.UInt64(1),
             "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": self.slug + "_ccp",

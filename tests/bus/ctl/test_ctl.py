@@ -33,7 +33,7 @@ class Lists(BusTest):
     def test_list_json_has_the_ports_as_an_object(self):
         first = self.ctl("list", "--json=pretty").json()[0]
         self.assertEqual(list(first), ["path", "slug", "name", "domain", "blueprint", "state", "state_changed_at", "health",
-                                       "health_reason", "health_since", "error", "subnet", "ports"])
+                                       "health_reason", "health_since", "error", "subnet", "last_backup_at", "ports"])
         self.assertEqual(first["ports"], {"web": 10003, "db": 15403})
 
     def test_one_is_not_many(self):
@@ -58,11 +58,11 @@ class Lists(BusTest):
 
     def test_what_wants_somebody_comes_first_with_its_reason(self):
         self.assertNotIn("REASON", self.ctl().out)
-        self.assertRegex(self.ctl().out, r"(?m)^alpha +running +healthy +.* ago +256M +5\.0G +alpha")
+        self.assertRegex(self.ctl().out, r"(?m)^alpha +running +healthy +.* ago +256M +5\.0G +.* ago +alpha")
         self.create("sick", "--quiet")
         r = self.ctl()
         table = r.out[r.out.index("SLUG"):].splitlines()
-        self.assertRegex(table[0], "^SLUG +STATE +HEALTH +SINCE +MEMORY +DISK +DOMAIN +REASON$")
+        self.assertRegex(table[0], "^SLUG +STATE +HEALTH +SINCE +MEMORY +DISK +BACKUP +DOMAIN +REASON$")
         self.assertEqual([line.split()[0] for line in table[1:]], ["sick", "4ever", "alpha", "beta", "d-e", "gamma"])
         self.assertRegex(table[1], r"degraded .* mail: does not \\x1b\[31manswer$")
 
@@ -144,6 +144,7 @@ class Things(BusTest):
         self.assertRegex(r.out, r"Job: 1 create, succeeded")
         self.assertRegex(r.out, r"Health: healthy since .* ago\n")
         self.assertIn("Use: CPU 12.3s, memory 256M of 1.0G, 31 tasks, disk 5.0G\n", r.out)
+        self.assertRegex(r.out, r"Backup: .* ago; daily\n")
 
     def test_status_has_the_newest_lines_of_the_logs(self):
         self.create("alpha")

@@ -41,10 +41,10 @@ def timers(ccpd):
     return alive
 
 
-def knock(ccpd, expression):
-    """What ccp-schedule does when its timer elapses."""
-    ccpd.postgres.sql(f"INSERT INTO schedules (expression, knock, knocked_at) VALUES ('{expression}', nextval('schedule_knocks'), now()) "
-                      "ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, knocked_at = excluded.knocked_at")
+def knock(ccpd, expression, times=1):
+    """What ccp-schedule does when its timer elapses; several times in one moment."""
+    ccpd.postgres.sql(times * (f"INSERT INTO schedules (expression, knock, knocked_at) VALUES ('{expression}', nextval('schedule_knocks'), now()) "
+                               "ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, knocked_at = excluded.knocked_at; "))
 
 
 def jobs(ccpd, *states):
@@ -121,8 +121,7 @@ def test_a_knock_backs_up_a_few_at_a_time(ccpd, watcher):
         running(ccpd, slug)
     settings(ccpd, backup_schedule="daily", backup_keep_last=5)
     assert quiet(ccpd)
-    knock(ccpd, "daily")
-    knock(ccpd, "daily")
+    knock(ccpd, "daily", times=2)
     done = []
     while len(done) < 5:
         two = wait_for(lambda n=min(2, 5 - len(done)): len(jobs(ccpd)) == n and jobs(ccpd), what="the next jobs")
