@@ -189,7 +189,7 @@ def test_it_serves_until_it_is_switched_over(server, instance, backup):
         assert server.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {DATABASE}") == started
         assert settled(server, SLUG)['health'] == 'healthy'
         server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
-        server.sh('pkill -CONT -x ccp-job')
+        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, 'switch', serves)
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 120, 'the end')
     assert server.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {DATABASE}") == started
@@ -217,7 +217,7 @@ def test_a_cancelled_restore_leaves_the_instance_as_it_was(server, instance, bac
 
     def cancel():
         server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
-        server.sh('pkill -CONT -x ccp-job')
+        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, step, cancel)
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
     assert_as_before(server, before, 'cancelled')
@@ -230,7 +230,7 @@ def test_an_application_that_does_not_get_well_gets_its_data_back(server, instan
     def spoil_volume():
         # After the checks, before anybody uses it: the database does not even start.
         server.sh(f"find /var/lib/docker/volumes/{PROJECT}_*.r{last_job(server)['id']} -name pg_control -delete -print | grep .")
-        server.sh('pkill -CONT -x ccp-job')
+        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, 'infrastructure', spoil_volume)
     server.wait(lambda: last_job(server)['state'] == 'failed', 400, 'the end')
     assert_as_before(server, before)
@@ -311,7 +311,7 @@ def test_nobody_reaches_what_a_drill_runs(server, instance, backup, step):
             assert json.loads(server.sh(f'docker network inspect {network}'))[0]['Internal']
         assert settled(server, SLUG)['health'] == 'healthy'
         server.ccpctl('job', 'cancel', job, '--no-wait')
-        server.sh('pkill -CONT -x ccp-job')
+        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, step, look, verb='drill')
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
     assert_nothing_of_the_drill(server)
@@ -373,7 +373,7 @@ def test_a_backup_becomes_a_new_instance(server, instance, backup):
 def test_a_cancelled_new_instance_leaves_nothing(server, instance, backup, step):
     def cancel():
         server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
-        server.sh('pkill -CONT -x ccp-job')
+        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, step, cancel, '--as=voss', '--domain=voss.example.org')
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
     assert server.ccpctl('show', 'voss', check=False).returncode == 3
