@@ -112,6 +112,7 @@ Manager *manager_free(Manager *m) {
         sd_event_source_unref(m->retry_source);
         sd_event_source_unref(m->resync_source);
         sd_event_source_unref(m->prune_source);
+        sd_event_source_unref(m->restore_keep_source);
         sd_event_source_unref(m->later_source);
         sd_event_source_unref(m->units_source);
         safe_close(m->notify_fd);

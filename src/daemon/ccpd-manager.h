@@ -89,7 +89,7 @@ struct Manager {
 
         int notify_fd;
         sd_event_source *notify_source, *emit_source, *health_source, *retry_source, *resync_source,
-                        *prune_source, *later_source, *units_source;
+                        *prune_source, *restore_keep_source, *later_source, *units_source;
 };
 
 int manager_new(sd_event *event, Manager **ret);

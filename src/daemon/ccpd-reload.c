@@ -10,6 +10,7 @@
 #include "ccpd-announce.h"
 #include "ccpd-audit.h"
 #include "ccpd-notify.h"
+#include "ccpd-restore-keep.h"
 #include "ccpd-use.h"
 #include "event-util.h"
 #include "log.h"
@@ -266,6 +267,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         schedules_read(m->schedules);
         alerts_note_loaded(m);
         audit_start_pruning(m);
+        restore_keep_start(m);
         key_rotation_note_loaded(m->rotation);
         manager_want_name(m);
 }

@@ -10,6 +10,7 @@
 #include "statements.h"
 #include "store-internal.h"
 #include "string-util.h"
+#include "strv.h"
 
 static const char *const restore_state_table[_RESTORE_STATE_MAX] = {
         [RESTORE_BUILDING] = "building",
@@ -277,6 +278,55 @@ int restore_forget(DbSync *db, uint64_t job, Error *reterr) {
         RestoreOp op = { .job = job };
 
         return db_sync_run(db, &transaction, &op, reterr);
+}
+
+/* --- what is due, for the daemon --- */
+
+typedef struct DueOp {
+        char **instances;
+        StoreDueCallback callback;
+        void *userdata;
+} DueOp;
+
+static void due_op_free(void *userdata) {
+        DueOp *op = userdata;
+
+        strv_free(op->instances);
+        free(op);
+}
+
+static int due_result(const PGresult *result, void *userdata, Error *reterr) {
+        DueOp *op = userdata;
+
+        op->instances = strv_free(op->instances);
+        for (int i = 0; i < PQntuples(result); i++)
+                if (strv_extend(&op->instances, PQgetvalue(result, i, 0)) < 0)
+                        return db_row_error(-ENOMEM, "the restores", reterr);
+        return 0;
+}
+
+static const DbStep due_step = { sql_restore_due, NULL, due_result };
+static const DbTransaction due_transaction = {
+        .what = "read the restores",
+        .steps = &due_step,
+        .n_steps = 1,
+        .read_only = true,
+};
+
+static void due_done(int r, Error *error, void *userdata) {
+        DueOp *op = userdata;
+
+        op->callback(r, op->instances, error, op->userdata);
+}
+
+int store_list_due_restores(
+                Db *db, StoreDueCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+        DueOp *op = new0(DueOp, 1);
+
+        if (!op)
+                return store_oom(&due_transaction, reterr);
+        *op = (DueOp) { .callback = callback, .userdata = userdata };
+        return db_request(db, &due_transaction, due_done, op, due_op_free, ret_slot, reterr);
 }
 
 /* --- secrets --- */

@@ -278,6 +278,21 @@ def test_a_stopped_instance_is_restored_and_runs(server, instance, backup):
     assert differences(server, backup['data']) == []
 
 
+def test_what_was_before_goes_when_its_time_is_over(server, instance, backup):
+    server.ccpctl('restore', 'discard', SLUG, check=False)
+    server.ccpctl('settings', 'set', 'restore_keep_hours=0')
+    try:
+        server.ccpctl('backup', 'restore', backup['id'], timeout=600)
+        # ccpd looks when it starts, and every hour.
+        server.sh('systemctl restart ccpd')
+        server.wait(lambda: last_job(server)['kind'] == 'discard-restore' and last_job(server)['state'] == 'succeeded', 60, 'the removal')
+    finally:
+        server.ccpctl('settings', 'set', 'restore_keep_hours=72')
+    assert len(volumes(server)) == 3
+    assert differences(server, backup['data']) == []
+    assert server.json('audit', '--action=RESTORE_DISCARD')[-1]['user'] == 'ccpd'
+
+
 def assert_nothing_of_the_drill(server):
     assert server.sh("docker ps -aq --filter name=^ccp-; docker network ls -q --filter name=^ccp-job; docker volume ls -q --filter name=^ccp-job; "
                      f'docker image ls -q ccp-helper; ls -A /var/lib/ccpd/instances/{SLUG} | grep aside || true') == ''

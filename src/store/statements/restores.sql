@@ -25,6 +25,10 @@ WHERE instance = $1::uuid AND state <> 'building' AND (NOT $2::boolean OR state 
         AND (NOT $3::boolean OR keep_until <= clock_timestamp())
 ORDER BY id DESC;
 
+-- The instances of which something need not be kept any longer.
+-- name: restore-due
+SELECT DISTINCT instance FROM restores WHERE state = 'kept' AND keep_until <= clock_timestamp();
+
 -- What it had before is kept for $2 hours.
 -- name: restore-switched
 UPDATE restores SET state = 'kept', switched_at = clock_timestamp(),
