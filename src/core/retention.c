@@ -118,19 +118,18 @@ int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *
 
 char *retention_describe(unsigned reasons, const RetentionPolicy *policy) {
         const struct {
+                const char *text, *unit;
                 RetentionReason reason;
-                const char *text;
                 unsigned n; /* 0: the text is all there is */
-                const char *unit;
         } texts[] = {
-                { RETENTION_NO_POLICY, "everything is kept", 0, "" },
-                { RETENTION_NEWEST, "the newest that is verified", 0, "" },
-                { RETENTION_LAST, "one of the last", policy->last, "" },
-                { RETENTION_DAILY, "of one of", policy->daily, " days" },
-                { RETENTION_WEEKLY, "of one of", policy->weekly, " weeks" },
-                { RETENTION_MONTHLY, "of one of", policy->monthly, " months" },
-                { RETENTION_UNPROVEN, "no newer one is verified", 0, "" },
-                { RETENTION_SUPERSEDED, "not verified, and a newer one is", 0, "" },
+                { "everything is kept", "", RETENTION_NO_POLICY, 0 },
+                { "the newest that is verified", "", RETENTION_NEWEST, 0 },
+                { "one of the last", "", RETENTION_LAST, policy->last },
+                { "of one of", " days", RETENTION_DAILY, policy->daily },
+                { "of one of", " weeks", RETENTION_WEEKLY, policy->weekly },
+                { "of one of", " months", RETENTION_MONTHLY, policy->monthly },
+                { "no newer one is verified", "", RETENTION_UNPROVEN, 0 },
+                { "not verified, and a newer one is", "", RETENTION_SUPERSEDED, 0 },
         };
         _cleanup_string_builder_ StringBuilder b = {};
         bool first = true;

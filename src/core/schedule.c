@@ -30,15 +30,15 @@ bool schedule_is_valid(const char *s) {
                         SCHEDULE_UNIT_MAX;
 }
 
-const char *schedule_to_timer(const char *s, char buf[static SCHEDULE_UNIT_MAX]) {
+const char *schedule_to_timer(const char *expression, char buf[static SCHEDULE_UNIT_MAX]) {
         char *p = stpcpy(buf, SCHEDULE_TIMER_PREFIX);
 
-        assert(schedule_is_valid(s));
+        assert(schedule_is_valid(expression));
 
-        for (const char *c = s; *c; c++)
+        for (const char *c = expression; *c; c++)
                 if (*c == '/')
                         *p++ = '-';
-                else if (strchr(UNIT_CHARACTERS, *c) && !(*c == '.' && c == s))
+                else if (strchr(UNIT_CHARACTERS, *c) && !(*c == '.' && c == expression))
                         *p++ = *c;
                 else
                         p += snprintf(p, STRLEN("\\x00") + 1, "\\x%02x", (unsigned char) *c);

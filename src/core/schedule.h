@@ -13,6 +13,6 @@
 #define SCHEDULE_TIMER_SUFFIX ".timer"
 
 /* False for what can be no expression, and for one that is too long for a unit's name. "off" is valid, too. */
-bool schedule_is_valid(const char *expression);
+bool schedule_is_valid(const char *s);
 /* The timer of a valid one: "ccp-schedule@daily.timer". The expression is escaped as systemd-escape(1) does it. */
 const char *schedule_to_timer(const char *expression, char buf[static SCHEDULE_UNIT_MAX]);
