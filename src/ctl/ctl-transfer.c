@@ -88,8 +88,8 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
 
 /* --- in --- */
 
-/* A memfd with the key of the file. */
-static int open_key(Ctl *c, int fd, Error *reterr) {
+/* Writes the key of the file where ccpd takes it from. */
+static int hand_key_over(Ctl *c, int fd, int to, Error *reterr) {
         _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL, *recovery = archive_secrets_new();
         _cleanup_free_ uint8_t *data = NULL;
         size_t size;
@@ -106,23 +106,25 @@ static int open_key(Ctl *c, int fd, Error *reterr) {
                                 &secrets, reterr);
         if (r < 0)
                 return r;
-        r = memfd_new_sealed("key", secrets->archive, sizeof(secrets->archive));
+        r = loop_write(to, secrets->archive, sizeof(secrets->archive));
         return r < 0 ? error_set_errnof(reterr, r, "Cannot hand over the key: %m.") : r;
 }
 
-/* Hands the file over. *ret_token tells which it is. */
+/* Hands file and key over. *ret_token tells which they are. */
 static int bring(Ctl *c, int fd, const char *path, char **ret_token, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         const char *token;
-        int r, to;
+        int r, to, key;
 
         r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "BeginImport", &reply, reterr, "a{sv}", 0);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(reply, "sh", &token, &to);
+        r = sd_bus_message_read(reply, "shh", &token, &to, &key);
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
-        r = copy(c, fd, to, path, reterr);
+        r = hand_key_over(c, fd, key, reterr);
+        if (r >= 0)
+                r = copy(c, fd, to, path, reterr);
         if (r < 0)
                 return r;
         *ret_token = strdup(token);
@@ -132,7 +134,7 @@ static int bring(Ctl *c, int fd, const char *path, char **ret_token, Error *rete
 int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         const char *const options[][2] = { { "signer", c->arguments.values[OPTION_SIGNER] }, {} };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_close_ int fd = -EBADF, key = -EBADF;
+        _cleanup_close_ int fd = -EBADF;
         _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_free_ char *token = NULL;
         const char *job;
@@ -145,9 +147,7 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         fd = open(args[0], O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return error_set_errnof(reterr, errno, "Cannot open the file '%s': %m.", args[0]);
-        r = key = open_key(c, fd, reterr);
-        if (r >= 0)
-                r = bring(c, fd, args[0], &token, reterr);
+        r = bring(c, fd, args[0], &token, reterr);
         if (r >= 0 && !arguments_have(&c->arguments, OPTION(NO_WAIT)))
                 r = job_watch_new(c, &w, reterr);
         if (r < 0)
@@ -155,7 +155,7 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
 
         r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "ImportBackup", &m, reterr);
         if (r >= 0)
-                r = sd_bus_message_append(m, "sh", token, key);
+                r = sd_bus_message_append(m, "s", token);
         if (r >= 0)
                 r = ctl_append_options(m, options);
         if (r < 0)

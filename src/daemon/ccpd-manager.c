@@ -62,7 +62,8 @@ int manager_new(sd_event *event, Manager **ret) {
         m->sweeps = sweeps_new(m);
         m->key_challenges = key_challenges_new();
         m->rotation = key_rotation_new(m);
-        if (!m->sweeps || !m->key_challenges || !m->rotation)
+        m->transfers = transfers_new();
+        if (!m->sweeps || !m->key_challenges || !m->rotation || !m->transfers)
                 return -ENOMEM;
 
         r = db_new(event, NULL, &m->db);
@@ -94,6 +95,7 @@ Manager *manager_free(Manager *m) {
         manager_forget_use(m);
         alerts_free(m->alerts);
         m->schedules = schedules_free(m->schedules);
+        m->transfers = transfers_free(m->transfers);
         db_free(m->db);
         job_batches_forget(m);
         key_rotation_free(m->rotation);

@@ -15,6 +15,7 @@
 #include "ccpd-recovery.h"
 #include "ccpd-rotation.h"
 #include "ccpd-schedule.h"
+#include "ccpd-transfer-bus.h"
 #include "key-challenges.h"
 #include "store.h"
 #include "unit-client.h"
@@ -69,6 +70,7 @@ struct Manager {
         Operation *operations;
         unsigned n_doctors;
         Recovery *recovery;
+        Transfers *transfers;
         Schedules *schedules;
         ManagerReload *reloads;
         JobBatch *batches;

@@ -8,7 +8,9 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
 #include "archive-header.h"
@@ -212,18 +214,68 @@ static int make_file(char token[static 33], Error *reterr) {
         return r < 0 ? error_set_errnof(reterr, r, "Cannot make " CCP_BACKUPS_DIR "/%s: %m", name) : r;
 }
 
-int method_begin_import(sd_bus_message *message, _unused_ void *userdata, sd_bus_error *reterr) {
+struct Transfers {
+        struct {
+                char token[33];
+                int key; /* a memfd that the caller writes the key of the file to */
+        } items[IMPORTS_MAX];
+        size_t next; /* that is forgotten first */
+};
+
+Transfers *transfers_new(void) {
+        Transfers *t = new0(Transfers, 1);
+
+        if (t)
+                FOREACH_ARRAY(i, t->items, IMPORTS_MAX)
+                        i->key = -EBADF;
+        return t;
+}
+
+Transfers *transfers_free(Transfers *t) {
+        if (!t)
+                return NULL;
+
+        FOREACH_ARRAY(i, t->items, IMPORTS_MAX)
+                safe_close(i->key);
+        return mfree(t);
+}
+
+/* No call may bring a descriptor with it (org.changemaker.ccp1.conf), so both go the other way. */
+static int make_key(Transfers *t, const char *token, Error *reterr) {
+        int fd = memfd_create("key", MFD_CLOEXEC);
+
+        if (fd < 0)
+                return error_set_errnof(reterr, errno, "Cannot take in a key: %m");
+        safe_close(t->items[t->next].key);
+        t->items[t->next].key = fd;
+        memcpy(t->items[t->next].token, token, sizeof(t->items[t->next].token));
+        t->next = (t->next + 1) % IMPORTS_MAX;
+        return fd;
+}
+
+/* Hands it over; -EBADF if there is none. */
+static int take_key(Transfers *t, const char *token) {
+        FOREACH_ARRAY(i, t->items, IMPORTS_MAX)
+                if (i->key >= 0 && streq(i->token, token))
+                        return TAKE_FD(i->key);
+        return -EBADF;
+}
+
+int method_begin_import(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_close_ int fd = -EBADF;
         _cleanup_error_ Error e = {};
+        Manager *m = userdata;
         char token[33];
-        int r;
+        int r, key = -EBADF;
 
         r = bus_read_options(message, NULL, 0, NULL, &e);
         if (r >= 0)
                 r = fd = make_file(token, &e);
+        if (r >= 0)
+                r = key = make_key(m->transfers, token, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
-        return sd_bus_reply_method_return(message, "sh", token, fd);
+        return sd_bus_reply_method_return(message, "shh", token, fd, key);
 }
 
 /* --- in: what was written --- */
@@ -263,15 +315,13 @@ static int read_header(const char *token, uint8_t **ret, size_t *ret_size, Error
         return archive_header_load(fd, ret, ret_size, reterr);
 }
 
-static int read_key(int fd, char **ret, Error *reterr) {
-        size_t n;
-        int r;
-
-        r = read_full_fd(fd, ARCHIVE_KEY_SIZE, ret, &n);
-        if (r >= 0 && n == ARCHIVE_KEY_SIZE)
-                return 0;
-        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The key of a backup has %u bytes.",
-                        ARCHIVE_KEY_SIZE);
+static int read_key(int fd, char ret[static ARCHIVE_KEY_SIZE], Error *reterr) {
+        return pread(fd, ret, ARCHIVE_KEY_SIZE, 0) == (ssize_t) ARCHIVE_KEY_SIZE
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                          "The key of the backup was not written to what BeginImport gave "
+                                          "for it: it has %u bytes.",
+                                          ARCHIVE_KEY_SIZE);
 }
 
 static int check_signer(const ArchiveHeader *h, const char *wanted, Error *reterr) {
@@ -312,7 +362,7 @@ static int make_import(const Manager *m, const char *token, int key_fd, const ch
         _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL;
         _cleanup_archive_header_ ArchiveHeader h = {};
         _cleanup_free_ uint8_t *data = NULL;
-        _cleanup_free_ char *key = NULL;
+        char key[ARCHIVE_KEY_SIZE];
         size_t size;
         int r;
 
@@ -324,7 +374,7 @@ static int make_import(const Manager *m, const char *token, int key_fd, const ch
         if (r >= 0)
                 r = slug_validate(h.slug, reterr);
         if (r >= 0)
-                r = read_key(key_fd, &key, reterr);
+                r = read_key(key_fd, key, reterr);
         if (r < 0)
                 return r;
         r = archive_header_open(data, size, &(ArchiveOpener) { .archive_key = (const uint8_t *) key },
@@ -338,7 +388,7 @@ static int make_import(const Manager *m, const char *token, int key_fd, const ch
                 memcpy(ret->signer, h.signer, sizeof(ret->signer));
                 r = seal_key(m, ret, key, reterr);
         }
-        explicit_bzero(key, ARCHIVE_KEY_SIZE);
+        explicit_bzero(key, sizeof(key));
         return r;
 }
 
@@ -356,12 +406,13 @@ int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *
         ImportOptions options = {};
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
+        _cleanup_close_ int key = -EBADF;
         const char *token;
-        int r, key_fd;
+        int r;
 
         if (!x)
                 return -ENOMEM;
-        r = sd_bus_message_read(message, "sh", &token, &key_fd);
+        r = sd_bus_message_read(message, "s", &token);
         if (r < 0)
                 return r;
         r = bus_read_options(message, import_options, ELEMENTSOF(import_options), &options, &e);
@@ -372,8 +423,10 @@ int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *
                                 TEXT_FOR_ERROR(token));
         if (r >= 0)
                 r = manager_check_store(m, &e);
-        if (r >= 0)
-                r = make_import(m, token, key_fd, options.signer, &import, &e);
+        if (r >= 0) {
+                key = take_key(m->transfers, token);
+                r = make_import(m, token, key, options.signer, &import, &e);
+        }
         if (r < 0)
                 return bus_error_move(reterr, &e);
 

@@ -6,6 +6,11 @@
 
 #include <systemd/sd-bus.h>
 
+/* The keys of files that are brought. NULL: out of memory. */
+typedef struct Transfers Transfers;
+Transfers *transfers_new(void);
+Transfers *transfers_free(Transfers *t);
+
 int method_export_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_begin_import(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
