@@ -88,9 +88,9 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
 
 /* --- in --- */
 
-/* Writes the key of the file where ccpd takes it from. */
-static int hand_key_over(Ctl *c, int fd, int to, Error *reterr) {
-        _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL, *recovery = archive_secrets_new();
+/* The key of the file, by the recovery key. */
+static int open_key(Ctl *c, int fd, ArchiveSecrets **ret, Error *reterr) {
+        _cleanup_(archive_secrets_freep) ArchiveSecrets *recovery = archive_secrets_new();
         _cleanup_free_ uint8_t *data = NULL;
         size_t size;
         int r;
@@ -101,30 +101,31 @@ static int hand_key_over(Ctl *c, int fd, int to, Error *reterr) {
         if (r >= 0)
                 r = ctl_read_recovery_key(
                                 c->arguments.values[OPTION_RECOVERY_KEY_FILE], recovery->archive, reterr);
-        if (r >= 0)
-                r = archive_header_open(data, size, &(ArchiveOpener) { .recovery_key = recovery->archive },
-                                &secrets, reterr);
-        if (r < 0)
-                return r;
-        r = loop_write(to, secrets->archive, sizeof(secrets->archive));
-        return r < 0 ? error_set_errnof(reterr, r, "Cannot hand over the key: %m.") : r;
+        return r < 0 ? r
+                     : archive_header_open(data, size,
+                                       &(ArchiveOpener) { .recovery_key = recovery->archive }, ret, reterr);
 }
 
 /* Hands file and key over. *ret_token tells which they are. */
 static int bring(Ctl *c, int fd, const char *path, char **ret_token, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL;
         const char *token;
         int r, to, key;
 
-        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "BeginImport", &reply, reterr, "a{sv}", 0);
+        r = open_key(c, fd, &secrets, reterr);
+        if (r >= 0)
+                r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "BeginImport", &reply, reterr, "a{sv}",
+                                0);
         if (r < 0)
                 return r;
         r = sd_bus_message_read(reply, "shh", &token, &to, &key);
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
-        r = hand_key_over(c, fd, key, reterr);
-        if (r >= 0)
-                r = copy(c, fd, to, path, reterr);
+        r = loop_write(key, secrets->archive, sizeof(secrets->archive));
+        if (r < 0)
+                return error_set_errnof(reterr, r, "Cannot hand over the key: %m.");
+        r = copy(c, fd, to, path, reterr);
         if (r < 0)
                 return r;
         *ret_token = strdup(token);

@@ -285,11 +285,23 @@ typedef struct Import {
         char token[33];
 } Import;
 
+/* What is refused is not kept: it would have to be brought anew in any case. */
+static void forget_file(const char *token) {
+        char name[STRLEN(CCP_IMPORT_PREFIX) + 33];
+        _cleanup_close_ int backups = open_backups(NULL);
+
+        if (backups < 0 || token[strspn(token, "0123456789abcdef")] != 0)
+                return;
+        (void) snprintf(name, sizeof(name), CCP_IMPORT_PREFIX "%s", token);
+        (void) unlinkat(backups, name, 0);
+}
+
 static void on_import_recorded(int r, uint64_t id, Error *error, void *userdata) {
         _cleanup_free_ Import *x = userdata;
         _cleanup_error_ Error e = {};
 
         if (r < 0) {
+                forget_file(x->token);
                 operation_fail(x->operation, error);
                 return;
         }
@@ -427,8 +439,10 @@ int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *
                 key = take_key(m->transfers, token);
                 r = make_import(m, token, key, options.signer, &import, &e);
         }
-        if (r < 0)
+        if (r < 0) {
+                forget_file(token);
                 return bus_error_move(reterr, &e);
+        }
 
         memcpy(x->token, token, sizeof(x->token));
         x->operation = operation_new(m, message);

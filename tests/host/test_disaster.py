@@ -89,7 +89,7 @@ def test_a_killed_import_goes_on(server, instance, lost):
     put(server, lost)
     server.ccpctl('backup', 'delete', server.json('backup', 'list')[0]['id'], '--last', '--yes')
     server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              '--pause-at=verify run %i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
+              '--pause-at=verify run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
     try:
         server.ccpctl('backup', 'import', FILE, '--recovery-key-file=/root/key', '--no-wait')
         server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 60, 'the pause')
