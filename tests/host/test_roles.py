@@ -35,6 +35,7 @@ UNKNOWN = {'no_such_option': ['s', 'x']}
 CALLS = {
     'Manager': {
         'CreateInstance': ('ssa{sv}', ['hamilton', 'hello', UNKNOWN], 'InvalidArgument'),
+        'RestoreInstance': ('ssa{sv}', ['hamilton', '{backup}', UNKNOWN], 'InvalidArgument'),
         'PlanInstance': ('ssa{sv}', ['hamilton', 'hello', UNKNOWN], 'InvalidArgument'),
         'GetInstance': ('s', ['edmonton'], ''),
         'GetJob': ('s', ['{job}'], ''),
@@ -48,6 +49,10 @@ CALLS = {
         'Doctor': ('', [], ''),
         'ListBackups': ('a{sv}tt', [{}, 0, 10], ''),
         'VerifyBackup': ('sa{sv}', ['{backup}', UNKNOWN], 'InvalidArgument'),
+        'ExportBackup': ('sa{sv}', ['{backup}', UNKNOWN], 'InvalidArgument'),
+        'BeginImport': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
+        'ImportBackup': ('sa{sv}', ['0', {}], 'InvalidArgument'),
+        'DrillBackup': ('sa{sv}', ['{backup}', UNKNOWN], 'InvalidArgument'),
         'DeleteBackup': ('sa{sv}', ['{backup}', UNKNOWN], 'InvalidArgument'),
         'BackupAll': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'PlanRetention': ('sa{sv}', ['edmonton', {}], ''),
@@ -81,6 +86,9 @@ CALLS = {
         'Stop': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'Restart': ('asa{sv}', [[], UNKNOWN], 'InvalidArgument'),
         'Backup': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
+        'Restore': ('sa{sv}', ['{backup}', UNKNOWN], 'InvalidArgument'),
+        'UndoRestore': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
+        'DiscardRestore': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'CheckHealth': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'QueryHealth': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
         'Delete': ('a{sv}', [UNKNOWN], 'InvalidArgument'),
