@@ -125,9 +125,9 @@ char *retention_describe(unsigned reasons, const RetentionPolicy *policy) {
                 { "everything is kept", "", RETENTION_NO_POLICY, 0 },
                 { "the newest that is verified", "", RETENTION_NEWEST, 0 },
                 { "one of the last", "", RETENTION_LAST, policy->last },
-                { "of one of", " days", RETENTION_DAILY, policy->daily },
-                { "of one of", " weeks", RETENTION_WEEKLY, policy->weekly },
-                { "of one of", " months", RETENTION_MONTHLY, policy->monthly },
+                { "the newest of one of", " days", RETENTION_DAILY, policy->daily },
+                { "the newest of one of", " weeks", RETENTION_WEEKLY, policy->weekly },
+                { "the newest of one of", " months", RETENTION_MONTHLY, policy->monthly },
                 { "no newer one is verified", "", RETENTION_UNPROVEN, 0 },
                 { "not verified, and a newer one is", "", RETENTION_SUPERSEDED, 0 },
         };

@@ -166,7 +166,8 @@ START_TEST(it_is_said_why) {
                 { 0, "more than are to be kept" },
                 { RETENTION_NEWEST | RETENTION_LAST, "the newest that is verified, one of the last 3" },
                 { RETENTION_DAILY | RETENTION_WEEKLY | RETENTION_MONTHLY,
-                                "of one of 7 days, of one of 4 weeks, of one of 6 months" },
+                                "the newest of one of 7 days, the newest of one of 4 weeks, the newest of "
+                                "one of 6 months" },
                 { RETENTION_SUPERSEDED, "not verified, and a newer one is" },
         };
 
