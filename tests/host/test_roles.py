@@ -131,6 +131,8 @@ class Fleet:
             server.ccpctl('backup', 'create', 'edmonton', '--quiet', timeout=120)
         latest, self.backup = [backup['id'] for backup in server.json('backup', 'list')]
         server.ccpctl('backup', 'delete', latest, '--yes', '--quiet')
+        server.ccpctl('backup', 'restore', self.backup, '--quiet', timeout=300)
+        settled(server, 'edmonton')
         self.all_jobs = [line.split('|') for line in query(server, 'SELECT slug, kind, id FROM jobs ORDER BY id').splitlines()]
         # The last of each kind.
         self.jobs = {(slug, kind): number for slug, kind, number in self.all_jobs}
