@@ -55,23 +55,24 @@ struct Instance {
         InstanceUse use;
 
         Drifts drifts;         /* what is not as it was made */
-        bool left_as_it_is;    /* that was told */
-        bool reviving;         /* a job to bring it back is being made */
-        usec_t not_before;     /* of the next one, monotonic */
+        usec_t not_before;     /* of the next job to bring it back, monotonic */
         uint64_t recovered_in; /* the recovery that brought it back; 0: none */
 
-        bool backup_begins;       /* a job to back it up is being made, by its schedule */
         uint64_t backup_skipped;  /* the knock that was told of when it was stopped */
-        usec_t backup_not_before; /* of the next such job, monotonic */
+        usec_t backup_not_before; /* of the next job by its schedule, monotonic */
 
-        bool alerts_dirty; /* its alerts are to be judged */
-        bool secrets_known;
         usec_t old_secret; /* when its oldest secret was made, if that is too long ago; else 0 */
 
-        bool announced; /* InterfacesAdded was sent */
-        bool changed;
         BusTold told;
         usec_t told_at; /* when changes were announced; monotonic */
+
+        bool left_as_it_is; /* that was told */
+        bool reviving;      /* a job to bring it back is being made */
+        bool backup_begins; /* a job to back it up is being made, by its schedule */
+        bool alerts_dirty;  /* its alerts are to be judged */
+        bool secrets_known;
+        bool announced; /* InterfacesAdded was sent */
+        bool changed;
 };
 
 /* Takes the record. The manager owns the instance. */
