@@ -60,9 +60,9 @@ struct Instance {
         usec_t not_before;     /* of the next one, monotonic */
         uint64_t recovered_in; /* the recovery that brought it back; 0: none */
 
-        bool backup_begins;       /* a job to back it up is being made, by its schedule */
-        uint64_t backup_skipped;  /* the knock that was told of when it was stopped */
-        usec_t backup_not_before; /* of the next such job, monotonic */
+        bool schedule_begins;    /* a job by a schedule is being made, or that there is none put on record */
+        uint64_t backup_skipped; /* the knock that was told of when it was stopped */
+        usec_t schedule_not_before; /* of the next such job, monotonic */
 
         bool alerts_dirty; /* its alerts are to be judged */
         bool secrets_known;
