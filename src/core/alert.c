@@ -105,7 +105,7 @@ static AlertCondition judge_job(const AlertFacts *f, _unused_ const AlertThresho
 }
 
 static AlertCondition judge_backup_failed(const AlertFacts *f, _unused_ const AlertThresholds *t) {
-        return f->last_backup < 0 ? ALERT_CONDITION_FALSE : holds(f->last_backup == JOB_FAILED);
+        return holds(f->last_backup == JOB_FAILED);
 }
 
 /* Whatever the reason is: that a timer did not come is one, too. What does not run is backed up when it does. */
@@ -117,6 +117,17 @@ static AlertCondition judge_backup_missing(const AlertFacts *f, const AlertThres
 
 static AlertCondition judge_backup_damaged(const AlertFacts *f, _unused_ const AlertThresholds *t) {
         return holds(f->n_damaged > 0);
+}
+
+static AlertCondition judge_drill_failed(const AlertFacts *f, _unused_ const AlertThresholds *t) {
+        return holds(f->last_drill == JOB_FAILED);
+}
+
+/* Whatever the reason is. What does not run, or has nothing to be tried, is left out of the rounds. */
+static AlertCondition judge_undrilled(const AlertFacts *f, _unused_ const AlertThresholds *t) {
+        if (!f->undrilled || !f->has_backup || f->state != INSTANCE_RUNNING)
+                return ALERT_CONDITION_FALSE;
+        return f->drill_awaited ? ALERT_CONDITION_UNKNOWN : ALERT_CONDITION_TRUE;
 }
 
 static AlertCondition judge_secrets(const AlertFacts *f, const AlertThresholds *t) {
@@ -214,6 +225,23 @@ static const struct {
                 .judge = judge_backup_damaged,
                 .title = "a backup of @ is damaged",
                 .next_step = "ccpctl backup list --instance @, then ccpctl backup create @",
+        },
+        [ALERT_DRILL_FAILED] = {
+                .name = "drill-failed",
+                .about = ALERT_ABOUT_INSTANCE,
+                .severity = ALERT_ERROR,
+                .judge = judge_drill_failed,
+                .title = "the last drill of @ failed",
+                .next_step = "ccpctl job list --instance @, ccpctl backup list @, then ccpctl backup drill",
+        },
+        [ALERT_BACKUP_UNDRILLED] = {
+                .name = "backup-undrilled",
+                .about = ALERT_ABOUT_INSTANCE,
+                .severity = ALERT_WARNING,
+                .judge = judge_undrilled,
+                .hold = BACKUP_HOLD_USEC,
+                .title = "no backup of @ was drilled in the last two rounds",
+                .next_step = "ccpctl status @, systemctl list-timers 'ccp-schedule*', then ccpctl backup drill",
         },
         [ALERT_SECRET_AGE] = {
                 .name = "secret-age",

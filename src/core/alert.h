@@ -18,6 +18,8 @@ typedef enum AlertRule {
         ALERT_BACKUP_FAILED,
         ALERT_BACKUP_MISSING,
         ALERT_BACKUP_DAMAGED,
+        ALERT_DRILL_FAILED,
+        ALERT_BACKUP_UNDRILLED,
         ALERT_SECRET_AGE,
         ALERT_DISK_SPACE,
         ALERT_STORE_UNAVAILABLE,
@@ -95,6 +97,10 @@ typedef struct AlertFacts {
         JobState last_backup;  /* of the last job that was to make one, as above */
         usec_t backup_overdue; /* how long ago one was due that is not there; 0: none is */
         uint64_t n_damaged;    /* backups */
+        bool has_backup;       /* that is verified */
+        JobState last_drill;   /* of the last job that was to try one, as above */
+        bool undrilled;        /* the last two rounds came to nothing */
+        bool drill_awaited;    /* the last one may still come to something */
 
         /* a file system */
         unsigned percent_used;

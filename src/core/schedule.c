@@ -45,3 +45,50 @@ const char *schedule_to_timer(const char *expression, char buf[static SCHEDULE_U
         (void) stpcpy(p, SCHEDULE_TIMER_SUFFIX);
         return buf;
 }
+
+/* --- what is done by one --- */
+
+static const struct {
+        const char *setting;
+        JobKind job;
+} works[_SCHEDULE_WORK_MAX] = {
+        [SCHEDULE_BACKUP] = { "backup_schedule", JOB_BACKUP },
+        [SCHEDULE_DRILL] = { "drill_schedule", JOB_DRILL },
+};
+
+const char *schedule_work_to_setting(ScheduleWork work) {
+        assert(work >= 0 && work < _SCHEDULE_WORK_MAX);
+        return works[work].setting;
+}
+
+JobKind schedule_work_to_job(ScheduleWork work) {
+        assert(work >= 0 && work < _SCHEDULE_WORK_MAX);
+        return works[work].job;
+}
+
+/* --- rounds --- */
+
+static bool is_missed(const ScheduleTimes *t, usec_t realtime) {
+        return t->next > t->knocked && t->next <= realtime;
+}
+
+usec_t schedule_last_due(const ScheduleTimes *t, usec_t realtime) {
+        return is_missed(t, realtime) ? t->next : t->knocked;
+}
+
+usec_t schedule_two_rounds_ago(const ScheduleTimes *t, usec_t realtime, bool *ret_awaited) {
+        *ret_awaited = false;
+        if (is_missed(t, realtime))
+                /* By how far apart they were it is told whether yet another one would have come. */
+                return t->knocked > 0 && realtime - t->next >= t->next - t->knocked ? t->next : t->knocked;
+
+        *ret_awaited = realtime < t->knocked ||
+                        (t->before < t->knocked && realtime - t->knocked < t->knocked - t->before);
+        return t->before;
+}
+
+int drill_turn_compare(const DrillTurn *a, const DrillTurn *b) {
+        if (a->drilled_at != b->drilled_at)
+                return a->drilled_at < b->drilled_at ? -1 : 1;
+        return strcmp(a->slug, b->slug);
+}

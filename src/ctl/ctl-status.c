@@ -336,6 +336,13 @@ static void print_backup(const json_t *instance) {
         print_field("Backup", strempty(text));
 }
 
+static void print_drill(const json_t *instance) {
+        uint64_t at = json_get_number(instance, "last_drilled_at");
+
+        if (at > 0)
+                print_field("Drilled", FORMAT_AGO(at));
+}
+
 static int print_status(Ctl *c, const char *path, const json_t *instance, Error *reterr) {
         const char *slug = json_get_text(instance, "slug"), *domain = json_get_text(instance, "domain");
         const json_t *services = json_object_get(instance, "services");
@@ -367,6 +374,7 @@ static int print_status(Ctl *c, const char *path, const json_t *instance, Error 
                                                      : NULL;
         print_field("Limits", limits);
         print_backup(instance);
+        print_drill(instance);
         print_field("Folder", json_get_text(instance, "directory"));
         print_field("Slice", json_get_text(instance, "slice"));
         if (job)

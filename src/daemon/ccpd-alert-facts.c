@@ -60,7 +60,8 @@ static usec_t backup_overdue(const Instance *i, usec_t realtime) {
         usec_t due = instance_backup_due(i);
         const InstanceRecord *r = i->record;
 
-        return due > 0 && due < realtime && MAX(r->backups.last_at, r->backup_scheduled_at) < due
+        return due > 0 && due < realtime &&
+                                        MAX(r->backups.last_at, r->turns[SCHEDULE_BACKUP].scheduled_at) < due
                         ? realtime - due
                         : 0;
 }
@@ -68,19 +69,25 @@ static usec_t backup_overdue(const Instance *i, usec_t realtime) {
 AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
         const JobRecord *job = last_job(i);
         usec_t realtime = now(CLOCK_REALTIME);
+        bool awaited, undrilled = instance_drill_missed(i, &awaited) > 0;
 
         return (AlertFacts) {
                 .state = i->record->state,
                 .health = i->health,
-                .busy = i->job || i->reviving || recovery_awaits(i->manager->recovery, i),
+                .busy = i->job || i->reviving || recovery_awaits(i->manager->recovery, i) ||
+                                recovery_is_closing(i->manager->recovery),
                 .counts_are_new = counting < HEALTH_RESTARTS_FORGOTTEN_USEC,
                 .n_restarts = count_restarts(i),
                 .last_job = job ? job->state : _JOB_STATE_INVALID,
                 .secrets_known = i->secrets_known,
                 .secret_age = i->old_secret > 0 && realtime > i->old_secret ? realtime - i->old_secret : 0,
-                .last_backup = i->record->backups.last_job,
+                .last_backup = i->record->backups.last_job.state,
                 .backup_overdue = backup_overdue(i, realtime),
                 .n_damaged = i->record->backups.n_damaged,
+                .has_backup = i->record->backups.last > 0,
+                .last_drill = i->record->backups.last_drill.state,
+                .undrilled = undrilled,
+                .drill_awaited = awaited,
         };
 }
 
@@ -116,6 +123,18 @@ static void append_restarting(StringBuilder *b, const Instance *i) {
                                         s->observation.n_restarts);
 }
 
+static void append_undrilled(StringBuilder *b, const Instance *i) {
+        bool awaited;
+        usec_t since = instance_drill_missed(i, &awaited), at = i->record->backups.drilled_at;
+
+        if (since > 0)
+                string_builder_appendf(b, "one was due on %s (%s) and once more since then%s%s",
+                                FORMAT_TIMESTAMP(since), i->manager->settings->drill_schedule,
+                                at > 0 ? ", and the last one that succeeded is of "
+                                       : ", and none ever succeeded",
+                                at > 0 ? FORMAT_TIMESTAMP(at) : "");
+}
+
 static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instance *i) {
         const JobRecord *job = NULL;
 
@@ -137,7 +156,7 @@ static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instan
                                         job->id, strempty(job->error_message));
                 break;
         case ALERT_BACKUP_FAILED:
-                string_builder_append(b, strempty(i->record->backups.last_error));
+                string_builder_append(b, strempty(i->record->backups.last_job.error));
                 break;
         case ALERT_BACKUP_MISSING:
                 string_builder_appendf(b, "one was due on %s (%s)%s%s",
@@ -150,6 +169,12 @@ static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instan
         case ALERT_BACKUP_DAMAGED:
                 string_builder_appendf(b, "%" PRIu64 " of %zu", i->record->backups.n_damaged,
                                 i->record->backups.n_ids);
+                break;
+        case ALERT_DRILL_FAILED:
+                string_builder_append(b, strempty(i->record->backups.last_drill.error));
+                break;
+        case ALERT_BACKUP_UNDRILLED:
+                append_undrilled(b, i);
                 break;
         case ALERT_SECRET_AGE:
                 if (i->old_secret > 0)

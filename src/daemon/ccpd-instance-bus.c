@@ -90,6 +90,7 @@ GETTER(get_time) {
                 { "StateChangedAt", i->state_changed_at },
                 { "LastBackupAt", i->backups.last_at },
                 { "LastVerifiedAt", i->backups.verified_at },
+                { "LastDrilledAt", i->backups.drilled_at },
         };
 
         FOREACH_ARRAY(t, times, ELEMENTSOF(times))
@@ -549,6 +550,7 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("BackupSchedule", "s", get_backup_schedule, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastBackupAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastVerifiedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("LastDrilledAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "(sut)", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StoppedServices", "as", get_stopped_services, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

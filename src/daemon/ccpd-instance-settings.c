@@ -10,7 +10,6 @@
 #include "bus-options.h"
 #include "ccpd-manager.h"
 #include "json-util.h"
-#include "schedule.h"
 #include "string-util.h"
 
 #define DEFAULT_TEXT "default"
@@ -94,8 +93,7 @@ static int record(sd_bus_message *message, Instance *i, RepairMode repair, json_
                 return -ENOMEM;
         }
 
-        r = schedules_check(m->schedules, json_object_get_string(backup, "backup_schedule") ?: SCHEDULE_OFF,
-                        on_checked, p, pending_free);
+        r = schedules_check(m->schedules, backup, on_checked, p, pending_free);
         return r < 0 ? r : 1;
 }
 

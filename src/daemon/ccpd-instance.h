@@ -58,18 +58,18 @@ struct Instance {
         usec_t not_before;     /* of the next job to bring it back, monotonic */
         uint64_t recovered_in; /* the recovery that brought it back; 0: none */
 
-        uint64_t backup_skipped;  /* the knock that was told of when it was stopped */
-        usec_t backup_not_before; /* of the next job by its schedule, monotonic */
+        uint64_t backup_skipped;    /* the knock that was told of when it was stopped */
+        usec_t schedule_not_before; /* of the next job by a schedule, monotonic */
 
         usec_t old_secret; /* when its oldest secret was made, if that is too long ago; else 0 */
 
         BusTold told;
         usec_t told_at; /* when changes were announced; monotonic */
 
-        bool left_as_it_is; /* that was told */
-        bool reviving;      /* a job to bring it back is being made */
-        bool backup_begins; /* a job to back it up is being made, by its schedule */
-        bool alerts_dirty;  /* its alerts are to be judged */
+        bool left_as_it_is;   /* that was told */
+        bool reviving;        /* a job to bring it back is being made */
+        bool schedule_begins; /* a job by a schedule is being made, or that there is none put on record */
+        bool alerts_dirty;    /* its alerts are to be judged */
         bool secrets_known;
         bool announced; /* InterfacesAdded was sent */
         bool changed;

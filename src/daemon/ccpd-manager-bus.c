@@ -28,7 +28,6 @@
 #include "ccpd-transfer-bus.h"
 #include "ccpd-use-bus.h"
 #include "log.h"
-#include "schedule.h"
 #include "store-audit.h"
 #include "store-recovery-key.h"
 #include "string-util.h"
@@ -693,9 +692,7 @@ static int method_set_settings(sd_bus_message *message, void *userdata, sd_bus_e
                 return -ENOMEM;
         }
 
-        r = schedules_check(m->schedules,
-                        json_object_get_string(p->changes, "backup_schedule") ?: SCHEDULE_OFF,
-                        on_schedule_checked, p, pending_settings_free);
+        r = schedules_check(m->schedules, p->changes, on_schedule_checked, p, pending_settings_free);
         return r < 0 ? r : 1;
 }
 

@@ -472,6 +472,12 @@ static void update_drift(Recovery *q, bool live, usec_t *next) {
                 *next = MIN(*next, to_monotonic(instance_update_drift(i, live)));
 }
 
+bool recovery_is_closing(const Recovery *q) {
+        return q->manager->engine_state == ENGINE_AVAILABLE && access(q->gate, F_OK) < 0 &&
+                        (q->closed_since == 0 ||
+                                        now(CLOCK_MONOTONIC) - q->closed_since < GATE_PATIENCE_USEC);
+}
+
 static void watch_gate(Recovery *q, bool closed) {
         usec_t monotonic = now(CLOCK_MONOTONIC);
 

@@ -30,6 +30,8 @@ void recovery_job_ended(Recovery *q, const Job *j);
 
 /* Whether ccpd itself made the job. */
 bool job_is_own(const Job *j);
+/* True while Docker is about to be stopped: its instances are stopped before it, and that is nobody's fault. */
+bool recovery_is_closing(const Recovery *q);
 /* Whether it is still to be brought back after a start of the Engine: others are before it. */
 bool recovery_awaits(const Recovery *q, const Instance *i);
 /* When the next attempt to bring it back begins (realtime), 0: none will. */

@@ -3,6 +3,7 @@
 #include "ccpd-schedule.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <utlist.h>
 
 #include "alloc-util.h"
@@ -25,19 +26,23 @@
 /* A job that could not be made is asked for again after so long. */
 #define REFUSED_DELAY_USEC (30 * USEC_PER_SEC)
 
-/* A job that is being made. */
-typedef struct ScheduledBackup ScheduledBackup;
-struct ScheduledBackup {
+/* A job that is being made, or a turn without one that is put on record. */
+typedef struct ScheduledTurn ScheduledTurn;
+struct ScheduledTurn {
         Schedules *schedules;
+        ScheduleWork work;
+        uint64_t knock;
+        const char *skipped; /* why there is no job; NULL: there is one */
         char instance[STORE_ID_MAX];
-        ScheduledBackup *prev, *next;
+        ScheduledTurn *prev, *next;
 };
 
-/* An expression that PID 1 is asked about. */
+/* Expressions that PID 1 is asked about, one after the other. */
 typedef struct ScheduleCheck ScheduleCheck;
 struct ScheduleCheck {
         Schedules *schedules;
-        char *expression;
+        char **expressions;
+        size_t n_checked;
         schedule_check_t handler;
         void *userdata;
         void (*destroy)(void *userdata);
@@ -53,7 +58,8 @@ struct Schedules {
         bool listing;
         bool read_again;
         DbSlot *read_slot;
-        ScheduledBackup *backups;
+        ScheduledTurn *turns;
+        usec_t drill_not_before; /* of any instance, monotonic */
         ScheduleCheck *checks;
         usec_t due; /* when the timer fires, monotonic */
         sd_event_source *timer;
@@ -75,32 +81,45 @@ static const ScheduleRecord *find_record(const Schedules *s, const char *express
         return NULL;
 }
 
+static const ScheduleRecord *find_drills(const Schedules *s) {
+        return find_record(s, s->manager->settings->drill_schedule);
+}
+
 usec_t instance_backup_due(const Instance *i) {
         const ScheduleRecord *r = find_record(i->manager->schedules, instance_schedule(i));
 
-        if (!r)
-                return 0;
-        return r->next_at > 0 && r->next_at <= now(CLOCK_REALTIME) ? MAX(r->knocked_at, r->next_at)
-                                                                   : r->knocked_at;
+        return r ? schedule_last_due(&r->times, now(CLOCK_REALTIME)) : 0;
+}
+
+usec_t instance_drill_missed(const Instance *i, bool *ret_awaited) {
+        const ScheduleRecord *r = find_drills(i->manager->schedules);
+        const ScheduleTurn *turn = &i->record->turns[SCHEDULE_DRILL];
+        bool awaited = false;
+        usec_t since;
+
+        since = r ? schedule_two_rounds_ago(&r->times, now(CLOCK_REALTIME), &awaited) : 0;
+        *ret_awaited = awaited && (turn->knock < r->knock || (i->job && i->job->record->kind == JOB_DRILL));
+        return MAX(i->record->backups.drilled_at, turn->scheduled_at) < since ? since : 0;
 }
 
 static int compare_texts(const void *a, const void *b) {
         return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
+static int add_wanted(char ***l, const char *expression) {
+        return streq(expression, SCHEDULE_OFF) || strv_contains(*l, expression) ? 0
+                                                                                : strv_extend(l, expression);
+}
+
 /* The expressions that instances go by, in order, each once. */
 static int list_wanted(const Manager *m, char ***ret) {
         _cleanup_strv_free_ char **l = new0(char *, 1);
 
-        if (!l)
+        if (!l || (m->instances && add_wanted(&l, m->settings->drill_schedule) < 0))
                 return -ENOMEM;
-        for (const Instance *i = m->instances; i; i = i->hh.next) {
-                const char *expression = instance_schedule(i);
-
-                if (!streq(expression, SCHEDULE_OFF) && !strv_contains(l, expression) &&
-                                strv_extend(&l, expression) < 0)
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                if (add_wanted(&l, instance_schedule(i)) < 0)
                         return -ENOMEM;
-        }
         qsort(l, strv_length(l), sizeof(*l), compare_texts);
 
         *ret = TAKE_PTR(l);
@@ -125,7 +144,7 @@ static void on_timer_changed(const Error *error, void *userdata) {
                 schedules_look(s);
                 return;
         }
-        log_warning("Cannot change a timer of backups, trying again later: %s", error->message);
+        log_warning("Cannot change the timer of a schedule, trying again later: %s", error->message);
         s->wanted = strv_free(s->wanted);
         schedules_at(s, now(CLOCK_MONOTONIC) + REFUSED_DELAY_USEC);
 }
@@ -144,8 +163,9 @@ static bool is_checked(const Schedules *s, const char *unit) {
         char buf[SCHEDULE_UNIT_MAX];
 
         for (const ScheduleCheck *c = s->checks; c; c = c->next)
-                if (streq(schedule_to_timer(c->expression, buf), unit))
-                        return true;
+                STRV_FOREACH(e, c->expressions)
+                        if (streq(schedule_to_timer(*e, buf), unit))
+                                return true;
         return false;
 }
 
@@ -177,7 +197,7 @@ static void on_timers_listed(char *const *units, const Error *error, void *userd
         if (r >= 0)
                 r = change_timers(s, units);
         if (r < 0) {
-                log_debug("Cannot tell which timers of backups run, asking again later%s%s",
+                log_debug("Cannot tell which timers of schedules run, asking again later%s%s",
                                 error ? ": " : ".", error ? error->message : "");
                 s->wanted = strv_free(s->wanted);
                 schedules_at(s, now(CLOCK_MONOTONIC) + REFUSED_DELAY_USEC);
@@ -206,7 +226,7 @@ static void update_timers(Schedules *s) {
 
         r = unit_client_list(s->manager->units, TIMER_PATTERN, on_timers_listed, s);
         if (r < 0)
-                log_warning_errno(r, "Failed to ask systemd for the timers of backups: %m");
+                log_warning_errno(r, "Failed to ask systemd for the timers of schedules: %m");
         else
                 s->listing = true;
 }
@@ -222,10 +242,10 @@ static void on_timer_read(const char *unit, usec_t next, void *userdata) {
                 const ScheduleRecord *known = find_record(s, *expression);
 
                 if (!streq(schedule_to_timer(*expression, buf), unit) || next == 0 ||
-                                next == USEC_INFINITY || (known && known->next_at == next))
+                                next == USEC_INFINITY || (known && known->times.next == next))
                         continue;
                 if (store_keep_schedules(s->manager->db, s->wanted,
-                                    &(ScheduleRecord) { .expression = *expression, .next_at = next },
+                                    &(ScheduleRecord) { .expression = *expression, .times.next = next },
                                     &e) < 0)
                         log_debug("Cannot record when '%s' is due: %s", *expression, e.message);
         }
@@ -242,20 +262,23 @@ void schedules_look(Schedules *s) {
                         log_debug("Cannot ask systemd when '%s' is due.", *e);
 }
 
-/* --- an expression that somebody wants to set --- */
+/* --- expressions that somebody wants to set --- */
 
 static void schedule_check_free(ScheduleCheck *c) {
         DL_DELETE(c->schedules->checks, c);
         unit_request_free(c->request);
         c->destroy(c->userdata);
-        free(c->expression);
+        strv_free(c->expressions);
         free(c);
 }
+
+static int check_next(ScheduleCheck *c);
 
 static void on_checked(const Error *error, void *userdata) {
         ScheduleCheck *c = userdata;
         Schedules *s = c->schedules;
         _cleanup_error_ Error e = {};
+        int r;
 
         c->request = NULL;
         if (error)
@@ -264,21 +287,55 @@ static void on_checked(const Error *error, void *userdata) {
                                                 ? "'%s' is no calendar expression that systemd takes: %s "
                                                   "See: systemd.time(7)"
                                                 : "'%s' cannot be tried now: %s",
-                                c->expression, strempty(error->message));
-        c->handler(error ? &e : NULL, c->userdata);
+                                c->expressions[c->n_checked], strempty(error->message));
+        else if (c->expressions[++c->n_checked]) {
+                r = check_next(c);
+                if (r >= 0)
+                        return;
+                (void) error_set_errnof(&e, r, "'%s' cannot be tried now: %m", c->expressions[c->n_checked]);
+        }
+        c->handler(error_is_set(&e) ? &e : NULL, c->userdata);
         schedule_check_free(c);
         /* What is not set in the end is stopped. */
         s->wanted = strv_free(s->wanted);
         schedules_queue(s);
 }
 
-int schedules_check(Schedules *s, const char *expression, schedule_check_t handler, void *userdata,
-                void (*destroy)(void *userdata)) {
+static int check_next(ScheduleCheck *c) {
         char buf[SCHEDULE_UNIT_MAX];
+
+        return unit_client_start(c->schedules->manager->units,
+                        schedule_to_timer(c->expressions[c->n_checked], buf), on_checked, c, &c->request);
+}
+
+/* Those that PID 1 does not know yet. */
+static int list_new(const Schedules *s, const json_t *changes, char ***ret) {
+        _cleanup_strv_free_ char **l = new0(char *, 1);
+
+        if (!l)
+                return -ENOMEM;
+        for (ScheduleWork w = 0; w < _SCHEDULE_WORK_MAX; w++) {
+                const char *expression = json_object_get_string(changes, schedule_work_to_setting(w));
+
+                if (expression && !strv_contains(s->wanted, expression) && add_wanted(&l, expression) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int schedules_check(Schedules *s, const json_t *changes, schedule_check_t handler, void *userdata,
+                void (*destroy)(void *userdata)) {
+        _cleanup_strv_free_ char **expressions = NULL;
         ScheduleCheck *c;
         int r;
 
-        if (streq(expression, SCHEDULE_OFF) || strv_contains(s->wanted, expression)) {
+        r = list_new(s, changes, &expressions);
+        if (r < 0) {
+                destroy(userdata);
+                return r;
+        }
+        if (strv_length(expressions) == 0) {
                 handler(NULL, userdata);
                 destroy(userdata);
                 return 0;
@@ -292,14 +349,12 @@ int schedules_check(Schedules *s, const char *expression, schedule_check_t handl
         *c = (ScheduleCheck) {
                 .destroy = destroy,
                 .schedules = s,
-                .expression = strdup(expression),
+                .expressions = TAKE_PTR(expressions),
                 .handler = handler,
                 .userdata = userdata,
         };
         DL_APPEND(s->checks, c);
-        r = c->expression ? unit_client_start(s->manager->units, schedule_to_timer(expression, buf),
-                                            on_checked, c, &c->request)
-                          : -ENOMEM;
+        r = check_next(c);
         if (r < 0)
                 schedule_check_free(c);
         return r;
@@ -307,92 +362,135 @@ int schedules_check(Schedules *s, const char *expression, schedule_check_t handl
 
 /* --- what is due --- */
 
-static void scheduled_backup_end(int r, const Error *error, ScheduledBackup *b) {
-        Schedules *s = b->schedules;
-        Instance *i = instance_find_by_id(s->manager, b->instance);
+static void turn_end(int r, const Error *error, ScheduledTurn *t) {
+        Schedules *s = t->schedules;
+        Instance *i = instance_find_by_id(s->manager, t->instance);
+        const char *what = t->work == SCHEDULE_DRILL ? "drilled" : "backed up";
+        usec_t later = now(CLOCK_MONOTONIC) + REFUSED_DELAY_USEC;
 
-        DL_DELETE(s->backups, b);
-        free(b);
+        /* It may be there all the same: then it is known by the next time. */
+        if (r < 0 && t->work == SCHEDULE_DRILL)
+                s->drill_not_before = later;
+        DL_DELETE(s->turns, t);
+        free(t);
         if (i)
-                i->backup_begins = false;
+                i->schedule_begins = false;
+        schedules_queue(s);
         if (r >= 0 || !i)
                 return;
 
-        i->backup_not_before = now(CLOCK_MONOTONIC) + REFUSED_DELAY_USEC;
-        log_info("'%s' cannot be backed up now, it is tried again: %s", i->record->slug,
+        i->schedule_not_before = later;
+        log_info("'%s' cannot be %s now, it is tried again: %s", i->record->slug, what,
                         strempty(error->message));
-        schedules_at(s, i->backup_not_before);
+        schedules_at(s, later);
+}
+
+static ScheduledTurn *turn_begin(Schedules *s, Instance *i, ScheduleWork work, uint64_t knock) {
+        ScheduledTurn *t = new0(ScheduledTurn, 1);
+
+        if (!t) {
+                log_oom();
+                return NULL;
+        }
+        *t = (ScheduledTurn) { .schedules = s, .work = work, .knock = knock };
+        memcpy(t->instance, i->record->id, sizeof(t->instance));
+        DL_APPEND(s->turns, t);
+        i->schedule_begins = true;
+        return t;
 }
 
 static void on_job_made(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
         _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
         _cleanup_(job_record_freep) JobRecord *taken_job = job;
-        ScheduledBackup *b = userdata;
-        Manager *m = b->schedules->manager;
+        ScheduledTurn *t = userdata;
+        Manager *m = t->schedules->manager;
         _cleanup_error_ Error e = {};
 
-        if (r >= 0)
+        /* Of a backup whose instance went at that moment there is none. */
+        if (r >= 0 && taken_instance)
                 r = manager_take_instance(m, &taken_instance, NULL);
         if (r >= 0)
                 r = manager_take_job(m, &taken_job, NULL);
         if (r < 0 && !error_is_set(error))
                 (void) error_set_errnof(&e, r, "Cannot follow the job: %m");
 
-        scheduled_backup_end(r, error_is_set(error) ? error : &e, b);
+        turn_end(r, error_is_set(error) ? error : &e, t);
         if (r >= 0)
                 job_queue_dispatch(m);
 }
 
-static void begin_backup(Schedules *s, Instance *i, const ScheduleRecord *schedule) {
+static json_t *backup_spec(const Instance *i, const ScheduleRecord *schedule) {
         const RetentionPolicy policy = instance_retention(i);
-        _cleanup_json_ json_t *spec = NULL;
+
+        return json_pack("{s:s, s:o}", "schedule", schedule->expression, "retention",
+                        retention_policy_to_json(&policy));
+}
+
+static json_t *drill_spec(const Instance *i, const ScheduleRecord *schedule) {
+        return json_pack("{s:s, s:o}", "schedule", schedule->expression, "backup",
+                        json_sprintf("%" PRIu64, i->record->backups.last));
+}
+
+static void begin_job(Schedules *s, Instance *i, ScheduleWork work, const ScheduleRecord *schedule) {
+        const bool drills = work == SCHEDULE_DRILL;
+        _cleanup_json_ json_t *spec = drills ? drill_spec(i, schedule) : backup_spec(i, schedule);
         _cleanup_error_ Error e = {};
-        ScheduledBackup *b;
+        ScheduledTurn *t;
         AuditActor self;
         int r;
 
-        spec = json_pack("{s:s, s:o}", "schedule", schedule->expression, "retention",
-                        retention_policy_to_json(&policy));
-        b = new0(ScheduledBackup, 1);
-        if (!b || !spec) {
-                free(b);
+        if (!spec) {
                 log_oom();
                 return;
         }
+        t = turn_begin(s, i, work, schedule->knock);
+        if (!t)
+                return;
 
-        b->schedules = s;
-        DL_APPEND(s->backups, b);
-        memcpy(b->instance, i->record->id, sizeof(b->instance));
         audit_actor_self(&self);
-        i->backup_begins = true;
         r = store_create_job(s->manager->db,
                         &(StoreJobCreate) {
-                                        .instance = i->record->id,
-                                        .kind = JOB_BACKUP,
+                                        .instance = drills ? NULL : i->record->id,
+                                        .backup = drills ? i->record->backups.last : 0,
+                                        .kind = schedule_work_to_job(work),
                                         .spec = spec,
                                         .details = spec,
                                         .actor = &self,
-                                        .knock = schedule->knock,
+                                        .knock = t->knock,
                         },
-                        on_job_made, b, NULL, &e);
+                        on_job_made, t, NULL, &e);
         if (r < 0)
-                scheduled_backup_end(r, &e, b);
+                turn_end(r, &e, t);
 }
 
-static bool is_scheduled(const Job *j) {
-        return j->record->kind == JOB_BACKUP && json_object_get(j->record->spec, "schedule") &&
-                        !job_state_is_final(j->record->state);
+/* Of drills, those that somebody asks for count, too. */
+static bool is_at_work(const Job *j, ScheduleWork work) {
+        return j->record->kind == schedule_work_to_job(work) && !job_state_is_final(j->record->state) &&
+                        (work == SCHEDULE_DRILL || json_object_get(j->record->spec, "schedule"));
 }
 
-static unsigned count_backups(const Manager *m) {
+static unsigned count_jobs(const Schedules *s, ScheduleWork work) {
         unsigned n = 0;
 
-        for (const Job *j = m->jobs; j; j = j->hh.next)
-                n += is_scheduled(j);
-        for (const Instance *i = m->instances; i; i = i->hh.next)
-                n += i->backup_begins;
+        for (const Job *j = s->manager->jobs; j; j = j->hh.next)
+                n += is_at_work(j, work);
+        for (const ScheduledTurn *t = s->turns; t; t = t->next)
+                n += t->work == work && !t->skipped;
         return n;
 }
+
+static bool is_due(const Instance *i, ScheduleWork work, const ScheduleRecord *schedule) {
+        /* However often it knocked: one of them is new enough for all of them. */
+        return schedule && schedule->knock > i->record->turns[work].knock;
+}
+
+/* Somebody is at work on it, or will be. */
+static bool is_busy(const Schedules *s, const Instance *i) {
+        return i->job || i->reviving || i->schedule_begins || recovery_awaits(s->manager->recovery, i) ||
+                        s->manager->engine_state == ENGINE_UNAVAILABLE;
+}
+
+/* --- backups --- */
 
 /* Told once for each time that it was due: it is backed up when it runs again. */
 static void note_stopped(Instance *i, const ScheduleRecord *schedule) {
@@ -403,36 +501,92 @@ static void note_stopped(Instance *i, const ScheduleRecord *schedule) {
                         i->record->slug, schedule->expression);
 }
 
-static bool may_begin(const Schedules *s, Instance *i, const ScheduleRecord *schedule) {
+static bool may_back_up(const Schedules *s, Instance *i, const ScheduleRecord *schedule) {
         if (i->record->state == INSTANCE_STOPPED) {
                 note_stopped(i, schedule);
                 return false;
         }
-        return instance_state_allows(i->record->state, JOB_BACKUP) && !i->job && !i->reviving &&
-                        !i->backup_begins && !recovery_awaits(s->manager->recovery, i) &&
-                        s->manager->engine_state != ENGINE_UNAVAILABLE;
+        return instance_state_allows(i->record->state, JOB_BACKUP) && !is_busy(s, i);
 }
 
-static void begin_due(Schedules *s) {
-        unsigned n = count_backups(s->manager);
+/* Returns when the next one is to be tried, monotonic. */
+static usec_t begin_backups(Schedules *s) {
         usec_t monotonic = now(CLOCK_MONOTONIC), next = USEC_INFINITY;
+        unsigned n = count_jobs(s, SCHEDULE_BACKUP);
 
         for (Instance *i = s->manager->instances; i; i = i->hh.next) {
                 const ScheduleRecord *schedule = find_record(s, instance_schedule(i));
 
-                /* However often it knocked: one backup is new enough for all of them. */
-                if (!schedule || schedule->knock <= i->record->backup_knock || !may_begin(s, i, schedule))
+                if (!is_due(i, SCHEDULE_BACKUP, schedule) || !may_back_up(s, i, schedule))
                         continue;
-                if (i->backup_not_before > monotonic) {
-                        next = MIN(next, i->backup_not_before);
+                if (i->schedule_not_before > monotonic) {
+                        next = MIN(next, i->schedule_not_before);
                         continue;
                 }
                 if (n >= s->manager->settings->backup_concurrency)
                         continue;
                 n++;
-                begin_backup(s, i, schedule);
+                begin_job(s, i, SCHEDULE_BACKUP, schedule);
         }
-        schedules_at(s, next);
+        return next;
+}
+
+/* --- drills --- */
+
+static void on_skipped(int r, Error *error, void *userdata) {
+        ScheduledTurn *t = userdata;
+        Instance *i = instance_find_by_id(t->schedules->manager, t->instance);
+
+        if (r >= 0 && i) {
+                i->record->turns[t->work] = (ScheduleTurn) { t->knock, now(CLOCK_REALTIME) };
+                log_info("'%s' %s: this round of drills leaves it out.", i->record->slug, t->skipped);
+        }
+        turn_end(r, error, t);
+}
+
+/* On record, so that it is told once, and not drilled later in that round. */
+static void skip_drill(Schedules *s, Instance *i, const ScheduleRecord *schedule) {
+        _cleanup_error_ Error e = {};
+        ScheduledTurn *t;
+        int r;
+
+        t = turn_begin(s, i, SCHEDULE_DRILL, schedule->knock);
+        if (!t)
+                return;
+        t->skipped = i->record->state == INSTANCE_RUNNING ? "has no verified backup" : "does not run";
+        r = store_skip_drill(s->manager->db, t->instance, t->knock, on_skipped, t, &e);
+        if (r < 0)
+                turn_end(r, &e, t);
+}
+
+static bool comes_first(const Instance *a, const Instance *b) {
+        return !b ||
+                        drill_turn_compare(&(DrillTurn) { a->record->backups.drilled_at, a->record->slug },
+                                        &(DrillTurn) { b->record->backups.drilled_at, b->record->slug }) < 0;
+}
+
+/* As begin_backups(). What is busy has its turn later in the round. */
+static usec_t begin_drills(Schedules *s) {
+        usec_t monotonic = now(CLOCK_MONOTONIC), next = USEC_INFINITY;
+        const ScheduleRecord *schedule = find_drills(s);
+        Instance *first = NULL;
+
+        for (Instance *i = s->manager->instances; i; i = i->hh.next) {
+                if (!is_due(i, SCHEDULE_DRILL, schedule) || is_busy(s, i))
+                        continue;
+                if (i->schedule_not_before > monotonic)
+                        next = MIN(next, i->schedule_not_before);
+                else if (i->record->state != INSTANCE_RUNNING || i->record->backups.last == 0)
+                        skip_drill(s, i, schedule);
+                else if (comes_first(i, first))
+                        first = i;
+        }
+        if (!first || count_jobs(s, SCHEDULE_DRILL) > 0)
+                return next;
+        if (s->drill_not_before > monotonic)
+                return MIN(next, s->drill_not_before);
+        begin_job(s, first, SCHEDULE_DRILL, schedule);
+        return next;
 }
 
 /* --- rows --- */
@@ -479,6 +633,7 @@ void schedules_read(Schedules *s) {
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
         Schedules *s = userdata;
         Manager *m = s->manager;
+        usec_t backups, drills;
 
         s->due = USEC_INFINITY;
         /* What is at work already must be known. */
@@ -486,7 +641,9 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
                 return 0;
 
         update_timers(s);
-        begin_due(s);
+        backups = begin_backups(s);
+        drills = begin_drills(s);
+        schedules_at(s, MIN(backups, drills));
         return 0;
 }
 
@@ -499,7 +656,7 @@ static void schedules_at(Schedules *s, usec_t monotonic) {
         s->due = monotonic;
         r = event_reset_time(s->manager->event, &s->timer, monotonic, RUN_DELAY_USEC / 2, on_timer, s);
         if (r < 0)
-                log_warning_errno(r, "Failed to set a timer for backups: %m");
+                log_warning_errno(r, "Failed to set a timer for schedules: %m");
 }
 
 void schedules_queue(Schedules *s) {
@@ -524,11 +681,11 @@ Schedules *schedules_free(Schedules *s) {
         db_slot_unref(s->read_slot);
         while (s->checks)
                 schedule_check_free(s->checks);
-        while (s->backups) {
-                ScheduledBackup *b = s->backups;
+        while (s->turns) {
+                ScheduledTurn *t = s->turns;
 
-                DL_DELETE(s->backups, b);
-                free(b);
+                DL_DELETE(s->turns, t);
+                free(t);
         }
         schedule_records_done(&s->records);
         strv_free(s->wanted);

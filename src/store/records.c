@@ -50,7 +50,8 @@ InstanceRecord *instance_record_free(InstanceRecord *i) {
         strv_free(i->changed_files);
         json_decref(i->images);
         free(i->backups.ids);
-        free(i->backups.last_error);
+        free(i->backups.last_job.error);
+        free(i->backups.last_drill.error);
         json_decref(i->backup_settings);
         return mfree(i);
 }
@@ -290,44 +291,51 @@ static void read_recovery(DbRow *row, RecoveryAttempts *ret) {
         ret->reason = reason;
 }
 
-static int read_last_job(const char *text, BackupSummary *ret) {
+static int read_outcome(const char *text, JobOutcome *ret) {
         _cleanup_json_ json_t *job = NULL;
 
-        ret->last_job = _JOB_STATE_INVALID;
+        ret->state = _JOB_STATE_INVALID;
         if (!text)
                 return 0;
         job = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-        ret->last_job = job_state_from_string(json_object_get_string(job, "state"));
-        return ret->last_job < 0 ? -EBADMSG
-                                 : copy_string(job, "error", /* may_be_null= */ true, &ret->last_error);
+        ret->state = job_state_from_string(json_object_get_string(job, "state"));
+        return ret->state < 0 ? -EBADMSG : copy_string(job, "error", /* may_be_null= */ true, &ret->error);
 }
 
-static int read_backups(const json_t *object, const char *last_job, BackupSummary *ret) {
+static int read_backups(const json_t *object, BackupSummary *ret) {
         const json_t *ids = json_object_get(object, "ids"), *id;
+        const struct {
+                const char *key;
+                bool may_be_null;
+                uint64_t *value;
+        } numbers[] = {
+                { "last_at", true, &ret->last_at },
+                { "last", true, &ret->last },
+                { "verified_at", true, &ret->verified_at },
+                { "drilled_at", true, &ret->drilled_at },
+                { "n_damaged", false, &ret->n_damaged },
+        };
         size_t i;
         int r;
 
-        r = read_number(object, "last_at", /* may_be_null= */ true, INT64_MAX, &ret->last_at);
-        if (r >= 0)
-                r = read_number(object, "verified_at", /* may_be_null= */ true, INT64_MAX,
-                                &ret->verified_at);
-        if (r >= 0)
-                r = read_number(object, "n_damaged", /* may_be_null= */ false, INT64_MAX, &ret->n_damaged);
-        if (r < 0)
-                return r;
+        FOREACH_ARRAY(n, numbers, ELEMENTSOF(numbers)) {
+                r = read_number(object, n->key, n->may_be_null, INT64_MAX, n->value);
+                if (r < 0)
+                        return r;
+        }
 
         ret->ids = new0(uint64_t, json_array_size(ids));
         if (!ret->ids)
                 return -ENOMEM;
         json_array_foreach(ids, i, id)
                 ret->ids[ret->n_ids++] = (uint64_t) json_integer_value(id);
-        return read_last_job(last_job, ret);
+        return 0;
 }
 
 /* What keeps and brings back an instance: the last columns. */
 static int read_upkeep(DbRow *row, InstanceRecord *i) {
         _cleanup_json_ json_t *stopped = NULL, *changed = NULL, *backups = NULL;
-        _cleanup_free_ char *images = NULL, *last_job = NULL;
+        _cleanup_free_ char *images = NULL, *last_job = NULL, *last_drill = NULL;
         int repair = REPAIR_DEFAULT, r;
 
         db_row_json(row, JSON_ARRAY, &stopped);
@@ -338,12 +346,19 @@ static int read_upkeep(DbRow *row, InstanceRecord *i) {
         db_row_string_or_null(row, &images);
         db_row_json(row, JSON_OBJECT, &backups);
         db_row_json(row, JSON_OBJECT, &i->backup_settings);
-        db_row_uint(row, INT64_MAX, &i->backup_knock);
-        db_row_usec(row, &i->backup_scheduled_at);
+        FOREACH_ARRAY(turn, i->turns, ELEMENTSOF(i->turns)) {
+                db_row_uint(row, INT64_MAX, &turn->knock);
+                db_row_usec(row, &turn->scheduled_at);
+        }
         db_row_string_or_null(row, &last_job);
+        db_row_string_or_null(row, &last_drill);
         r = db_row_end(row);
         if (r >= 0)
-                r = read_backups(backups, last_job, &i->backups);
+                r = read_backups(backups, &i->backups);
+        if (r >= 0)
+                r = read_outcome(last_job, &i->backups.last_job);
+        if (r >= 0)
+                r = read_outcome(last_drill, &i->backups.last_drill);
         if (r >= 0)
                 r = read_strv(stopped, &i->stopped_services);
         if (r >= 0)

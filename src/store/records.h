@@ -11,6 +11,7 @@
 #include "limits.h"
 #include "recovery.h"
 #include "resource-limits.h"
+#include "schedule.h"
 #include "strv.h"
 #include "subnet.h"
 #include "time-util.h"
@@ -23,15 +24,28 @@ typedef struct PortRecord {
         uint16_t number;
 } PortRecord;
 
+/* What became of the last job of a kind. */
+typedef struct JobOutcome {
+        JobState state; /* _JOB_STATE_INVALID: there was none */
+        char *error;    /* its sentence; NULL: none */
+} JobOutcome;
+
+/* What the schedule of some work asked an instance for. */
+typedef struct ScheduleTurn {
+        uint64_t knock;      /* that it got its last turn for (store-schedule.h) */
+        usec_t scheduled_at; /* since when it could have one: the schedule was set, or left it out */
+} ScheduleTurn;
+
 /* What there is of an instance's backups. */
 typedef struct BackupSummary {
         usec_t last_at;     /* when the newest one that is verified was made; 0: there is none */
+        uint64_t last;      /* its number; 0: there is none */
         usec_t verified_at; /* when one was read back the last time */
+        usec_t drilled_at;  /* when one was drilled, with success; 0: never */
         uint64_t n_damaged;
         uint64_t *ids; /* of all of them, in order */
         size_t n_ids;
-        JobState last_job; /* the last one that was to make one; _JOB_STATE_INVALID: there was none */
-        char *last_error;  /* its sentence; NULL: none */
+        JobOutcome last_job, last_drill;
 } BackupSummary;
 
 typedef struct InstanceRecord {
@@ -64,9 +78,8 @@ typedef struct InstanceRecord {
         RecoveryAttempts recovery; /* by ccpd itself */
         json_t *images; /* of the active revision: service → {image, digest}; NULL: none is recorded */
         BackupSummary backups;
-        json_t *backup_settings;    /* its own, an object: {"backup_keep_last": 7} */
-        uint64_t backup_knock;      /* of the schedule that it got its last backup for (store-schedule.h) */
-        usec_t backup_scheduled_at; /* when the schedule that it goes by was set */
+        json_t *backup_settings; /* its own, an object: {"backup_keep_last": 7} */
+        ScheduleTurn turns[_SCHEDULE_WORK_MAX];
 } InstanceRecord;
 
 typedef struct StepRecord {

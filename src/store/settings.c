@@ -260,17 +260,29 @@ static int set_number(unsigned *ret, const json_t *value, unsigned fallback, uns
 /* --- backups --- */
 
 /* Whether it is one that systemd takes is up to systemd. */
-static int set_backup_schedule(Settings *s, const char *name _unused_, const json_t *value) {
+static int set_schedule(char **ret, const json_t *value) {
         const char *text = value ? json_string_value(value) : SCHEDULE_OFF;
 
         if (!text || !schedule_is_valid(text))
                 return -EINVAL;
 
-        return s ? free_and_strdup(&s->backup_schedule, text) : 0;
+        return ret ? free_and_strdup(ret, text) : 0;
+}
+
+static int set_backup_schedule(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_schedule(s ? &s->backup_schedule : NULL, value);
 }
 
 static json_t *get_backup_schedule(const Settings *s) {
         return json_string(s->backup_schedule);
+}
+
+static int set_drill_schedule(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_schedule(s ? &s->drill_schedule : NULL, value);
+}
+
+static json_t *get_drill_schedule(const Settings *s) {
+        return json_string(s->drill_schedule);
 }
 
 static int set_backup_concurrency(Settings *s, const char *name _unused_, const json_t *value) {
@@ -423,6 +435,8 @@ static const Setting settings[] = {
         { "repair", false, "off or on", set_repair, get_repair },
         { "backup_schedule", false, "a calendar expression such as \"daily\" or \"*-*-* 02:30\", or off",
                         set_backup_schedule, get_backup_schedule },
+        { "drill_schedule", false, "a calendar expression such as \"monthly\" or \"Sun 04:00\", or off",
+                        set_drill_schedule, get_drill_schedule },
         { "backup_concurrency", false, "a number from 1 to 64", set_backup_concurrency,
                         get_backup_concurrency },
         { "backup_keep_last", false, "a number up to 1000", set_backup_keep_last, get_backup_keep_last },
@@ -555,6 +569,7 @@ Settings *settings_free(Settings *s) {
         free(s->alert_webhook_url);
         free(s->alert_mail_to);
         free(s->backup_schedule);
+        free(s->drill_schedule);
         return mfree(s);
 }
 

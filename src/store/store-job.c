@@ -266,6 +266,7 @@ static int create_job_bind_knock(DbParams *params, void *userdata) {
 
         db_params_add_string(params, op->instance_id);
         db_params_add_int64(params, (int64_t) op->knock);
+        db_params_add_string(params, job_kind_to_string(op->kind));
         return 0;
 }
 
@@ -315,7 +316,7 @@ static const DbStep create_job_steps[] = {
         { sql_job_steps_insert, create_job_bind_steps },
         { sql_instance_set_state, create_job_bind_state },
         { sql_instance_note_recovery, create_job_bind_recovery },
-        { sql_instance_note_backup, create_job_bind_knock },
+        { sql_instance_note_knock, create_job_bind_knock },
         { sql_instances_select, create_job_bind_instance, create_job_read_instance },
         { sql_jobs_select, create_job_bind_read_job, create_job_read_job },
         { sql_audit_append, create_job_bind_audit, create_job_result_audit, .refusal = STORE_AUDIT_REFUSAL },

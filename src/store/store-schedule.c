@@ -48,8 +48,9 @@ static int load_result(const PGresult *result, void *userdata, Error *reterr) {
 
                 db_row_string(&row, &s->expression);
                 db_row_uint(&row, INT64_MAX, &s->knock);
-                db_row_usec(&row, &s->knocked_at);
-                db_row_usec(&row, &s->next_at);
+                db_row_usec(&row, &s->times.before);
+                db_row_usec(&row, &s->times.knocked);
+                db_row_usec(&row, &s->times.next);
                 r = db_row_end(&row);
                 if (r < 0)
                         return db_row_error(r, "the schedules", reterr);
@@ -132,13 +133,51 @@ int store_keep_schedules(Db *db, char *const *expressions, const ScheduleRecord 
         db_params_add_strv(&op->keep, (const char *const *) expressions, strv_length(expressions));
         if (next) {
                 db_params_add_copy(&op->next, next->expression);
-                db_params_add_int64(&op->next, (int64_t) next->next_at);
+                db_params_add_int64(&op->next, (int64_t) next->times.next);
         }
         if (db_params_check(&op->keep) < 0 || db_params_check(&op->next) < 0) {
                 keep_op_free(op);
                 return store_oom(&transaction, reterr);
         }
         return db_request(db, &transaction, keep_done, op, keep_op_free, NULL, reterr);
+}
+
+typedef struct SkipOp {
+        char instance[STORE_ID_MAX];
+        uint64_t knock;
+        StoreSkippedCallback callback;
+        void *userdata;
+} SkipOp;
+
+static int skip_bind(DbParams *params, void *userdata) {
+        const SkipOp *op = userdata;
+
+        db_params_add_string(params, op->instance);
+        db_params_add_int64(params, (int64_t) op->knock);
+        return 0;
+}
+
+static void skip_done(int r, Error *error, void *userdata) {
+        SkipOp *op = userdata;
+
+        op->callback(r, error, op->userdata);
+}
+
+int store_skip_drill(Db *db, const char *instance, uint64_t knock, StoreSkippedCallback callback,
+                void *userdata, Error *reterr) {
+        static const DbStep step = { sql_instance_skip_drill, skip_bind };
+        static const DbTransaction transaction = {
+                .what = "record that an instance is left out",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        SkipOp *op = new0(SkipOp, 1);
+
+        if (!op)
+                return store_oom(&transaction, reterr);
+        *op = (SkipOp) { .knock = knock, .callback = callback, .userdata = userdata };
+        store_copy_id(op->instance, instance);
+        return db_request(db, &transaction, skip_done, op, free, NULL, reterr);
 }
 
 static int knock_bind(DbParams *params, void *userdata) {

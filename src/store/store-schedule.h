@@ -6,7 +6,7 @@
 
 #include "db-sync.h"
 #include "db.h"
-#include "time-util.h"
+#include "schedule.h"
 
 /* A notification on it says that a row changed. */
 #define STORE_CHANNEL_SCHEDULE "ccpd_schedule"
@@ -14,8 +14,7 @@
 typedef struct ScheduleRecord {
         char *expression;
         uint64_t knock; /* the number of the last one; 0: there was none */
-        usec_t knocked_at;
-        usec_t next_at; /* when PID 1 said that the next one is due; 0: not known */
+        ScheduleTimes times;
 } ScheduleRecord;
 
 typedef struct ScheduleRecords {
@@ -34,6 +33,11 @@ int store_load_schedules(
 /* Forgets all but these, and notes when the one of them is due that is to be noted (NULL: none). Nobody is told what came of
  * it: it is done again. */
 int store_keep_schedules(Db *db, char *const *expressions, const ScheduleRecord *next, Error *reterr);
+
+/* The round of drills since this knock leaves the instance out. */
+typedef void (*StoreSkippedCallback)(int r, Error *error, void *userdata);
+int store_skip_drill(Db *db, const char *instance, uint64_t knock, StoreSkippedCallback callback,
+                void *userdata, Error *reterr);
 
 /* For who knocks. */
 int schedule_knock(DbSync *db, const char *expression, Error *reterr);

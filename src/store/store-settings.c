@@ -3,6 +3,7 @@
 #include "alloc-util.h"
 #include "db-row.h"
 #include "json-util.h"
+#include "schedule.h"
 #include "statements.h"
 #include "store-internal.h"
 
@@ -78,7 +79,15 @@ static int settings_bind(DbParams *params, void *userdata) {
 }
 
 static int settings_bind_schedule(_unused_ DbParams *params, void *userdata) {
-        return json_object_get(((SettingsOp *) userdata)->changes, "backup_schedule") ? 0 : DB_STEP_SKIP;
+        return json_object_get(((SettingsOp *) userdata)->changes, schedule_work_to_setting(SCHEDULE_BACKUP))
+                        ? 0
+                        : DB_STEP_SKIP;
+}
+
+static int settings_bind_drill_schedule(_unused_ DbParams *params, void *userdata) {
+        return json_object_get(((SettingsOp *) userdata)->changes, schedule_work_to_setting(SCHEDULE_DRILL))
+                        ? 0
+                        : DB_STEP_SKIP;
 }
 
 static int settings_result(const PGresult *result, void *userdata, Error *reterr) {
@@ -103,6 +112,7 @@ static const DbStep settings_steps[] = {
         { sql_settings_reset, settings_bind },
         { sql_settings_put, settings_bind },
         { sql_instances_reschedule, settings_bind_schedule },
+        { sql_instances_reschedule_drills, settings_bind_drill_schedule },
         { sql_settings_select, NULL, settings_result },
         { sql_audit_append, settings_bind_audit, settings_result_audit, .refusal = STORE_AUDIT_REFUSAL },
 };

@@ -7,7 +7,7 @@ import pytest
 
 from fleet import query
 from instances import settled
-from test_backup_life import backups, expected_files, files, make, path
+from test_backup_life import backups, expected_files, files, make, path, pausing_at
 
 SLUGS = ('oslo', 'bergen', 'tromso', 'molde')
 EVERY_FEW_SECONDS = '*:*:0/4'
@@ -144,6 +144,67 @@ def test_what_is_found_damaged_or_fails_raises_an_alert(server, fleet):
     server.wait(lambda: 'backup-failed' in firing(server, 'tromso'), what='the alert')
     make(server, 'tromso')
     server.wait(lambda: 'backup-failed' not in firing(server, 'tromso'), what='its end')
+
+
+# --- drills ---
+
+
+def drills(server):
+    """Of schedules, oldest first."""
+    return sorted((job for job in server.json('job', 'list', '--lines=500') if job['kind'] == 'drill' and job['reason'] == 'schedule'),
+                  key=lambda job: int(job['id']))
+
+
+def nothing_of_drills(server):
+    return server.sh('docker ps -aq --filter name=^ccp-; docker network ls -q --filter name=^ccp-job; docker volume ls -q --filter name=^ccp-job; '
+                     'docker image ls -q ccp-helper; find /var/lib/ccpd/instances -name "*aside*"') == ''
+
+
+@pytest.fixture
+def two_to_drill(server, fleet):
+    """oslo and bergen alone; bergen was drilled a moment ago."""
+    others = [slug for slug in SLUGS if slug not in ('oslo', 'bergen')]
+    for slug in others:
+        server.ccpctl('stop', slug, '--quiet')
+    for slug in ('oslo', 'bergen'):
+        make(server, slug)
+    server.ccpctl('backup', 'drill', backups(server, 'bergen')[0]['id'], timeout=300)
+    yield others
+    server.ccpctl('settings', 'set', 'drill_schedule=off')
+    for slug in others:
+        server.ccpctl('start', slug, '--quiet')
+        settled(server, slug)
+
+
+def test_a_timer_knocks_and_all_are_drilled_one_after_the_other(server, two_to_drill):
+    """The one first that was not drilled for longer; also if ccpd is started anew in the middle."""
+    since = server.cursor()
+    before, known = server.json('show', 'bergen')['last_drilled_at'], {job['id'] for job in drills(server)}
+    assert before > 0 and server.json('show', 'oslo')['last_drilled_at'] < before
+    # Once, soon; the year keeps it from coming again.
+    when = server.sh("date -d '+12 seconds' '+%Y-%m-%d %H:%M:%S'")
+    server.ccpctl('settings', 'set', f'drill_schedule={when}')
+    server.wait(lambda: len(timers(server)) == 1, what='the timer')
+    with pausing_at(server, 'remove') as paused:
+        paused()
+        [first] = [job for job in drills(server) if job['id'] not in known]
+        assert (first['instance'], first['started_by']) == ('oslo', 'ccpd')
+        server.sh('systemctl restart ccpd')
+        server.wait(lambda: server.ccpctl('settings', 'show', check=False).returncode == 0, 60, 'ccpd')
+        assert [job['id'] for job in drills(server) if job['id'] not in known] == [first['id']]
+    server.sh('pkill -CONT -x ccp-job')
+    server.wait(lambda: len(drills(server)) == len(known) + 2 and drills(server)[-1]['state'] == 'succeeded', 300, 'both drills')
+    first, second = drills(server)[-2:]
+    assert (first['instance'], second['instance']) == ('oslo', 'bergen')
+    assert first['state'] == second['state'] == 'succeeded' and first['finished_at'] <= second['queued_at']
+    assert server.json('show', 'bergen')['last_drilled_at'] > server.json('show', 'oslo')['last_drilled_at'] > before
+    assert backups(server, 'oslo')[0]['drilled_at'] == server.json('show', 'oslo')['last_drilled_at']
+    assert 'Drilled' in server.ccpctl('status', 'oslo').stdout
+    assert nothing_of_drills(server)
+    for slug in two_to_drill:
+        assert len([line for line in server.journal(since=since, unit='ccpd.service')
+                    if line['MESSAGE'] == f"'{slug}' does not run: this round of drills leaves it out."]) == 1
+    assert 'drill-failed' not in firing(server, 'oslo') | firing(server, 'bergen')
 
 
 def test_a_knock_while_ccpd_is_away_is_not_lost(server, fleet):

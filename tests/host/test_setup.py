@@ -92,12 +92,14 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(server):
         DROP TABLE roles, health_sweeps, health_probes, health_current, health_samples, health_hours, health_rolled_up, alerts,
                 alert_messages, alert_deliveries, alert_silences, alert_secrets, disk_use, recoveries, backups, backup_keys, recovery_keys, restores, schedules CASCADE;
         DROP SEQUENCE schedule_knocks CASCADE;
+        DROP TRIGGER notify_backup ON jobs;
         DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule, forget_backup_key;
-        DROP INDEX jobs_backup;
+        DROP INDEX jobs_backup, jobs_drill;
         ALTER TABLE instances DROP COLUMN limits, DROP COLUMN stopped_services, DROP COLUMN repair, DROP COLUMN changed_files,
                 DROP COLUMN changed_files_at, DROP COLUMN recovery_reason, DROP COLUMN recovery_run,
                 DROP COLUMN recovery_attempts, DROP COLUMN recovery_at, DROP COLUMN backup_sequence,
-                DROP COLUMN backup_settings, DROP COLUMN backup_knock, DROP COLUMN backup_scheduled_at;
+                DROP COLUMN backup_settings, DROP COLUMN backup_knock, DROP COLUMN backup_scheduled_at,
+                DROP COLUMN drill_knock, DROP COLUMN drill_scheduled_at, DROP COLUMN drilled_at;
         ALTER TABLE revisions DROP COLUMN volumes;
         DELETE FROM schema_migrations WHERE version > 1;
         REVOKE USAGE, CREATE ON SCHEMA public FROM ccpd;

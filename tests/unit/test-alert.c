@@ -113,6 +113,7 @@ END_TEST
                 .health = HEALTH_HEALTHY,          \
                 .last_job = JOB_SUCCEEDED,         \
                 .last_backup = _JOB_STATE_INVALID, \
+                .last_drill = _JOB_STATE_INVALID,  \
                 .secrets_known = true }
 #define WITH(...)                         \
         ({                                \
@@ -158,6 +159,14 @@ START_TEST(each_rule_fires_for_its_cause_alone) {
         check_only(ALERT_BACKUP_MISSING, &f);
         f = WITH(F.n_damaged = 1);
         check_only(ALERT_BACKUP_DAMAGED, &f);
+        f = WITH(F.last_drill = JOB_FAILED, F.has_backup = true);
+        check_only(ALERT_DRILL_FAILED, &f);
+        f = WITH(F.last_drill = JOB_SUCCEEDED, F.has_backup = true);
+        check_only(_ALERT_RULE_INVALID, &f);
+        f = WITH(F.undrilled = true, F.has_backup = true);
+        check_only(ALERT_BACKUP_UNDRILLED, &f);
+        f = WITH(F.undrilled = true);
+        check_only(_ALERT_RULE_INVALID, &f);
         f = WITH(F.secret_age = 30 * USEC_PER_DAY);
         check_only(ALERT_SECRET_AGE, &f);
         f = WITH(F.secret_age = 30 * USEC_PER_DAY - 1);
@@ -169,7 +178,7 @@ START_TEST(what_is_stopped_or_worked_on_is_no_alert) {
         AlertFacts f;
 
         f = WITH(F.state = INSTANCE_STOPPED, F.health = HEALTH_UNHEALTHY, F.n_restarts = 9,
-                        F.backup_overdue = USEC_PER_DAY);
+                        F.backup_overdue = USEC_PER_DAY, F.undrilled = true, F.has_backup = true);
         check_only(_ALERT_RULE_INVALID, &f);
         ck_assert_int_eq(alert_judge(ALERT_INSTANCE_UNHEALTHY, &f, &thresholds), NO);
 
@@ -202,6 +211,9 @@ START_TEST(what_is_not_known_is_not_gone) {
         ck_assert_int_eq(alert_judge(ALERT_SECRET_AGE, &f, &off), NO);
         f = WITH(F.backup_overdue = 99 * USEC_PER_DAY);
         ck_assert_int_eq(alert_judge(ALERT_BACKUP_MISSING, &f, &off), NO);
+        /* What fires goes on while the round is under way that may end it. */
+        f = WITH(F.undrilled = true, F.has_backup = true, F.drill_awaited = true);
+        ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNDRILLED, &f, &thresholds), UNKNOWN);
 }
 END_TEST
 

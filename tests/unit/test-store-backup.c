@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "backup-keys.h"
 #include "json-util.h"
+#include "store-schedule.h"
 #include "store-test.h"
 #include "store-worker.h"
 #include "string-util.h"
@@ -386,6 +387,60 @@ START_TEST(what_there_is_is_known_of_the_instance) {
 }
 END_TEST
 
+static int skip_drill(Db *db, const char *instance, uint64_t knock, StoreSkippedCallback callback,
+                void *userdata, _unused_ DbSlot **ret_slot, Error *reterr) {
+        return store_skip_drill(db, instance, knock, callback, userdata, reterr);
+}
+
+static void on_skipped(int r, _unused_ Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        *o = (TestOutcome) { .done = true, .r = r };
+}
+
+START_TEST(drills_are_known_of_the_instance) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord first, second;
+        usec_t since, drilled_at;
+        uint64_t job;
+
+        scene_open(&s);
+        verified(&s, 700, &first);
+        verified(&s, 701, &second);
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM jobs; UPDATE instances SET state = 'running'"));
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->backups.last, second.id);
+        ck_assert_uint_eq(o.instance->backups.drilled_at, 0);
+        ck_assert_int_eq(o.instance->backups.last_drill.state, _JOB_STATE_INVALID);
+
+        /* One that fails, after one that succeeded; and the backup is deleted that was drilled. */
+        ASSERT_OK(submit(&s, JOB_DRILL, first.id, false, &o));
+        job = o.job->id;
+        ASSERT_OK(backup_set_drilled(s.db, first.id, job, NULL));
+        finish(&s, job);
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM backups WHERE drilled_at IS NOT NULL"));
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        drilled_at = o.instance->backups.drilled_at;
+        since = o.instance->turns[SCHEDULE_DRILL].scheduled_at;
+        ck_assert_uint_ge(drilled_at, since);
+        ck_assert_int_eq(o.instance->backups.last_drill.state, JOB_FAILED);
+        ck_assert_str_eq(o.instance->backups.last_drill.error, "It is.");
+        ck_assert_int_eq(o.instance->backups.last_job.state, _JOB_STATE_INVALID);
+
+        /* A round leaves it out; backups do not go by it. An older knock takes nothing back. */
+        TEST_STORE(&s.t, &o, skip_drill, on_skipped, s.id, 7);
+        TEST_STORE(&s.t, &o, skip_drill, on_skipped, s.id, 3);
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->turns[SCHEDULE_DRILL].knock, 7);
+        ck_assert_uint_eq(o.instance->turns[SCHEDULE_BACKUP].knock, 0);
+        ck_assert_uint_gt(o.instance->turns[SCHEDULE_DRILL].scheduled_at, since);
+        ck_assert_uint_eq(o.instance->backups.drilled_at, drilled_at);
+        backup_record_done(&first);
+        backup_record_done(&second);
+}
+END_TEST
+
 START_TEST(no_instance_no_backup) {
         _cleanup_(scene_close) Scene s;
         _cleanup_error_ Error error = {};
@@ -438,4 +493,5 @@ TESTS("store-backup", a_backup_is_in_the_list_once_it_is_written, a_job_that_beg
                 a_job_about_a_backup_leaves_the_instance_alone,
                 a_job_about_a_backup_does_without_the_instance, the_last_verified_one_is_not_deleted,
                 what_a_job_uses_is_not_deleted, what_is_deleted_is_gone_step_by_step,
-                what_there_is_is_known_of_the_instance, no_instance_no_backup, keys_are_made_once)
+                what_there_is_is_known_of_the_instance, drills_are_known_of_the_instance,
+                no_instance_no_backup, keys_are_made_once)

@@ -42,13 +42,16 @@ START_TEST(knocks_are_counted_over_all) {
         ck_assert_uint_eq(before.n, 2);
         ck_assert_str_eq(before.items[0].expression, "*:*:0/5");
         ck_assert_uint_gt(before.items[0].knock, before.items[1].knock);
-        ck_assert_uint_gt(before.items[1].knocked_at, 0);
+        ck_assert_uint_gt(before.items[1].times.knocked, 0);
+        ck_assert_uint_eq(before.items[1].times.before, 0);
 
         ASSERT_OK(schedule_knock(db, "daily", NULL));
         after = load(&t);
         ck_assert_uint_eq(after.n, 2);
         ck_assert_uint_gt(after.items[1].knock, before.items[0].knock);
-        ck_assert_uint_ge(after.items[1].knocked_at, before.items[1].knocked_at);
+        ck_assert_uint_ge(after.items[1].times.knocked, before.items[1].times.knocked);
+        ck_assert_uint_eq(after.items[1].times.before, before.items[1].times.knocked);
+        ck_assert_uint_eq(after.items[0].times.before, 0);
         test_db_close(&t);
 }
 END_TEST
@@ -63,14 +66,14 @@ START_TEST(what_nothing_goes_by_is_forgotten) {
         ASSERT_OK(db_sync_open(&(DbSyncOptions) { .conninfo = t.conninfo }, &db, NULL));
         ASSERT_OK(schedule_knock(db, "hourly", NULL));
         ASSERT_OK(store_keep_schedules(t.db, keep,
-                        &(ScheduleRecord) { .expression = (char *) "daily", .next_at = 1893456000123456 },
+                        &(ScheduleRecord) { .expression = (char *) "daily", .times.next = 1893456000123456 },
                         NULL));
         l = load(&t);
         ck_assert_uint_eq(l.n, 1);
         ck_assert_str_eq(l.items[0].expression, "daily");
-        ck_assert_uint_eq(l.items[0].next_at, 1893456000123456);
+        ck_assert_uint_eq(l.items[0].times.next, 1893456000123456);
         ck_assert_uint_eq(l.items[0].knock, 0);
-        ck_assert_uint_eq(l.items[0].knocked_at, 0);
+        ck_assert_uint_eq(l.items[0].times.knocked, 0);
         test_db_close(&t);
 }
 END_TEST

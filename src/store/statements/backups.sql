@@ -74,9 +74,12 @@ WHERE b.id = $1 AND b.signer IS NOT NULL;
 
 -- By a job, which took as long as the drill until now.
 -- name: backup-drilled
-UPDATE backups b SET drilled_at = clock_timestamp(),
-        drill_took = (extract(epoch FROM clock_timestamp() - j.started_at) * 1000000)::bigint
-FROM jobs j WHERE b.id = $1 AND j.id = $2 RETURNING b.id;
+WITH drilled AS (
+        UPDATE backups b SET drilled_at = clock_timestamp(),
+                drill_took = (extract(epoch FROM clock_timestamp() - j.started_at) * 1000000)::bigint
+        FROM jobs j WHERE b.id = $1 AND j.id = $2 RETURNING b.id, b.instance, b.drilled_at),
+noted AS (UPDATE instances i SET drilled_at = d.drilled_at FROM drilled d WHERE i.id = d.instance)
+SELECT id FROM drilled;
 
 -- What a job began, and did not bring to its end.
 -- name: backup-discard

@@ -21,13 +21,19 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
         (SELECT json_build_object(
                         'last_at', (extract(epoch FROM (array_agg(b.created_at ORDER BY b.sequence DESC)
                                 FILTER (WHERE b.state = 'verified'))[1]) * 1000000)::bigint,
+                        'last', (array_agg(b.id ORDER BY b.sequence DESC) FILTER (WHERE b.state = 'verified'))[1],
                         'verified_at', (extract(epoch FROM max(b.verified_at)) * 1000000)::bigint,
+                        'drilled_at', (extract(epoch FROM i.drilled_at) * 1000000)::bigint,
                         'n_damaged', count(*) FILTER (WHERE b.state = 'damaged'),
                         'ids', coalesce(json_agg(b.id ORDER BY b.id), '[]'))
                 FROM backups b WHERE b.instance = i.id AND b.state <> 'writing' AND b.deleted_by IS NULL),
         i.backup_settings, i.backup_knock, (extract(epoch FROM i.backup_scheduled_at) * 1000000)::bigint,
+        i.drill_knock, (extract(epoch FROM i.drill_scheduled_at) * 1000000)::bigint,
         (SELECT json_build_object('state', j.state, 'error', j.error_message) FROM jobs j
                 WHERE j.instance = i.id AND j.kind = 'backup' AND j.state IN ('succeeded', 'failed')
+                ORDER BY j.id DESC LIMIT 1),
+        (SELECT json_build_object('state', j.state, 'error', j.error_message) FROM jobs j
+                WHERE j.instance = i.id AND j.kind = 'drill' AND j.state IN ('succeeded', 'failed')
                 ORDER BY j.id DESC LIMIT 1)
 FROM instances i
 WHERE $1::uuid IS NULL OR i.id = $1
@@ -95,9 +101,19 @@ UPDATE instances SET backup_knock = coalesce(pg_sequence_last_value('schedule_kn
         backup_scheduled_at = clock_timestamp()
 WHERE NOT backup_settings ? 'backup_schedule';
 
--- It gets the backup that it was due for since this knock.
--- name: instance-note-backup
-UPDATE instances SET backup_knock = greatest(backup_knock, $2::bigint) WHERE id = $1;
+-- name: instances-reschedule-drills
+UPDATE instances SET drill_knock = coalesce(pg_sequence_last_value('schedule_knocks'), 0),
+        drill_scheduled_at = clock_timestamp();
+
+-- It gets what it was due for since this knock, by a job of the kind $3.
+-- name: instance-note-knock
+UPDATE instances SET backup_knock = CASE WHEN $3 = 'backup' THEN greatest(backup_knock, $2::bigint) ELSE backup_knock END,
+        drill_knock = CASE WHEN $3 = 'drill' THEN greatest(drill_knock, $2::bigint) ELSE drill_knock END
+WHERE id = $1;
+
+-- The round of drills since this knock leaves it out.
+-- name: instance-skip-drill
+UPDATE instances SET drill_knock = greatest(drill_knock, $2::bigint), drill_scheduled_at = clock_timestamp() WHERE id = $1;
 
 -- Only if it differs, and only of the revision that was looked at.
 -- name: instance-set-changed-files

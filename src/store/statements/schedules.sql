@@ -2,13 +2,15 @@
 -- When schedules were due. $N are bound parameters; times are µs since the epoch.
 
 -- name: schedules-select
-SELECT expression, knock, (extract(epoch FROM knocked_at) * 1000000)::bigint, (extract(epoch FROM next_at) * 1000000)::bigint
+SELECT expression, knock, (extract(epoch FROM knocked_before) * 1000000)::bigint,
+        (extract(epoch FROM knocked_at) * 1000000)::bigint, (extract(epoch FROM next_at) * 1000000)::bigint
 FROM schedules ORDER BY expression;
 
 -- A timer says that it is time.
 -- name: schedule-knock
 INSERT INTO schedules (expression, knock, knocked_at) VALUES ($1, nextval('schedule_knocks'), clock_timestamp())
-ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, knocked_at = excluded.knocked_at;
+ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, knocked_before = schedules.knocked_at,
+        knocked_at = excluded.knocked_at;
 
 -- Those that nothing goes by any more are forgotten.
 -- name: schedules-keep

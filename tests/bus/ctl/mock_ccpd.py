@@ -735,6 +735,7 @@ class Instance(Base):
             "Ports": dbus.Dictionary({k: dbus.UInt16(v) for k, v in i["ports"].items()}, signature="sq"),
             "Subnet": i["subnet"], "BindAddress": "127.0.0.1",
             "LastBackupAt": dbus.UInt64(i["created"]), "BackupSchedule": "daily",
+            "LastDrilledAt": dbus.UInt64(i["created"]),
             "Features": dbus.Array(i["features"], signature="s"),
             "Parameters": dbus.Dictionary({"owner": "Ann\nBob"}, signature="ss"), "Revision": dbus.UInt64(1),
             "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": self.slug + "_ccp",

@@ -145,6 +145,7 @@ class Things(BusTest):
         self.assertRegex(r.out, r"Health: healthy since .* ago\n")
         self.assertIn("Use: CPU 12.3s, memory 256M of 1.0G, 31 tasks, disk 5.0G\n", r.out)
         self.assertRegex(r.out, r"Backup: .* ago; daily\n")
+        self.assertRegex(r.out, r"Drilled: .* ago\n")
 
     def test_status_has_the_newest_lines_of_the_logs(self):
         self.create("alpha")

@@ -44,13 +44,14 @@ def timers(ccpd):
 def knock(ccpd, expression, times=1):
     """What ccp-schedule does when its timer elapses; several times in one moment."""
     ccpd.postgres.sql(times * (f"INSERT INTO schedules (expression, knock, knocked_at) VALUES ('{expression}', nextval('schedule_knocks'), now()) "
-                               "ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, knocked_at = excluded.knocked_at; "))
+                               "ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, knocked_before = schedules.knocked_at, "
+                               "knocked_at = excluded.knocked_at; "))
 
 
-def jobs(ccpd, *states):
-    """(slug, id) of the scheduled backups in these states, oldest first."""
+def jobs(ccpd, *states, kind="backup"):
+    """(slug, id) of the scheduled jobs of the kind in these states, oldest first."""
     return [tuple(row) for row in ccpd.postgres.sql(
-        "SELECT slug, id FROM jobs WHERE kind = 'backup' AND spec ? 'schedule' "
+        f"SELECT slug, id FROM jobs WHERE kind = '{kind}' AND spec ? 'schedule' "
         f"AND state IN ({', '.join(repr(state) for state in states or ('queued', 'running', 'undoing'))}) ORDER BY id")]
 
 
@@ -202,6 +203,143 @@ def test_new_ones_and_new_schedules_wait_for_the_next_knock(ccpd, watcher):
     wait_for(lambda: {slug for slug, _ in jobs(ccpd)} == {"alpha", "beta"}, what="both")
 
 
+# --- drills ---
+
+
+def drills(ccpd):
+    return jobs(ccpd, kind="drill")
+
+
+def next_drill(ccpd, slug):
+    """The one that is at work, which is the only one; its id."""
+    wait_for(lambda: drills(ccpd), what="the next drill")
+    time.sleep(0.3)
+    [(found, number)] = drills(ccpd)
+    assert found == slug
+    return number
+
+
+def end_drill(ccpd, number, state="succeeded"):
+    """As a worker does it."""
+    if state == "succeeded":
+        ccpd.postgres.sql("WITH d AS (UPDATE backups SET drilled_at = clock_timestamp(), drill_took = 5 WHERE id = "
+                          f"(SELECT (spec ->> 'backup')::bigint FROM jobs WHERE id = {number}) RETURNING instance, drilled_at) "
+                          "UPDATE instances i SET drilled_at = d.drilled_at FROM d WHERE i.id = d.instance")
+    error = f"error_name = '{NAME}.Error.Failed', error_message = 'It is torn.', " if state == "failed" else ""
+    ccpd.postgres.sql(f"UPDATE job_steps SET state = 'done', finished_at = now() WHERE job = {number};"
+                      f"UPDATE jobs SET state = '{state}', {error}attempt = 1, finished_at = now() WHERE id = {number}")
+    ccpd.systemd("EndUnit", f"ccp-job@{number}.service")
+
+
+def no_drill(ccpd):
+    time.sleep(1)
+    return drills(ccpd) == []
+
+
+def log_count(ccpd, text):
+    ccpd.log.flush()
+    return (ccpd.folder / "ccpd.log").read_text().count(text)
+
+
+def test_drills_go_by_a_schedule_of_their_own(ccpd):
+    running(ccpd, "alpha")
+    settings(ccpd, drill_schedule="hourly", backup_schedule="daily")
+    wait_for(lambda: timers(ccpd) == {TIMERS["daily"], TIMERS["hourly"]}, what="both timers")
+    settings(ccpd, backup_schedule="hourly")
+    wait_for(lambda: timers(ccpd) == {TIMERS["hourly"]}, what="one for both")
+    settings(ccpd, backup_schedule="off")
+    time.sleep(0.5)
+    assert timers(ccpd) == {TIMERS["hourly"]}
+    # Each is judged, and nothing is set if one is none.
+    for values in ({"drill_schedule": "bad day"}, {"backup_schedule": "daily", "drill_schedule": "bad day"},
+                   {"backup_schedule": "bad day", "drill_schedule": "daily"}, {"drill_schedule": "a;b"}):
+        with pytest.raises(dbus.DBusException) as e:
+            settings(ccpd, **values)
+        assert e.value.get_dbus_name() == f"{NAME}.Error.InvalidArgument"
+    assert (ccpd.manager("GetSettings")["drill_schedule"], ccpd.manager("GetSettings")["backup_schedule"]) == ("hourly", "off")
+    wait_for(lambda: timers(ccpd) == {TIMERS["hourly"]}, what="the end of what was judged")
+    settings(ccpd, drill_schedule="")
+    wait_for(lambda: timers(ccpd) == set(), what="none")
+
+
+def test_a_round_of_drills(ccpd, watcher):
+    for slug in ("alpha", "beta", "gamma", "delta", "empty", "halted"):
+        running(ccpd, slug)
+    for slug in ("alpha", "beta", "gamma", "delta", "halted"):
+        make_backup(ccpd, slug, created="now() - interval '9 days'")
+    newest = make_backup(ccpd, "beta")
+    make_backup(ccpd, "beta", state="damaged")
+    make_backup(ccpd, "empty", state="damaged")
+    # Of gamma the backup is gone that was drilled.
+    ccpd.postgres.sql("UPDATE instances SET drilled_at = now() - interval '1 day' WHERE slug = 'alpha';"
+                      "UPDATE instances SET drilled_at = now() - interval '2 days' WHERE slug = 'gamma';"
+                      "UPDATE instances SET state = 'stopped' WHERE slug = 'halted'")
+    wait_for(lambda: ccpd.get(instance_path("halted"), "Instance", "State") == "stopped")
+    settings(ccpd, drill_schedule="daily")
+    assert no_drill(ccpd)
+    # It has a job, and comes later though it was never drilled.
+    job = ccpd.call("Instance", "Restart", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=instance_path("delta"))
+    knock(ccpd, "daily", times=2)
+
+    number = next_drill(ccpd, "beta")
+    [[spec, by]] = ccpd.postgres.sql(f"SELECT spec, started_by FROM jobs WHERE id = {number}")
+    assert by == "ccpd" and spec == f'{{"backup": "{newest}", "schedule": "daily"}}'
+    assert ccpd.get(f"{ROOT}/job/{number}", "Job", "Reason") == "schedule"
+    end_drill(ccpd, number)
+    wait_for(lambda: ccpd.get(instance_path("beta"), "Instance", "LastDrilledAt") > 0, what="when it was drilled")
+    # In the middle of the round, and of a drill.
+    number = next_drill(ccpd, "gamma")
+    ccpd.stop(9)
+    ccpd.start()
+    watcher.engine(started=0)
+    assert next_drill(ccpd, "gamma") == number
+    finish(ccpd, job)
+    end_drill(ccpd, number, "failed")
+    end_drill(ccpd, next_drill(ccpd, "delta"))
+    end_drill(ccpd, next_drill(ccpd, "alpha"))
+    # One that failed waits for the next knock, too.
+    assert no_drill(ccpd)
+    # Each was told of once.
+    assert log_count(ccpd, "'empty' has no verified backup: this round of drills leaves it out.") == 1
+    assert log_count(ccpd, "'halted' does not run: this round of drills leaves it out.") == 1
+    ccpd.postgres.sql("UPDATE instances SET state = 'running'")
+    make_backup(ccpd, "empty")
+    assert no_drill(ccpd)
+    knock(ccpd, "daily")
+    # Those that were never drilled come first.
+    end_drill(ccpd, next_drill(ccpd, "empty"))
+    next_drill(ccpd, "halted")
+
+
+def test_a_drill_by_hand_is_waited_for(ccpd, watcher):
+    for slug in ("alpha", "beta"):
+        running(ccpd, slug)
+    backup = make_backup(ccpd, "alpha")
+    make_backup(ccpd, "beta")
+    settings(ccpd, drill_schedule="daily")
+    job = str(ccpd.manager("DrillBackup", backup, dbus.Dictionary({}, "sv")))
+    knock(ccpd, "daily")
+    assert no_drill(ccpd)
+    finish(ccpd, job)
+    end_drill(ccpd, next_drill(ccpd, "alpha"))
+    next_drill(ccpd, "beta")
+
+
+def test_what_is_new_waits_for_the_next_round(ccpd, watcher):
+    running(ccpd, "alpha")
+    make_backup(ccpd, "alpha")
+    settings(ccpd, drill_schedule="daily")
+    knock(ccpd, "daily")
+    end_drill(ccpd, next_drill(ccpd, "alpha"))
+    running(ccpd, "beta")
+    make_backup(ccpd, "beta")
+    settings(ccpd, drill_schedule="hourly")
+    settings(ccpd, drill_schedule="daily")
+    assert no_drill(ccpd)
+    knock(ccpd, "daily")
+    end_drill(ccpd, next_drill(ccpd, "beta"))
+
+
 # --- what is told ---
 
 
@@ -264,4 +402,41 @@ def test_a_backup_that_is_overdue_is_told(ccpd, watcher, why):
     [(rule, message)] = wait_for(lambda: firing(ccpd), seconds=70, what="the alert")
     assert rule == "backup-missing" and "one was due on " in message and "the newest is of " in message
     make_backup(ccpd, "alpha")
+    wait_for(lambda: rules(ccpd) == set(), what="the end")
+
+
+def test_a_drill_that_failed_is_told_until_one_succeeds(ccpd, watcher):
+    running(ccpd, "alpha")
+    make_backup(ccpd, "alpha")
+    settings(ccpd, drill_schedule="daily")
+    knock(ccpd, "daily")
+    end_drill(ccpd, next_drill(ccpd, "alpha"), "failed")
+    wait_for(lambda: firing(ccpd) == {("drill-failed", "the last drill of alpha failed: It is torn")}, what="the alert")
+    # Once more, at the next knock.
+    knock(ccpd, "daily")
+    end_drill(ccpd, next_drill(ccpd, "alpha"))
+    wait_for(lambda: rules(ccpd) == set(), what="the end")
+
+
+@pytest.mark.parametrize("why", ["refused", "silent"])
+def test_a_backup_that_two_rounds_did_not_drill_is_told(ccpd, watcher, why):
+    running(ccpd, "alpha")
+    settings(ccpd, drill_schedule="daily")
+    wait_for(lambda: timers(ccpd), what="the timer")
+    make_backup(ccpd, "alpha")
+    ccpd.postgres.sql("UPDATE instances SET drill_scheduled_at = now() - interval '9 days', drilled_at = now() - interval '3 days', "
+                      "drill_knock = nextval('schedule_knocks')")
+    # Its turn came, and nothing of it; or its timer did not come, twice.
+    before, knocked, following = ("47 hours", "23 hours", "-1 hours") if why == "refused" else ("4 days", "68 hours", "34 hours")
+    ccpd.postgres.sql("INSERT INTO schedules (expression, knock, knocked_before, knocked_at, next_at) VALUES ('daily', 1, "
+                      f"now() - interval '{before}', now() - interval '{knocked}', now() - interval '{following}')")
+    time.sleep(5)
+    assert rules(ccpd) == set()
+    [(rule, message)] = wait_for(lambda: firing(ccpd), seconds=70, what="the alert")
+    assert rule == "backup-undrilled" and "one was due on " in message and "the last one that succeeded is of " in message
+    # A round that is under way does not end it, a drill does.
+    knock(ccpd, "daily")
+    drill = next_drill(ccpd, "alpha")
+    assert rules(ccpd) == {"backup-undrilled"}
+    end_drill(ccpd, drill)
     wait_for(lambda: rules(ccpd) == set(), what="the end")
