@@ -367,16 +367,16 @@ static int make_networks(const json_t *config, const OverrideInput *input, json_
 static int make_volumes(const json_t *config, const OverrideInput *input, json_t **ret) {
         _cleanup_json_ json_t *result = NULL;
         const char *key;
-        json_t *name;
+        json_t *called;
         int r;
 
         r = make_labelled(json_object_get(config, "volumes"), input, &result);
         if (r < 0)
                 return r;
-        json_object_foreach((json_t *) input->volumes, key, name) {
+        json_object_foreach((json_t *) input->volumes, key, called) {
                 json_t *volume = json_object_get(result, key);
 
-                if (volume && json_object_set(volume, "name", name) < 0)
+                if (volume && json_object_set(volume, "name", called) < 0)
                         return -ENOMEM;
         }
 

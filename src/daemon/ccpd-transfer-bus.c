@@ -176,10 +176,10 @@ static int sweep(int backups, unsigned *ret, Error *reterr) {
                 struct stat st;
 
                 if (!startswith(de->d_name, CCP_IMPORT_PREFIX) ||
-                                fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                                fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if ((usec_t) st.st_mtime * USEC_PER_SEC + IMPORT_AGE_MAX < now(CLOCK_REALTIME))
-                        (void) unlinkat(dirfd(d), de->d_name, 0);
+                        (void) unlinkat(fd, de->d_name, 0);
                 else
                         n++;
         }

@@ -118,8 +118,8 @@ static int run_source(Job *j, Error *reterr) {
         if (folder < 0)
                 return folder;
         r = rm_rf_at(folder, UNPACKED);
-        if (r >= 0)
-                r = fd = mkdir_open_beneath(folder, UNPACKED, 0700);
+        fd = r < 0 ? r : mkdir_open_beneath(folder, UNPACKED, 0700);
+        r = MIN(fd, 0);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot make %s: %m", directory);
         r = unpack_folder(j, a, directory, reterr);
