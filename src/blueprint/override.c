@@ -374,9 +374,9 @@ static int make_volumes(const json_t *config, const OverrideInput *input, json_t
         if (r < 0)
                 return r;
         json_object_foreach((json_t *) input->volumes, key, called) {
-                json_t *volume = json_object_get(result, key);
+                json_t *made = json_object_get(result, key);
 
-                if (volume && json_object_set(volume, "name", called) < 0)
+                if (made && json_object_set(made, "name", called) < 0)
                         return -ENOMEM;
         }
 
