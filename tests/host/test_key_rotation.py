@@ -117,6 +117,8 @@ def test_kills_and_a_power_cut_do_not_stop_it(server, fleet):
     server.reboot(hard=True)
     server.wait(lambda: server.ccpctl('key', 'status', check=False).returncode == 0, 60, 'ccpd')
     server.wait(lambda: master_key(server)['former'] == '' and master_key(server)['id'] != before, 120, 'the end')
+    server.wait(lambda: query(server, "SELECT ended_at IS NOT NULL FROM recoveries WHERE reason = 'boot' ORDER BY id DESC LIMIT 1") == 't',
+                60, 'that the instances are back')
     for slug in ('oslo', 'bergen'):
         settled(server, slug)
     assert_replaced(server, fleet, before)
