@@ -137,7 +137,9 @@ static int load_opener(Job *j, Keys *k, const BackupRecord *record, ArchiveOpene
         return 0;
 }
 
-int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
+/* Reads all of a file by one of the reader's two functions for it. */
+static int read_archive(Job *j, int fd, const BackupRecord *record,
+                int (*read_all)(ArchiveReader *reader, Error *reterr), ArchiveReader **ret, Error *reterr) {
         const ArchiveReaderOptions options = {
                 .n_threads = archive_pool_threads(),
                 .progress = on_read,
@@ -156,7 +158,7 @@ int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader
         if (r >= 0)
                 r = archive_reader_unlock(reader, &opener, reterr);
         if (r >= 0)
-                r = archive_reader_verify(reader, reterr);
+                r = read_all(reader, reterr);
         if (r < 0)
                 return r;
 
@@ -171,6 +173,10 @@ int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader
         archive_reader_be_quiet(reader);
         *ret = TAKE_PTR(reader);
         return 0;
+}
+
+int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
+        return read_archive(j, fd, record, archive_reader_verify, ret, reterr);
 }
 
 JobArchive *job_archive_free(JobArchive *a) {
@@ -202,7 +208,7 @@ static int open_archive(Job *j, JobArchive *a, Error *reterr) {
         a->fd = open_beneath(folder, a->record.file, O_RDONLY | O_NOFOLLOW, 0);
         if (a->fd < 0)
                 return error_set_errnof(reterr, a->fd, "Cannot open the backup %s: %m", a->record.file);
-        return job_archive_verify(j, a->fd, &a->record, &a->reader, reterr);
+        return read_archive(j, a->fd, &a->record, archive_reader_authenticate, &a->reader, reterr);
 }
 
 int job_archive_get(Job *j, JobArchive **ret, Error *reterr) {
