@@ -81,8 +81,7 @@ void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_
 static int on_read(uint64_t at, uint64_t size, void *userdata) {
         Job *j = userdata;
 
-        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%" PRIu64 " of %" PRIu64 " MiB read back",
-                        at / 1024 / 1024, size / 1024 / 1024);
+        job_tell_bytes(j, -1, at, size, "Reading the backup from the disk");
         return job_checkpoint(j);
 }
 
