@@ -313,6 +313,9 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 { "last", true, &ret->last },
                 { "verified_at", true, &ret->verified_at },
                 { "drilled_at", true, &ret->drilled_at },
+                { "restored_at", true, &ret->restored_at },
+                { "restored_from", true, &ret->restored_from },
+                { "undoable_until", true, &ret->undoable_until },
                 { "n_damaged", false, &ret->n_damaged },
         };
         size_t i;
