@@ -91,6 +91,7 @@ GETTER(get_time) {
                 { "LastBackupAt", i->backups.last_at },
                 { "LastVerifiedAt", i->backups.verified_at },
                 { "LastDrilledAt", i->backups.drilled_at },
+                { "LastReplicatedAt", i->backups.replicated_at },
         };
 
         FOREACH_ARRAY(t, times, ELEMENTSOF(times))
@@ -400,6 +401,8 @@ const char *job_kind_to_action(JobKind kind) {
                 [JOB_DRILL] = CCP_ACTION_OPERATE,
                 [JOB_IMPORT] = CCP_ACTION_RESTORE,
                 [JOB_DELETE_BACKUP] = CCP_ACTION_DELETE_BACKUP,
+                [JOB_REPLICATE] = CCP_ACTION_OPERATE,
+                [JOB_FETCH] = CCP_ACTION_OPERATE,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);
@@ -551,6 +554,7 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("LastBackupAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastVerifiedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastDrilledAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("LastReplicatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "(sut)", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StoppedServices", "as", get_stopped_services, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -43,6 +43,8 @@ typedef struct BackupRecord {
         usec_t created_at, verified_at;
         usec_t drilled_at;   /* 0: never */
         uint64_t drill_took; /* µs */
+        usec_t replicated_at; /* 0: there is no copy that was compared */
+        char *copy_key;       /* of what may be in the storage; NULL: nothing is */
 } BackupRecord;
 
 typedef struct BackupRecords {
