@@ -98,12 +98,12 @@ typedef struct AlertFacts {
         usec_t secret_age;     /* of the oldest one */
         JobState last_backup;  /* of the last job that was to make one, as above */
         usec_t backup_overdue; /* how long ago one was due that is not there; 0: none is */
-        usec_t uncopied;       /* how long a verified backup waits for its copy; 0: none does, or there is no storage */
-        uint64_t n_damaged;    /* backups */
-        bool has_backup;       /* that is verified */
-        JobState last_drill;   /* of the last job that was to try one, as above */
-        bool undrilled;        /* the last two rounds came to nothing */
-        bool drill_awaited;    /* the last one may still come to something */
+        usec_t uncopied; /* how long a verified backup waits for its copy; 0: none does, or there is no storage */
+        uint64_t n_damaged;  /* backups */
+        bool has_backup;     /* that is verified */
+        JobState last_drill; /* of the last job that was to try one, as above */
+        bool undrilled;      /* the last two rounds came to nothing */
+        bool drill_awaited;  /* the last one may still come to something */
 
         /* a file system */
         unsigned percent_used;

@@ -186,7 +186,8 @@ static const struct {
         [JOB_IMPORT] = { import_steps, ELEMENTSOF(import_steps) },
         [JOB_VERIFY] = { verify_steps, ELEMENTSOF(verify_steps) },
         [JOB_DELETE_BACKUP] = { delete_backup_steps, ELEMENTSOF(delete_backup_steps) },
-        [JOB_REPLICATE] = { replicate_steps, ELEMENTSOF(replicate_steps), .transfers = true, .beside = true },
+        [JOB_REPLICATE] = { replicate_steps, ELEMENTSOF(replicate_steps), .transfers = true,
+                        .beside = true },
         [JOB_FETCH] = { fetch_steps, ELEMENTSOF(fetch_steps), .transfers = true },
 };
 

@@ -31,8 +31,8 @@ static char *format_backup_state(const json_t *row, Color *ret_color) {
         const char *state = backup_state(row);
 
         *ret_color = streq(state, "verified") || streq(state, "replicated") ? COLOR_GREEN
-                        : streq(state, "damaged") ? COLOR_RED
-                                                  : COLOR_YELLOW;
+                        : streq(state, "damaged")                           ? COLOR_RED
+                                                                            : COLOR_YELLOW;
         return strdup(state);
 }
 

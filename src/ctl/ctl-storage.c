@@ -190,7 +190,8 @@ int verb_storage_show(Ctl *c, _unused_ char **args, Error *reterr) {
         print_field("Region", json_get_text(s, "region"));
         print_field("Bucket", json_get_text(s, "bucket"));
         print_field("Prefix", json_get_text(s, "prefix"));
-        print_field("Addresses", json_is_true(json_object_get(s, "path_style")) ? "HOST/BUCKET" : "BUCKET.HOST");
+        print_field("Addresses",
+                        json_is_true(json_object_get(s, "path_style")) ? "HOST/BUCKET" : "BUCKET.HOST");
         print_field("CA file", json_get_text(s, "ca_file"));
         print_field("Set", FORMAT_TIMESTAMP(json_get_number(s, "set_at")));
         print_number("Copied", json_get_number(s, "copied"));

@@ -164,7 +164,8 @@ static int read_line(int fd, char line[static LINE_MAX_SIZE], Error *reterr) {
                 n++;
         }
         return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
-                        "The storage gave no answer. On the server, 'journalctl -u ccp-storage@*' tells why.");
+                        "The storage gave no answer. On the server, 'journalctl -u ccp-storage@*' tells "
+                        "why.");
 }
 
 static int read_answer(Source *s, Error *reterr) {

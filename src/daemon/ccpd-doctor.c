@@ -296,9 +296,9 @@ static void ask_host(Doctor *d) {
         if (asprintf(&request, "{\"subnet_pool\":\"%s\",\"disk_percent\":%u}",
                             SUBNET_FORMAT(&s->subnet_pool), s->alert_disk_percent) < 0)
                 request = NULL;
-        r = request ? worker_call_new(d->manager->event, CCP_DOCTOR_SOCKET, "The host could not be looked at",
-                                      request, DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_examined, d, NULL,
-                                      &e)
+        r = request ? worker_call_new(d->manager->event, CCP_DOCTOR_SOCKET,
+                                      "The host could not be looked at", request, DOCTOR_ANSWER_MAX,
+                                      DOCTOR_TIMEOUT_USEC, on_examined, d, NULL, &e)
                     : -ENOMEM;
         if (r < 0)
                 on_examined(r, NULL, 0, &e, d);
@@ -341,7 +341,7 @@ static void ask_storage(Doctor *d) {
         _cleanup_error_ Error e = {};
         int r;
 
-        r = worker_call_new(d->manager->event, CCP_STORAGE_SOCKET, "The storage could not be asked",
+        r = worker_call_new(d->manager->event, storage_socket(), "The storage could not be asked",
                         "{\"do\":\"check\"}", DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_storage_checked, d,
                         NULL, &e);
         if (r < 0)

@@ -274,8 +274,8 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
 static bool job_is_about_backup(const JobRecord *record, uint64_t *ret) {
         const char *id = json_object_get_string(record->spec, "backup");
 
-        return IN_SET(record->kind, JOB_VERIFY, JOB_DRILL, JOB_DELETE_BACKUP, JOB_REPLICATE, JOB_FETCH) && id &&
-                        decimal_id_parse(id, ret) >= 0;
+        return IN_SET(record->kind, JOB_VERIFY, JOB_DRILL, JOB_DELETE_BACKUP, JOB_REPLICATE, JOB_FETCH) &&
+                        id && decimal_id_parse(id, ret) >= 0;
 }
 
 static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

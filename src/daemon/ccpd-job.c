@@ -160,7 +160,8 @@ unsigned job_current_step(const JobRecord *record) {
 }
 
 const char *job_record_unit(const JobRecord *record, char buf[static JOB_UNIT_MAX]) {
-        (void) snprintf(buf, JOB_UNIT_MAX, "%s@%" PRIu64 ".service", job_kind_unit(record->kind), record->id);
+        (void) snprintf(buf, JOB_UNIT_MAX, "%s@%" PRIu64 ".service", job_kind_unit(record->kind),
+                        record->id);
         return buf;
 }
 

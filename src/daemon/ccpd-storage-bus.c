@@ -305,8 +305,8 @@ static void on_answered(int r, const char *answer, size_t size, Error *error, vo
                                 c->append, c->what);
 }
 
-static int call_storage(
-                Manager *m, const StorageCall *call, sd_bus_message *message, json_t *request, size_t max, sd_bus_error *reterr) {
+static int call_storage(Manager *m, const StorageCall *call, sd_bus_message *message, json_t *request,
+                size_t max, sd_bus_error *reterr) {
         _cleanup_(storage_call_freep) StorageCall *c = NULL;
         _cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
         _cleanup_error_ Error e = {};
@@ -330,7 +330,7 @@ static int call_storage(
         if (!c->operation)
                 return -ENOMEM;
 
-        r = worker_call_new(m->event, CCP_STORAGE_SOCKET, "The storage could not be asked", text, max,
+        r = worker_call_new(m->event, storage_socket(), "The storage could not be asked", text, max,
                         CALL_TIMEOUT_USEC, on_answered, c, NULL, &e);
         if (r < 0)
                 operation_fail(TAKE_PTR(c->operation), &e);
@@ -436,7 +436,7 @@ static int open_connection(const char *key, Error *reterr) {
 
         if (!text)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        fd = worker_connect(CCP_STORAGE_SOCKET);
+        fd = worker_connect(storage_socket());
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "The storage could not be asked: %m");
         if (send(fd, text, strlen(text), MSG_NOSIGNAL) != (ssize_t) strlen(text) ||
@@ -472,7 +472,8 @@ static void on_open_recorded(int r, AuditRecord *record, Error *error, void *use
         open_free(x);
 }
 
-static int open_record(Manager *m, sd_bus_message *message, const char *key, const CopyKey *k, Error *reterr) {
+static int open_record(
+                Manager *m, sd_bus_message *message, const char *key, const CopyKey *k, Error *reterr) {
         _cleanup_json_ json_t *details = json_pack("{s:s}", "copy", key);
         Open *x = new0(Open, 1);
         int r;
@@ -515,7 +516,8 @@ int method_open_copy(sd_bus_message *message, void *userdata, sd_bus_error *rete
         r = bus_read_options(message, NULL, 0, NULL, &e);
         if (r >= 0 && copy_key_parse(key, &k) < 0)
                 r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
-                                "'%s' is no copy of a backup. 'ccpctl backup list --storage' shows those that "
+                                "'%s' is no copy of a backup. 'ccpctl backup list --storage' shows those "
+                                "that "
                                 "there are.",
                                 TEXT_FOR_ERROR(key));
         if (r >= 0)

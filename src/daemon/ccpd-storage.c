@@ -123,8 +123,9 @@ static void begin_sweep(Storage *s) {
         _cleanup_error_ Error e = {};
         int r;
 
-        r = worker_call_new(s->manager->event, CCP_STORAGE_SOCKET, "ccp-storage could not be asked",
-                        "{\"do\":\"sweep\"}", SWEEP_ANSWER_MAX, SWEEP_TIMEOUT_USEC, on_swept, s, &s->sweep, &e);
+        r = worker_call_new(s->manager->event, storage_socket(), "ccp-storage could not be asked",
+                        "{\"do\":\"sweep\"}", SWEEP_ANSWER_MAX, SWEEP_TIMEOUT_USEC, on_swept, s, &s->sweep,
+                        &e);
         if (r < 0)
                 on_swept(r, NULL, 0, &e, s);
 }
@@ -251,6 +252,10 @@ void storage_read(Storage *s) {
                 log_debug("Failed to read the storage, all is read again later: %s", e.message);
                 manager_resync_later(s->manager);
         }
+}
+
+const char *storage_socket(void) {
+        return secure_getenv("CCP_STORAGE_SOCKET") ?: CCP_STORAGE_SOCKET;
 }
 
 const StorageRecord *storage_record(const Storage *s) {

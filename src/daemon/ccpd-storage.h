@@ -22,6 +22,8 @@ void storage_queue(Storage *s);
 /* Takes over what was just recorded, out of the record. */
 void storage_take(Storage *s, StorageRecord *record);
 
+/* Where ccp-storage is asked. */
+const char *storage_socket(void);
 /* NULL: there is none, or it is not known. */
 const StorageRecord *storage_record(const Storage *s);
 /* The version of the record, of one that is forgotten, too. */

@@ -101,7 +101,8 @@ static int compare_sample(const void *data, size_t size, void *userdata, Error *
                 if (memcmp(buffer, (const char *) data + done, (size_t) n) != 0)
                         return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
                                         "What lies in the storage as '%s' is not the backup: it is another "
-                                        "one near byte %" PRIu64 ". Remove it there; then it is copied anew.",
+                                        "one near byte %" PRIu64
+                                        ". Remove it there; then it is copied anew.",
                                         s->record->copy_key, s->at);
                 done += (size_t) n;
                 s->at += (uint64_t) n;
@@ -125,8 +126,7 @@ static int compare(Job *j, S3Client *client, const BackupRecord *record, int fd,
                                 record->copy_key, size, record->size);
 
         for (unsigned i = 0; r >= 0 && i < N_SAMPLES; i++) {
-                uint64_t n = MIN(size, (uint64_t) SAMPLE_SIZE),
-                         at = (size - n) / (N_SAMPLES - 1) * i;
+                uint64_t n = MIN(size, (uint64_t) SAMPLE_SIZE), at = (size - n) / (N_SAMPLES - 1) * i;
                 Sample s = { record, fd, i == N_SAMPLES - 1 ? size - n : at };
 
                 job_tell(j, (double) i / N_SAMPLES, "Comparing the copy");

@@ -89,8 +89,7 @@ static const struct {
         { "stop-containers", undo_by_stop }, { "start-containers", undo_by_start },
         { "discard-backup", undo_backup }, { "discard-restore", undo_restore_volumes },
         { "discard-revision", undo_restore_render }, { "switch-back", undo_restore_switch },
-        { "remove-aside", undo_drill }, { "discard-import", undo_import },
-        { "discard-fetched", undo_fetch },
+        { "remove-aside", undo_drill }, { "discard-import", undo_import }, { "discard-fetched", undo_fetch },
         { "keep-backups", undo_delete_backup }, /* but for those whose file is gone */
 };
 

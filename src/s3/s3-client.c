@@ -141,7 +141,8 @@ int s3_head(S3Client *c, const char *key, uint64_t *ret_size, char **ret_etag, c
 /* It knows who we are, and does not let us. */
 static bool is_forbidden(const S3Answer *a) {
         return streq_ptr(a->error.code, "AccessDenied") || streq_ptr(a->error.code, "MethodNotAllowed") ||
-                        streq_ptr(a->error.code, "InvalidObjectState") || a->status == HTTP_METHOD_NOT_ALLOWED;
+                        streq_ptr(a->error.code, "InvalidObjectState") ||
+                        a->status == HTTP_METHOD_NOT_ALLOWED;
 }
 
 int s3_delete(S3Client *c, const char *key, const S3Progress *progress, Error *reterr) {

@@ -198,9 +198,8 @@ static int answer(const json_t *request) {
                 return 0;
         if (r < 0 &&
                         json_object_set_new(object, "error",
-                                        json_pack("{s:s, s:s}", "name",
-                                                        error.name ?: CCP_ERROR_INTERNAL, "message",
-                                                        strempty(error.message))) < 0)
+                                        json_pack("{s:s, s:s}", "name", error.name ?: CCP_ERROR_INTERNAL,
+                                                        "message", strempty(error.message))) < 0)
                 return log_oom();
         r = print(object);
         return r < 0 ? log_error_errno(r, "Failed to answer: %m") : 0;

@@ -122,8 +122,8 @@ int storage_try(S3Client *client, json_t *findings, Error *reterr) {
         return k < 0 ? error_set_errnof(reterr, k, "Cannot tell what was found: %m") : 0;
 }
 
-static int ignore(_unused_ const char *key, _unused_ uint64_t size, _unused_ usec_t at, _unused_ void *userdata,
-                _unused_ Error *reterr) {
+static int ignore(_unused_ const char *key, _unused_ uint64_t size, _unused_ usec_t at,
+                _unused_ void *userdata, _unused_ Error *reterr) {
         return 0;
 }
 

@@ -38,11 +38,11 @@ typedef struct ScheduleTurn {
 
 /* What there is of an instance's backups. */
 typedef struct BackupSummary {
-        usec_t last_at;     /* when the newest one that is verified was made; 0: there is none */
-        uint64_t last;      /* its number; 0: there is none */
-        usec_t verified_at; /* when one was read back the last time */
-        usec_t drilled_at;  /* when one was drilled, with success; 0: never */
-        usec_t replicated_at;  /* when the last copy was made; 0: never */
+        usec_t last_at;       /* when the newest one that is verified was made; 0: there is none */
+        uint64_t last;        /* its number; 0: there is none */
+        usec_t verified_at;   /* when one was read back the last time */
+        usec_t drilled_at;    /* when one was drilled, with success; 0: never */
+        usec_t replicated_at; /* when the last copy was made; 0: never */
         usec_t uncopied_since; /* the oldest one that is verified and has no copy should have one; 0: there is none */
         uint64_t n_damaged;
         uint64_t *ids; /* of all of them, in order */

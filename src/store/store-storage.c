@@ -311,7 +311,8 @@ int storage_get(DbSync *db, StorageRecord *ret, Error *reterr) {
         r = db_sync_run(db, &transaction, &s, reterr);
         if (r >= 0 && !s.endpoint)
                 r = error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "There is no storage for copies of backups. To name one: ccpctl storage set");
+                                "There is no storage for copies of backups. To name one: ccpctl storage "
+                                "set");
         if (r < 0) {
                 storage_record_done(&s);
                 return r;

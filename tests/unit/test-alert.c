@@ -14,7 +14,10 @@
 #define CLEAR USEC_PER_MINUTE
 
 static const AlertThresholds thresholds = {
-        .health_hold = HOLD, .disk_percent = 90, .secret_age = 30 * USEC_PER_DAY, .backup_age = USEC_PER_HOUR,
+        .health_hold = HOLD,
+        .disk_percent = 90,
+        .secret_age = 30 * USEC_PER_DAY,
+        .backup_age = USEC_PER_HOUR,
         .copy_age = USEC_PER_HOUR,
 };
 

@@ -52,7 +52,8 @@ ORDER BY greatest(b.copy_due_at, now()), b.id DESC LIMIT $1::bigint;
 
 -- In how many µs the first of those goes whose backups are deleted; NULL: there is none.
 -- name: doomed-copies-due
-SELECT (extract(epoch FROM greatest(min(due_at) - now(), interval '0')) * 1000000)::bigint FROM doomed_copies;
+SELECT CASE WHEN count(*) > 0 THEN (extract(epoch FROM greatest(min(due_at) - now(), interval '0')) * 1000000)::bigint END
+FROM doomed_copies;
 
 -- An attempt begins; the next one is due some time after it, whatever becomes of it.
 -- name: copy-attempt

@@ -18,7 +18,7 @@ NEXT, RETIRE = "ccp-master-key@next.service", "ccp-master-key@retire.service"
 RESTART = 75
 NONE = dbus.Dictionary({}, "sv")
 SEALED = ("SELECT key_id, count(*) FROM (SELECT key_id FROM secrets UNION ALL SELECT key_id FROM alert_secrets "
-          "UNION ALL SELECT key_id FROM backup_keys) s GROUP BY 1")
+          "UNION ALL SELECT key_id FROM backup_keys UNION ALL SELECT key_id FROM storage WHERE key_id IS NOT NULL) s GROUP BY 1")
 
 
 def status(ccpd):

@@ -5,7 +5,7 @@ import json
 import pathlib
 
 PROGRAM = (pathlib.Path(__file__).parent / 's3_server.py').read_text()
-FOLDER, PORT = '/run/s3', 8333
+FOLDER, PORT = '/srv/s3', 8333
 ENDPOINT = f'http://127.0.0.1:{PORT}'
 ACCESS_KEY, SECRET_KEY = 'ACCESSKEYOFCCPD', 'secret/key+of/ccpd'
 PREFIX = 'fleet'
