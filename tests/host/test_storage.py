@@ -316,7 +316,7 @@ def test_a_file_comes_back(server, storage):
     # What is gone there is copied anew.
     server.sh(f'rm {storage.file(backup["copy"])}')
     result = server.ccpctl('backup', 'fetch', backup['id'], check=False)
-    assert result.returncode == 6 and 'no such object' in result.stderr
+    assert result.returncode == 6 and "There is no '" in result.stderr
     assert copied(server, backup, 90) and same(server, storage, backup)
 
 

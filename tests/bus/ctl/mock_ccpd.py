@@ -736,6 +736,7 @@ class Instance(Base):
             "Subnet": i["subnet"], "BindAddress": "127.0.0.1",
             "LastBackupAt": dbus.UInt64(i["created"]), "BackupSchedule": "daily",
             "LastDrilledAt": dbus.UInt64(i["created"]),
+            "LastReplicatedAt": dbus.UInt64(0),
             "Features": dbus.Array(i["features"], signature="s"),
             "Parameters": dbus.Dictionary({"owner": "Ann\nBob"}, signature="ss"), "Revision": dbus.UInt64(1),
             "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": self.slug + "_ccp",
