@@ -40,6 +40,10 @@ class Storage:
     def requests(self, method):
         return [line for line in self.server.file(f'{FOLDER}/requests').splitlines() if line.startswith(method + ' ')]
 
+    def accepted(self, method):
+        """Those that did something."""
+        return [line for line in self.requests(method) if line.rpartition(' ')[2].startswith('2')]
+
     def keys(self):
         """Of all objects, without the prefix."""
         names = self.server.sh(f'ls {FOLDER}/objects').split()
