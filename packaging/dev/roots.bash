@@ -12,6 +12,7 @@ BUILD_PACKAGES=(
     dbus polkitd systemd python3-dbusmock python3-dasbus python3-pytest python3-yaml postgresql valgrind gdb libfaketime
     python3-moto python3-flask-cors
     iproute2 procps jq curl debootstrap ca-certificates busybox-static zstd rsync openssl file
+    restic borgbackup
 )
 
 SERVER_PACKAGES=(

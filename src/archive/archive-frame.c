@@ -144,21 +144,50 @@ static int decompress_chunk(ArchiveCodec *c, size_t size, uint8_t *ret, size_t *
         return 0;
 }
 
-int archive_frame_open(ArchiveCodec *c, const ArchiveFrame *frame, const uint8_t *data, uint8_t *ret,
+/* The chunk as it was sealed: compressed, if the frame says so. */
+static int unseal_chunk(ArchiveCodec *c, const ArchiveFrame *frame, const uint8_t *data, uint8_t *ret,
                 size_t *ret_size) {
-        bool compressed = frame->flags & ARCHIVE_FRAME_ZSTD;
         uint8_t nonce[NONCE_SIZE], about[ABOUT_SIZE];
         unsigned long long n = 0;
 
         make_nonce(data, nonce);
         make_about(c, data, about);
-        if (crypto_aead_xchacha20poly1305_ietf_decrypt(compressed ? c->scratch : ret, &n, NULL,
-                            data + ARCHIVE_FRAME_SIZE, frame->size, about, sizeof(about), nonce,
-                            c->secrets->payload) < 0)
+        if (crypto_aead_xchacha20poly1305_ietf_decrypt(ret, &n, NULL, data + ARCHIVE_FRAME_SIZE, frame->size,
+                            about, sizeof(about), nonce, c->secrets->payload) < 0)
                 return -EBADMSG;
-        if (compressed)
-                return decompress_chunk(c, (size_t) n, ret, ret_size);
 
         *ret_size = (size_t) n;
+        return 0;
+}
+
+int archive_frame_open(ArchiveCodec *c, const ArchiveFrame *frame, const uint8_t *data, uint8_t *ret,
+                size_t *ret_size) {
+        bool compressed = frame->flags & ARCHIVE_FRAME_ZSTD;
+        size_t n;
+        int r;
+
+        r = unseal_chunk(c, frame, data, compressed ? c->scratch : ret, &n);
+        if (r < 0)
+                return r;
+        if (compressed)
+                return decompress_chunk(c, n, ret, ret_size);
+
+        *ret_size = n;
+        return 0;
+}
+
+int archive_frame_check(ArchiveCodec *c, const ArchiveFrame *frame, const uint8_t *data, uint8_t *ret,
+                size_t *ret_size) {
+        size_t n;
+        int r;
+
+        if (!(frame->flags & ARCHIVE_FRAME_ZSTD) || (frame->flags & ARCHIVE_FRAME_FINAL) ||
+                        frame->type != ARCHIVE_FRAME_DATA)
+                return archive_frame_open(c, frame, data, ret, ret_size);
+
+        r = unseal_chunk(c, frame, data, c->scratch, &n);
+        if (r < 0)
+                return r;
+        *ret_size = ARCHIVE_CHUNK_SIZE;
         return 0;
 }

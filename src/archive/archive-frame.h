@@ -39,3 +39,7 @@ int archive_frame_read(const uint8_t data[ARCHIVE_FRAME_SIZE], ArchiveFrame *ret
  * -EBADMSG if anything of it is not what was written. */
 int archive_frame_open(ArchiveCodec *c, const ArchiveFrame *frame, const uint8_t *data, uint8_t *ret,
                 size_t *ret_size);
+/* The same, but does not unpack what is compressed and must be full, as all chunks of a stream but its last are: 'ret' is
+ * not to be used then, and whether it is full is told by who opens it. */
+int archive_frame_check(ArchiveCodec *c, const ArchiveFrame *frame, const uint8_t *data, uint8_t *ret,
+                size_t *ret_size);

@@ -196,12 +196,18 @@ static void open_slot(ArchiveCodec *codec, ArchiveSlot *s) {
         s->result = codec ? archive_frame_open(codec, &s->frame, s->in, s->out, &s->out_size) : 0;
 }
 
-static int walk_new(ArchiveReader *r, Walk *w, Error *reterr) {
+static void check_slot(ArchiveCodec *codec, ArchiveSlot *s) {
+        archive_root_hash(s->in, s->in_size, s->hash);
+        s->out_size = 0;
+        s->result = codec ? archive_frame_check(codec, &s->frame, s->in, s->out, &s->out_size) : 0;
+}
+
+static int walk_new(ArchiveReader *r, Walk *w, archive_work_t work, Error *reterr) {
         int k;
 
         w->reader = r;
         w->offset_taken = w->offset;
-        k = archive_pool_new(r->options.n_threads, r->secrets, header_mac(r), 0, open_slot, &w->pool);
+        k = archive_pool_new(r->options.n_threads, r->secrets, header_mac(r), 0, work, &w->pool);
         return k < 0 ? error_set_errnof(reterr, k, "Cannot start the threads that open a backup: %m") : 0;
 }
 
@@ -365,7 +371,7 @@ int archive_reader_load_manifest(ArchiveReader *r, Error *reterr) {
                 return damaged_at(w.offset, "the manifest is missing", reterr);
 
         w.expected = (ArchiveFrame) { .type = ARCHIVE_FRAME_MANIFEST, .stream = frame.stream };
-        k = walk_new(r, &w, reterr);
+        k = walk_new(r, &w, open_slot, reterr);
         if (k >= 0)
                 k = walk_run(&w, UINT16_MAX, reterr);
         return k < 0 ? k : parse_manifest(r, &text, reterr);
@@ -432,7 +438,7 @@ static bool streams_match(const ArchiveReader *r) {
         return true;
 }
 
-int archive_reader_verify(ArchiveReader *r, Error *reterr) {
+static int read_all(ArchiveReader *r, archive_work_t work, Error *reterr) {
         _cleanup_(verification_done) Verification v = {};
         uint8_t root[ARCHIVE_HASH_SIZE];
         _cleanup_walk_ Walk w = {
@@ -454,7 +460,7 @@ int archive_reader_verify(ArchiveReader *r, Error *reterr) {
         archive_root_hash(r->head, r->head_size, root);
         archive_root_add(&v.root, root);
 
-        k = walk_new(r, &w, reterr);
+        k = walk_new(r, &w, work, reterr);
         if (k >= 0)
                 k = walk_run(&w, UINT16_MAX, reterr);
         if (k < 0)
@@ -476,6 +482,14 @@ int archive_reader_verify(ArchiveReader *r, Error *reterr) {
                                 r->trailer.manifest_offset, "the manifest is about something else", reterr);
         r->verified = true;
         return 0;
+}
+
+int archive_reader_verify(ArchiveReader *r, Error *reterr) {
+        return read_all(r, open_slot, reterr);
+}
+
+int archive_reader_authenticate(ArchiveReader *r, Error *reterr) {
+        return read_all(r, check_slot, reterr);
 }
 
 /* --- extraction --- */
@@ -510,6 +524,6 @@ int archive_reader_extract(
         number = (size_t) json_integer_value(json_object_get(entry, "number"));
         w.offset = r->streams[number].offset;
         w.expected = (ArchiveFrame) { .type = ARCHIVE_FRAME_DATA, .stream = (uint16_t) number };
-        k = walk_new(r, &w, reterr);
+        k = walk_new(r, &w, open_slot, reterr);
         return k < 0 ? k : walk_run(&w, (unsigned) number, reterr);
 }

@@ -40,6 +40,9 @@ int archive_reader_load_manifest(ArchiveReader *r, Error *reterr);
 /* Reads all of the file from the disk. With the key everything in it is opened and compared with the manifest; without,
  * what can be told without: that it is what its signer signed. */
 int archive_reader_verify(ArchiveReader *r, Error *reterr);
+/* The same for who extracts right afterwards: all of it is authenticated, and only what extraction opens anyway is not
+ * unpacked. What was written by a faulty program, and by nothing else, is found by extraction then. */
+int archive_reader_authenticate(ArchiveReader *r, Error *reterr);
 
 /* The manifest, borrowed; NULL before it was read. */
 json_t *archive_reader_manifest(const ArchiveReader *r);
@@ -49,6 +52,6 @@ json_t *archive_reader_find(const ArchiveReader *r, const char *name);
 /* Takes the bytes of a stream in order. A negative errno with the error set ends it. */
 typedef int (*archive_sink_t)(const void *data, size_t size, void *userdata, Error *reterr);
 
-/* Gives a stream to a sink. Only after archive_reader_verify(), with the key. */
+/* Gives a stream to a sink. Only after one of these, with the key. */
 int archive_reader_extract(
                 ArchiveReader *r, const char *name, archive_sink_t sink, void *userdata, Error *reterr);

@@ -334,7 +334,8 @@ static int open_backup(const Arguments *a, Error *reterr) {
                 return k;
         }
 
-        k = archive_reader_verify(r, reterr);
+        k = a->verb == VERB_VERIFY ? archive_reader_verify(r, reterr)
+                                   : archive_reader_authenticate(r, reterr);
         if (k < 0)
                 return k;
         if (a->verb == VERB_VERIFY)

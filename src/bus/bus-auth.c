@@ -57,7 +57,9 @@ typedef struct Pending {
         Caller *caller;
         PendingState state;
         AuthRequest request;
-        bool interactive, asked_again;
+        bool interactive; /* who calls lets polkit ask somebody for a password */
+        bool dialogue;    /* and that is what it needs: so far it was asked without */
+        bool asked_again;
         PolkitCheck *check;
         PolkitAnswer answer;
 } Pending;
@@ -145,7 +147,7 @@ static unsigned count_questions(const BusAuth *a, uid_t uid, bool dialogues) {
 
         for (const Pending *p = a->first; p; p = p->next)
                 n += p->state == PENDING_ANSWER && p->caller->subject.uid == uid &&
-                                (p->interactive || !dialogues);
+                                (p->dialogue || !dialogues);
         return n;
 }
 
@@ -153,7 +155,7 @@ static unsigned count_dialogues(const BusAuth *a) {
         unsigned n = 0;
 
         for (const Pending *p = a->first; p; p = p->next)
-                n += p->state == PENDING_ANSWER && p->interactive;
+                n += p->state == PENDING_ANSWER && p->dialogue;
         return n;
 }
 
@@ -233,15 +235,26 @@ static void keep_verdict(Caller *c, const AuthRequest *q) {
         (void) snprintf(v->instance, sizeof(v->instance), "%s", q->instance);
 }
 
+/* Only who needs a password takes one of the few dialogues: most callers would allow one, and need none. Under a flood the
+ * bus drops answers to us, too; nobody is asked for a password twice. */
+static bool needs_another_question(Pending *p, PolkitAnswer answer) {
+        bool *flag = answer == POLKIT_CHALLENGE && p->interactive ? &p->dialogue
+                        : answer == POLKIT_AWAY && !p->dialogue   ? &p->asked_again
+                                                                  : NULL;
+
+        if (!flag || *flag)
+                return false;
+        *flag = true;
+        return true;
+}
+
 static void on_polkit(PolkitAnswer answer, void *userdata) {
         Pending *p = userdata;
         BusAuth *a = p->auth;
 
         p->check = NULL;
 
-        /* Under a flood the bus drops answers to us, too. Nobody is asked for a password twice. */
-        if (answer == POLKIT_AWAY && !p->interactive && !p->asked_again) {
-                p->asked_again = true;
+        if (needs_another_question(p, answer)) {
                 p->state = PENDING_TURN;
                 ask_next(a);
                 return;
@@ -277,14 +290,14 @@ static int ask(Pending *p) {
         uid_t uid = p->caller->subject.uid;
         int r;
 
-        if (p->interactive &&
+        if (p->dialogue &&
                         (count_questions(a, uid, /* dialogues= */ true) >= DIALOGUES_UID_MAX ||
                                         count_dialogues(a) >= DIALOGUES_MAX))
                 return -ENOBUFS;
         if (count_questions(a, uid, /* dialogues= */ false) >= QUESTIONS_UID_MAX)
                 return 0;
 
-        r = polkit_check(a->polkit, p->caller->name, q->action, details, ELEMENTSOF(details), p->interactive,
+        r = polkit_check(a->polkit, p->caller->name, q->action, details, ELEMENTSOF(details), p->dialogue,
                         on_polkit, p, &p->check);
         if (r == -ENOBUFS)
                 return 0;

@@ -95,6 +95,9 @@ int notify_message_format(const NotifyMessage *m, char **ret, size_t *ret_size) 
                         string_builder_appendf(&b, "PROGRESS=%d\n", m->progress);
                 if (m->message)
                         append_message(&b, m->message);
+                append_number(&b, "DONE", m->bytes.done);
+                append_number(&b, "TOTAL", m->bytes.total);
+                append_number(&b, "RATE", m->bytes.rate);
                 break;
         case NOTIFY_ENGINE:
                 string_builder_appendf(&b, "ENGINE=%s\n", m->engine_available ? "available" : "unavailable");
@@ -176,6 +179,9 @@ typedef enum Key {
         KEY_JOB,
         KEY_PROGRESS,
         KEY_MESSAGE,
+        KEY_DONE,
+        KEY_TOTAL,
+        KEY_RATE,
         KEY_ENGINE,
         KEY_LIST,
         KEY_INSTANCE,
@@ -199,6 +205,9 @@ static const char *const key_table[_KEY_MAX] = {
         [KEY_JOB] = "JOB",
         [KEY_PROGRESS] = "PROGRESS",
         [KEY_MESSAGE] = "MESSAGE",
+        [KEY_DONE] = "DONE",
+        [KEY_TOTAL] = "TOTAL",
+        [KEY_RATE] = "RATE",
         [KEY_ENGINE] = "ENGINE",
         [KEY_LIST] = "LIST",
         [KEY_INSTANCE] = "INSTANCE",
@@ -224,7 +233,10 @@ static const struct {
         unsigned needed, allowed;
         NotifyType type;
 } forms[] = {
-        { BIT(KEY_JOB), BIT(KEY_JOB) | BIT(KEY_PROGRESS) | BIT(KEY_MESSAGE), NOTIFY_JOB },
+        { BIT(KEY_JOB),
+                        BIT(KEY_JOB) | BIT(KEY_PROGRESS) | BIT(KEY_MESSAGE) | BIT(KEY_DONE) |
+                                        BIT(KEY_TOTAL) | BIT(KEY_RATE),
+                        NOTIFY_JOB },
         { BIT(KEY_ENGINE), BIT(KEY_ENGINE) | BIT(KEY_STARTED), NOTIFY_ENGINE },
         { BIT(KEY_LIST), BIT(KEY_LIST), NOTIFY_LIST_BEGIN },
         { BIT(KEY_INSTANCE) | BIT(KEY_ID) | BIT(KEY_SERVICE) | BIT(KEY_CONTAINER) | BIT(KEY_STATE),
@@ -248,6 +260,12 @@ static int message_set(NotifyMessage *m, Key key, const char *value, bool *ret_l
                 if (strlen(value) > NOTIFY_TEXT_MAX || !string_is_safe(value))
                         return -EBADMSG;
                 return free_and_strdup(&m->message, value);
+        case KEY_DONE:
+                return parse_number(value, INT64_MAX, &m->bytes.done);
+        case KEY_TOTAL:
+                return parse_number(value, INT64_MAX, &m->bytes.total);
+        case KEY_RATE:
+                return parse_number(value, INT64_MAX, &m->bytes.rate);
         case KEY_ENGINE:
                 m->engine_available = streq(value, "available");
                 return m->engine_available || streq(value, "unavailable") ? 0 : -EBADMSG;

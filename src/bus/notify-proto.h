@@ -4,6 +4,7 @@
 /* The datagrams that the workers and ccp-watch send to ccpd: text, KEY=VALUE lines. They are hints that may
  * get lost: what must last is in the records, and ccp-watch sends its whole list again. */
 
+#include "byte-meter.h"
 #include "container-state.h"
 #include "time-util.h"
 
@@ -25,8 +26,9 @@ typedef struct NotifyMessage {
 
         /* NOTIFY_JOB */
         uint64_t job;
-        int progress;  /* percent of the whole job, -1 if not told */
-        char *message; /* NULL if not told */
+        int progress;    /* percent of the whole job, -1 if not told */
+        char *message;   /* NULL if not told */
+        ByteCount bytes; /* of what is at work; all 0 if that is not counted in bytes */
 
         /* NOTIFY_ENGINE */
         bool engine_available;

@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "ctl.h"
 #include "job-watch.h"
+#include "progress.h"
 #include "string-util.h"
 
 /* 2^63 has as many digits. */
@@ -175,7 +176,7 @@ static const ListColumn step_columns[] = {
 
 static void print_job_head(const json_t *job) {
         const char *state = json_get_text(job, "state");
-        _cleanup_free_ char *times = NULL, *by = NULL;
+        _cleanup_free_ char *times = NULL, *by = NULL, *message = NULL;
 
         (void) printf("%s%s%s job %s - %s %s\n", color_on(stdout, color_of_state(state)), glyph(GLYPH_DOT),
                         color_on(stdout, COLOR_NONE), json_get_text(job, "id"), json_get_text(job, "kind"),
@@ -186,7 +187,8 @@ static void print_job_head(const json_t *job) {
                         (int) (json_number_value(json_object_get(job, "progress")) * 100));
         print_field("Error", json_get_text(json_object_get(job, "error"), "message"));
         print_field("Error name", json_get_text(json_object_get(job, "error"), "name"));
-        print_field("Message", json_get_text(job, "message"));
+        message = progress_format_message(job, now(CLOCK_REALTIME));
+        print_field("Message", message);
         if (asprintf(&by, "%s (uid %" PRIu64 ")", json_get_text(job, "started_by"),
                             json_get_number(job, "started_by_uid")) < 0)
                 by = NULL;

@@ -12,6 +12,7 @@
 #include "fd-util.h"
 #include "string-util.h"
 #include "terminal.h"
+#include "top.h"
 
 #define STEPS_MAX 64U
 #define BAR_COLUMNS 24U
@@ -115,15 +116,42 @@ static void append_line(StringBuilder *b, Glyph g, Color color, const char *text
                         color_on(stderr, COLOR_NONE), cut);
 }
 
+char *progress_format_message(const json_t *job, usec_t realtime) {
+        usec_t end = json_get_number(job, "expected_end_at");
+        uint64_t done = json_get_number(job, "bytes_done"), total = json_get_number(job, "bytes_total"),
+                 rate = json_get_number(job, "byte_rate");
+        _cleanup_string_builder_ StringBuilder b = {};
+        char buf[TOP_SIZE_MAX];
+        char *text;
+
+        string_builder_append(&b, json_get_text(job, "message"));
+        if (done > 0 || total > 0)
+                string_builder_appendf(&b, ": %s", top_format_size(buf, sizeof(buf), (double) done));
+        if (total > 0)
+                string_builder_appendf(&b, " of %s", top_format_size(buf, sizeof(buf), (double) total));
+        if (rate > 0)
+                string_builder_appendf(&b, ", %s/s", top_format_size(buf, sizeof(buf), (double) rate));
+        if (end > realtime)
+                string_builder_appendf(&b, ", %s left", FORMAT_TIMESPAN(end - realtime));
+
+        return string_builder_finish(&b, &text, NULL) < 0 ? NULL : text;
+}
+
 static void append_step(
                 StringBuilder *b, const json_t *job, const json_t *step, usec_t realtime, size_t columns) {
         StepLook look = look_from_state(json_get_text(step, "state"));
         usec_t elapsed = step_elapsed(step, realtime);
         const char *detail = json_get_text(step, "detail");
-        _cleanup_free_ char *line = NULL;
+        _cleanup_free_ char *line = NULL, *message = NULL;
 
-        if (look == LOOK_RUNNING && !isempty(json_get_text(job, "message")))
-                detail = json_get_text(job, "message");
+        if (look == LOOK_RUNNING) {
+                message = progress_format_message(job, realtime);
+                if (!message) {
+                        b->failed = true;
+                        return;
+                }
+                detail = isempty(message) ? detail : message;
+        }
 
         if (asprintf(&line, "%-36s %8s  %s", step_title(step),
                             elapsed >= 100 * USEC_PER_MSEC ? FORMAT_TIMESPAN(elapsed) : "",

@@ -21,6 +21,10 @@ void progress_update(Progress *p, const json_t *job, usec_t realtime);
 /* Shows a sentence: live until it is replaced by NULL, else as a line of its own. Static text. */
 void progress_note(Progress *p, const char *note);
 
+/* What the job does right now, and how far that is: "folder.tar: 12M of 1.2G, 45M/s, 3min 20s left". "" if that is not told; NULL:
+ * out of memory. */
+char *progress_format_message(const json_t *job, usec_t realtime);
+
 /* The picture, or the new lines, as text: for tests. 0 or -ENOMEM. */
 int progress_format_live(const json_t *job, const char *note, usec_t realtime, size_t columns, size_t rows,
                 char **ret, size_t *ret_lines);

@@ -87,6 +87,29 @@ static int append_message(sd_bus_message *reply, const JobRecord *record, const 
         return sd_bus_message_append(reply, "s", runs ? strempty(j->message) : "");
 }
 
+/* Of what it works on right now; nothing once it has ended. */
+static ByteCount bytes_of(const JobRecord *record, const Job *j) {
+        return j && !job_state_is_final(record->state) ? j->bytes : (ByteCount) {};
+}
+
+static int append_bytes_done(sd_bus_message *reply, const JobRecord *record, const Job *j) {
+        return sd_bus_message_append(reply, "t", bytes_of(record, j).done);
+}
+
+static int append_bytes_total(sd_bus_message *reply, const JobRecord *record, const Job *j) {
+        return sd_bus_message_append(reply, "t", bytes_of(record, j).total);
+}
+
+static int append_byte_rate(sd_bus_message *reply, const JobRecord *record, const Job *j) {
+        return sd_bus_message_append(reply, "t", bytes_of(record, j).rate);
+}
+
+static int append_expected_end_at(sd_bus_message *reply, const JobRecord *record, const Job *j) {
+        bool runs = j && !job_state_is_final(record->state);
+
+        return sd_bus_message_append(reply, "t", runs ? j->expected_end_at : (uint64_t) 0);
+}
+
 static int append_error(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
         return sd_bus_message_append(
                         reply, "(ss)", strempty(record->error_name), strempty(record->error_message));
@@ -169,6 +192,10 @@ static const struct {
         { "Steps", "a(ussttss)", append_steps },
         { "Progress", "d", append_progress },
         { "Message", "s", append_message },
+        { "BytesDone", "t", append_bytes_done },
+        { "BytesTotal", "t", append_bytes_total },
+        { "ByteRate", "t", append_byte_rate },
+        { "ExpectedEndAt", "t", append_expected_end_at },
         { "Error", "(ss)", append_error },
         { "StartedBy", "s", append_started_by },
         { "StartedByUID", "u", append_started_by_uid },
@@ -328,6 +355,10 @@ const sd_bus_vtable job_vtable[] = {
         SD_BUS_PROPERTY("Steps", "a(ussttss)", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Progress", "d", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Message", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BytesDone", "t", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BytesTotal", "t", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ByteRate", "t", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ExpectedEndAt", "t", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Error", "(ss)", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StartedBy", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("StartedByUID", "u", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),

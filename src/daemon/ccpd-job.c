@@ -127,7 +127,9 @@ void job_update(Job *j, JobRecord **record) {
         job_set_changed(j);
 }
 
-void job_update_progress(Job *j, int percent, const char *message) {
+void job_update_progress(Job *j, int percent, const char *message, const ByteCount *bytes) {
+        usec_t left = byte_count_time_left(bytes);
+
         if (job_state_is_final(j->record->state))
                 return;
 
@@ -135,6 +137,8 @@ void job_update_progress(Job *j, int percent, const char *message) {
                 j->percent = MIN(percent, 100);
         if (message)
                 (void) free_and_strdup(&j->message, message);
+        j->bytes = *bytes;
+        j->expected_end_at = left == USEC_INFINITY ? 0 : now(CLOCK_REALTIME) + left;
         job_set_changed(j);
 }
 

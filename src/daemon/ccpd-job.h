@@ -5,6 +5,7 @@
  * here. */
 
 #include "bus-signal.h"
+#include "byte-meter.h"
 #include "ccpd-operation.h"
 #include "hash.h"
 #include "log.h"
@@ -29,6 +30,8 @@ struct Job {
         /* How far it is, from its datagrams; 0 to 100 */
         int percent;
         char *message;
+        ByteCount bytes;        /* of what it does right now */
+        usec_t expected_end_at; /* realtime; 0: cannot be told */
 
         bool unit_active; /* it was asked to start, or is known to run */
         bool examining; /* its record is being read, or its end recorded: until then it is not started again */
@@ -53,7 +56,7 @@ Job *job_find_by_text(const Manager *m, const char *id);
 
 /* Replaces the record; follows what changed with it. */
 void job_update(Job *j, JobRecord **record);
-void job_update_progress(Job *j, int percent, const char *message);
+void job_update_progress(Job *j, int percent, const char *message, const ByteCount *bytes);
 void job_set_changed(Job *j);
 
 /* Share done, 0 to 1. The job, which knows more than what is recorded, may be NULL. */

@@ -56,7 +56,7 @@ static void manager_dispatch_notify(Manager *m, const NotifyMessage *message, pi
         case NOTIFY_JOB:
                 j = job_find(m, message->job);
                 if (j && sender_is_job(pid, message->job))
-                        job_update_progress(j, message->progress, message->message);
+                        job_update_progress(j, message->progress, message->message, &message->bytes);
                 break;
         case NOTIFY_ENGINE:
                 manager_set_engine_state(m,

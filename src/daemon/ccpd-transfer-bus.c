@@ -192,7 +192,7 @@ static int make_file(char token[static 33], Error *reterr) {
         char name[STRLEN(CCP_IMPORT_PREFIX) + 33];
         _cleanup_close_ int backups = -EBADF;
         uint8_t random[16];
-        unsigned n;
+        unsigned n = 0;
         int r;
 
         backups = open_backups(reterr);

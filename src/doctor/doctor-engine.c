@@ -118,6 +118,10 @@ int doctor_check_engine(json_t *findings, Docker *docker, bool runs, const Subne
         if (r < 0)
                 return r;
 
+        r = doctor_check_containers(findings, docker);
+        if (r < 0)
+                return r;
+
         root = json_object_get_string(info, "DockerRootDir");
         if (root && root[0] == '/') {
                 *ret_root = strdup(root);

@@ -16,5 +16,7 @@ int doctor_check_host(json_t *findings, const char *docker_root, unsigned disk_p
 /* The Engine's and Compose's versions, its driver of control groups and its address pools, which must leave 'pool' alone
  * (NULL: not known). ret_root is its folder for data, NULL if it did not say. */
 int doctor_check_engine(json_t *findings, Docker *docker, bool runs, const Subnet *pool, char **ret_root);
+/* Whether something runs for instances that the Engine takes for ended. May take two seconds. */
+int doctor_check_containers(json_t *findings, Docker *docker);
 /* Our units and timers, the bus's and polkit's knowledge of us. */
 int doctor_check_system(json_t *findings, sd_bus *bus);

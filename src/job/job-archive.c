@@ -81,8 +81,7 @@ void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_
 static int on_read(uint64_t at, uint64_t size, void *userdata) {
         Job *j = userdata;
 
-        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%" PRIu64 " of %" PRIu64 " MiB read back",
-                        at / 1024 / 1024, size / 1024 / 1024);
+        job_tell_bytes(j, -1, at, size, "Reading the backup from the disk");
         return job_checkpoint(j);
 }
 
@@ -137,7 +136,9 @@ static int load_opener(Job *j, Keys *k, const BackupRecord *record, ArchiveOpene
         return 0;
 }
 
-int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
+/* Reads all of a file by one of the reader's two functions for it. */
+static int read_archive(Job *j, int fd, const BackupRecord *record,
+                int (*read_all)(ArchiveReader *reader, Error *reterr), ArchiveReader **ret, Error *reterr) {
         const ArchiveReaderOptions options = {
                 .n_threads = archive_pool_threads(),
                 .progress = on_read,
@@ -156,7 +157,7 @@ int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader
         if (r >= 0)
                 r = archive_reader_unlock(reader, &opener, reterr);
         if (r >= 0)
-                r = archive_reader_verify(reader, reterr);
+                r = read_all(reader, reterr);
         if (r < 0)
                 return r;
 
@@ -171,6 +172,10 @@ int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader
         archive_reader_be_quiet(reader);
         *ret = TAKE_PTR(reader);
         return 0;
+}
+
+int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
+        return read_archive(j, fd, record, archive_reader_verify, ret, reterr);
 }
 
 int job_archive_find(Job *j, BackupRecord *ret, Error *reterr) {
@@ -250,7 +255,7 @@ static int open_archive(Job *j, JobArchive *a, Error *reterr) {
         a->fd = job_archive_open_file(&a->record, reterr);
         if (a->fd < 0)
                 return a->fd;
-        return job_archive_verify(j, a->fd, &a->record, &a->reader, reterr);
+        return read_archive(j, a->fd, &a->record, archive_reader_authenticate, &a->reader, reterr);
 }
 
 int job_archive_get(Job *j, JobArchive **ret, Error *reterr) {

@@ -46,6 +46,7 @@ typedef struct JobArchive {
 } JobArchive;
 
 JobArchive *job_archive_free(JobArchive *a);
-/* The backup that the job's request names ("backup"), verified by this process before anything is taken out of it. It is
+/* The backup that the job's request names ("backup"), authenticated as a whole by this process before anything is
+ * taken out of it. It is
  * kept for the next call. */
 int job_archive_get(Job *j, JobArchive **ret, Error *reterr);

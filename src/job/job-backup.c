@@ -46,6 +46,7 @@ typedef struct Backup {
         bool paused;
         uint64_t n_changed, n_skipped;
         size_t n_items, n_done;
+        uint64_t n_bytes; /* of what was taken in so far */
 } Backup;
 
 static void backup_done(Backup *b) {
@@ -122,9 +123,9 @@ int job_backup_undo_file(Job *j, Error *reterr) {
 static int take(const void *data, size_t size, void *userdata, Error *reterr) {
         Backup *b = userdata;
 
-        job_tell(b->job, b->n_items > 0 ? (double) b->n_done / (double) b->n_items : -1,
-                        "%s: %" PRIu64 " MiB written", strempty(json_object_get_string(b->entry, "name")),
-                        archive_writer_size(b->writer) / 1024 / 1024);
+        b->n_bytes += size;
+        job_tell_bytes(b->job, b->n_items > 0 ? (double) b->n_done / (double) b->n_items : -1, b->n_bytes, 0,
+                        "%s", strempty(json_object_get_string(b->entry, "name")));
         return archive_writer_write(b->writer, data, size, reterr);
 }
 
@@ -328,6 +329,7 @@ static int write_file(Backup *b, Error *reterr) {
 
         b->n_changed = b->n_skipped = 0;
         b->n_done = 0;
+        b->n_bytes = 0;
         b->n_items = state->n_databases + state->n_volumes + 2;
         r = open_file(b, reterr);
         if (r < 0)

@@ -51,7 +51,7 @@ typedef struct Unpack {
 static int on_unpack(void *userdata) {
         const Unpack *u = userdata;
 
-        job_tell(u->job, -1, STREAM_FOLDER ": %" PRIu64 " MiB", job_feed_position(u->feed) / 1024 / 1024);
+        job_tell_bytes(u->job, -1, job_feed_position(u->feed), 0, STREAM_FOLDER);
         return job_poll(u->job);
 }
 

@@ -337,9 +337,7 @@ static int tool_poll(void *userdata) {
         uint64_t at = t->feed ? job_feed_position(t->feed) : 0;
 
         if (t->feed)
-                job_tell(t->job, t->size > 0 ? (double) at / (double) t->size : -1,
-                                "%s: %" PRIu64 " of %" PRIu64 " MiB", t->database->service, at / 1024 / 1024,
-                                t->size / 1024 / 1024);
+                job_tell_bytes(t->job, -1, at, t->size, "%s", t->database->service);
         return job_poll(t->job);
 }
 

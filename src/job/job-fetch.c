@@ -19,17 +19,12 @@
 
 #define FETCHED_SUFFIX ".fetched"
 
-static void tell(Job *j, uint64_t done, uint64_t size, const char *what) {
-        job_tell(j, size > 0 ? (double) done / (double) size : -1, "%" PRIu64 " of %" PRIu64 " MiB %s",
-                        done / 1024 / 1024, size / 1024 / 1024, what);
-}
-
 void job_transfer_tell_sent(uint64_t done, uint64_t size, void *userdata) {
-        tell(userdata, done, size, "sent");
+        job_tell_bytes(userdata, -1, done, size, "Sending the backup");
 }
 
 static void tell_received(uint64_t done, uint64_t size, void *userdata) {
-        tell(userdata, done, size, "received");
+        job_tell_bytes(userdata, -1, done, size, "Receiving the copy");
 }
 
 static char *fetched_name(const BackupRecord *record) {

@@ -60,9 +60,7 @@ static int copy(Job *j, int from, int to, Error *reterr) {
                 if (n == 0)
                         break;
                 done += (uint64_t) n;
-                job_tell(j, st.st_size > 0 ? (double) done / (double) st.st_size : -1,
-                                "%" PRIu64 " of %" PRIu64 " MiB copied", done / 1024 / 1024,
-                                (uint64_t) st.st_size / 1024 / 1024);
+                job_tell_bytes(j, -1, done, (uint64_t) st.st_size, "Copying the file");
                 if (job_checkpoint(j) < 0)
                         return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
         }

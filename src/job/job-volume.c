@@ -128,10 +128,7 @@ int job_volume_make(Job *j, const DockerOwner *owner, const char *project, const
 
 /* Keeps the line on progress going while the program reads. */
 static void tell(Job *j, const char *stream, uint64_t size, const JobFeed *feed) {
-        uint64_t at = job_feed_position(feed);
-
-        job_tell(j, size > 0 ? (double) at / (double) size : -1, "%s: %" PRIu64 " of %" PRIu64 " MiB",
-                        stream, at / 1024 / 1024, size / 1024 / 1024);
+        job_tell_bytes(j, -1, job_feed_position(feed), size, "%s", stream);
 }
 
 typedef struct Unpack {

@@ -158,6 +158,10 @@ void job_set_range(Job *j, double from, double to) {
         progress_set(&j->progress, from, NULL);
 }
 
+static double fraction_of_step(const Job *j, double fraction) {
+        return fraction < 0 ? -1 : j->progress_base + fraction * j->progress_scale;
+}
+
 void job_tell(Job *j, double fraction, const char *format, ...) {
         char message[JOB_MESSAGE_MAX];
         va_list ap;
@@ -166,8 +170,20 @@ void job_tell(Job *j, double fraction, const char *format, ...) {
         (void) vsnprintf(message, sizeof(message), format, ap);
         va_end(ap);
 
-        progress_set(&j->progress, fraction < 0 ? -1 : j->progress_base + fraction * j->progress_scale,
-                        message);
+        progress_set(&j->progress, fraction_of_step(j, fraction), message);
+}
+
+void job_tell_bytes(Job *j, double fraction, uint64_t done, uint64_t total, const char *format, ...) {
+        char message[JOB_MESSAGE_MAX];
+        va_list ap;
+
+        va_start(ap, format);
+        (void) vsnprintf(message, sizeof(message), format, ap);
+        va_end(ap);
+
+        if (fraction < 0 && total > 0)
+                fraction = (double) done / (double) total;
+        progress_set_bytes(&j->progress, fraction_of_step(j, fraction), message, done, total);
 }
 
 /* While the records are waited for. Several short waits look like a long one, but for the pauses between. */

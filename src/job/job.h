@@ -134,6 +134,10 @@ int job_note_unwell(Job *j, unsigned n_unwell, Error *reterr);
 void job_set_range(Job *j, double from, double to);
 /* Progress in that part; 'fraction' negative: not known. */
 void job_tell(Job *j, double fraction, const char *format, ...) _printf_(3, 4);
+/* Progress in something that is counted in bytes; total 0: not known beforehand. With no fraction of its own, it is that
+ * of the bytes. */
+void job_tell_bytes(Job *j, double fraction, uint64_t done, uint64_t total, const char *format, ...)
+                _printf_(5, 6);
 
 static inline const InstanceRecord *job_instance(const Job *j) {
         return j->claim.instance;

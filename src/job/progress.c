@@ -52,6 +52,7 @@ void progress_flush(Progress *p) {
                 .job = p->job,
                 .progress = (int) p->percent,
                 .message = p->message,
+                .bytes = p->meter.count,
         };
 
         /* A full queue, or none, means that ccpd is away: the records tell it the rest. */
@@ -81,11 +82,12 @@ static unsigned percent_at(const Progress *p, double fraction) {
 void progress_begin_step(Progress *p, size_t step, const char *title) {
         p->step = step;
         p->percent = percent_at(p, 0);
+        p->meter = (ByteMeter) {};
         (void) set_message(p, title);
         progress_flush(p);
 }
 
-void progress_set(Progress *p, double fraction, const char *message) {
+static void set(Progress *p, double fraction, const char *message) {
         unsigned percent = fraction >= 0 ? percent_at(p, fraction) : 0;
 
         if (percent > p->percent) {
@@ -96,4 +98,15 @@ void progress_set(Progress *p, double fraction, const char *message) {
                 p->pending = true;
 
         progress_tick(p);
+}
+
+void progress_set(Progress *p, double fraction, const char *message) {
+        p->meter = (ByteMeter) {};
+        set(p, fraction, message);
+}
+
+void progress_set_bytes(Progress *p, double fraction, const char *message, uint64_t done, uint64_t total) {
+        byte_meter_update(&p->meter, done, total, now(CLOCK_MONOTONIC));
+        p->pending = true;
+        set(p, fraction, message);
 }

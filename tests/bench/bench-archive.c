@@ -86,7 +86,7 @@ static int read_file(const char *path, bool extract, Error *reterr) {
         if (k >= 0)
                 k = archive_reader_unlock(r, &(ArchiveOpener) { .instance_key = instance_key }, reterr);
         if (k >= 0)
-                k = archive_reader_verify(r, reterr);
+                k = extract ? archive_reader_authenticate(r, reterr) : archive_reader_verify(r, reterr);
         if (k >= 0 && extract)
                 k = archive_reader_extract(r, "data", put, NULL, reterr);
         return k;

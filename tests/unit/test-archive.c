@@ -15,7 +15,8 @@ static int append(const void *data, size_t size, void *userdata, _unused_ Error 
         return 0;
 }
 
-/* Whether the file is what was written; the error is its name, or NULL. */
+/* Whether the file is what was written; the error is its name, or NULL. Who takes something out of it has it authenticated
+ * before. */
 static const char *read_all(int fd, const ArchiveOpener *opener, unsigned n_threads, StringBuilder *ret,
                 char **ret_message) {
         const ArchiveReaderOptions options = { .n_threads = n_threads };
@@ -28,7 +29,7 @@ static const char *read_all(int fd, const ArchiveOpener *opener, unsigned n_thre
         if (k >= 0 && opener)
                 k = archive_reader_unlock(r, opener, &error);
         if (k >= 0)
-                k = archive_reader_verify(r, &error);
+                k = ret ? archive_reader_authenticate(r, &error) : archive_reader_verify(r, &error);
         if (k >= 0 && ret)
                 k = archive_reader_extract(r, "volume/noise", append, ret, &error);
         ck_assert_int_eq(k < 0, error.name != NULL);
@@ -256,9 +257,12 @@ static void expect_damaged_with_key(const TestKeys *k, const void *data, size_t 
         _cleanup_close_ int fd = file_of(data, size);
         _cleanup_string_builder_ StringBuilder got = {};
         const ArchiveOpener opener = test_opener(k);
-        const char *name;
+        const char *name, *verified;
 
         name = read_all(fd, &opener, 0, &got, NULL);
+        verified = read_all(fd, &opener, 0, NULL, NULL);
+        ck_assert_msg(streq_ptr(name, verified), "%s: %s, verified: %s", what, strempty(name),
+                        strempty(verified));
         ck_assert_msg(name &&
                                         (streq(name, CCP_ERROR_BACKUP_DAMAGED) ||
                                                         streq(name, CCP_ERROR_BACKUP_TOO_NEW) ||

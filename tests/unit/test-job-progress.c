@@ -91,6 +91,26 @@ START_TEST(the_percentage_never_falls_within_a_step) {
 }
 END_TEST
 
+START_TEST(bytes_are_told_until_something_else_is_done) {
+        _cleanup_notify_message_ NotifyMessage m = {};
+        _cleanup_progress_ Progress p = {};
+        _cleanup_close_ int fd = listen_here();
+
+        progress_init(&p, socket_path, 7, JOB_STOP);
+        progress_set_bytes(&p, 0.1, "folder.tar", 10, 100);
+        progress_flush(&p);
+        (void) receive_all(fd, &m);
+        ck_assert_str_eq(m.message, "folder.tar");
+        ck_assert_uint_eq(m.bytes.done, 10);
+        ck_assert_uint_eq(m.bytes.total, 100);
+        progress_set(&p, -1, "waiting");
+        progress_flush(&p);
+        (void) receive_all(fd, &m);
+        ck_assert_uint_eq(m.bytes.total, 0);
+        (void) unlink(socket_path);
+}
+END_TEST
+
 START_TEST(a_message_is_one_line_of_whole_characters) {
         _cleanup_progress_ Progress p = {};
         char text[JOB_MESSAGE_MAX + 16];
@@ -120,5 +140,5 @@ END_TEST
 
 TESTS("job-progress", a_step_that_begins_is_told_at_once_with_the_percentage_of_the_whole,
                 many_changes_are_few_datagrams_and_the_last_is_not_lost,
-                the_percentage_never_falls_within_a_step, a_message_is_one_line_of_whole_characters,
-                nobody_who_listens_is_no_failure)
+                the_percentage_never_falls_within_a_step, bytes_are_told_until_something_else_is_done,
+                a_message_is_one_line_of_whole_characters, nobody_who_listens_is_no_failure)

@@ -84,7 +84,15 @@ START_TEST(what_is_written_can_be_read) {
                                    .progress = 37,
                                    .message = (char *) "Pulling" },
                         "JOB=42\nPROGRESS=37\nMESSAGE=Pulling\n");
-        ASSERT_OK(parse("JOB=42\nPROGRESS=37\nMESSAGE=a=b\n", &b));
+        check_text(&(NotifyMessage) { .type = NOTIFY_JOB,
+                                   .job = 42,
+                                   .progress = -1,
+                                   .bytes = { .done = 5, .total = 70, .rate = 1 } },
+                        "JOB=42\nDONE=5\nTOTAL=70\nRATE=1\n");
+        ASSERT_OK(parse("JOB=42\nPROGRESS=37\nMESSAGE=a=b\nTOTAL=9\nDONE=3\n", &b));
+        ck_assert_uint_eq(b.bytes.done, 3);
+        ck_assert_uint_eq(b.bytes.total, 9);
+        ck_assert_uint_eq(b.bytes.rate, 0);
         ck_assert_int_eq(b.type, NOTIFY_JOB);
         ck_assert_uint_eq(b.job, 42);
         ck_assert_int_eq(b.progress, 37);
@@ -134,6 +142,8 @@ START_TEST(what_is_wrong_is_refused) {
                 "JOB= 1",
                 "JOB=1x",
                 "JOB=1\nPROGRESS=101",
+                "JOB=1\nDONE=-5",
+                "ENGINE=available\nTOTAL=5",
                 "JOB=1\nENGINE=available",
                 "PROGRESS=1",
                 "ENGINE=maybe",

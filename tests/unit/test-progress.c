@@ -59,6 +59,24 @@ START_TEST(the_picture_has_steps_times_and_a_bar) {
 }
 END_TEST
 
+START_TEST(bytes_are_told_with_rate_and_time_left) {
+        _cleanup_json_ json_t *job = make_job(1, 1);
+        _cleanup_free_ char *s = NULL, *without = NULL;
+
+        ck_assert_int_eq(json_object_set_new(job, "message", json_string("folder.tar")), 0);
+        without = progress_format_message(job, START);
+        ck_assert_str_eq(without, "folder.tar");
+        ck_assert_int_eq(json_object_set_new(job, "bytes_done", json_integer(12 << 20)), 0);
+        ck_assert_int_eq(json_object_set_new(job, "bytes_total", json_integer(1 << 30)), 0);
+        ck_assert_int_eq(json_object_set_new(job, "byte_rate", json_integer(45 << 20)), 0);
+        ck_assert_int_eq(json_object_set_new(
+                                         job, "expected_end_at", json_integer(START + 200 * USEC_PER_SEC)),
+                        0);
+        s = progress_format_message(job, START);
+        ck_assert_str_eq(s, "folder.tar: 12M of 1.0G, 45M/s, 3min 20s left");
+}
+END_TEST
+
 START_TEST(messages_cannot_steer_the_terminal) {
         _cleanup_json_ json_t *job = make_job(1, 1);
         _cleanup_free_ char *s = NULL;
@@ -109,6 +127,6 @@ START_TEST(clocks_that_differ_do_no_harm) {
 }
 END_TEST
 
-TESTS("progress", the_picture_has_steps_times_and_a_bar, messages_cannot_steer_the_terminal,
-                a_low_terminal_shows_the_steps_round_the_running_one, no_line_is_wider_than_the_terminal,
-                clocks_that_differ_do_no_harm)
+TESTS("progress", the_picture_has_steps_times_and_a_bar, bytes_are_told_with_rate_and_time_left,
+                messages_cannot_steer_the_terminal, a_low_terminal_shows_the_steps_round_the_running_one,
+                no_line_is_wider_than_the_terminal, clocks_that_differ_do_no_harm)

@@ -19,6 +19,10 @@ def revoke(ccpd, kind, name, instance=""):
     ccpd.manager("RevokeRole", kind, name, instance, dbus.Dictionary({}, signature="sv"))
 
 
+def wait_dialogue(fleet):
+    wait_for(lambda: any(q[1].endswith(".delete") and q[5] == "1" for q in fleet.polkit("Questions")), what="the dialogue")
+
+
 @pytest.fixture
 def fleet(ccpd):
     """Two instances, as their creation left them."""
@@ -82,8 +86,24 @@ def test_what_polkit_is_told(fleet):
     operator.instance("alpha", "Restart", "asa{sv}", ["nonsense"], {}, interactive=True)
     operator.instance("beta", "Stop", "asa{sv}", [], {})
     assert [list(map(str, q)) for q in fleet.polkit("Questions")] == [
-        [operator.name, f"{NAME}.operate", "alpha", "operator", "restart", "1"],
+        [operator.name, f"{NAME}.operate", "alpha", "operator", "restart", "0"],
         [operator.name, f"{NAME}.operate", "beta", "", "stop", "0"]]
+
+
+def test_somebody_is_asked_only_where_that_is_needed(fleet):
+    grant(fleet, "admin", "user", "daemon")
+    admin = fleet.person("daemon")
+    fleet.polkit("Answer", "delete", "ask")
+    fleet.polkit("Questions")
+    admin.send("Delete", "a{sv}", {"nonsense": "x"}, path=instance_path("alpha"), interface=f"{NAME}.Instance", interactive=True)
+    wait_for(lambda: fleet.polkit("Release", True) == 1, what="the dialogue")
+    assert admin.answer()["error"] == f"{NAME}.Error.InvalidArgument"
+    assert [str(q[5]) for q in fleet.polkit("Questions")] == ["0", "1"]
+    # Allowed anyway: however many there are at once, none takes the place of a dialogue.
+    people = [fleet.person("daemon") for _ in range(12)]
+    for p in people:
+        p.send("Restart", "asa{sv}", ["nonsense"], {}, path=instance_path("alpha"), interface=f"{NAME}.Instance", interactive=True)
+    assert {p.answer()["error"] for p in people} == {f"{NAME}.Error.InvalidArgument"}
 
 
 def test_polkit_has_the_last_word(fleet):
@@ -102,7 +122,7 @@ def test_the_loop_goes_on_while_somebody_types_a_password(fleet):
     fleet.polkit("Answer", "delete", "ask")
     admin.send("Delete", "a{sv}", {"nonsense": "x"}, path=instance_path("alpha"), interface=f"{NAME}.Instance",
                interactive=True)
-    wait_for(lambda: any(q[1].endswith(".delete") for q in fleet.polkit("Questions")), what="the question")
+    wait_dialogue(fleet)
     assert other.value("GetInstance", "s", "alpha") == instance_path("alpha")
     assert fleet.manager("GetInstance", "beta") == instance_path("beta")
     assert fleet.polkit("Release", True) == 1
@@ -120,7 +140,7 @@ def test_a_role_that_is_revoked_while_polkit_is_asked_counts_no_more(fleet):
     admin = fleet.person("daemon")
     fleet.polkit("Answer", "delete", "ask")
     admin.send("Delete", "a{sv}", {}, path=instance_path("alpha"), interface=f"{NAME}.Instance", interactive=True)
-    wait_for(lambda: any(q[1].endswith(".delete") for q in fleet.polkit("Questions")), what="the question")
+    wait_dialogue(fleet)
     revoke(fleet, "user", "daemon")
     fleet.polkit("Release", True)
     answer = admin.answer()
@@ -132,7 +152,7 @@ def test_an_instance_that_was_made_anew_meanwhile_is_another(fleet):
     admin = fleet.person("daemon")
     fleet.polkit("Answer", "delete", "ask")
     admin.send("Delete", "a{sv}", {}, path=instance_path("alpha"), interface=f"{NAME}.Instance", interactive=True)
-    wait_for(lambda: any(q[1].endswith(".delete") for q in fleet.polkit("Questions")), what="the question")
+    wait_dialogue(fleet)
     fleet.postgres.sql("DELETE FROM jobs WHERE slug = 'alpha'; DELETE FROM instances WHERE slug = 'alpha'")
     wait_for(lambda: "alpha" not in [r["Slug"] for r in fleet.manager("ListInstances", dbus.Dictionary({}, signature="sv"),
                                                                  dbus.UInt64(0), dbus.UInt64(9))], what="its end")
@@ -147,7 +167,7 @@ def test_a_caller_who_leaves_is_forgotten_and_his_dialogue_closed(fleet):
     admin = fleet.person("daemon")
     fleet.polkit("Answer", "delete", "ask")
     admin.send("Delete", "a{sv}", {}, path=instance_path("alpha"), interface=f"{NAME}.Instance", interactive=True)
-    wait_for(lambda: any(q[1].endswith(".delete") for q in fleet.polkit("Questions")), what="the question")
+    wait_dialogue(fleet)
     fleet.people.remove(admin)
     admin.leave()
     wait_for(lambda: len(fleet.polkit("Cancelled")) == 1, what="the end of the dialogue")
@@ -324,7 +344,7 @@ def test_dialogues_are_limited_for_each_user(fleet):
     for i, p in enumerate(people):
         p.send("Delete", "a{sv}", {}, path=instance_path("alpha"), interface=f"{NAME}.Instance", interactive=True)
         if i < 4:
-            wait_for(lambda: any(q[1].endswith(".delete") for q in fleet.polkit("Questions")), what="the question")
+            wait_dialogue(fleet)
     assert {people[4].answer()["error"], people[5].answer()["error"]} == {f"{NAME}.Error.LimitExceeded"}
     assert fleet.polkit("Release", False) == 4
 
