@@ -59,8 +59,7 @@ int storage_unseal(const Vault *vault, const StorageRecord *record, StorageCrede
         if (!c.access_key || !c.secret_key)
                 return error_set_errnof(reterr, ENOMEM, "Cannot open the credentials of the storage: %m");
 
-        *ret = c;
-        c = (StorageCredentials) {};
+        *ret = TAKE_GENERIC(c, (StorageCredentials) {});
         return 0;
 }
 
@@ -96,7 +95,6 @@ int storage_open(DbSync *db, StorageRecord *ret_record, S3Client **ret, Error *r
         if (r < 0)
                 return r;
 
-        *ret_record = record;
-        record = (StorageRecord) {};
+        *ret_record = TAKE_GENERIC(record, (StorageRecord) {});
         return 0;
 }
