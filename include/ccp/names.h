@@ -30,6 +30,7 @@
 #define CCP_ACTION_MANAGE_ALERTS CCP_BUS_NAME ".manage-alerts"
 #define CCP_ACTION_MANAGE_KEYS CCP_BUS_NAME ".manage-keys"
 #define CCP_ACTION_MANAGE_SETTINGS CCP_BUS_NAME ".manage-settings"
+#define CCP_ACTION_MANAGE_STORAGE CCP_BUS_NAME ".manage-storage"
 #define CCP_ACTION_MANAGE_ROLES CCP_BUS_NAME ".manage-roles"
 
 /* Errors, on the bus, in the records and in JSON; error.c maps each to an errno */
@@ -79,6 +80,10 @@
 #define CCP_MESSAGE_ALERT_FIRING "70e7d2c791964af0b6d9c92154b6942c"
 #define CCP_MESSAGE_ALERT_RESOLVED "037455b0846d48a3be6c96b4f06a0fba"
 
+/* Templates of units for jobs: one has the Engine, the other the network. */
+#define CCP_JOB_UNIT "ccp-job"
+#define CCP_TRANSFER_UNIT "ccp-transfer"
+
 /* Where things lie. Build options do not move them: units, sysusers and the man pages name them too. */
 #define CCP_STATE_DIR "/var/lib/ccpd"
 #define CCP_INSTANCES_DIR CCP_STATE_DIR "/instances"
@@ -91,6 +96,7 @@
 #define CCP_NOTIFY_SOCKET "/run/ccpd/notify"
 #define CCP_DOCTOR_SOCKET "/run/ccpd/doctor"
 #define CCP_LOGS_SOCKET "/run/ccpd/logs"
+#define CCP_STORAGE_SOCKET "/run/ccpd/storage"
 #define CCP_DOCKER_SOCKET "/run/docker.sock"
 /* There while instances may start: from when the Engine is up until right before it is stopped */
 #define CCP_GATE "/run/ccp-gate/open"

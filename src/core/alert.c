@@ -130,6 +130,11 @@ static AlertCondition judge_undrilled(const AlertFacts *f, _unused_ const AlertT
         return f->drill_awaited ? ALERT_CONDITION_UNKNOWN : ALERT_CONDITION_TRUE;
 }
 
+/* Whether the instance runs or not: what it has is there once only. */
+static AlertCondition judge_unreplicated(const AlertFacts *f, const AlertThresholds *t) {
+        return holds(t->copy_age > 0 && f->uncopied > t->copy_age);
+}
+
 static AlertCondition judge_secrets(const AlertFacts *f, const AlertThresholds *t) {
         if (t->secret_age == 0)
                 return ALERT_CONDITION_FALSE;
@@ -242,6 +247,14 @@ static const struct {
                 .hold = BACKUP_HOLD_USEC,
                 .title = "no backup of @ was drilled in the last two rounds",
                 .next_step = "ccpctl status @, systemctl list-timers 'ccp-schedule*', then ccpctl backup drill",
+        },
+        [ALERT_BACKUP_UNREPLICATED] = {
+                .name = "backup-unreplicated",
+                .about = ALERT_ABOUT_INSTANCE,
+                .severity = ALERT_ERROR,
+                .judge = judge_unreplicated,
+                .title = "a backup of @ has no copy in the storage",
+                .next_step = "ccpctl storage test, ccpctl job list --instance @, then ccpctl backup replicate",
         },
         [ALERT_SECRET_AGE] = {
                 .name = "secret-age",

@@ -20,6 +20,7 @@ typedef enum AlertRule {
         ALERT_BACKUP_DAMAGED,
         ALERT_DRILL_FAILED,
         ALERT_BACKUP_UNDRILLED,
+        ALERT_BACKUP_UNREPLICATED,
         ALERT_SECRET_AGE,
         ALERT_DISK_SPACE,
         ALERT_STORE_UNAVAILABLE,
@@ -81,6 +82,7 @@ typedef struct AlertThresholds {
         unsigned disk_percent; /* 0: never */
         usec_t secret_age;     /* 0: never */
         usec_t backup_age;     /* a backup that is overdue for so long; 0: never */
+        usec_t copy_age;       /* one that should have a copy for so long; 0: never */
 } AlertThresholds;
 
 /* What a rule judges; only what belongs to that which it is about is set. */
@@ -96,11 +98,12 @@ typedef struct AlertFacts {
         usec_t secret_age;     /* of the oldest one */
         JobState last_backup;  /* of the last job that was to make one, as above */
         usec_t backup_overdue; /* how long ago one was due that is not there; 0: none is */
-        uint64_t n_damaged;    /* backups */
-        bool has_backup;       /* that is verified */
-        JobState last_drill;   /* of the last job that was to try one, as above */
-        bool undrilled;        /* the last two rounds came to nothing */
-        bool drill_awaited;    /* the last one may still come to something */
+        usec_t uncopied; /* how long a verified backup waits for its copy; 0: none does, or there is no storage */
+        uint64_t n_damaged;  /* backups */
+        bool has_backup;     /* that is verified */
+        JobState last_drill; /* of the last job that was to try one, as above */
+        bool undrilled;      /* the last two rounds came to nothing */
+        bool drill_awaited;  /* the last one may still come to something */
 
         /* a file system */
         unsigned percent_used;

@@ -20,6 +20,8 @@ static const char *const audit_action_table[_AUDIT_ACTION_MAX] = {
         [AUDIT_BACKUP_EXPORT] = "BACKUP_EXPORT",
         [AUDIT_BACKUP_VERIFY] = "BACKUP_VERIFY",
         [AUDIT_BACKUP_DELETE] = "BACKUP_DELETE",
+        [AUDIT_BACKUP_REPLICATE] = "BACKUP_REPLICATE",
+        [AUDIT_BACKUP_FETCH] = "BACKUP_FETCH",
         [AUDIT_JOB_CANCEL] = "JOB_CANCEL",
         [AUDIT_SECRET_REVEAL] = "SECRET_REVEAL",
         [AUDIT_FLEET_RECOVER] = "FLEET_RECOVER",
@@ -30,6 +32,8 @@ static const char *const audit_action_table[_AUDIT_ACTION_MAX] = {
         [AUDIT_ALERT_SILENCE] = "ALERT_SILENCE",
         [AUDIT_ALERT_UNSILENCE] = "ALERT_UNSILENCE",
         [AUDIT_SETTINGS_UPDATE] = "SETTINGS_UPDATE",
+        [AUDIT_STORAGE_SET] = "STORAGE_SET",
+        [AUDIT_STORAGE_FORGET] = "STORAGE_FORGET",
         [AUDIT_BLUEPRINTS_RELOAD] = "BLUEPRINTS_RELOAD",
         [AUDIT_USER_LOGIN] = "USER_LOGIN",
         [AUDIT_USER_CREATE] = "USER_CREATE",
@@ -64,6 +68,8 @@ AuditAction audit_action_of_job(JobKind kind) {
                 [JOB_IMPORT] = AUDIT_BACKUP_IMPORT,
                 [JOB_VERIFY] = AUDIT_BACKUP_VERIFY,
                 [JOB_DELETE_BACKUP] = AUDIT_BACKUP_DELETE,
+                [JOB_REPLICATE] = AUDIT_BACKUP_REPLICATE,
+                [JOB_FETCH] = AUDIT_BACKUP_FETCH,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);

@@ -25,6 +25,8 @@ typedef enum AuditAction {
         AUDIT_BACKUP_EXPORT,
         AUDIT_BACKUP_VERIFY,
         AUDIT_BACKUP_DELETE,
+        AUDIT_BACKUP_REPLICATE,
+        AUDIT_BACKUP_FETCH,
         AUDIT_JOB_CANCEL,
         AUDIT_SECRET_REVEAL,
         AUDIT_FLEET_RECOVER, /* after a start of the Engine */
@@ -35,6 +37,8 @@ typedef enum AuditAction {
         AUDIT_ALERT_SILENCE,
         AUDIT_ALERT_UNSILENCE,
         AUDIT_SETTINGS_UPDATE,
+        AUDIT_STORAGE_SET,
+        AUDIT_STORAGE_FORGET,
         AUDIT_BLUEPRINTS_RELOAD,
         AUDIT_USER_LOGIN,  /* the first call of a session */
         AUDIT_USER_CREATE, /* a role granted to who had none there … */

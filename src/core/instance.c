@@ -137,6 +137,18 @@ static const struct {
                 .succeeded = _INSTANCE_STATE_INVALID,
                 .failed = _INSTANCE_STATE_INVALID,
         },
+        [JOB_REPLICATE] = {
+                .allowed = ANY_STATE,
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = _INSTANCE_STATE_INVALID,
+                .failed = _INSTANCE_STATE_INVALID,
+        },
+        [JOB_FETCH] = {
+                .allowed = ANY_STATE,
+                .during = _INSTANCE_STATE_INVALID,
+                .succeeded = _INSTANCE_STATE_INVALID,
+                .failed = _INSTANCE_STATE_INVALID,
+        },
 };
 
 static bool state_is_valid(InstanceState state) {

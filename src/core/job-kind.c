@@ -2,6 +2,7 @@
 
 #include "job-kind.h"
 
+#include "ccp/names.h"
 #include "string-util.h"
 
 static const char *const job_kind_table[_JOB_KIND_MAX] = {
@@ -19,6 +20,8 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
         [JOB_IMPORT] = "import",
         [JOB_VERIFY] = "verify",
         [JOB_DELETE_BACKUP] = "delete-backup",
+        [JOB_REPLICATE] = "replicate",
+        [JOB_FETCH] = "fetch",
 };
 DEFINE_STRING_TABLE(job_kind, JobKind);
 
@@ -131,6 +134,17 @@ static const JobStep import_steps[] = {
         { "verify", "Read it back", 60 },
 };
 
+static const JobStep replicate_steps[] = {
+        { "read", "Read the backup", 20 },
+        { "upload", "Copy it to the storage", 70 },
+        { "compare", "Compare the copy", 10 },
+};
+
+static const JobStep fetch_steps[] = {
+        { "download", "Get the copy", 60 },
+        { "verify", "Read it back", 40 },
+};
+
 /* A create whose data, source and lasting secrets are those of a backup. */
 static const JobStep clone_steps[] = {
         { "validate", "Check the request", 1, .by_daemon = true },
@@ -155,7 +169,9 @@ static const JobStep clone_steps[] = {
 static const struct {
         const JobStep *steps;
         size_t n;
-} step_tables[_JOB_KIND_MAX] = {
+        bool transfers; /* speaks to the storage */
+        bool beside;
+} kinds[_JOB_KIND_MAX] = {
         [JOB_CREATE] = { create_steps, ELEMENTSOF(create_steps) },
         [JOB_START] = { start_steps, ELEMENTSOF(start_steps) },
         [JOB_STOP] = { stop_steps, ELEMENTSOF(stop_steps) },
@@ -170,6 +186,9 @@ static const struct {
         [JOB_IMPORT] = { import_steps, ELEMENTSOF(import_steps) },
         [JOB_VERIFY] = { verify_steps, ELEMENTSOF(verify_steps) },
         [JOB_DELETE_BACKUP] = { delete_backup_steps, ELEMENTSOF(delete_backup_steps) },
+        [JOB_REPLICATE] = { replicate_steps, ELEMENTSOF(replicate_steps), .transfers = true,
+                        .beside = true },
+        [JOB_FETCH] = { fetch_steps, ELEMENTSOF(fetch_steps), .transfers = true },
 };
 
 static_assert(ELEMENTSOF(clone_steps) == JOB_STEPS_MAX, "JOB_STEPS_MAX is out of date");
@@ -178,8 +197,20 @@ const JobStep *job_kind_steps(JobKind kind, size_t *ret_n) {
         assert(kind >= 0 && kind < _JOB_KIND_MAX);
 
         if (ret_n)
-                *ret_n = step_tables[kind].n;
-        return step_tables[kind].steps;
+                *ret_n = kinds[kind].n;
+        return kinds[kind].steps;
+}
+
+const char *job_kind_unit(JobKind kind) {
+        assert(kind >= 0 && kind < _JOB_KIND_MAX);
+
+        return kinds[kind].transfers ? CCP_TRANSFER_UNIT : CCP_JOB_UNIT;
+}
+
+bool job_kind_is_beside(JobKind kind) {
+        assert(kind >= 0 && kind < _JOB_KIND_MAX);
+
+        return kinds[kind].beside;
 }
 
 int job_kind_find_step(JobKind kind, const char *name) {

@@ -39,6 +39,8 @@ typedef enum JobKind {
         JOB_IMPORT,
         JOB_VERIFY,
         JOB_DELETE_BACKUP,
+        JOB_REPLICATE,
+        JOB_FETCH,
         _JOB_KIND_MAX,
         _JOB_KIND_INVALID = -EINVAL,
 } JobKind;
@@ -81,6 +83,10 @@ typedef struct JobStep {
 const JobStep *job_kind_steps(JobKind kind, size_t *ret_n);
 /* Index of a step by its name, or -ENOENT. */
 int job_kind_find_step(JobKind kind, const char *name);
+/* The template of the unit that such a job is done in: "ccp-job". Who reaches the network does not reach the Engine. */
+const char *job_kind_unit(JobKind kind);
+/* True for what runs beside all other jobs of the instance: it only looks at a file that nobody changes. */
+bool job_kind_is_beside(JobKind kind);
 /* Progress of the whole job, 0 to 1, when the steps before 'step' (0-based) are done and that one is
  * 'fraction' (0 to 1) through. */
 double job_kind_progress(JobKind kind, size_t step, double fraction);

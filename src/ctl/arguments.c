@@ -72,6 +72,15 @@ const Option option_table[_OPTION_MAX] = {
                         "A recovery key that is there, or -" },
         [OPTION_PUBLIC] = { "public", 0, "KEY", "The public half of one that is elsewhere" },
         [OPTION_PAUSE] = { "pause", 0, "WHEN", "Pause containers: if-changed, never or always" },
+        [OPTION_STORAGE] = { "storage", 0, NULL, "What the storage has, also of other servers" },
+        [OPTION_ENDPOINT] = { "endpoint", 0, "URL", "Where the storage is: https://HOST[:PORT]" },
+        [OPTION_REGION] = { "region", 0, "REGION", "Its region; else us-east-1" },
+        [OPTION_BUCKET] = { "bucket", 0, "BUCKET", "The bucket that copies go to" },
+        [OPTION_PREFIX] = { "prefix", 0, "PREFIX", "Where in the bucket; each server has its own" },
+        [OPTION_PATH_STYLE] = { "path-style", 0, NULL, "Ask for HOST/BUCKET, not for BUCKET.HOST" },
+        [OPTION_CA_FILE] = { "ca-file", 0, "PATH", "The certificates to trust, a file of the server" },
+        [OPTION_CREDENTIALS_FILE] = { "credentials-file", 0, "FILE",
+                        "Access key and secret key, a line each; or -" },
         [OPTION_LAST] = { "last", 0, NULL, "Also the last verified one; or the last recovery key" },
 };
 

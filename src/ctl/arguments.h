@@ -61,6 +61,14 @@ typedef enum OptionId {
         OPTION_RECOVERY_KEY_FILE,
         OPTION_PUBLIC,
         OPTION_LAST,
+        OPTION_STORAGE,
+        OPTION_ENDPOINT,
+        OPTION_REGION,
+        OPTION_BUCKET,
+        OPTION_PREFIX,
+        OPTION_PATH_STYLE,
+        OPTION_CA_FILE,
+        OPTION_CREDENTIALS_FILE,
         _OPTION_MAX,
 } OptionId;
 

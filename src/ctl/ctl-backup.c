@@ -20,12 +20,19 @@ static char *format_created(const json_t *row, _unused_ Color *ret_color) {
         return strdup(FORMAT_AGO(json_get_number(row, "created_at")));
 }
 
-static char *format_backup_state(const json_t *row, Color *ret_color) {
-        const char *state = json_get_text(row, "state");
+/* One that has a copy, too, is that before all. */
+static const char *backup_state(const json_t *b) {
+        const char *state = json_get_text(b, "state");
 
-        *ret_color = streq(state, "verified")     ? COLOR_GREEN
-                        : streq(state, "damaged") ? COLOR_RED
-                                                  : COLOR_YELLOW;
+        return streq(state, "verified") && json_get_number(b, "replicated_at") > 0 ? "replicated" : state;
+}
+
+static char *format_backup_state(const json_t *row, Color *ret_color) {
+        const char *state = backup_state(row);
+
+        *ret_color = streq(state, "verified") || streq(state, "replicated") ? COLOR_GREEN
+                        : streq(state, "damaged")                           ? COLOR_RED
+                                                                            : COLOR_YELLOW;
         return strdup(state);
 }
 
@@ -43,11 +50,29 @@ static const ListColumn backup_columns[] = {
         { { "FILE", 1 }, "file" },
 };
 
+static const ListColumn copy_columns[] = {
+        { { "ID", .right = true }, "backup" },
+        { { "INSTANCE" }, "instance" },
+        { { "CREATED" }, "created_at", format_created },
+        { { "SIZE", .right = true }, "size", format_size },
+        { { "KEY", 1 }, "key" },
+};
+
+static int list_copies(Ctl *c, const char *const (*filters)[2], Error *reterr) {
+        _cleanup_json_ json_t *rows = NULL;
+        int r;
+
+        r = ctl_list_rows(c, "ListStorage", filters, c->arguments.lines, &rows, reterr);
+        return r < 0 ? r : ctl_print_list(c, rows, copy_columns, ELEMENTSOF(copy_columns), "copied backup");
+}
+
 int verb_backup_list(Ctl *c, _unused_ char **args, Error *reterr) {
         const char *const filters[][2] = { { "instance", c->arguments.values[OPTION_INSTANCE] }, {} };
         _cleanup_json_ json_t *rows = NULL;
         int r;
 
+        if (arguments_have(&c->arguments, OPTION(STORAGE)))
+                return list_copies(c, filters, reterr);
         r = ctl_list_rows(c, "ListBackups", filters, c->arguments.lines, &rows, reterr);
         return r < 0 ? r : ctl_print_list(c, rows, backup_columns, ELEMENTSOF(backup_columns), "backup");
 }
@@ -75,10 +100,11 @@ static int print_backup(const json_t *b) {
 
         print_field("Backup", json_get_text(b, "id"));
         print_field("Instance", json_get_text(b, "instance"));
-        print_field("State", json_get_text(b, "state"));
+        print_field("State", backup_state(b));
         print_time("Created", b, "created_at");
         print_time("Verified", b, "verified_at");
         print_time("Drilled", b, "drilled_at");
+        print_time("Replicated", b, "replicated_at");
         if (json_get_number(b, "drill_took") > 0)
                 print_field("Took", FORMAT_TIMESPAN(json_get_number(b, "drill_took")));
         print_field("Consistency", json_get_text(b, "consistency"));
@@ -87,6 +113,7 @@ static int print_backup(const json_t *b) {
         print_field("Error", json_get_text(b, "error"));
         print_field("File", json_get_text(b, "file"));
         print_field("Archive", json_get_text(b, "archive"));
+        print_field("Copy", json_get_text(b, "copy"));
         print_field("Size", size);
         json_array_foreach(json_object_get(b, "contents"), i, entry) {
                 _cleanup_free_ char *bytes = top_format_bytes(entry, "size"), *text = NULL;
@@ -294,6 +321,14 @@ int verb_backup_verify(Ctl *c, char **args, Error *reterr) {
 
 int verb_backup_drill(Ctl *c, char **args, Error *reterr) {
         return run_backup_jobs(c, "DrillBackup", args, false, reterr);
+}
+
+int verb_backup_replicate(Ctl *c, char **args, Error *reterr) {
+        return run_backup_jobs(c, "ReplicateBackup", args, false, reterr);
+}
+
+int verb_backup_fetch(Ctl *c, char **args, Error *reterr) {
+        return run_backup_jobs(c, "FetchBackup", args, false, reterr);
 }
 
 /* Unless --yes says so. */

@@ -50,7 +50,7 @@ static size_t count(const json_t *findings, FindingVerdict verdict) {
         return n;
 }
 
-static int print_findings(Ctl *c, const json_t *findings) {
+int ctl_print_findings(Ctl *c, const json_t *findings, const char *well) {
         size_t n_failed = count(findings, FINDING_FAILED), n_warnings = count(findings, FINDING_WARNING),
                n_unknown = count(findings, FINDING_UNKNOWN), k;
         const json_t *finding;
@@ -65,7 +65,7 @@ static int print_findings(Ctl *c, const json_t *findings) {
                 json_array_foreach((json_t *) findings, k, finding)
                         print_finding(finding);
                 if (n_failed + n_warnings + n_unknown == 0)
-                        ctl_say(c, "\nAll is well.\n");
+                        ctl_say(c, "\n%s\n", well);
                 else
                         ctl_say(c, "\n%zu problem%s, %zu warning%s, %zu not known.\n", n_failed,
                                         n_failed == 1 ? "" : "s", n_warnings, n_warnings == 1 ? "" : "s",
@@ -120,7 +120,7 @@ static int report_away(Ctl *c, const Error *error) {
         if (r < 0)
                 return r;
 
-        r = print_findings(c, findings);
+        r = ctl_print_findings(c, findings, "");
         return r < 0 ? r : EXIT_AWAY;
 }
 
@@ -141,5 +141,5 @@ int verb_doctor(Ctl *c, _unused_ char **args, Error *reterr) {
         r = json_from_rows(reply, CCP_INTERFACE_MANAGER, "Doctor", &findings);
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
-        return print_findings(c, findings);
+        return ctl_print_findings(c, findings, "All is well.");
 }

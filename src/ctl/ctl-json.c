@@ -24,6 +24,7 @@ static const struct {
         { CCP_INTERFACE_MANAGER, "ListRoles",
                         { "role", "kind", "name", "id", "instance", "granted_at", "granted_by" } },
         { CCP_INTERFACE_MANAGER, "Doctor", { "check", "verdict", "message", "advice" } },
+        { CCP_INTERFACE_MANAGER, "TestStorage", { "check", "verdict", "message", "advice" } },
         { CCP_INTERFACE_MANAGER, "ListPorts", { "instance", "number", "name", "host" } },
         { CCP_INTERFACE_INSTANCE, "ListSecrets", { "name", "version", "created_at" } },
         { CCP_INTERFACE_INSTANCE, "error", { "name", "message" } },

@@ -337,10 +337,13 @@ static void print_backup(const json_t *instance) {
 }
 
 static void print_drill(const json_t *instance) {
-        uint64_t at = json_get_number(instance, "last_drilled_at");
+        uint64_t at = json_get_number(instance, "last_drilled_at"),
+                 copied = json_get_number(instance, "last_replicated_at");
 
         if (at > 0)
                 print_field("Drilled", FORMAT_AGO(at));
+        if (copied > 0)
+                print_field("Replicated", FORMAT_AGO(copied));
 }
 
 /* What a restore replaced is still there, for who finds that it was the wrong backup. */

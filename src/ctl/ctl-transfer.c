@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "alloc-util.h"
+#include "archive-format.h"
 #include "archive-header.h"
 #include "ctl-bus.h"
 #include "ctl-key.h"
@@ -21,16 +23,34 @@
 #include "terminal.h"
 
 #define COPY_SIZE (1024U * 1024U)
+/* More than a header can have. */
+#define HEAD_SIZE (2U * ARCHIVE_HEADER_SIZE_MAX)
+/* Of what ccp-storage says before a copy. */
+#define LINE_MAX_SIZE 4096U
 
-/* Copies to the end, and says on a terminal how far it is. */
-static int copy(Ctl *c, int from, int to, const char *what, Error *reterr) {
-        bool shows = terminal_is_error() && !arguments_have(&c->arguments, OPTION(QUIET));
+/* Something that is copied from. */
+typedef struct Source {
+        int fd;
+        const char *what;
+        uint64_t size; /* 0: not known */
+        bool whole;    /* an end before 'size' is a failure */
+        int head;      /* what was read of it already, in memory; -EBADF: nothing */
+        char *key;     /* owned; in the storage, NULL: it is a file */
+} Source;
+
+static void source_done(Source *s) {
+        safe_close(s->fd);
+        safe_close(s->head);
+        free(s->key);
+}
+
+/* Copies from one descriptor up to its end. */
+static int copy_all(int from, int to, const char *what, void (*tell)(uint64_t n, void *userdata),
+                void *userdata, Error *reterr) {
         _cleanup_free_ char *buffer = malloc(COPY_SIZE);
-        struct stat st;
-        uint64_t done = 0;
 
-        if (!buffer || fstat(from, &st) < 0)
-                return error_set_errnof(reterr, buffer ? errno : ENOMEM, "Cannot read %s: %m.", what);
+        if (!buffer)
+                return error_set_errnof(reterr, ENOMEM, "Cannot read %s: %m.", what);
         for (;;) {
                 ssize_t n = read(from, buffer, COPY_SIZE);
                 int r;
@@ -40,18 +60,57 @@ static int copy(Ctl *c, int from, int to, const char *what, Error *reterr) {
                 if (n < 0)
                         return error_set_errnof(reterr, errno, "Cannot read %s: %m.", what);
                 if (n == 0)
-                        break;
+                        return 0;
                 r = loop_write(to, buffer, (size_t) n);
                 if (r < 0)
                         return error_set_errnof(reterr, r, "Cannot write %s: %m.", what);
-                done += (uint64_t) n;
-                if (shows)
-                        (void) fprintf(stderr, "\r%s: %" PRIu64 " of %" PRIu64 " MiB", what,
-                                        done / 1024 / 1024, (uint64_t) st.st_size / 1024 / 1024);
+                tell((uint64_t) n, userdata);
         }
-        if (shows)
+}
+
+typedef struct Meter {
+        const Source *source;
+        uint64_t done;
+        bool shows;
+} Meter;
+
+static void meter_add(uint64_t n, void *userdata) {
+        Meter *m = userdata;
+
+        m->done += n;
+        if (m->shows)
+                (void) fprintf(stderr, "\r%s: %" PRIu64 " of %" PRIu64 " MiB", m->source->what,
+                                m->done / 1024 / 1024, m->source->size / 1024 / 1024);
+}
+
+/* Copies to the end, and says on a terminal how far it is. */
+static int copy(Ctl *c, const Source *s, int to, Error *reterr) {
+        Meter meter = {
+                .source = s,
+                .shows = terminal_is_error() && !arguments_have(&c->arguments, OPTION(QUIET)),
+        };
+        int r = 0;
+
+        if (s->head >= 0)
+                r = lseek(s->head, 0, SEEK_SET) < 0
+                                ? error_set_errnof(reterr, errno, "Cannot read %s: %m.", s->what)
+                                : copy_all(s->head, to, s->what, meter_add, &meter, reterr);
+        if (r >= 0)
+                r = copy_all(s->fd, to, s->what, meter_add, &meter, reterr);
+        if (meter.shows)
                 (void) fputc('\n', stderr);
-        return 0;
+        if (r >= 0 && s->whole && meter.done != s->size)
+                return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
+                                "The storage gave %" PRIu64 " of %" PRIu64 " bytes of '%s'. On the server, "
+                                "'journalctl -u ccp-storage@*' tells why.",
+                                meter.done, s->size, s->what);
+        return r;
+}
+
+static uint64_t size_of(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) >= 0 && st.st_size > 0 ? (uint64_t) st.st_size : 0;
 }
 
 /* --- out --- */
@@ -78,7 +137,8 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
                 if (made < 0)
                         return error_set_errnof(reterr, errno, "Cannot make the file '%s': %m.", path);
         }
-        r = copy(c, fd, path ? made : STDOUT_FILENO, name, reterr);
+        r = copy(c, &(Source) { .fd = fd, .what = name, .size = size_of(fd), .head = -EBADF },
+                        path ? made : STDOUT_FILENO, reterr);
         if (r >= 0 && path && fsync(made) < 0)
                 r = error_set_errnof(reterr, errno, "Cannot write the file '%s': %m.", path);
         if (r < 0 && path)
@@ -87,6 +147,105 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
 }
 
 /* --- in --- */
+
+/* What ccp-storage says before the copy itself: a line of JSON. */
+static int read_line(int fd, char line[static LINE_MAX_SIZE], Error *reterr) {
+        for (size_t n = 0; n < LINE_MAX_SIZE - 1;) {
+                ssize_t k = read(fd, line + n, 1);
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k <= 0)
+                        break;
+                if (line[n] == '\n') {
+                        line[n] = 0;
+                        return 0;
+                }
+                n++;
+        }
+        return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
+                        "The storage gave no answer. On the server, 'journalctl -u ccp-storage@*' tells "
+                        "why.");
+}
+
+static int read_answer(Source *s, Error *reterr) {
+        _cleanup_json_ json_t *json = NULL;
+        const json_t *failure;
+        char line[LINE_MAX_SIZE];
+        int r;
+
+        r = read_line(s->fd, line, reterr);
+        if (r < 0)
+                return r;
+        json = json_loads(line, 0, NULL);
+        failure = json_object_get(json, "error");
+        if (failure)
+                return error_setf(reterr, error_name_intern(json_object_get_string(failure, "name")), "%s",
+                                strempty(json_object_get_string(failure, "message")));
+        s->size = json_get_number(json, "size");
+        return 0;
+}
+
+/* As much as the header of a file can have, so that it can be read without the rest. */
+static int read_head(Source *s, Error *reterr) {
+        char buffer[HEAD_SIZE / 16];
+
+        s->head = memfd_create("head", MFD_CLOEXEC);
+        if (s->head < 0)
+                return error_set_errnof(reterr, errno, "Cannot hold the copy: %m.");
+        for (size_t n = 0; n < HEAD_SIZE;) {
+                ssize_t k = read(s->fd, buffer, sizeof(buffer));
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return error_set_errnof(reterr, errno, "Cannot read the copy '%s': %m.", s->key);
+                if (k == 0)
+                        break;
+                if (loop_write(s->head, buffer, (size_t) k) < 0)
+                        return error_set_errnof(reterr, EIO, "Cannot hold the copy: %m.");
+                n += (size_t) k;
+        }
+        return 0;
+}
+
+/* From the storage: ccpd hands over a connection on which it comes. */
+static int open_stored(Ctl *c, const char *key, Source *s, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r, fd;
+
+        r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "OpenCopy", &reply, reterr, "sa{sv}", key, 0);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(reply, "h", &fd);
+        if (r < 0)
+                return ctl_bad_reply(reterr, r);
+        s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (s->fd < 0)
+                return error_set_errnof(reterr, errno, "Cannot take the copy over: %m.");
+        s->key = strdup(key);
+        if (!s->key)
+                return -ENOMEM;
+        s->what = s->key;
+        s->whole = true;
+        /* Both ends have one description of it: ccpd would not wait, and closes its own. */
+        if (fcntl(s->fd, F_SETFL, 0) < 0)
+                return error_set_errnof(reterr, errno, "Cannot take the copy over: %m.");
+        r = read_answer(s, reterr);
+        return r < 0 ? r : read_head(s, reterr);
+}
+
+static int open_source(Ctl *c, const char *name, Source *s, Error *reterr) {
+        if (arguments_have(&c->arguments, OPTION(STORAGE)))
+                return open_stored(c, name, s, reterr);
+
+        s->what = name;
+        s->fd = open(name, O_RDONLY | O_CLOEXEC);
+        if (s->fd < 0)
+                return error_set_errnof(reterr, errno, "Cannot open the file '%s': %m.", name);
+        s->size = size_of(s->fd);
+        return 0;
+}
 
 /* The key of the file, by the recovery key. */
 static int open_key(Ctl *c, int fd, ArchiveSecrets **ret, Error *reterr) {
@@ -107,13 +266,13 @@ static int open_key(Ctl *c, int fd, ArchiveSecrets **ret, Error *reterr) {
 }
 
 /* Hands file and key over. *ret_token tells which they are. */
-static int bring(Ctl *c, int fd, const char *path, char **ret_token, Error *reterr) {
+static int bring(Ctl *c, const Source *s, char **ret_token, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL;
         const char *token;
         int r, to, key;
 
-        r = open_key(c, fd, &secrets, reterr);
+        r = open_key(c, s->head >= 0 ? s->head : s->fd, &secrets, reterr);
         if (r >= 0)
                 r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "BeginImport", &reply, reterr, "a{sv}",
                                 0);
@@ -125,7 +284,7 @@ static int bring(Ctl *c, int fd, const char *path, char **ret_token, Error *rete
         r = loop_write(key, secrets->archive, sizeof(secrets->archive));
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot hand over the key: %m.");
-        r = copy(c, fd, to, path, reterr);
+        r = copy(c, s, to, reterr);
         if (r < 0)
                 return r;
         *ret_token = strdup(token);
@@ -135,7 +294,7 @@ static int bring(Ctl *c, int fd, const char *path, char **ret_token, Error *rete
 int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         const char *const options[][2] = { { "signer", c->arguments.values[OPTION_SIGNER] }, {} };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_close_ int fd = -EBADF;
+        _cleanup_(source_done) Source source = { .fd = -EBADF, .head = -EBADF };
         _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_free_ char *token = NULL;
         const char *job;
@@ -145,10 +304,9 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "To open what comes from elsewhere, a recovery key is wanted: "
                                 "--recovery-key-file=FILE");
-        fd = open(args[0], O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return error_set_errnof(reterr, errno, "Cannot open the file '%s': %m.", args[0]);
-        r = bring(c, fd, args[0], &token, reterr);
+        r = open_source(c, args[0], &source, reterr);
+        if (r >= 0)
+                r = bring(c, &source, &token, reterr);
         if (r >= 0 && !arguments_have(&c->arguments, OPTION(NO_WAIT)))
                 r = job_watch_new(c, &w, reterr);
         if (r < 0)

@@ -34,6 +34,9 @@ int ctl_report(const Error *e, int r);
 void print_field(const char *label, const char *value);
 void print_label(const char *label);
 
+/* Findings (finding.h); with 'well' as the last line if they are all fine. Returns the exit code. */
+int ctl_print_findings(Ctl *c, const json_t *findings, const char *well);
+
 /* Colours that states and healths have everywhere. */
 Color color_of_state(const char *state);
 char *format_state(const json_t *row, Color *ret_color);
@@ -123,6 +126,12 @@ int verb_restore_undo(Ctl *c, char **args, Error *reterr);
 int verb_restore_discard(Ctl *c, char **args, Error *reterr);
 int verb_backup_export(Ctl *c, char **args, Error *reterr);
 int verb_backup_import(Ctl *c, char **args, Error *reterr);
+int verb_backup_replicate(Ctl *c, char **args, Error *reterr);
+int verb_backup_fetch(Ctl *c, char **args, Error *reterr);
+int verb_storage_set(Ctl *c, char **args, Error *reterr);
+int verb_storage_show(Ctl *c, char **args, Error *reterr);
+int verb_storage_test(Ctl *c, char **args, Error *reterr);
+int verb_storage_forget(Ctl *c, char **args, Error *reterr);
 int verb_backup_drill(Ctl *c, char **args, Error *reterr);
 int verb_backup_verify(Ctl *c, char **args, Error *reterr);
 int verb_backup_delete(Ctl *c, char **args, Error *reterr);

@@ -179,6 +179,7 @@ static void print_whole_help(const Verb *table, FILE *f) {
                 { "port", "Ports" },
                 { "role", "Roles" },
                 { "backup", "Backups" },
+                { "storage", "Storage of copies" },
                 { "restore", "Restores" },
                 { "key", "Keys" },
                 { "alert", "Alerts" },

@@ -23,6 +23,7 @@ AlertThresholds alert_thresholds(const Manager *m) {
                 .disk_percent = s->alert_disk_percent,
                 .secret_age = s->alert_secret_age_days * USEC_PER_DAY,
                 .backup_age = s->alert_backup_hours * USEC_PER_HOUR,
+                .copy_age = s->alert_copy_hours * USEC_PER_HOUR,
         };
 }
 
@@ -70,6 +71,7 @@ AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
         const JobRecord *job = last_job(i);
         usec_t realtime = now(CLOCK_REALTIME);
         bool awaited, undrilled = instance_drill_missed(i, &awaited) > 0;
+        usec_t uncopied = instance_uncopied_since(i);
 
         return (AlertFacts) {
                 .state = i->record->state,
@@ -83,6 +85,7 @@ AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
                 .secret_age = i->old_secret > 0 && realtime > i->old_secret ? realtime - i->old_secret : 0,
                 .last_backup = i->record->backups.last_job.state,
                 .backup_overdue = backup_overdue(i, realtime),
+                .uncopied = uncopied > 0 && uncopied < realtime ? realtime - uncopied : 0,
                 .n_damaged = i->record->backups.n_damaged,
                 .has_backup = i->record->backups.last > 0,
                 .last_drill = i->record->backups.last_drill.state,
@@ -135,6 +138,16 @@ static void append_undrilled(StringBuilder *b, const Instance *i) {
                                 at > 0 ? FORMAT_TIMESTAMP(at) : "");
 }
 
+static void append_uncopied(StringBuilder *b, const Instance *i) {
+        usec_t since = instance_uncopied_since(i);
+        const JobOutcome *last = &i->record->backups.last_copy;
+
+        if (since > 0)
+                string_builder_appendf(b, "it should have one since %s%s%s", FORMAT_TIMESTAMP(since),
+                                last->state == JOB_FAILED ? ": " : "",
+                                last->state == JOB_FAILED ? strempty(last->error) : "");
+}
+
 static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instance *i) {
         const JobRecord *job = NULL;
 
@@ -175,6 +188,9 @@ static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instan
                 break;
         case ALERT_BACKUP_UNDRILLED:
                 append_undrilled(b, i);
+                break;
+        case ALERT_BACKUP_UNREPLICATED:
+                append_uncopied(b, i);
                 break;
         case ALERT_SECRET_AGE:
                 if (i->old_secret > 0)

@@ -78,10 +78,11 @@ static int append_backup(sd_bus_message *m, _unused_ Operation *o, const void *i
         if (r >= 0)
                 r = append_id(m, "Job", b->job);
         if (r >= 0)
-                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}", "Sequence", "t", b->sequence,
-                                "Size", "t", b->size, "CreatedAt", "t", b->created_at, "VerifiedAt", "t",
-                                b->verified_at, "DrilledAt", "t", b->drilled_at, "DrillTook", "t",
-                                b->drill_took);
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "Sequence", "t",
+                                b->sequence, "Size", "t", b->size, "CreatedAt", "t", b->created_at,
+                                "VerifiedAt", "t", b->verified_at, "DrilledAt", "t", b->drilled_at,
+                                "DrillTook", "t", b->drill_took, "ReplicatedAt", "t", b->replicated_at,
+                                "Copy", "s", b->replicated_at > 0 ? strempty(b->copy_key) : "");
         if (r >= 0)
                 r = append_contents(m, b->contents);
         return r < 0 ? r : sd_bus_message_close_container(m);
@@ -204,6 +205,14 @@ int method_verify_backup(sd_bus_message *message, void *userdata, sd_bus_error *
 
 int method_drill_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         return submit_about_backup(message, userdata, JOB_DRILL, NULL, 0, reterr);
+}
+
+int method_replicate_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_about_backup(message, userdata, JOB_REPLICATE, NULL, 0, reterr);
+}
+
+int method_fetch_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return submit_about_backup(message, userdata, JOB_FETCH, NULL, 0, reterr);
 }
 
 int method_delete_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

@@ -26,6 +26,7 @@ typedef struct Doctor {
         Manager *manager;
         Operation *operation;
         json_t *findings;
+        unsigned n_asked; /* workers that have not answered yet */
 } Doctor;
 
 static Doctor *doctor_free(Doctor *d) {
@@ -259,7 +260,21 @@ static int append_finding(sd_bus_message *reply, _unused_ Operation *o, const vo
                         json_object_get_string(finding, "advice"));
 }
 
-static void doctor_reply(Doctor *d, int r, const Error *error) {
+/* One of those that were asked has answered, or never will: the last one ends it. */
+static void doctor_end_one(Doctor *d) {
+        if (--d->n_asked > 0)
+                return;
+
+        operation_reply_array(TAKE_PTR(d->operation), "(ssss)", d->findings, json_array_size(d->findings),
+                        append_finding, "tell what was found");
+        doctor_free(d);
+}
+
+static void on_examined(int r, const char *answer, size_t size, Error *error, void *userdata) {
+        Doctor *d = userdata;
+
+        if (r >= 0)
+                r = take_findings(d->findings, answer, size);
         /* That the worker cannot be asked is itself something to know, and no reason to keep the rest back. */
         if (r < 0)
                 (void) findings_addf(d->findings, "host", FINDING_UNKNOWN,
@@ -269,23 +284,74 @@ static void doctor_reply(Doctor *d, int r, const Error *error) {
                                                 ? error->message
                                                 : "The host could not be looked at: what ccp-doctor says "
                                                   "makes no sense.");
-        operation_reply_array(TAKE_PTR(d->operation), "(ssss)", d->findings, json_array_size(d->findings),
-                        append_finding, "tell what was found");
+        doctor_end_one(d);
 }
 
-static void on_examined(int r, const char *answer, size_t size, Error *error, void *userdata) {
-        _cleanup_(doctor_freep) Doctor *d = userdata;
+static void ask_host(Doctor *d) {
+        const Settings *s = d->manager->settings;
+        _cleanup_free_ char *request = NULL;
+        _cleanup_error_ Error e = {};
+        int r;
+
+        if (asprintf(&request, "{\"subnet_pool\":\"%s\",\"disk_percent\":%u}",
+                            SUBNET_FORMAT(&s->subnet_pool), s->alert_disk_percent) < 0)
+                request = NULL;
+        r = request ? worker_call_new(d->manager->event, CCP_DOCTOR_SOCKET,
+                                      "The host could not be looked at", request, DOCTOR_ANSWER_MAX,
+                                      DOCTOR_TIMEOUT_USEC, on_examined, d, NULL, &e)
+                    : -ENOMEM;
+        if (r < 0)
+                on_examined(r, NULL, 0, &e, d);
+}
+
+/* --- what ccp-storage finds --- */
+
+static int take_storage_findings(json_t *findings, const char *answer, size_t size) {
+        _cleanup_json_ json_t *json = json_loadb(answer, size, 0, NULL);
+        const char *failure = json_object_get_string(json_object_get(json, "error"), "message");
+        json_t *items = json_object_get(json, "findings"), *finding;
+        size_t k;
+        int r = json_is_array(items) ? 0 : -EBADMSG;
+
+        if (failure)
+                return findings_addf(findings, "storage", FINDING_FAILED, "See: ccpctl storage test", "%s",
+                                failure);
+        json_array_foreach(items, k, finding)
+                if (r >= 0)
+                        r = take_finding(findings, finding);
+        return r;
+}
+
+static void on_storage_checked(int r, const char *answer, size_t size, Error *error, void *userdata) {
+        Doctor *d = userdata;
 
         if (r >= 0)
-                r = take_findings(d->findings, answer, size);
-        doctor_reply(d, r, error);
+                r = take_storage_findings(d->findings, answer, size);
+        if (r < 0)
+                (void) findings_addf(d->findings, "storage", FINDING_UNKNOWN,
+                                "See: systemctl status ccp-storage.socket; journalctl -u 'ccp-storage@*'",
+                                "%s",
+                                error && error->message
+                                                ? error->message
+                                                : "What ccp-storage says of the storage makes no sense.");
+        doctor_end_one(d);
+}
+
+static void ask_storage(Doctor *d) {
+        _cleanup_error_ Error e = {};
+        int r;
+
+        r = worker_call_new(d->manager->event, storage_socket(), "The storage could not be asked",
+                        "{\"do\":\"check\"}", DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_storage_checked, d,
+                        NULL, &e);
+        if (r < 0)
+                on_storage_checked(r, NULL, 0, &e, d);
 }
 
 int method_doctor(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_(doctor_freep) Doctor *d = NULL;
-        _cleanup_free_ char *request = NULL;
-        _cleanup_error_ Error e = {};
         Manager *m = userdata;
+        bool stored;
         int r;
 
         if (m->n_doctors >= DOCTORS_MAX)
@@ -307,16 +373,10 @@ int method_doctor(sd_bus_message *message, void *userdata, sd_bus_error *reterr)
         if (r < 0)
                 return r;
 
-        if (asprintf(&request, "{\"subnet_pool\":\"%s\",\"disk_percent\":%u}",
-                            SUBNET_FORMAT(&m->settings->subnet_pool), m->settings->alert_disk_percent) < 0) {
-                request = NULL;
-                return -ENOMEM;
-        }
-        r = worker_call_new(m->event, CCP_DOCTOR_SOCKET, "The host could not be looked at", request,
-                        DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_examined, d, NULL, &e);
-        if (r < 0)
-                doctor_reply(d, r, &e);
-        else
-                TAKE_PTR(d);
+        stored = storage_record(m->storage) && db_is_available(m->db);
+        d->n_asked = stored ? 2 : 1;
+        if (stored)
+                ask_storage(d);
+        ask_host(TAKE_PTR(d));
         return 1;
 }

@@ -93,6 +93,7 @@ GETTER(get_time) {
                 { "LastBackupAt", i->backups.last_at },
                 { "LastVerifiedAt", i->backups.verified_at },
                 { "LastDrilledAt", i->backups.drilled_at },
+                { "LastReplicatedAt", i->backups.replicated_at },
                 { "RestoredAt", i->backups.restored_at },
                 { "UndoableUntil", i->backups.undoable_until },
         };
@@ -414,6 +415,8 @@ const char *job_kind_to_action(JobKind kind) {
                 [JOB_DRILL] = CCP_ACTION_OPERATE,
                 [JOB_IMPORT] = CCP_ACTION_RESTORE,
                 [JOB_DELETE_BACKUP] = CCP_ACTION_DELETE_BACKUP,
+                [JOB_REPLICATE] = CCP_ACTION_OPERATE,
+                [JOB_FETCH] = CCP_ACTION_OPERATE,
         };
 
         assert(kind >= 0 && kind < _JOB_KIND_MAX);
@@ -565,6 +568,7 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("LastBackupAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastVerifiedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastDrilledAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("LastReplicatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("RestoredAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("RestoredFrom", "s", get_restored_from, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("UndoableUntil", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

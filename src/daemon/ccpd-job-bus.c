@@ -126,8 +126,7 @@ static int append_started_by_uid(sd_bus_message *reply, const JobRecord *record,
 static int append_unit(sd_bus_message *reply, const JobRecord *record, _unused_ const Job *j) {
         char unit[JOB_UNIT_MAX];
 
-        (void) snprintf(unit, sizeof(unit), "ccp-job@%" PRIu64 ".service", record->id);
-        return sd_bus_message_append(reply, "s", unit);
+        return sd_bus_message_append(reply, "s", job_record_unit(record, unit));
 }
 
 /* Of a job that is about some services only. */
@@ -302,8 +301,8 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
 static bool job_is_about_backup(const JobRecord *record, uint64_t *ret) {
         const char *id = json_object_get_string(record->spec, "backup");
 
-        return IN_SET(record->kind, JOB_VERIFY, JOB_DRILL, JOB_DELETE_BACKUP) && id &&
-                        decimal_id_parse(id, ret) >= 0;
+        return IN_SET(record->kind, JOB_VERIFY, JOB_DRILL, JOB_DELETE_BACKUP, JOB_REPLICATE, JOB_FETCH) &&
+                        id && decimal_id_parse(id, ret) >= 0;
 }
 
 static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

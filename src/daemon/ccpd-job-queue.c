@@ -218,28 +218,43 @@ static void job_queue_retry_at(Manager *m, usec_t at) {
                 log_warning_errno(r, "Failed to set a timer for waiting jobs: %m");
 }
 
-/* How many there are of our own is up to us; nobody else waits for them. Backups read and write all that there is. */
-static bool job_has_its_turn(const Job *j, unsigned n_active, unsigned n_backups) {
+/* What waits for others, and what others wait for. */
+typedef struct JobLoad {
+        unsigned n_active, n_backups, n_copies;
+} JobLoad;
+
+static void load_add(JobLoad *l, const Job *j) {
+        bool beside = job_kind_is_beside(j->record->kind);
+
+        l->n_active += !beside && !job_is_own(j);
+        l->n_backups += j->record->kind == JOB_BACKUP;
+        l->n_copies += beside;
+}
+
+/* How many there are of our own is up to us; nobody else waits for them. Backups read and write all that there is; copies of them
+ * share the way out, and nobody's work waits for them either. */
+static bool job_has_its_turn(const Job *j, const JobLoad *l) {
         const Settings *s = j->manager->settings;
 
-        if (j->record->kind == JOB_BACKUP && n_backups >= s->backup_concurrency)
+        if (job_kind_is_beside(j->record->kind))
+                return l->n_copies < s->backup_concurrency;
+        if (j->record->kind == JOB_BACKUP && l->n_backups >= s->backup_concurrency)
                 return false;
-        return job_is_own(j) || n_active < s->job_concurrency;
+        return job_is_own(j) || l->n_active < s->job_concurrency;
 }
 
 void job_queue_dispatch(Manager *m) {
         usec_t retry_at = USEC_INFINITY, monotonic = now(CLOCK_MONOTONIC);
-        unsigned n_active = 0, n_backups = 0;
+        JobLoad load = {};
         Job *j, *next;
 
         /* Workers need the store, and what runs already must be known. */
         if (!m->units_listed || !db_is_available(m->db) || !m->loaded)
                 return;
 
-        for (j = m->jobs; j; j = j->hh.next) {
-                n_active += j->unit_active && !job_is_own(j);
-                n_backups += j->unit_active && j->record->kind == JOB_BACKUP;
-        }
+        for (j = m->jobs; j; j = j->hh.next)
+                if (j->unit_active)
+                        load_add(&load, j);
 
         for (j = m->jobs; j; j = next) {
                 next = j->hh.next;
@@ -247,9 +262,8 @@ void job_queue_dispatch(Manager *m) {
                         continue;
                 if (j->not_before > monotonic)
                         retry_at = MIN(retry_at, j->not_before);
-                else if (job_has_its_turn(j, n_active, n_backups)) {
-                        n_active += !job_is_own(j);
-                        n_backups += j->record->kind == JOB_BACKUP;
+                else if (job_has_its_turn(j, &load)) {
+                        load_add(&load, j);
                         job_start(j);
                 } else
                         /* It waits for others: its caller does not have to. */

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Which jobs run now: oldest first, at most job_concurrency at a time, not counting those that ccpd makes by itself, and at
- * most backup_concurrency backups. A job that is not at its end and has
- * no unit is given one: after a crash, a reboot or a restart of ccpd the same way as at first. */
+ * most backup_concurrency backups, and as many copies of backups, which count for nobody else. A job that is not at its end and
+ * has no unit is given one: after a crash, a reboot or a restart of ccpd the same way as at first. */
 
 #include "ccpd-job.h"
 

@@ -30,7 +30,7 @@ int job_new(Manager *m, JobRecord **record, Job **ret) {
         HASH_ADD_INORDER(hh, m->jobs, record->id, sizeof(j->record->id), j, job_compare);
 
         i = instance_find_by_id(m, j->record->instance);
-        if (i && !job_state_is_final(j->record->state)) {
+        if (i && !job_state_is_final(j->record->state) && !job_kind_is_beside(j->record->kind)) {
                 i->job = j;
                 instance_set_changed(i);
         }
@@ -109,6 +109,7 @@ static void job_ended(Job *j) {
         j->manager->jobs_ended[j->record->kind][j->record->state]++;
         j->manager->changed = true;
         job_set_changed(j);
+        storage_queue(j->manager->storage);
         recovery_job_ended(j->manager->recovery, j);
         job_queue_ended(j);
 }
@@ -162,13 +163,18 @@ unsigned job_current_step(const JobRecord *record) {
         return 0;
 }
 
-const char *job_unit(const Job *j, char buf[static JOB_UNIT_MAX]) {
-        (void) snprintf(buf, JOB_UNIT_MAX, "ccp-job@%" PRIu64 ".service", j->record->id);
+const char *job_record_unit(const JobRecord *record, char buf[static JOB_UNIT_MAX]) {
+        (void) snprintf(buf, JOB_UNIT_MAX, "%s@%" PRIu64 ".service", job_kind_unit(record->kind),
+                        record->id);
         return buf;
 }
 
+const char *job_unit(const Job *j, char buf[static JOB_UNIT_MAX]) {
+        return job_record_unit(j->record, buf);
+}
+
 uint64_t job_id_from_unit(const char *unit) {
-        const char *s = startswith(unit, "ccp-job@");
+        const char *s = startswith(unit, CCP_JOB_UNIT "@") ?: startswith(unit, CCP_TRANSFER_UNIT "@");
         char *end;
         uint64_t id;
 

@@ -17,6 +17,8 @@ typedef struct Manager Manager;
 typedef struct Job Job;
 
 #define JOB_UNIT_MAX 64U
+/* All of them: ccp-job@ID.service and ccp-transfer@ID.service. */
+#define JOB_UNIT_PATTERN "ccp-[jt]*@*.service"
 /* A job's id in text, as it is on the bus: JavaScript would lose digits of a number. */
 #define DECIMAL_ID_MAX 24U
 
@@ -73,6 +75,7 @@ const char *const *job_log_fields(const Job *j, JobLogFields *buf);
         log_struct((level), (error), job_log_fields((j), &(JobLogFields) {}), __VA_ARGS__)
 
 const char *job_unit(const Job *j, char buf[static JOB_UNIT_MAX]);
+const char *job_record_unit(const JobRecord *record, char buf[static JOB_UNIT_MAX]);
 /* The job of a unit's name, 0 if it is none. */
 uint64_t job_id_from_unit(const char *unit);
 /* Path of its object; NULL when out of memory. */

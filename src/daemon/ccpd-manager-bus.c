@@ -25,6 +25,7 @@
 #include "ccpd-metrics-bus.h"
 #include "ccpd-retention-bus.h"
 #include "ccpd-role-bus.h"
+#include "ccpd-storage-bus.h"
 #include "ccpd-transfer-bus.h"
 #include "ccpd-use-bus.h"
 #include "log.h"
@@ -621,6 +622,7 @@ static void on_settings_set(int r, Settings *settings, Error *error, void *userd
         manager_update_health(m);
         recovery_queue(m->recovery);
         schedules_queue(m->schedules);
+        storage_queue(m->storage);
         for (Instance *i = m->instances; i; i = i->hh.next)
                 instance_set_changed(i);
 }
@@ -826,6 +828,22 @@ const sd_bus_vtable manager_vtable[] = {
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ImportBackup", SD_BUS_ARGS("s", token, "a{sv}", options),
                         SD_BUS_RESULT("o", job), method_import_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReplicateBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_replicate_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("FetchBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
+                        SD_BUS_RESULT("o", job), method_fetch_backup, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetStorage", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
+                        method_set_storage, SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("ForgetStorage", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
+                        method_forget_storage, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetStorage", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", storage),
+                        method_get_storage, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("TestStorage", SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_RESULT("a(ssss)", findings), method_test_storage, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListStorage", SD_BUS_ARGS("a{sv}", options, "t", offset, "t", limit),
+                        SD_BUS_RESULT("aa{sv}", copies), method_list_storage, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("OpenCopy", SD_BUS_ARGS("s", key, "a{sv}", options),
+                        SD_BUS_RESULT("h", connection), method_open_copy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DrillBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),
                         SD_BUS_RESULT("o", job), method_drill_backup, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DeleteBackup", SD_BUS_ARGS("s", backup, "a{sv}", options),

@@ -75,6 +75,9 @@ int manager_new(sd_event *event, Manager **ret) {
         r = schedules_new(m, &m->schedules);
         if (r < 0)
                 return r;
+        r = storage_new(m, &m->storage);
+        if (r < 0)
+                return r;
 
         r = alerts_new(m, &m->alerts);
         if (r < 0)
@@ -95,6 +98,7 @@ Manager *manager_free(Manager *m) {
         manager_forget_use(m);
         alerts_free(m->alerts);
         m->schedules = schedules_free(m->schedules);
+        m->storage = storage_free(m->storage);
         m->transfers = transfers_free(m->transfers);
         db_free(m->db);
         job_batches_forget(m);
@@ -325,6 +329,7 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
         job_queue_dispatch(m);
         recovery_queue(m->recovery);
         schedules_queue(m->schedules);
+        storage_queue(m->storage);
         key_rotation_note_units(m->rotation, units);
 }
 
@@ -332,7 +337,7 @@ void manager_list_units(Manager *m) {
         int r;
 
         m->units_listed = false;
-        r = unit_client_list(m->units, "ccp-job@*.service", on_units_listed, m);
+        r = unit_client_list(m->units, JOB_UNIT_PATTERN, on_units_listed, m);
         if (r < 0) {
                 log_error_errno(r, "Failed to ask systemd for the units of jobs: %m");
                 manager_resync_later(m);

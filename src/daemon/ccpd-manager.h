@@ -15,6 +15,7 @@
 #include "ccpd-recovery.h"
 #include "ccpd-rotation.h"
 #include "ccpd-schedule.h"
+#include "ccpd-storage.h"
 #include "ccpd-transfer-bus.h"
 #include "key-challenges.h"
 #include "store.h"
@@ -72,6 +73,8 @@ struct Manager {
         Recovery *recovery;
         Transfers *transfers;
         Schedules *schedules;
+        Storage *storage;
+        unsigned n_storage_calls;
         ManagerReload *reloads;
         JobBatch *batches;
         LogReader *log_readers;

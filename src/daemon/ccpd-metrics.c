@@ -191,6 +191,12 @@ static void add_backups(MetricsWriter *w, const Manager *m) {
         FOREACH_INSTANCE(i, m)
         if (i->record->backups.drilled_at > 0)
                 metrics_add_usec(w, LABELS(SLUG(i)), i->record->backups.drilled_at);
+
+        BEGIN(w, "ccpd_instance_backup_replicated_timestamp_seconds", METRIC_GAUGE, "seconds",
+                        "When a backup was copied to the storage the last time.");
+        FOREACH_INSTANCE(i, m)
+        if (i->record->backups.replicated_at > 0)
+                metrics_add_usec(w, LABELS(SLUG(i)), i->record->backups.replicated_at);
 }
 
 int manager_make_metrics(const Manager *m, MetricsFormat format, char **ret, size_t *ret_size) {

@@ -197,8 +197,13 @@ static void on_store_notification(
                 manager_load_disk(m);
         else if (streq(channel, STORE_CHANNEL_SCHEDULE))
                 schedules_read(m->schedules);
-        else if (strlen(payload) == STORE_ID_MAX - 1)
+        else if (streq(channel, STORE_CHANNEL_STORAGE))
+                storage_read(m->storage);
+        else if (strlen(payload) == STORE_ID_MAX - 1) {
                 manager_reload_instance(m, payload);
+                /* Also of one that is gone: its backups are still there. */
+                storage_queue(m->storage);
+        }
 }
 
 static int manager_merge(Manager *m, StoreContents *contents) {
@@ -265,6 +270,7 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         manager_list_units(m);
         manager_load_disk(m);
         schedules_read(m->schedules);
+        storage_read(m->storage);
         alerts_note_loaded(m);
         audit_start_pruning(m);
         restore_keep_start(m);
@@ -323,7 +329,7 @@ static void on_store_state(_unused_ Db *db, bool available, const char *why, voi
 int manager_follow_records(Manager *m) {
         static const char *const channels[] = { STORE_CHANNEL_JOB, STORE_CHANNEL_INSTANCE,
                 STORE_CHANNEL_ROLE, STORE_CHANNEL_AUDIT, STORE_CHANNEL_HEALTH, STORE_CHANNEL_USE,
-                STORE_CHANNEL_SCHEDULE, NULL };
+                STORE_CHANNEL_SCHEDULE, STORE_CHANNEL_STORAGE, NULL };
 
         db_set_state_callback(m->db, on_store_state, m);
         db_set_notify_callback(m->db, channels, on_store_notification, m);

@@ -17,6 +17,7 @@
 #include "ccpd-manager.h"
 #include "event-util.h"
 #include "log.h"
+#include "storage-open.h"
 #include "store-audit.h"
 #include "store-rotation.h"
 #include "string-util.h"
@@ -182,6 +183,8 @@ static VaultLabel label_of(const SealedRecord *s) {
                 return backup_key_label(s->name);
         if (s->kind == SEALED_ALERT_SECRET)
                 return alert_secret_label(s->version);
+        if (s->kind == SEALED_STORAGE)
+                return storage_label(s->version);
         return (VaultLabel) { .instance = s->instance, .name = s->name, .version = s->version };
 }
 

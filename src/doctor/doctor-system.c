@@ -16,6 +16,7 @@ static const struct {
         { "ccp-watch.service", "nobody hears of containers that die" },
         { "ccp-gate.service", "after a start of Docker no instance is brought back" },
         { "ccp-logs.socket", "the logs of instances cannot be read" },
+        { "ccp-storage.socket", "the storage of backups cannot be asked" },
         { "ccp-measure.timer", "what instances take of the disk is not measured" },
         { "ccp-metrics.socket", "the metrics cannot be read" },
 };

@@ -178,6 +178,58 @@ int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader
         return read_archive(j, fd, record, archive_reader_verify, ret, reterr);
 }
 
+int job_archive_find(Job *j, BackupRecord *ret, Error *reterr) {
+        const StoreBackupFilter filter = { .id = job_archive_number(j), .limit = 1 };
+        _cleanup_backup_records_ BackupRecords l = {};
+        int r;
+
+        if (filter.id == 0)
+                return error_setf(reterr, CCP_ERROR_INTERNAL, "The job does not say of which backup it is.");
+        r = backup_list(j->db, &filter, &l, reterr);
+        if (r < 0)
+                return r;
+        if (l.n == 0)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
+                                "There is no backup %" PRIu64 " any more.", filter.id);
+
+        *ret = l.items[0];
+        l.items[0] = (BackupRecord) {};
+        return 0;
+}
+
+int job_archive_open_file(const BackupRecord *record, Error *reterr) {
+        _cleanup_close_ int folder = -EBADF;
+        _cleanup_error_ Error error = {};
+        int fd;
+
+        folder = job_archive_open_folder(record->instance, false, &error);
+        fd = folder < 0 ? folder : open_beneath(folder, record->file, O_RDONLY | O_NOFOLLOW, 0);
+        if (fd == -ENOENT)
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                "The file " CCP_BACKUPS_DIR "/%s/%s is gone.%s", record->instance,
+                                record->file,
+                                record->replicated_at > 0 ? " There is a copy in the storage; to get it: "
+                                                            "ccpctl backup fetch"
+                                                          : "");
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record->file);
+        /* Of its beginning, too, that counts which is on the disk. */
+        (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        return fd;
+}
+
+int job_archive_note_damage(Job *j, const BackupRecord *record, int r, Error *error, Error *reterr) {
+        int k;
+
+        if (streq_ptr(error->name, CCP_ERROR_BACKUP_DAMAGED)) {
+                k = backup_set_damaged(j->db, record->id, strempty(error->message), reterr);
+                if (k < 0)
+                        return k;
+        }
+        error_move(reterr, error);
+        return r;
+}
+
 JobArchive *job_archive_free(JobArchive *a) {
         if (!a)
                 return NULL;
@@ -190,7 +242,6 @@ JobArchive *job_archive_free(JobArchive *a) {
 
 static int open_archive(Job *j, JobArchive *a, Error *reterr) {
         uint64_t id = job_archive_number(j);
-        _cleanup_close_ int folder = -EBADF;
         int r;
 
         r = backup_get(j->db, id, &a->record, reterr);
@@ -201,12 +252,9 @@ static int open_archive(Job *j, JobArchive *a, Error *reterr) {
                                 "Backup %" PRIu64 " is %s: nothing is restored from it.", id,
                                 backup_state_to_string(a->record.state));
 
-        folder = job_archive_open_folder(a->record.instance, false, reterr);
-        if (folder < 0)
-                return folder;
-        a->fd = open_beneath(folder, a->record.file, O_RDONLY | O_NOFOLLOW, 0);
+        a->fd = job_archive_open_file(&a->record, reterr);
         if (a->fd < 0)
-                return error_set_errnof(reterr, a->fd, "Cannot open the backup %s: %m", a->record.file);
+                return a->fd;
         return read_archive(j, a->fd, &a->record, archive_reader_authenticate, &a->reader, reterr);
 }
 

@@ -31,6 +31,13 @@ int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
  * and open as long as the reader. BackupDamaged, with the place; KeyMissing. */
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr);
 
+/* The backup that the job is about, whole or damaged. NoSuchBackup. */
+int job_archive_find(Job *j, BackupRecord *ret, Error *reterr);
+/* A descriptor of its file, of which nothing comes out of memory. BackupDamaged if it is gone. */
+int job_archive_open_file(const BackupRecord *record, Error *reterr);
+/* What became of reading it, where that failed: damage is put on record. Moves the error, and returns r. */
+int job_archive_note_damage(Job *j, const BackupRecord *record, int r, Error *error, Error *reterr);
+
 /* A backup that a job restores from. */
 typedef struct JobArchive {
         BackupRecord record;

@@ -10,6 +10,7 @@
 #include "job-images.h"
 #include "job-restore.h"
 #include "job-revision.h"
+#include "job-transfer.h"
 #include "json-util.h"
 #include "string-util.h"
 
@@ -70,6 +71,10 @@ static int undo_restore_switch(Job *j, const json_t *record _unused_, Error *ret
         return job_restore_undo_switch(j, reterr);
 }
 
+static int undo_fetch(Job *j, const json_t *record _unused_, Error *reterr) {
+        return job_fetch_undo(j, reterr);
+}
+
 static int undo_delete_backup(Job *j, const json_t *record _unused_, Error *reterr) {
         return job_delete_backup_undo(j, reterr);
 }
@@ -84,7 +89,7 @@ static const struct {
         { "stop-containers", undo_by_stop }, { "start-containers", undo_by_start },
         { "discard-backup", undo_backup }, { "discard-restore", undo_restore_volumes },
         { "discard-revision", undo_restore_render }, { "switch-back", undo_restore_switch },
-        { "remove-aside", undo_drill }, { "discard-import", undo_import },
+        { "remove-aside", undo_drill }, { "discard-import", undo_import }, { "discard-fetched", undo_fetch },
         { "keep-backups", undo_delete_backup }, /* but for those whose file is gone */
 };
 

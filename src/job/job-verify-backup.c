@@ -16,25 +16,6 @@
 #include "log.h"
 #include "string-util.h"
 
-static int find_backup(Job *j, BackupRecord *ret, Error *reterr) {
-        const StoreBackupFilter filter = { .id = job_archive_number(j), .limit = 1 };
-        _cleanup_backup_records_ BackupRecords l = {};
-        int r;
-
-        if (filter.id == 0)
-                return error_setf(reterr, CCP_ERROR_INTERNAL, "The job does not say of which backup it is.");
-        r = backup_list(j->db, &filter, &l, reterr);
-        if (r < 0)
-                return r;
-        if (l.n == 0)
-                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
-                                "There is no backup %" PRIu64 " any more.", filter.id);
-
-        *ret = l.items[0];
-        l.items[0] = (BackupRecord) {};
-        return 0;
-}
-
 /* What is told of it in the step's detail: why the databases' tools did not look. NULL: they did. */
 static const char *ask_databases(Job *j, ArchiveReader *reader, int *ret, Error *reterr) {
         _cleanup_error_ Error error = {};
@@ -62,21 +43,13 @@ static const char *ask_databases(Job *j, ArchiveReader *reader, int *ret, Error 
 
 static int read_backup(Job *j, const BackupRecord *record, Error *reterr) {
         _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
-        _cleanup_close_ int folder = -EBADF, fd = -EBADF;
-        _cleanup_error_ Error error = {};
+        _cleanup_close_ int fd = -EBADF;
         const char *why;
         int r;
 
-        folder = job_archive_open_folder(record->instance, false, &error);
-        fd = folder < 0 ? folder : open_beneath(folder, record->file, O_RDONLY | O_NOFOLLOW, 0);
-        if (fd == -ENOENT)
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                "The file " CCP_BACKUPS_DIR "/%s/%s is gone.", record->instance,
-                                record->file);
+        fd = job_archive_open_file(record, reterr);
         if (fd < 0)
-                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record->file);
-        /* Of its beginning, too, that counts which is on the disk. */
-        (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+                return fd;
 
         r = job_archive_verify(j, fd, record, &reader, reterr);
         if (r < 0)
@@ -97,20 +70,13 @@ static int run_read(Job *j, Error *reterr) {
         _cleanup_error_ Error error = {};
         int r;
 
-        r = find_backup(j, &record, reterr);
+        r = job_archive_find(j, &record, reterr);
         if (r < 0)
                 return r;
 
         r = read_backup(j, &record, &error);
-        if (r >= 0)
-                return backup_set_verified(j->db, record.id, reterr);
-        if (!streq_ptr(error.name, CCP_ERROR_BACKUP_DAMAGED)) {
-                error_move(reterr, &error);
-                return r;
-        }
-
-        r = backup_set_damaged(j->db, record.id, strempty(error.message), reterr);
-        return r < 0 ? r : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "%s", strempty(error.message));
+        return r < 0 ? job_archive_note_damage(j, &record, r, &error, reterr)
+                     : backup_set_verified(j->db, record.id, reterr);
 }
 
 static const StepOps steps[] = {

@@ -56,7 +56,8 @@ typedef struct JobOps {
 
 extern const JobOps job_create_ops, job_start_ops, job_stop_ops, job_restart_ops, job_delete_ops,
                 job_backup_ops, job_verify_ops, job_delete_backup_ops, job_restore_ops, job_undo_restore_ops,
-                job_discard_restore_ops, job_clone_ops, job_drill_ops, job_import_ops;
+                job_discard_restore_ops, job_clone_ops, job_drill_ops, job_import_ops, job_replicate_ops,
+                job_fetch_ops;
 
 struct Job {
         uint64_t id;

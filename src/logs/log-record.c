@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "alloc-util.h"
+#include "ccp/names.h"
 
 /* dockerd reads what a container writes into a buffer of this size; a part is as large. */
 #define PART_SIZE (16U * 1024U)
@@ -64,7 +65,7 @@ LogSource log_record_source(const LogRecord *r) {
                 return LOG_SOURCE_CONTAINER;
         if (streq(unit, "ccpd.service"))
                 return LOG_SOURCE_CCPD;
-        if (startswith(unit, "ccp-job@"))
+        if (startswith(unit, CCP_JOB_UNIT "@") || startswith(unit, CCP_TRANSFER_UNIT "@"))
                 return LOG_SOURCE_JOB;
         if (streq(unit, "systemd-journald.service"))
                 return LOG_SOURCE_JOURNAL;

@@ -138,6 +138,13 @@ int s3_head(S3Client *c, const char *key, uint64_t *ret_size, char **ret_etag, c
         return 0;
 }
 
+/* It knows who we are, and does not let us. */
+static bool is_forbidden(const S3Answer *a) {
+        return streq_ptr(a->error.code, "AccessDenied") || streq_ptr(a->error.code, "MethodNotAllowed") ||
+                        streq_ptr(a->error.code, "InvalidObjectState") ||
+                        a->status == HTTP_METHOD_NOT_ALLOWED;
+}
+
 int s3_delete(S3Client *c, const char *key, const S3Progress *progress, Error *reterr) {
         _cleanup_s3_answer_ S3Answer a = {};
         _cleanup_error_ Error e = {};
@@ -161,5 +168,7 @@ int s3_delete(S3Client *c, const char *key, const S3Progress *progress, Error *r
                 return 0;
         if (r < 0)
                 error_move(reterr, &e);
+        if (r < 0 && is_forbidden(&a))
+                return -EPERM;
         return r < 0 ? r : 0;
 }

@@ -73,7 +73,8 @@ typedef int (*s3_list_t)(
 int s3_list(S3Client *c, const char *prefix, s3_list_t handler, void *userdata, const S3Progress *progress,
                 Error *reterr);
 
-/* What is not there is no error. */
+/* What is not there is no error. -EPERM, as StorageFailed, where the storage keeps what it has, or the credentials may not
+ * delete: that stays so, however often it is tried. */
 int s3_delete(S3Client *c, const char *key, const S3Progress *progress, Error *reterr);
 
 /* Ends uploads in parts that began before a time (CLOCK_REALTIME) and were never completed, whose parts are paid for

@@ -52,6 +52,7 @@ InstanceRecord *instance_record_free(InstanceRecord *i) {
         free(i->backups.ids);
         free(i->backups.last_job.error);
         free(i->backups.last_drill.error);
+        free(i->backups.last_copy.error);
         json_decref(i->backup_settings);
         return mfree(i);
 }
@@ -313,6 +314,8 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 { "last", true, &ret->last },
                 { "verified_at", true, &ret->verified_at },
                 { "drilled_at", true, &ret->drilled_at },
+                { "replicated_at", true, &ret->replicated_at },
+                { "uncopied_since", true, &ret->uncopied_since },
                 { "restored_at", true, &ret->restored_at },
                 { "restored_from", true, &ret->restored_from },
                 { "undoable_until", true, &ret->undoable_until },
@@ -338,7 +341,7 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
 /* What keeps and brings back an instance: the last columns. */
 static int read_upkeep(DbRow *row, InstanceRecord *i) {
         _cleanup_json_ json_t *stopped = NULL, *changed = NULL, *backups = NULL;
-        _cleanup_free_ char *images = NULL, *last_job = NULL, *last_drill = NULL;
+        _cleanup_free_ char *images = NULL, *last_job = NULL, *last_drill = NULL, *last_copy = NULL;
         int repair = REPAIR_DEFAULT, r;
 
         db_row_json(row, JSON_ARRAY, &stopped);
@@ -355,6 +358,7 @@ static int read_upkeep(DbRow *row, InstanceRecord *i) {
         }
         db_row_string_or_null(row, &last_job);
         db_row_string_or_null(row, &last_drill);
+        db_row_string_or_null(row, &last_copy);
         r = db_row_end(row);
         if (r >= 0)
                 r = read_backups(backups, &i->backups);
@@ -362,6 +366,8 @@ static int read_upkeep(DbRow *row, InstanceRecord *i) {
                 r = read_outcome(last_job, &i->backups.last_job);
         if (r >= 0)
                 r = read_outcome(last_drill, &i->backups.last_drill);
+        if (r >= 0)
+                r = read_outcome(last_copy, &i->backups.last_copy);
         if (r >= 0)
                 r = read_strv(stopped, &i->stopped_services);
         if (r >= 0)

@@ -412,6 +412,14 @@ static json_t *get_alert_backup_hours(const Settings *s) {
         return json_integer(s->alert_backup_hours);
 }
 
+static int set_alert_copy_hours(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->alert_copy_hours : NULL, value, 24, ALERT_BACKUP_HOURS_MAX);
+}
+
+static json_t *get_alert_copy_hours(const Settings *s) {
+        return json_integer(s->alert_copy_hours);
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -465,6 +473,8 @@ static const Setting settings[] = {
                         get_restore_keep_hours },
         { "alert_backup_hours", false, "a number up to 8760, or 0 for no such alert", set_alert_backup_hours,
                         get_alert_backup_hours },
+        { "alert_copy_hours", false, "a number up to 8760, or 0 for no such alert", set_alert_copy_hours,
+                        get_alert_copy_hours },
 };
 
 static const Setting *find(const char *key, const char **ret_name) {

@@ -6,7 +6,7 @@
  * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
  * recovery_concurrency 2, repair "off", backup_schedule "off", drill_schedule "off", backup_concurrency 2,
  * backup_keep_last 3, backup_keep_daily 7, backup_keep_weekly 4,
- * backup_keep_monthly 6, alert_backup_hours 3, alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
+ * backup_keep_monthly 6, alert_backup_hours 3, alert_copy_hours 24, alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
  * alert_health_minutes 2, alert_secret_age_days 0, restore_keep_hours 72 */
 
 #include <jansson.h>
@@ -62,6 +62,7 @@ typedef struct Settings {
         unsigned alert_secret_age_days; /* 0: never */
         unsigned restore_keep_hours;    /* so long the volumes stay that an instance had before a restore */
         unsigned alert_backup_hours;    /* 0: never */
+        unsigned alert_copy_hours;      /* 0: never */
 } Settings;
 
 /* The defaults. */

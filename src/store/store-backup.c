@@ -38,6 +38,7 @@ void backup_record_done(BackupRecord *b) {
         json_decref(b->contents);
         json_decref(b->config);
         free(b->error);
+        free(b->copy_key);
         *b = (BackupRecord) {};
 }
 
@@ -102,6 +103,8 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_string_or_null(&row, &b->error);
         db_row_usec(&row, &b->drilled_at);
         db_row_uint(&row, INT64_MAX, &b->drill_took);
+        db_row_usec(&row, &b->replicated_at);
+        db_row_string_or_null(&row, &b->copy_key);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);

@@ -188,7 +188,10 @@ static int create_job_bind_active(DbParams *params, void *userdata) {
         if (!op->busy)
                 return DB_STEP_SKIP;
 
-        return create_job_bind_instance(params, userdata);
+        db_params_add_string(params, op->instance_id);
+        db_params_add_string(params, job_kind_to_string(op->kind));
+        db_params_add_int64(params, (int64_t) op->backup);
+        return 0;
 }
 
 static int create_job_result_active(const PGresult *result, void *userdata _unused_, Error *reterr) {
@@ -270,6 +273,16 @@ static int create_job_bind_knock(DbParams *params, void *userdata) {
         return 0;
 }
 
+static int create_job_bind_copy(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        if (op->kind != JOB_REPLICATE)
+                return DB_STEP_SKIP;
+
+        db_params_add_int64(params, (int64_t) op->backup);
+        return 0;
+}
+
 static int create_job_read_instance(const PGresult *result, void *userdata, Error *reterr) {
         CreateJobOp *op = userdata;
 
@@ -317,6 +330,7 @@ static const DbStep create_job_steps[] = {
         { sql_instance_set_state, create_job_bind_state },
         { sql_instance_note_recovery, create_job_bind_recovery },
         { sql_instance_note_knock, create_job_bind_knock },
+        { sql_copy_attempt, create_job_bind_copy },
         { sql_instances_select, create_job_bind_instance, create_job_read_instance },
         { sql_jobs_select, create_job_bind_read_job, create_job_read_job },
         { sql_audit_append, create_job_bind_audit, create_job_result_audit, .refusal = STORE_AUDIT_REFUSAL },

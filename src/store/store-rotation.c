@@ -15,6 +15,7 @@ static const char *const sealed_kind_table[_SEALED_KIND_MAX] = {
         [SEALED_SECRET] = "secret",
         [SEALED_BACKUP_KEY] = "backup-key",
         [SEALED_ALERT_SECRET] = "alert-secret",
+        [SEALED_STORAGE] = "storage",
 };
 DEFINE_STRING_TABLE(sealed_kind, SealedKind);
 
@@ -289,7 +290,7 @@ static int reseal_bind(DbParams *params, const RotationOp *op, SealedKind kind) 
         db_params_add_string(params, op->to);
         if (kind == SEALED_SECRET)
                 db_params_add_strv(params, c.instances, c.n);
-        if (kind != SEALED_ALERT_SECRET)
+        if (IN_SET(kind, SEALED_SECRET, SEALED_BACKUP_KEY))
                 db_params_add_strv(params, c.names, c.n);
         if (kind != SEALED_BACKUP_KEY)
                 db_params_add_int64v(params, c.versions, c.n);
@@ -309,12 +310,17 @@ static int reseal_bind_alert_secrets(DbParams *params, void *userdata) {
         return reseal_bind(params, userdata, SEALED_ALERT_SECRET);
 }
 
+static int reseal_bind_storage(DbParams *params, void *userdata) {
+        return reseal_bind(params, userdata, SEALED_STORAGE);
+}
+
 int store_reseal(Db *db, const char *from, const char *to, SealedRecords *records,
                 StoreRotationCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
         static const DbStep steps[] = {
                 { sql_reseal_secrets, reseal_bind_secrets },
                 { sql_reseal_backup_keys, reseal_bind_backup_keys },
                 { sql_reseal_alert_secrets, reseal_bind_alert_secrets },
+                { sql_reseal_storage, reseal_bind_storage },
         };
         static const DbTransaction transaction = {
                 .what = "record what was sealed anew",

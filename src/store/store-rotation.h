@@ -11,6 +11,7 @@ typedef enum SealedKind {
         SEALED_SECRET,       /* of an instance */
         SEALED_BACKUP_KEY,   /* of an instance, or of all backups */
         SEALED_ALERT_SECRET, /* of the webhook */
+        SEALED_STORAGE,      /* the credentials for copies of backups */
         _SEALED_KIND_MAX,
         _SEALED_KIND_INVALID = -EINVAL,
 } SealedKind;

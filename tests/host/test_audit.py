@@ -28,6 +28,7 @@ MESSAGE_IDS = {name.lower(): number for name, number in
 OUTCOMES = ('accepted', 'succeeded', 'failed', 'cancelled', 'denied')
 SECRET = 'ADMIN_TOKEN'
 TOKEN = 'Tok3n-that-nobody-may-read'
+STORAGE = {'endpoint': ['s', 'https://s3.example.org'], 'bucket': ['s', 'backups'], 'access-key': ['s', 'AK'], 'secret-key': ['s', 'SK']}
 WHO = ('UID', 'User', 'LoginUID', 'PID', 'Process', 'Unit', 'Session', 'RemoteHost')
 
 # A secret parameter; the container needs no time.
@@ -336,6 +337,9 @@ class Changes:
             'BACKUP_CREATE': (instance_path('edmonton'), 'Instance', 'Backup', 'a{sv}', {}),
             'BACKUP_VERIFY': (ROOT, 'Manager', 'VerifyBackup', 'sa{sv}', backup, {}),
             'BACKUP_DRILL': (ROOT, 'Manager', 'DrillBackup', 'sa{sv}', backup, {}),
+            'BACKUP_REPLICATE': (ROOT, 'Manager', 'ReplicateBackup', 'sa{sv}', backup, {}),
+            'BACKUP_FETCH': (ROOT, 'Manager', 'FetchBackup', 'sa{sv}', backup, {}),
+            'STORAGE_SET': (ROOT, 'Manager', 'SetStorage', 'a{sv}', STORAGE),
             'BACKUP_EXPORT': (ROOT, 'Manager', 'ExportBackup', 'sa{sv}', backup, {}),
             'INSTANCE_CREATE of a backup': (ROOT, 'Manager', 'RestoreInstance', 'ssa{sv}', 'copied', backup,
                                             {'domain': ['s', 'copied.example.org']}),

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.allow_journal(r'not located on encrypted media')
 
 KEYS = '/etc/credstore.encrypted'
 IN_USE = ('SELECT DISTINCT key_id FROM (SELECT key_id FROM secrets UNION ALL SELECT key_id FROM alert_secrets '
-          'UNION ALL SELECT key_id FROM backup_keys) s')
+          'UNION ALL SELECT key_id FROM backup_keys UNION ALL SELECT key_id FROM storage WHERE key_id IS NOT NULL) s')
 
 
 @pytest.fixture(scope='module')

@@ -34,7 +34,7 @@ def options_in(text):
 
 def check_ccpctl():
     text = help_of()
-    nouns = "job|backup|restore|key|health|blueprint|port|role|alert|audit|secret|settings"
+    nouns = "job|backup|storage|restore|key|health|blueprint|port|role|alert|audit|secret|settings"
     verbs = set(re.findall(rf"(?m)^  ((?:(?:{nouns}) )?[a-z][a-z-]*)\b", text))
     options, letters = options_in(text)
     of_verb = {}

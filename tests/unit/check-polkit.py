@@ -151,14 +151,15 @@ def check_units():
     rules = Rules(file("60-ccpd.rules"), file("50-ccpd.rules"))
     manage = "org.freedesktop.systemd1.manage-units"
     for verb in ("start", "stop", "reset-failed"):
-        for unit in ("ccp-job@12.service", "ccp-health@30s.timer", "ccp-health@5min.timer", "ccp-health@1h.timer",
+        for unit in ("ccp-job@12.service", "ccp-transfer@12.service", "ccp-health@30s.timer", "ccp-health@5min.timer", "ccp-health@1h.timer",
                      "ccp-schedule@daily.timer", "ccp-schedule@Mon..Fri\\x2000-2:00.timer", "ccp-schedule@" + "\\x2a" * 59 + ".timer",
                      "ccp-health.service", "ccp-alert-webhook.service", "ccp-alert-mail.service", "ccp-master-key@next.service",
                      "ccp-master-key@retire.service"):
             compare(f"{verb} {unit}", "yes", rules.ask(manage, user="ccpd", verb=verb, unit=unit))
     for user, verb, unit in (("other", "start", "ccp-job@12.service"), ("ccpd", "restart", "ccp-job@12.service"),
                              ("ccpd", "set-property", "ccp-job@12.service"), ("ccpd", "start", "docker.service"),
-                             ("ccpd", "start", "ccp-job@0.service"), ("ccpd", "start", "ccp-job@x.service"),
+                             ("ccpd", "start", "ccp-transfer@0.service"), ("ccpd", "start", "ccp-transfer@.service"),
+                             ("ccpd", "start", "ccp-storage@1.service"), ("ccpd", "start", "ccp-job@0.service"), ("ccpd", "start", "ccp-job@x.service"),
                              ("ccpd", "start", "ccp-job@1.service.d"), ("ccpd", "start", "a-ccp-job@1.service"),
                              ("ccpd", "start", "ccp-health@0s.timer"), ("ccpd", "start", "ccp-health@30.timer"),
                              ("ccpd", "start", "ccp-health@30s.service"), ("ccpd", "start", "ccp-health@30s.timer\n"),

@@ -14,7 +14,11 @@
 #define CLEAR USEC_PER_MINUTE
 
 static const AlertThresholds thresholds = {
-        .health_hold = HOLD, .disk_percent = 90, .secret_age = 30 * USEC_PER_DAY, .backup_age = USEC_PER_HOUR
+        .health_hold = HOLD,
+        .disk_percent = 90,
+        .secret_age = 30 * USEC_PER_DAY,
+        .backup_age = USEC_PER_HOUR,
+        .copy_age = USEC_PER_HOUR,
 };
 
 /* --- one alert --- */
@@ -167,6 +171,10 @@ START_TEST(each_rule_fires_for_its_cause_alone) {
         check_only(ALERT_BACKUP_UNDRILLED, &f);
         f = WITH(F.undrilled = true);
         check_only(_ALERT_RULE_INVALID, &f);
+        f = WITH(F.uncopied = USEC_PER_HOUR);
+        check_only(_ALERT_RULE_INVALID, &f);
+        f = WITH(F.uncopied = USEC_PER_HOUR + 1, F.state = INSTANCE_STOPPED);
+        check_only(ALERT_BACKUP_UNREPLICATED, &f);
         f = WITH(F.secret_age = 30 * USEC_PER_DAY);
         check_only(ALERT_SECRET_AGE, &f);
         f = WITH(F.secret_age = 30 * USEC_PER_DAY - 1);
@@ -211,6 +219,8 @@ START_TEST(what_is_not_known_is_not_gone) {
         ck_assert_int_eq(alert_judge(ALERT_SECRET_AGE, &f, &off), NO);
         f = WITH(F.backup_overdue = 99 * USEC_PER_DAY);
         ck_assert_int_eq(alert_judge(ALERT_BACKUP_MISSING, &f, &off), NO);
+        f = WITH(F.uncopied = 99 * USEC_PER_DAY);
+        ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNREPLICATED, &f, &off), NO);
         /* What fires goes on while the round is under way that may end it. */
         f = WITH(F.undrilled = true, F.has_backup = true, F.drill_awaited = true);
         ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNDRILLED, &f, &thresholds), UNKNOWN);

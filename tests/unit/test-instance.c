@@ -56,7 +56,8 @@ START_TEST(jobs_and_transitions_agree) {
                         /* What is about backups leaves it as it is. */
                         ck_assert_int_eq(job_kind_is_aside(k),
                                         IN_SET(k, JOB_BACKUP, JOB_VERIFY, JOB_DELETE_BACKUP,
-                                                        JOB_DISCARD_RESTORE, JOB_DRILL, JOB_IMPORT));
+                                                        JOB_DISCARD_RESTORE, JOB_DRILL, JOB_IMPORT,
+                                                        JOB_REPLICATE, JOB_FETCH));
                         ck_assert(job_kind_is_aside(k) ? done == _INSTANCE_STATE_INVALID
                                                        : instance_state_may_become(during, done));
                 }

@@ -660,6 +660,28 @@ START_TEST(what_is_not_there) {
 }
 END_TEST
 
+/* That it stays so is told from what may be mended. */
+START_TEST(what_may_not_be_deleted) {
+        START(f, { .request = "DELETE", .answer = FAKE_ERROR("403 Forbidden", "AccessDenied") },
+                        { .request = "DELETE",
+                                        .answer = FAKE_ERROR("405 Method Not Allowed", "MethodNotAllowed"),
+                                        .from = 1 },
+                        { .request = "DELETE",
+                                        .answer = FAKE_ERROR("403 Forbidden", "InvalidAccessKeyId"),
+                                        .from = 2 });
+
+        for (unsigned i = 0; i < 2; i++) {
+                ASSERT_ERROR(s3_delete(f.client, "a/b.ccpb", NULL, &f.error), EPERM);
+                EXPECT_STORAGE_FAILED(&f, "Cannot delete");
+                error_done(&f.error);
+                if (i == 0)
+                        ck_assert_uint_eq(fake_s3_count(&f.server, "DELETE"), 1);
+        }
+        ASSERT_ERROR(s3_delete(f.client, "a/b.ccpb", NULL, &f.error), EREMOTEIO);
+        EXPECT_STORAGE_FAILED(&f, "Correct the access key");
+}
+END_TEST
+
 START_TEST(head_tells_size_and_etag) {
         START(f, { .request = HEAD_KEY, .answer = HEAD_SIZE("100000000000") },
                         { .request = HEAD_KEY, .answer = FAKE_HEAD("200 OK", ""), .from = 1 });
@@ -773,5 +795,5 @@ TESTS("s3-client", put_in_one_piece, put_of_nothing, put_is_tried_again, put_is_
                 parts_of_what_is_there, parts_where_nothing_can_be_looked_at, cancelling_a_transfer,
                 cancelling_a_wait, get_all_of_it, get_a_range_that_breaks, get_to_the_end_that_breaks,
                 get_breaks_too_often, get_of_what_changed, get_other_bytes_than_were_asked_for,
-                sink_that_is_full, what_is_not_there, head_tells_size_and_etag, list_of_two_pages,
-                lists_that_are_none, sweep_of_what_is_old)
+                sink_that_is_full, what_is_not_there, what_may_not_be_deleted, head_tells_size_and_etag,
+                list_of_two_pages, lists_that_are_none, sweep_of_what_is_old)

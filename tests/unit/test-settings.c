@@ -45,6 +45,7 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_str_eq(json_object_get_string(json, "drill_schedule"), "off");
         ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_concurrency")), 2);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_backup_hours")), 3);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_copy_hours")), 24);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_keep_last")), 3);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_keep_daily")), 7);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_keep_weekly")), 4);
@@ -56,7 +57,7 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_health_minutes")), 2);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_secret_age_days")), 0);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "restore_keep_hours")), 72);
-        ck_assert_uint_eq(json_object_size(json), 28);
+        ck_assert_uint_eq(json_object_size(json), 29);
 }
 END_TEST
 

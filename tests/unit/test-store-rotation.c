@@ -58,7 +58,7 @@ static void test_exec(const char *conninfo, const char *sql) {
         free(test_postgres_query(conninfo, sql));
 }
 
-/* Two secrets of an instance, one of the webhook, and two keys of backups. */
+/* Two secrets of an instance, one of the webhook, two keys of backups, and the credentials of the storage. */
 static char *fill(TestDb *t) {
         char *id = test_create_instance(t, "oslo", NULL);
         _cleanup_free_ char *sql = strjoin(
@@ -66,7 +66,11 @@ static char *fill(TestDb *t) {
                         "INSERT INTO alert_secrets (version, key_id, sealed) VALUES (1, '" FORMER "', 'a');"
                         "INSERT INTO backup_keys (name, id, key_id, sealed) VALUES ('signing', "
                         "'x', '" FORMER "', 's'), ('",
-                        id, "', 'y', '" FORMER "', 'i')");
+                        id,
+                        "', 'y', '" FORMER "', 'i');"
+                        "UPDATE storage SET version = 3, endpoint = '', region = '', bucket = '', prefix = "
+                        "'', path_style = false, ca_file = '', key_id = '" FORMER "', sealed = 'c', "
+                        "set_at = now()");
 
         test_exec(t->conninfo, sql);
         return id;
@@ -93,7 +97,7 @@ START_TEST(everything_is_sealed_anew_some_at_a_time) {
         ck_assert_msg(o.r == 0, "%s", o.error.message);
         RUN(&t, &o, store_end_rotation, on_step, FORMER, NEXT, &test_actor);
         ck_assert_int_eq(o.r, 0);
-        ck_assert_uint_eq(o.left, 5);
+        ck_assert_uint_eq(o.left, 6);
 
         for (;;) {
                 SealedRecords *records;
@@ -103,7 +107,7 @@ START_TEST(everything_is_sealed_anew_some_at_a_time) {
                 if (o.records->n == 0)
                         break;
                 ck_assert_uint_le(o.records->n, 2);
-                ck_assert_uint_eq(o.records->left, 5 - 2 * n_steps++);
+                ck_assert_uint_eq(o.records->left, 6 - 2 * n_steps++);
                 FOREACH_ARRAY(s, o.records->items, o.records->n)
                         ck_assert(s->kind != SEALED_SECRET || streq(s->instance, id));
                 records = TAKE_PTR(o.records);
@@ -117,7 +121,8 @@ START_TEST(everything_is_sealed_anew_some_at_a_time) {
                         "FROM "
                         "(SELECT key_id, sealed FROM secrets UNION ALL SELECT key_id, sealed FROM "
                         "alert_secrets "
-                        "UNION ALL SELECT key_id, sealed FROM backup_keys) s",
+                        "UNION ALL SELECT key_id, sealed FROM backup_keys "
+                        "UNION ALL SELECT key_id, sealed FROM storage) s",
                         NEXT " new");
         ASSERT_QUERY(t.conninfo, "SELECT string_agg(id, '' ORDER BY id) FROM backup_keys", "xy");
 
@@ -145,7 +150,7 @@ START_TEST(what_somebody_else_sealed_anew_meanwhile_stays) {
         test_db_open(&t, NULL);
         id = fill(&t);
         RUN(&t, &o, store_load_sealed, on_sealed, FORMER, 100);
-        ck_assert_uint_eq(o.records->n, 5);
+        ck_assert_uint_eq(o.records->n, 6);
         records = TAKE_PTR(o.records);
         change(records);
         test_exec(t.conninfo, "UPDATE secrets SET key_id = '" NEXT "', sealed = 'theirs'");

@@ -18,7 +18,9 @@ UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, con
 WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
-UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), error = NULL WHERE id = $1 RETURNING id;
+UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), error = NULL,
+        copy_wanted_at = coalesce(copy_wanted_at, clock_timestamp())
+WHERE id = $1 RETURNING id;
 
 -- name: backup-damaged
 UPDATE backups SET state = 'damaged', error = $2 WHERE id = $1 RETURNING id;
@@ -28,14 +30,16 @@ UPDATE backups SET state = 'damaged', error = $2 WHERE id = $1 RETURNING id;
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file,
         coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
-        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
 FROM backups WHERE job = $1;
 
 -- One by its number, whole on the disk.
 -- name: backup-get
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
-        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
 FROM backups WHERE id = $1 AND state <> 'writing' AND deleted_by IS NULL;
 
 -- A file that comes from elsewhere: not in any list until its job has read it. No row if it is here already. Its number is
@@ -90,7 +94,8 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING
 -- name: backup-select
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
-        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
 FROM backups
 WHERE state <> 'writing' AND deleted_by IS NULL AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
         AND ($3::text[] IS NULL OR instance::text = ANY ($3::text[]))
@@ -122,7 +127,8 @@ WHERE b.deleted_by <> $1
 -- name: backup-delete-list
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
-        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0)
+        (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
 FROM backups WHERE deleted_by = $1 ORDER BY id;
 
 -- name: backup-delete-keep

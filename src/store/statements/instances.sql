@@ -24,6 +24,9 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                         'last', (array_agg(b.id ORDER BY b.sequence DESC) FILTER (WHERE b.state = 'verified'))[1],
                         'verified_at', (extract(epoch FROM max(b.verified_at)) * 1000000)::bigint,
                         'drilled_at', (extract(epoch FROM i.drilled_at) * 1000000)::bigint,
+                        'replicated_at', (extract(epoch FROM max(b.replicated_at)) * 1000000)::bigint,
+                        'uncopied_since', (extract(epoch FROM min(b.copy_wanted_at)
+                                FILTER (WHERE b.state = 'verified' AND b.replicated_at IS NULL)) * 1000000)::bigint,
                         'restored_at', (SELECT (extract(epoch FROM r.switched_at) * 1000000)::bigint FROM restores r
                                 WHERE r.instance = i.id AND r.state = 'kept' ORDER BY r.id DESC LIMIT 1),
                         'restored_from', (SELECT r.backup FROM restores r
@@ -40,6 +43,9 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                 ORDER BY j.id DESC LIMIT 1),
         (SELECT json_build_object('state', j.state, 'error', j.error_message) FROM jobs j
                 WHERE j.instance = i.id AND j.kind = 'drill' AND j.state IN ('succeeded', 'failed')
+                ORDER BY j.id DESC LIMIT 1),
+        (SELECT json_build_object('state', j.state, 'error', j.error_message) FROM jobs j
+                WHERE j.instance = i.id AND j.kind = 'replicate' AND j.state IN ('succeeded', 'failed')
                 ORDER BY j.id DESC LIMIT 1)
 FROM instances i
 WHERE $1::uuid IS NULL OR i.id = $1

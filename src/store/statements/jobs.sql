@@ -29,11 +29,11 @@ WHERE ($1::bigint IS NULL OR j.id = $1)
 ORDER BY j.id DESC
 LIMIT $5::bigint OFFSET $6::bigint;
 
--- No row if another job is on the instance.
+-- No row if another job is on the instance that this one cannot be beside.
 -- name: job-insert
 INSERT INTO jobs (instance, slug, kind, state_before, spec, started_by, started_by_uid)
 SELECT i.id, i.slug, $2, i.state, coalesce($3::jsonb, '{}'), $4, $5 FROM instances i WHERE i.id = $1
-ON CONFLICT (instance) WHERE state IN ('queued', 'running', 'undoing') DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- The same about a backup, $1; its instance may be gone, which is told by the state from before.
@@ -41,11 +41,14 @@ RETURNING id;
 INSERT INTO jobs (instance, slug, kind, state_before, spec, started_by, started_by_uid)
 SELECT b.instance, b.slug, $2, coalesce(i.state, 'deleting'), coalesce($3::jsonb, '{}'), $4, $5
 FROM backups b LEFT JOIN instances i ON i.id = b.instance WHERE b.id = $1
-ON CONFLICT (instance) WHERE state IN ('queued', 'running', 'undoing') DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING id;
 
+-- What a job of the kind $2 about the backup $3 has to wait for.
 -- name: job-active-on
-SELECT id, kind, slug FROM jobs WHERE instance = $1 AND state IN ('queued', 'running', 'undoing');
+SELECT id, kind, slug FROM jobs
+WHERE instance = $1 AND state IN ('queued', 'running', 'undoing')
+        AND CASE WHEN $2 = 'replicate' THEN kind = 'replicate' AND spec ->> 'backup' = $3::bigint::text ELSE kind <> 'replicate' END;
 
 -- The first $3 are done already.
 -- name: job-steps-insert

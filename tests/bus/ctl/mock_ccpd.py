@@ -644,6 +644,39 @@ class Manager(Base):
         self.mock.state.data.setdefault("tests", []).append([state, "" if state == "delivered" else "example.org answered 500."])
         return "77"
 
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}", out_signature="a{sv}")
+    def GetStorage(self, options):
+        s = self.mock.state.data.get("storage")
+        return dbus.Dictionary({
+            "Endpoint": s["endpoint"], "Region": s.get("region", "us-east-1"), "Bucket": s["bucket"], "Prefix": s.get("prefix", ""),
+            "PathStyle": dbus.Boolean(s.get("path-style", False)), "CaFile": s.get("ca-file", ""), "SetAt": dbus.UInt64(now()),
+            "Copied": dbus.UInt64(12), "Missing": dbus.UInt64(1), "Error": "It is \x1b[31mfull.",
+        } if s else {}, signature="sv")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}")
+    def SetStorage(self, options):
+        self.mock.state.data["storage"] = json.loads(json.dumps(options))
+        self.mock.state.save()
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}")
+    def ForgetStorage(self, options):
+        self.mock.state.data["storage"] = None
+        self.mock.state.save()
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}", out_signature="a(ssss)")
+    def TestStorage(self, options):
+        verdict = os.environ.get("MOCK_STORAGE", "ok")
+        return dbus.Array([dbus.Struct(("write", verdict, "It answered.", "" if verdict == "ok" else "Mend it."), signature="ssss")],
+                          signature="(ssss)")
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="aa{sv}")
+    def ListStorage(self, filters, offset, limit):
+        rows = [dbus.Dictionary({
+            "Key": "id/%s-20261120T031507Z.archive.ccpb" % slug, "Instance": slug, "InstanceId": "id", "Archive": "archive",
+            "Backup": backup, "CreatedAt": dbus.UInt64(now()), "CopiedAt": dbus.UInt64(now()), "Size": dbus.UInt64(4096),
+        }, signature="sv") for slug, backup in (("alpha", "7"), ("elsewhere", "")) if filters.get("instance", slug) == slug]
+        return dbus.Array(rows[offset:offset + limit], signature="a{sv}")
+
     @dbus.service.method(NAME + ".Manager", out_signature="aa{sv}")
     def ListSilences(self):
         rows = self.mock.state.data.get("silences", [])
@@ -737,6 +770,7 @@ class Instance(Base):
             "LastBackupAt": dbus.UInt64(i["created"]), "BackupSchedule": "daily",
             "LastDrilledAt": dbus.UInt64(i["created"]), "RestoredAt": dbus.UInt64(i["created"]), "RestoredFrom": "7",
             "UndoableUntil": dbus.UInt64(i["created"] + 3600000000),
+            "LastReplicatedAt": dbus.UInt64(0),
             "Features": dbus.Array(i["features"], signature="s"),
             "Parameters": dbus.Dictionary({"owner": "Ann\nBob"}, signature="ss"), "Revision": dbus.UInt64(1),
             "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": self.slug + "_ccp",

@@ -122,6 +122,7 @@ class Daemon:
         self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, CCP_STORE=postgres.conninfo,
                                 CREDENTIALS_DIRECTORY=str(folder), CCP_TEMPLATES=f"{HERE}/blueprints",
                                 CCP_LOG_LEVEL="debug", CCP_LOGS_SOCKET=str(folder / "logs"),
+                                CCP_STORAGE_SOCKET=str(folder / "storage"),
                                 CCP_CGROUP=str(folder / "cgroup"), CCP_GATE="/")
         (folder / "ccpd.master-key").write_bytes(os.urandom(32))
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -208,7 +209,7 @@ class Daemon:
 
     def starts(self):
         """The units of jobs that were started."""
-        return [c.removeprefix("start ") for c in self.systemd("Calls") if c.startswith("start ccp-job@")]
+        return [c.removeprefix("start ") for c in self.systemd("Calls") if c.startswith(("start ccp-job@", "start ccp-transfer@"))]
 
 
 class Person:

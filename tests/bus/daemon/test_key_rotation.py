@@ -17,8 +17,9 @@ CCPCTL = os.environ.get("CCPCTL") or str(pathlib.Path(os.environ["CCPD"]).parent
 NEXT, RETIRE = "ccp-master-key@next.service", "ccp-master-key@retire.service"
 RESTART = 75
 NONE = dbus.Dictionary({}, "sv")
+STORAGE = {"endpoint": "https://s3.example.org", "bucket": "backups"}
 SEALED = ("SELECT key_id, count(*) FROM (SELECT key_id FROM secrets UNION ALL SELECT key_id FROM alert_secrets "
-          "UNION ALL SELECT key_id FROM backup_keys) s GROUP BY 1")
+          "UNION ALL SELECT key_id FROM backup_keys UNION ALL SELECT key_id FROM storage WHERE key_id IS NOT NULL) s GROUP BY 1")
 
 
 def status(ccpd):
@@ -69,11 +70,12 @@ def entries(ccpd):
 
 @pytest.fixture
 def fleet(ccpd):
-    """More secrets than are sealed anew at once, and one of the webhook; their jobs have ended."""
+    """More secrets than are sealed anew at once, one of the webhook, and the credentials of a storage; their jobs have ended."""
     for n in range(36):
         _, job = ccpd.create(f"i{n}")
         finish(ccpd, job)
     reveal_alert(ccpd)
+    ccpd.manager("SetStorage", dbus.Dictionary(STORAGE | {"access-key": "AK", "secret-key": "SK"}, "sv"))
     return ccpd
 
 
@@ -94,6 +96,8 @@ def test_all_is_sealed_anew_and_reads_as_before(fleet):
     fleet.stop()
     start(fleet)
     assert status(fleet) == (after, "") and reveal(fleet, "i0") == secrets[0]
+    # To name the storage anew, its credentials are opened.
+    fleet.manager("SetStorage", dbus.Dictionary(STORAGE | {"region": "eu-west-1"}, "sv"))
     fleet.create("late")
     assert keys_in_use(fleet) == {after}
 

@@ -14,7 +14,8 @@ def finish(ccpd, job, state="succeeded", instance_state="running"):
                       f"UPDATE jobs SET state = '{state}', attempt = 1, finished_at = now() WHERE id = {number};"
                       f"UPDATE instances SET state = '{instance_state}' WHERE id = (SELECT instance FROM jobs WHERE id = {number});"
                       "COMMIT")
-    ccpd.systemd("EndUnit", f"ccp-job@{number}.service")
+    kind = ccpd.postgres.sql(f"SELECT kind FROM jobs WHERE id = {number}")[0][0]
+    ccpd.systemd("EndUnit", f"ccp-{'transfer' if kind in ('replicate', 'fetch') else 'job'}@{number}.service")
 
 
 def running(ccpd, slug, blueprint="trivial"):

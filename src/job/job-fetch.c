@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Bringing the file of a backup back from the storage, for one that is gone or damaged here. What comes is read as a whole, as
+ * every backup is, before it takes the place of what was there. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "fd-util.h"
+#include "fs-util.h"
+#include "job-archive.h"
+#include "job-transfer.h"
+#include "storage-open.h"
+#include "string-util.h"
+
+#define FETCHED_SUFFIX ".fetched"
+
+void job_transfer_tell_sent(uint64_t done, uint64_t size, void *userdata) {
+        job_tell_bytes(userdata, -1, done, size, "Sending the backup");
+}
+
+static void tell_received(uint64_t done, uint64_t size, void *userdata) {
+        job_tell_bytes(userdata, -1, done, size, "Receiving the copy");
+}
+
+static char *fetched_name(const BackupRecord *record) {
+        return strjoin(record->file, FETCHED_SUFFIX);
+}
+
+static int remove_fetched(int folder, const char *name, Error *reterr) {
+        return unlinkat(folder, name, 0) < 0 && errno != ENOENT
+                        ? error_set_errnof(reterr, errno, "Cannot remove the unfinished backup %s: %m", name)
+                        : 0;
+}
+
+typedef struct Sink {
+        int fd;
+        const char *name;
+} Sink;
+
+static int take(const void *data, size_t size, void *userdata, Error *reterr) {
+        const Sink *s = userdata;
+        int r;
+
+        r = loop_write(s->fd, data, size);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot write the backup %s: %m", s->name) : 0;
+}
+
+static int get(Job *j, const BackupRecord *record, int fd, const char *name, Error *reterr) {
+        const S3Progress progress = { job_poll, tell_received, j };
+        _cleanup_storage_record_ StorageRecord storage = {};
+        _cleanup_(s3_client_freep) S3Client *client = NULL;
+        _cleanup_free_ char *etag = NULL;
+        _cleanup_error_ Error error = {}, ignored = {};
+        Sink sink = { fd, name };
+        uint64_t size;
+        int r;
+
+        r = storage_open(j->db, &storage, &client, reterr);
+        if (r < 0)
+                return r;
+        r = s3_head(client, record->copy_key, &size, &etag, &progress, &error);
+        if (r < 0 && streq_ptr(error.name, CCP_ERROR_NO_SUCH_BACKUP))
+                (void) copy_lost(j->db, record->id, storage.version, &ignored);
+        if (r < 0) {
+                error_move(reterr, &error);
+                return r;
+        }
+        if (size != record->size)
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                "What lies in the storage as '%s' has %" PRIu64 " bytes, and the backup "
+                                "had %" PRIu64 ".",
+                                record->copy_key, size, record->size);
+        return s3_get(client, record->copy_key, etag, 0, size, take, &sink, &progress, reterr);
+}
+
+static int run_download(Job *j, Error *reterr) {
+        _cleanup_backup_record_ BackupRecord record = {};
+        _cleanup_close_ int folder = -EBADF, fd = -EBADF;
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = job_archive_find(j, &record, reterr);
+        if (r < 0)
+                return r;
+        if (record.replicated_at == 0)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "Of backup %" PRIu64 " there is no copy in the storage.", record.id);
+        folder = job_archive_open_folder(record.instance, true, reterr);
+        if (folder < 0)
+                return folder;
+        name = fetched_name(&record);
+        if (!name)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        r = remove_fetched(folder, name, reterr);
+        if (r < 0)
+                return r;
+        fd = open_beneath(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot make the backup %s: %m", name);
+        r = get(j, &record, fd, name, reterr);
+        if (r < 0)
+                return r;
+        return fsync(fd) < 0 || fsync(folder) < 0
+                        ? error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", name)
+                        : 0;
+}
+
+static int run_verify(Job *j, Error *reterr) {
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
+        _cleanup_backup_record_ BackupRecord record = {};
+        _cleanup_close_ int folder = -EBADF, fd = -EBADF;
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = job_archive_find(j, &record, reterr);
+        if (r < 0)
+                return r;
+        folder = job_archive_open_folder(record.instance, true, reterr);
+        if (folder < 0)
+                return folder;
+        name = fetched_name(&record);
+        if (!name)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        fd = open_beneath(folder, name, O_RDONLY | O_NOFOLLOW, 0);
+        /* A worker that was killed after the rename has done all of this. */
+        if (fd == -ENOENT)
+                fd = open_beneath(folder, record.file, O_RDONLY | O_NOFOLLOW, 0);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
+
+        r = job_archive_verify(j, fd, &record, &reader, reterr);
+        if (r < 0)
+                return error_prefixf(reterr, r, "The copy in the storage");
+        if ((renameat(folder, name, folder, record.file) < 0 && errno != ENOENT) || fsync(folder) < 0)
+                return error_set_errnof(
+                                reterr, errno, "Cannot give the backup its name %s: %m", record.file);
+        if (asprintf(&j->detail, "backup %" PRIu64 ", %" PRIu64 " MiB", record.id,
+                            record.size / 1024 / 1024) < 0)
+                j->detail = NULL;
+        return backup_set_verified(j->db, record.id, reterr);
+}
+
+int job_fetch_undo(Job *j, Error *reterr) {
+        _cleanup_backup_record_ BackupRecord record = {};
+        _cleanup_close_ int folder = -EBADF;
+        _cleanup_free_ char *name = NULL;
+        _cleanup_error_ Error error = {};
+        int r;
+
+        r = job_archive_find(j, &record, &error);
+        if (r >= 0)
+                r = folder = job_archive_open_folder(record.instance, false, &error);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0) {
+                error_move(reterr, &error);
+                return r;
+        }
+        name = fetched_name(&record);
+        return name ? remove_fetched(folder, name, reterr) : error_set_errnof(reterr, ENOMEM, "%m");
+}
+
+static const StepOps steps[] = {
+        { "download", run_download, "discard-fetched" },
+        { "verify", run_verify, NULL },
+};
+
+const JobOps job_fetch_ops = {
+        .steps = steps,
+        .n_steps = ELEMENTSOF(steps),
+        .end = STORE_END_ASIDE,
+        .undone = STORE_END_ASIDE,
+        .without_instance = true,
+};

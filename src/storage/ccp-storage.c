@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* ccp-storage: speaks to the storage of backups for ccpd, which may not reach the network. PID 1 starts it for each connection to
+ * its socket: a JSON object comes in, {"do": …}, and one goes out; of "get" a line of JSON, and then the copy. What failed is
+ * {"error": {"name", "message"}}. */
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "alloc-util.h"
+#include "ccp-storage.h"
+#include "fd-util.h"
+#include "json-util.h"
+#include "log.h"
+#include "storage-open.h"
+#include "string-util.h"
+#include "strv.h"
+
+#define REQUEST_MAX 4096U
+/* ccpd starts us again when the records are back. */
+#define STORE_PATIENCE_USEC (5 * USEC_PER_SEC)
+/* So many are removed before ccpd hears of it. */
+#define SWEEP_MAX 100U
+
+/* Somebody waits: not as long as an upload may take. */
+static const S3Limits short_limits = {
+        .part_size = 16ULL * 1024 * 1024,
+        .attempts = 2,
+        .backoff = 500 * USEC_PER_MSEC,
+        .backoff_max = USEC_PER_SEC,
+        .retry_after_max = 2 * USEC_PER_SEC,
+        .connect_timeout = 4 * USEC_PER_SEC,
+        .stall_timeout = 8 * USEC_PER_SEC,
+        .answer_timeout = 8 * USEC_PER_SEC,
+};
+
+typedef struct Work {
+        const json_t *request;
+        json_t *answer; /* an object, to be filled */
+        DbSync *db;
+        StorageRecord storage;
+        S3Client *client;
+} Work;
+
+static int oom(Error *reterr) {
+        return error_set_errnof(reterr, ENOMEM, "Cannot write an answer: %m");
+}
+
+/* An array in the answer, which owns it; NULL when out of memory. */
+static json_t *answer_array(Work *w, const char *key) {
+        json_t *array = json_array();
+
+        return array && json_object_set_new(w->answer, key, array) >= 0 ? array : NULL;
+}
+
+static int do_test(Work *w, Error *reterr) {
+        json_t *findings = answer_array(w, "findings");
+
+        return findings ? storage_try(w->client, findings, reterr) : oom(reterr);
+}
+
+static int do_check(Work *w, Error *reterr) {
+        json_t *findings = answer_array(w, "findings");
+
+        return findings ? storage_check(w->client, &w->storage, findings, reterr) : oom(reterr);
+}
+
+static uint64_t read_number(const json_t *o, const char *key) {
+        json_int_t n = json_integer_value(json_object_get(o, key));
+
+        return n > 0 ? (uint64_t) n : 0;
+}
+
+static int do_list(Work *w, Error *reterr) {
+        const CopyFilter filter = {
+                .instance = json_object_get_string(w->request, "instance"),
+                .offset = read_number(w->request, "offset"),
+                .limit = read_number(w->request, "limit"),
+        };
+        json_t *copies = answer_array(w, "copies");
+
+        return copies ? storage_list(w->db, w->client, &filter, copies, reterr) : oom(reterr);
+}
+
+/* One whose backup is deleted. That it may not go, and stays, is nobody's failure. */
+static int remove_copy(Work *w, const char *key, Error *reterr) {
+        _cleanup_error_ Error error = {};
+        int r;
+
+        r = s3_delete(w->client, key, NULL, &error);
+        if (r == -EPERM)
+                log_info("The storage keeps the copy '%s' of a backup that was deleted: it does not let us "
+                         "remove it.",
+                                key);
+        else if (r < 0) {
+                error_move(reterr, &error);
+                return r;
+        }
+        return doomed_copy_end(w->db, key, reterr);
+}
+
+static int do_sweep(Work *w, Error *reterr) {
+        _cleanup_strv_free_ char **keys = NULL;
+        int r;
+
+        r = doomed_copies_claim(w->db, SWEEP_MAX, &keys, reterr);
+        STRV_FOREACH(key, keys)
+                if (r >= 0)
+                        r = remove_copy(w, *key, reterr);
+        return r;
+}
+
+static int print(const json_t *answer) {
+        return json_dumpf(answer, stdout, JSON_COMPACT) < 0 || fputc('\n', stdout) == EOF ||
+                                        fflush(stdout) != 0
+                        ? -EIO
+                        : 0;
+}
+
+static int take(const void *data, size_t size, _unused_ void *userdata, Error *reterr) {
+        int r;
+
+        r = loop_write(STDOUT_FILENO, data, size);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot hand over the copy: %m") : 0;
+}
+
+/* After the line that says how large it is nothing can be told any more but by an end that comes too early. */
+static int do_get(Work *w, Error *reterr) {
+        const char *key = json_object_get_string(w->request, "key");
+        _cleanup_free_ char *etag = NULL;
+        _cleanup_error_ Error error = {};
+        uint64_t size;
+        int r;
+
+        if (!key)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no key.");
+        r = s3_head(w->client, key, &size, &etag, NULL, reterr);
+        if (r < 0)
+                return r;
+        s3_client_set_limits(w->client, &s3_limits_default);
+        if (json_object_set_new(w->answer, "size", json_integer((json_int_t) size)) < 0)
+                return oom(reterr);
+        r = print(w->answer);
+        if (r >= 0)
+                r = s3_get(w->client, key, etag, 0, size, take, NULL, NULL, &error);
+        if (r < 0)
+                log_warning("The copy '%s' was not handed over: %s", key, strempty(error.message));
+        return 1;
+}
+
+static const struct {
+        const char *verb;
+        /* 1: the answer was written. */
+        int (*run)(Work *w, Error *reterr);
+} verbs[] = {
+        { "test", do_test },
+        { "check", do_check },
+        { "list", do_list },
+        { "sweep", do_sweep },
+        { "get", do_get },
+};
+
+static int work(Work *w, Error *reterr) {
+        const char *verb = json_object_get_string(w->request, "do");
+        int r;
+
+        r = db_sync_open(&(DbSyncOptions) { .patience = STORE_PATIENCE_USEC }, &w->db, reterr);
+        if (r >= 0)
+                r = db_sync_check_schema(w->db, reterr);
+        if (r >= 0)
+                r = storage_open(w->db, &w->storage, &w->client, reterr);
+        if (r < 0)
+                return r;
+        s3_client_set_limits(w->client, &short_limits);
+
+        FOREACH_ARRAY(v, verbs, ELEMENTSOF(verbs))
+                if (streq_ptr(v->verb, verb))
+                        return v->run(w, reterr);
+        return error_setf(reterr, CCP_ERROR_INTERNAL, "The request is none that ccp-storage knows.");
+}
+
+static int answer(const json_t *request) {
+        _cleanup_json_ json_t *object = json_object();
+        _cleanup_error_ Error error = {};
+        Work w = { .request = request, .answer = object };
+        int r;
+
+        if (!object)
+                return log_oom();
+        r = work(&w, &error);
+        s3_client_free(w.client);
+        storage_record_done(&w.storage);
+        db_sync_free(w.db);
+        if (r > 0)
+                return 0;
+        if (r < 0 &&
+                        json_object_set_new(object, "error",
+                                        json_pack("{s:s, s:s}", "name", error.name ?: CCP_ERROR_INTERNAL,
+                                                        "message", strempty(error.message))) < 0)
+                return log_oom();
+        r = print(object);
+        return r < 0 ? log_error_errno(r, "Failed to answer: %m") : 0;
+}
+
+int main(void) {
+        _cleanup_json_ json_t *request = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        log_open();
+        (void) umask(0077);
+        if (sodium_init() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+                log_error("The process cannot be set up.");
+                return EXIT_FAILURE;
+        }
+        r = read_full_fd(STDIN_FILENO, REQUEST_MAX, &text, NULL);
+        if (r < 0) {
+                (void) log_error_errno(r, "Failed to read the request: %m");
+                return EXIT_FAILURE;
+        }
+        request = json_loads(text, 0, NULL);
+        if (!json_is_object(request)) {
+                log_error("The request is no JSON object.");
+                return EXIT_FAILURE;
+        }
+        return answer(request) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What ccp-storage does, verb by verb. The answers are JSON objects, made by whoever asks for them. */
+
+#include <jansson.h>
+
+#include "s3-client.h"
+#include "store-storage.h"
+
+/* Which rights the credentials have, by use of a small object that is removed again, if that is allowed: findings (finding.h). */
+int storage_try(S3Client *client, json_t *findings, Error *reterr);
+/* Whether it answers and lets us in; nothing is written. */
+int storage_check(S3Client *client, const StorageRecord *storage, json_t *findings, Error *reterr);
+
+/* What of it is listed. */
+typedef struct CopyFilter {
+        const char *instance; /* slug or id; NULL: all */
+        uint64_t offset, limit;
+} CopyFilter;
+
+/* Appends an object for each copy to an array, in the order of their keys. What is no copy of a backup is left out. */
+int storage_list(DbSync *db, S3Client *client, const CopyFilter *filter, json_t *copies, Error *reterr);

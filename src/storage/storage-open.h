@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The storage as the records have it, opened: its credentials are unsealed here, for the client alone. */
+
+#include "s3-client.h"
+#include "store-storage.h"
+#include "vault.h"
+
+/* What the credentials are sealed as; 'version' is that of the record. */
+VaultLabel storage_label(uint32_t version);
+
+/* Both in memory that is wiped. */
+typedef struct StorageCredentials {
+        char *access_key, *secret_key;
+} StorageCredentials;
+
+void storage_credentials_done(StorageCredentials *c);
+#define _cleanup_storage_credentials_ _cleanup_(storage_credentials_done)
+
+/* For the record of this version. *ret is freed by free(). */
+int storage_seal(const Vault *vault, uint32_t version, const char *access_key, const char *secret_key,
+                uint8_t **ret, size_t *ret_size, Error *reterr);
+int storage_unseal(const Vault *vault, const StorageRecord *record, StorageCredentials *ret, Error *reterr);
+
+/* What the client takes; borrows from both. */
+S3Config storage_config(const StorageRecord *record, const StorageCredentials *credentials);
+
+/* Reads record and master key, and makes a client of them. WrongState if there is no storage. */
+int storage_open(DbSync *db, StorageRecord *ret_record, S3Client **ret, Error *reterr);

@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Copies of backups in storage that speaks S3: made by themselves, made again until they are there, removed, and brought back."""
+
+import contextlib
+import json
+import shlex
+
+import pytest
+
+from fleet import query
+from instances import settled
+from recovery import make_recovery_key
+from storage import ACCESS_KEY, ENDPOINT, FOLDER, SECRET_KEY, Storage
+
+BACKUPS = '/var/lib/ccpd/backups'
+SLUG = 'oslo'
+FAILS = pytest.mark.allow_journal(r'Turning back: ', r'The job failed: ')
+KILLED = pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
+CANCELLED = pytest.mark.allow_journal(r'Turning back: ', r'The job was cancelled')
+
+
+@pytest.fixture(scope='module')
+def instance(server):
+    secret, _ = make_recovery_key()
+    server.write('/root/key', secret, mode='0600')
+    server.ccpctl('key', 'enroll-recovery', '--recovery-key-file=/root/key', '--quiet')
+    server.ccpctl('create', SLUG, '--blueprint', 'hello', '--domain', f'{SLUG}.example.org', '--quiet')
+    return settled(server, SLUG)
+
+
+@pytest.fixture(scope='module')
+def storage(server, instance):
+    made = Storage(server)
+    made.up()
+    made.set()
+    yield made
+    made.down()
+
+
+@pytest.fixture(autouse=True)
+def well(storage):
+    storage.mode()
+    storage.forget()
+    yield
+    storage.mode()
+    if not storage.process:
+        storage.up()
+
+
+def backups(server, slug=SLUG):
+    return [row for row in server.json('backup', 'list') if row['instance'] == slug]
+
+
+def make(server, slug=SLUG):
+    """A backup more; its row."""
+    server.ccpctl('backup', 'create', slug, '--quiet', timeout=120)
+    return backups(server, slug)[0]
+
+
+def row(server, backup):
+    return next(b for b in server.json('backup', 'list') if b['id'] == backup['id'])
+
+
+def copied(server, backup, timeout=40):
+    server.wait(lambda: row(server, backup)['replicated_at'] > 0, timeout, 'the copy')
+    return row(server, backup)
+
+
+def make_copied(server):
+    return copied(server, make(server))
+
+
+def path(backup):
+    return f'{BACKUPS}/{backup["instance_id"]}/{backup["file"]}'
+
+
+def same(server, storage, backup):
+    """Whether file and object are equal, byte by byte."""
+    return server.run(['cmp', path(backup), storage.file(backup['copy'])], check=False).returncode == 0
+
+
+def jobs(server, backup, kind='replicate'):
+    """Those about a backup, the newest first."""
+    ids = query(server, f"SELECT string_agg(id::text, ' ' ORDER BY id DESC) FROM jobs WHERE kind = '{kind}' AND "
+                f"spec ->> 'backup' = '{backup['id']}'").split()
+    return [server.json('job', 'show', number) for number in ids]
+
+
+def stored(server, *options):
+    return server.json('backup', 'list', '--storage', *options)
+
+
+@contextlib.contextmanager
+def pausing_at(server, step):
+    """Transfers stop before this step acts."""
+    folder = '/run/systemd/system/ccp-transfer@.service.d'
+    server.sh(f'mkdir -p {folder}; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job --pause-at={step} run %%i\\n" '
+              f'>{folder}/pause.conf; systemctl daemon-reload')
+    try:
+        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), what='the pause')
+    finally:
+        server.sh(f'rm -r {folder}; systemctl daemon-reload')
+
+
+def test_what_the_storage_lets_us_do(server, storage):
+    result = server.ccpctl('storage', 'test')
+    assert 'may write' in result.stdout and 'can be copied there' in result.stdout
+    assert 'remove them all' in result.stdout
+    assert storage.keys() == []
+    storage.mode(delete='deny')
+    findings = server.json('storage', 'test')
+    assert [(f['check'], f['verdict']) for f in findings] == [('write', 'ok'), ('read', 'ok'), ('list', 'ok'), ('delete', 'ok')]
+    assert 'that is good' in findings[3]['message']
+    server.sh(f'rm {FOLDER}/objects/*')
+
+    shown = server.json('storage', 'show')
+    assert (shown['endpoint'], shown['bucket'], shown['path_style']) == (ENDPOINT, 'backups', True)
+    assert any(f['check'] == 'storage' and f['verdict'] == 'ok' for f in server.json('doctor', check=False))
+    # With other credentials, and with nobody there.
+    storage.set(secret='wrong')
+    result = server.ccpctl('storage', 'test', check=False)
+    assert result.returncode == 1 and 'SignatureDoesNotMatch' in result.stdout
+    assert 'Correct the secret key' in server.ccpctl('doctor', check=False).stdout
+    storage.set()
+    storage.down()
+    result = server.ccpctl('storage', 'test', check=False)
+    assert result.returncode == 1 and 'can be reached' in result.stdout
+    assert server.ccpctl('storage', 'set', '--endpoint=ftp://x', '--bucket=b', check=False).returncode == 2
+    assert server.ccpctl('storage', 'set', f'--endpoint={ENDPOINT}', check=False).returncode == 2
+
+
+def test_a_backup_gets_its_copy_by_itself(server, storage):
+    backup = make_copied(server)
+    assert backup['state'] == 'verified' and same(server, storage, backup)
+    assert storage.keys() == [backup['copy']]
+    assert backup['copy'].startswith(f'{backup["instance_id"]}/{SLUG}-2') and backup['copy'].endswith(f'.{backup["archive"]}.ccpb')
+    [job] = jobs(server, backup)
+    assert (job['state'], job['started_by'], job['unit']) == ('succeeded', 'ccpd', f'ccp-transfer@{job["id"]}.service')
+    assert 'replicated' in server.ccpctl('backup', 'list').stdout
+    assert server.json('storage', 'show')['copied'] == 1 and server.json('show', SLUG)['last_replicated_at'] > 0
+    assert {e['outcome'] for e in server.json('audit', '--action=BACKUP_REPLICATE')} == {'accepted', 'succeeded'}
+    [copy] = stored(server)
+    assert (copy['key'], copy['backup'], copy['instance'], copy['size']) == (backup['copy'], backup['id'], SLUG, backup['size'])
+    # Nothing of it is done twice.
+    storage.forget()
+    server.ccpctl('backup', 'replicate', backup['id'])
+    assert storage.accepted('PUT') == [] and len(jobs(server, backup)) == 2
+
+
+def test_who_speaks_to_the_network_has_nothing_of_docker(server, storage):
+    folder = '/run/systemd/system/ccp-transfer@4242.service.d'
+    probe = ('id -nG; for f in /run/docker.sock /run/dbus /var/lib/ccpd/instances /run/ccpd/storage; do '
+             'test -r $f && echo reads $f; done; touch /var/lib/ccpd/backups/.probe && rm /var/lib/ccpd/backups/.probe && echo writes; '
+             'touch /etc/x 2>/dev/null && echo everywhere; '
+             f'bash -c ": </dev/tcp/127.0.0.1/{ENDPOINT.rpartition(":")[2]}" && echo network')
+    server.write(f'{folder}/probe.conf', '[Service]\nType=exec\nExecStart=\nExecStopPost=\nRestart=no\n'
+                 f'ExecStart=/bin/sh -c {shlex.quote(probe)}\n')
+    server.sh('systemctl daemon-reload; systemctl start ccp-transfer@4242.service')
+    server.wait(lambda: server.run(['systemctl', 'is-active', 'ccp-transfer@4242'], check=False).returncode != 0, what='the end')
+    lines = [e['MESSAGE'] for e in server.journal(unit='ccp-transfer@4242.service') if e.get('SYSLOG_IDENTIFIER') == 'ccp-job']
+    server.sh(f'rm -r {folder}; systemctl daemon-reload')
+    assert lines == ['ccpd', 'writes', 'network']
+
+
+def test_other_jobs_go_on_beside_it(server, storage):
+    with pausing_at(server, 'upload') as paused:
+        backup = make(server)
+        paused()
+        server.ccpctl('restart', SLUG, '--quiet', timeout=120)
+        result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
+        assert result.returncode == 1 and f'job {jobs(server, backup)[0]["id"]}' in result.stderr
+        # What it was given is in no command line, and no environment.
+        server.write('/root/credentials', f'{ACCESS_KEY}\n{SECRET_KEY}\n', mode='0600')
+        assert server.sh('cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | grep -c -a -F -f /root/credentials || true') == '0'
+        server.sh('pkill -CONT -x ccp-job')
+        copied(server, backup)
+
+
+def test_the_credentials_are_nowhere(server, storage):
+    make_copied(server)
+    server.ccpctl('storage', 'test')
+    for text in (SECRET_KEY, ACCESS_KEY):
+        assert text not in server.sh('journalctl --no-pager --all -o export', timeout=300)
+        assert text not in server.sh('su postgres -c "pg_dump ccpd"', timeout=300)
+        assert text not in server.ccpctl('storage', 'show').stdout + server.ccpctl('storage', 'show', '--json=pretty').stdout
+        assert text not in server.ccpctl('audit', '--lines=all', '--json=short').stdout
+
+
+@FAILS
+def test_while_it_is_down_it_is_tried_again_and_told(server, storage):
+    server.ccpctl('settings', 'set', 'alert_copy_hours=1', '--quiet')
+    storage.down()
+    backup = make(server)
+    server.wait(lambda: [job['state'] for job in jobs(server, backup)][-1:] == ['failed'], 120, 'the failure')
+    assert row(server, backup)['state'] == 'verified' and row(server, backup)['replicated_at'] == 0
+    assert server.json('show', SLUG)['error']['name'] == ''
+    assert 'can be reached' in server.json('storage', 'show')['error']
+    assert server.json('alert', 'list') == []
+    query(server, f"UPDATE backups SET copy_wanted_at = now() - interval '2 hours' WHERE id = {backup['id']}")
+    server.wait(lambda: [a['rule'] for a in server.json('alert', 'list')] == ['backup-unreplicated'], 30, 'the alert')
+    assert 'can be reached' in server.json('alert', 'list')[0]['message']
+    # What is recorded outlives the daemon, and the server.
+    server.reboot()
+    storage.up()
+    copied(server, backup, 120)
+    assert len(jobs(server, backup)) >= 2 and same(server, storage, row(server, backup))
+    server.wait(lambda: server.json('alert', 'list') == [], 30, 'the end of the alert')
+
+
+def test_requests_that_fail_are_made_again(server, storage):
+    storage.down()
+    storage.mode(fail=[['PUT', 0, 2], ['HEAD', 0, 1], ['GET', 1, 3]])
+    storage.up()
+    backup = copied(server, make(server), 60)
+    [job] = jobs(server, backup)
+    assert job['attempt'] == 1 and same(server, storage, backup)
+    assert len([line for line in storage.requests('PUT') if line.endswith(' 503')]) == 2
+
+
+@KILLED
+@pytest.mark.parametrize('step', ['upload', 'compare'])
+def test_a_killed_worker_goes_on(server, storage, step):
+    with pausing_at(server, step) as paused:
+        backup = make(server)
+        paused()
+        assert row(server, backup)['replicated_at'] == 0
+        server.sh('pkill -KILL -x ccp-job')
+        copied(server, backup)
+    [job] = jobs(server, backup)
+    assert (job['state'], job['attempt']) == ('succeeded', 2)
+    assert [key for key in storage.keys() if backup['archive'] in key] == [backup['copy'] or row(server, backup)['copy']]
+
+
+@CANCELLED
+def test_a_copy_can_be_cancelled(server, storage):
+    with pausing_at(server, 'upload') as paused:
+        backup = make(server)
+        paused()
+        server.ccpctl('job', 'cancel', jobs(server, backup)[0]['id'], '--quiet')
+        server.wait(lambda: jobs(server, backup)[0]['state'] == 'cancelled', 60, 'the end')
+    assert (row(server, backup)['state'], row(server, backup)['replicated_at']) == ('verified', 0)
+    # That is put off, not given up.
+    copied(server, backup, 90)
+    assert len(jobs(server, backup)) == 2
+
+
+@FAILS
+def test_what_lies_there_already_is_never_replaced(server, storage):
+    with pausing_at(server, 'upload') as paused:
+        backup = make(server)
+        paused()
+        key = f'{backup["instance_id"]}/{SLUG}-{backup["file"].split("-")[-2]}.{backup["archive"]}.ccpb'
+        server.sh(f'head -c {backup["size"]} /dev/zero >{storage.file(key)}')
+        server.sh('pkill -CONT -x ccp-job')
+        server.wait(lambda: jobs(server, backup)[0]['state'] == 'failed', 60, 'the failure')
+    assert 'another one near byte 0' in jobs(server, backup)[0]['error']['message']
+    assert row(server, backup)['replicated_at'] == 0
+    server.sh(f'rm {storage.file(key)}')
+    storage.set()
+    assert copied(server, backup)['copy'] == key and same(server, storage, row(server, backup))
+
+
+def test_a_copy_goes_with_its_backup(server, storage):
+    backup = make_copied(server)
+    make_copied(server)
+    server.ccpctl('backup', 'delete', backup['id'], '--yes')
+    server.wait(lambda: backup['copy'] not in storage.keys(), 30, 'the end of the copy')
+    assert query(server, 'SELECT count(*) FROM doomed_copies') == '0'
+
+
+def test_a_storage_that_keeps_everything(server, storage):
+    backup = make_copied(server)
+    make_copied(server)
+    storage.mode(delete='deny')
+    since = server.cursor()
+    server.ccpctl('backup', 'delete', backup['id'], '--yes')
+    server.wait(lambda: server.journal('SYSLOG_IDENTIFIER=ccp-storage', since=since), 30, 'the word of it')
+    server.wait(lambda: query(server, 'SELECT count(*) FROM doomed_copies') == '0', 30, 'the end of it')
+    assert [c['backup'] for c in stored(server) if c['key'] == backup['copy']] == ['']
+    assert len(storage.requests('DELETE')) == 1 and server.json('alert', 'list') == []
+    server.sh(f'rm {storage.file(backup["copy"])}')
+
+
+def test_a_storage_that_is_away_is_cleaned_later(server, storage):
+    backup = make_copied(server)
+    make_copied(server)
+    storage.down()
+    server.ccpctl('backup', 'delete', backup['id'], '--yes')
+    server.wait(lambda: query(server, 'SELECT attempts > 0 FROM doomed_copies') == 't', 60, 'an attempt')
+    storage.up()
+    # It is tried at once.
+    storage.set()
+    server.wait(lambda: backup['copy'] not in storage.keys(), 30, 'the end of the copy')
+
+
+@FAILS
+def test_a_file_comes_back(server, storage):
+    backup = make_copied(server)
+    server.sh(f'cp -p {path(backup)} /srv/whole; rm {path(backup)}')
+    result = server.ccpctl('backup', 'verify', backup['id'], check=False)
+    assert result.returncode == 6 and 'ccpctl backup fetch' in result.stderr
+    assert row(server, backup)['state'] == 'damaged'
+    server.ccpctl('backup', 'fetch', backup['id'])
+    assert (row(server, backup)['state'], row(server, backup)['error']) == ('verified', '')
+    assert server.sh(f'cmp {path(backup)} /srv/whole && echo same') == 'same'
+    server.ccpctl('backup', 'restore', backup['id'], '--quiet', timeout=300)
+    server.ccpctl('backup', 'drill', backup['id'], '--quiet', timeout=300)
+
+    # Nothing that is damaged there takes the place of what is here.
+    server.sh(f'printf X | dd of={storage.file(backup["copy"])} bs=1 seek=1500 conv=notrunc status=none')
+    result = server.ccpctl('backup', 'fetch', backup['id'], check=False)
+    assert result.returncode == 6 and 'The copy in the storage' in result.stderr
+    assert server.sh(f'cmp {path(backup)} /srv/whole && echo same; ls {BACKUPS}/{backup["instance_id"]} | grep -c fetched || true'
+                     ) == 'same\n0'
+    # What is gone there is copied anew.
+    server.sh(f'rm {storage.file(backup["copy"])}')
+    result = server.ccpctl('backup', 'fetch', backup['id'], check=False)
+    assert result.returncode == 6 and "There is no '" in result.stderr
+    assert copied(server, backup, 90) and same(server, storage, backup)
+
+
+@KILLED
+def test_a_killed_fetch_goes_on(server, storage):
+    backup = make_copied(server)
+    server.sh(f'cp -p {path(backup)} /srv/whole; rm {path(backup)}')
+    with pausing_at(server, 'verify') as paused:
+        server.ccpctl('backup', 'fetch', backup['id'], '--no-wait')
+        paused()
+        assert not server.exists(path(backup))
+        server.sh('pkill -KILL -x ccp-job')
+        server.wait(lambda: jobs(server, backup, 'fetch')[0]['state'] == 'succeeded', 60, 'the end')
+    assert server.sh(f'cmp {path(backup)} /srv/whole && echo same') == 'same'
+    assert server.sh(f'ls {BACKUPS}/{backup["instance_id"]} | grep -c fetched || true') == '0'
+
+
+@FAILS
+def test_with_nothing_but_the_storage_and_the_recovery_key(server, storage):
+    """As on an empty server: the records know neither the instance nor its backups, nor any key of theirs."""
+    backup = make_copied(server)
+    storage.mode(delete='deny')
+    server.ccpctl('delete', SLUG, '--yes', '--quiet', timeout=120)
+    query(server, 'DELETE FROM backups; DELETE FROM backup_keys')
+    server.sh(f'rm -r {BACKUPS}/*')
+    storage.set()
+    assert server.json('backup', 'list') == []
+    copy = next(c for c in stored(server, f'--instance={SLUG}') if c['archive'] == backup['archive'])
+    assert copy['backup'] == '' and copy['key'] == backup['copy']
+
+    server.write('/root/other-key', make_recovery_key()[0], mode='0600')
+    result = server.ccpctl('backup', 'import', '--storage', copy['key'], '--recovery-key-file=/root/other-key', check=False)
+    assert result.returncode != 0 and 'sealed for' in result.stderr
+    result = server.ccpctl('backup', 'import', '--storage', copy['key'].replace('-', '0'), '--recovery-key-file=/root/key', check=False)
+    assert result.returncode == 2
+    missing = copy['key'].replace(backup['archive'], '00000000' + backup['archive'][8:])
+    result = server.ccpctl('backup', 'import', '--storage', missing, '--recovery-key-file=/root/key', check=False)
+    assert result.returncode == 3, result.stderr
+    server.ccpctl('backup', 'import', '--storage', copy['key'], '--recovery-key-file=/root/key', '--quiet')
+    [taken] = server.json('backup', 'list')
+    assert (taken['instance'], taken['state'], taken['archive']) == (SLUG, 'verified', backup['archive'])
+    assert '.import-' not in server.sh(f'find {BACKUPS} -name ".*"')
+    server.ccpctl('backup', 'restore', taken['id'], f'--as={SLUG}', f'--domain={SLUG}.example.org', '--quiet', timeout=300)
+    assert settled(server, SLUG)['health'] == 'healthy'
+    # Its copy is the one that is there.
+    assert copied(server, taken)['copy'] == copy['key']
+    assert [key for key in storage.keys() if backup['archive'] in key] == [copy['key']]
+    entry = next(e for e in server.json('audit', '--action=BACKUP_EXPORT') if e['details'].get('copy') == copy['key'])
+    assert entry['outcome'] == 'succeeded'
+
+
+def test_forgetting(server, storage):
+    keys = storage.keys()
+    assert server.ccpctl('storage', 'forget', check=False).returncode == 2
+    server.ccpctl('storage', 'forget', '--yes', '--quiet')
+    assert server.json('storage', 'show') == {} and storage.keys() == keys
+    assert {b['replicated_at'] for b in server.json('backup', 'list')} == {0}
+    assert server.ccpctl('backup', 'list', '--storage', check=False).returncode == 1
+    # Named again, what is there is found, and not sent.
+    storage.set()
+    for backup in server.json('backup', 'list'):
+        copied(server, backup)
+    assert storage.keys() == keys and storage.accepted('PUT') == []
+    assert json.loads(server.ccpctl('audit', '--action=STORAGE_FORGET', '--json=short').stdout)[0]['outcome'] == 'succeeded'
