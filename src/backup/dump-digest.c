@@ -7,10 +7,9 @@
 #include <string.h>
 
 #include "alloc-util.h"
+#include "dump-digest-internal.h"
 #include "string-util.h"
 
-/* Of a line, what is kept to see what it is. */
-#define HEAD_SIZE 4096U
 #define TABLES_MAX 100000U
 /* Of a table's name in a sentence. */
 #define NAME_IN_SENTENCE_MAX 64
@@ -20,26 +19,11 @@ typedef enum LineKind {
         LINE_OTHER, /* counts, for no table */
         LINE_BEGIN, /* the rows of a table follow */
         LINE_ROW,
-        LINE_END, /* of the rows */
+        LINE_END,        /* of the rows */
+        LINE_COUNT,      /* rows that were counted already */
+        LINE_BODY_BEGIN, /* the text of a routine follows, in which all counts, for no table */
+        LINE_BODY_END,
 } LineKind;
-
-/* Sums of hashes: the same rows in another order give the same. */
-typedef struct Table {
-        uint64_t n_rows, sum[2];
-} Table;
-
-struct DumpDigest {
-        DumpText kind;
-        json_t *tables; /* name → [rows, sum, sum], each the text of a number */
-        char *name;     /* whose rows come; NULL: none */
-        Table table;    /* of it */
-        Table other;
-
-        char head[HEAD_SIZE];
-        size_t n_head;
-        bool in_line;
-        crypto_generichash_state state;
-};
 
 int dump_digest_new(DumpText kind, DumpDigest **ret) {
         DumpDigest *d;
@@ -90,14 +74,40 @@ static LineKind judge_copy(const DumpDigest *d) {
         return begins(d, "COPY ") && ends(d, " FROM stdin;") ? LINE_BEGIN : LINE_OTHER;
 }
 
-static LineKind judge_insert(const DumpDigest *d) {
-        if (begins(d, "--") || begins(d, "/*!") || begins(d, "/*M!") || begins(d, "LOCK TABLES ") ||
-                        begins(d, "UNLOCK TABLES"))
+/* What sets up a session may differ, and comments, which tell the time. What makes views, triggers and the like stands in
+ * comments of the kind that the server takes for orders. */
+static LineKind judge_mysql(const DumpDigest *d) {
+        static const char *const skipped[] = { "--", "/*M!", "/*!40000 ALTER TABLE ", "LOCK TABLES ",
+                "UNLOCK TABLES;", "SET ", "COMMIT;" };
+
+        if (begins(d, "/*!") && d->n_head > STRLEN("/*!50003") &&
+                        startswith(d->head + STRLEN("/*!50003"), " SET "))
                 return LINE_SKIP;
-        return begins(d, "INSERT INTO ") ? LINE_ROW : LINE_OTHER;
+        if (d->in_body)
+                return d->n_head == STRLEN("DELIMITER ;") && begins(d, "DELIMITER ;") ? LINE_BODY_END
+                                                                                      : LINE_OTHER;
+        if (begins(d, "DELIMITER "))
+                return LINE_BODY_BEGIN;
+        FOREACH_ARRAY(s, skipped, ELEMENTSOF(skipped))
+                if (begins(d, *s))
+                        return LINE_SKIP;
+        return LINE_OTHER;
 }
 
-static void table_add(Table *t, const uint8_t hash[static 16]) {
+static LineKind judge_line(const DumpDigest *d) {
+        switch (d->kind) {
+        case DUMP_TEXT_COPY:
+                return judge_copy(d);
+        case DUMP_TEXT_MYSQL:
+                return judge_mysql(d);
+        case DUMP_TEXT_COUNTS:
+                return LINE_COUNT;
+        default:
+                return LINE_OTHER;
+        }
+}
+
+void dump_table_add(DumpTable *t, const uint8_t hash[static DUMP_HASH_SIZE]) {
         uint64_t part[2];
 
         memcpy(part, hash, sizeof(part));
@@ -107,7 +117,7 @@ static void table_add(Table *t, const uint8_t hash[static 16]) {
 }
 
 /* Printable, and of no length that hurts: what is cut off is told by a hash of all of it. */
-static char *make_name(const char *text, size_t size) {
+char *dump_name_new(const char *text, size_t size) {
         char hex[2 * 16 + 1], *name;
         uint8_t hash[16];
         size_t n = MIN(size, (size_t) 512);
@@ -126,9 +136,9 @@ static char *make_name(const char *text, size_t size) {
         return name;
 }
 
-static int table_put(json_t *tables, const char *name, const Table *t) {
+static int table_put(json_t *tables, const char *name, const DumpTable *t) {
         json_t *known = json_object_get(tables, name);
-        Table sum = *t;
+        DumpTable sum = *t;
 
         /* One table may come in parts. */
         if (known) {
@@ -147,55 +157,66 @@ static int table_put(json_t *tables, const char *name, const Table *t) {
                         : 0;
 }
 
-/* "INSERT INTO `name` VALUES …": what is before the blank. */
-static int add_insert(DumpDigest *d, const uint8_t hash[static 16]) {
-        const char *begin = d->head + STRLEN("INSERT INTO "),
-                   *end = memchr(begin, ' ', d->n_head - STRLEN("INSERT INTO "));
-        _cleanup_free_ char *name = make_name(begin, (size_t) ((end ?: d->head + d->n_head) - begin));
-        Table t = {};
+/* "NAME ROWS HASH" */
+static int add_count(DumpDigest *d, const uint8_t hash[static DUMP_HASH_SIZE]) {
+        const char *blank = memchr(d->head, ' ', d->n_head);
+        _cleanup_free_ char *name = NULL;
+        DumpTable t = {};
 
+        if (!blank) {
+                dump_table_add(&d->other, hash);
+                return 0;
+        }
+        name = dump_name_new(d->head, (size_t) (blank - d->head));
         if (!name)
                 return -ENOMEM;
-        table_add(&t, hash);
+        dump_table_add(&t, hash);
+        t.n_rows = 0;
+        for (const char *p = blank + 1; p < d->head + d->n_head && *p >= '0' && *p <= '9'; p++)
+                t.n_rows = t.n_rows * 10 + (uint64_t) (*p - '0');
         return table_put(d->tables, name, &t);
 }
 
-static int end_table(DumpDigest *d) {
+int dump_digest_end_table(DumpDigest *d) {
         int r;
 
         if (!d->name)
                 return 0;
         r = table_put(d->tables, d->name, &d->table);
         d->name = mfree(d->name);
-        d->table = (Table) {};
+        d->table = (DumpTable) {};
         return r;
 }
 
 static int end_line(DumpDigest *d) {
-        LineKind kind = d->kind == DUMP_TEXT_COPY ? judge_copy(d) : judge_insert(d);
-        uint8_t hash[16];
+        LineKind kind = judge_line(d);
+        uint8_t hash[DUMP_HASH_SIZE];
         int r = 0;
 
-        (void) crypto_generichash_final(&d->state, hash, sizeof(hash));
+        dump_hash_finish(d, hash);
         switch (kind) {
         case LINE_SKIP:
                 break;
         case LINE_OTHER:
                 if (d->n_head > 0)
-                        table_add(&d->other, hash);
+                        dump_table_add(&d->other, hash);
                 break;
         case LINE_BEGIN:
-                d->name = make_name(d->head, d->n_head);
+                d->name = dump_name_new(d->head, d->n_head);
                 r = d->name ? 0 : -ENOMEM;
                 break;
         case LINE_ROW:
-                if (d->kind == DUMP_TEXT_INSERT)
-                        r = add_insert(d, hash);
-                else
-                        table_add(&d->table, hash);
+                dump_table_add(&d->table, hash);
                 break;
         case LINE_END:
-                r = end_table(d);
+                r = dump_digest_end_table(d);
+                break;
+        case LINE_COUNT:
+                r = d->n_head > 0 ? add_count(d, hash) : 0;
+                break;
+        case LINE_BODY_BEGIN:
+        case LINE_BODY_END:
+                d->in_body = kind == LINE_BODY_BEGIN;
                 break;
         }
 
@@ -204,35 +225,60 @@ static int end_line(DumpDigest *d) {
         return r;
 }
 
-static void add_to_line(DumpDigest *d, const char *data, size_t size) {
-        size_t n = MIN(size, HEAD_SIZE - d->n_head);
+void dump_line_add(DumpDigest *d, const char *data, size_t size) {
+        size_t n = MIN(size, DUMP_HEAD_SIZE - d->n_head);
 
         if (!d->in_line) {
-                (void) crypto_generichash_init(&d->state, NULL, 0, 16);
+                dump_hash_begin(d);
                 d->in_line = true;
         }
         memcpy(d->head + d->n_head, data, n);
         d->n_head += n;
-        (void) crypto_generichash_update(&d->state, (const uint8_t *) data, size);
+        dump_hash_add(d, data, size);
+}
+
+int dump_line_take(DumpDigest *d, const char *data, size_t size, size_t most, size_t *ret_taken) {
+        const char *newline = memchr(data, '\n', MIN(size, most));
+        size_t n = newline ? (size_t) (newline - data) : MIN(size, most);
+
+        dump_line_add(d, data, n);
+        *ret_taken = n + (newline ? 1 : 0);
+        return newline ? end_line(d) : 0;
 }
 
 int dump_digest_add(DumpDigest *d, const void *data, size_t size) {
         const char *p = data, *end = p + size;
 
         while (p < end) {
-                const char *newline = memchr(p, '\n', (size_t) (end - p));
+                size_t n;
                 int r;
 
-                add_to_line(d, p, (size_t) ((newline ?: end) - p));
-                if (!newline)
-                        return 0;
-                r = end_line(d);
+                switch (d->kind) {
+                case DUMP_TEXT_MYSQL:
+                case DUMP_TEXT_SQLITE:
+                        r = dump_statement_take(d, p, (size_t) (end - p), &n);
+                        break;
+                case DUMP_MONGODB:
+                        r = dump_mongodb_take(d, p, (size_t) (end - p), &n);
+                        break;
+                default:
+                        r = dump_line_take(d, p, (size_t) (end - p), SIZE_MAX, &n);
+                }
                 if (r < 0)
                         return r;
-                p = newline + 1;
+                p += n;
         }
 
         return 0;
+}
+
+/* What comes last may lack its end. */
+static int end_text(DumpDigest *d) {
+        if (d->kind == DUMP_MONGODB)
+                return dump_mongodb_end(d);
+        if (d->statement.state != STATEMENT_NONE)
+                return dump_statement_end(d);
+        return d->in_line ? end_line(d) : 0;
 }
 
 int dump_digest_finish(DumpDigest *d, json_t **ret) {
@@ -241,9 +287,9 @@ int dump_digest_finish(DumpDigest *d, json_t **ret) {
         json_t *table;
         int r;
 
-        r = d->in_line ? end_line(d) : 0;
+        r = end_text(d);
         if (r >= 0)
-                r = end_table(d);
+                r = dump_digest_end_table(d);
         if (r >= 0)
                 r = table_put(d->tables, "", &d->other);
         if (r < 0)

@@ -257,6 +257,17 @@ static int check_services(Loader *l, const YamlNode *root, const Blueprint *b) {
         return r;
 }
 
+/* Another one before it whose dump would have the same name. */
+static bool find_same_database(const Blueprint *b, size_t n) {
+        const BlueprintDatabase *d = b->state.databases + n;
+
+        FOREACH_ARRAY(other, b->state.databases, n)
+                if (other->kind == d->kind && streq_ptr(other->service, d->service) &&
+                                streq_ptr(other->database, d->database))
+                        return true;
+        return false;
+}
+
 static int check_state(Loader *l, const YamlNode *root, const Blueprint *b) {
         const YamlNode *state = yaml_node_get(root, "state");
         int r = 0;
@@ -265,13 +276,56 @@ static int check_state(Loader *l, const YamlNode *root, const Blueprint *b) {
                 const BlueprintDatabase *d = b->state.databases + i;
                 const YamlNode *node = nth_node(state, "databases", i);
 
-                if (d->service && b->n_services > 0 && !blueprint_find_service(b, d->service))
+                if (d->service && find_same_database(b, i))
+                        r = loader_add(l, node,
+                                        "The service '%s' has this database twice. Give each a name with "
+                                        "'database'.",
+                                        d->service);
+                if (r >= 0 && d->service && b->n_services > 0 && !blueprint_find_service(b, d->service))
                         r = loader_add(l, node, "There is no service '%s'.", d->service);
                 if (r >= 0 && d->password && !blueprint_find_secret(b, d->password))
                         r = loader_add(l, node, "There is no secret '%s'.", d->password);
         }
 
         return r;
+}
+
+/* Which keys a kind of database must, may (the others) and must not have. */
+static const struct {
+        const char *key;
+        unsigned required, refused; /* bits of kinds */
+        const char *why;
+} database_keys[] = {
+#define KIND(k) (1U << DATABASE_##k)
+        { "database", KIND(MYSQL) | KIND(MARIADB) | KIND(MONGODB), 0, "the name of what is dumped" },
+        { "user", KIND(MYSQL) | KIND(MARIADB), KIND(SQLITE), "who may read and write all of it" },
+        { "password", 0, KIND(SQLITE), NULL },
+        { "path", KIND(SQLITE), ~KIND(SQLITE), "where its file is in the container" },
+#undef KIND
+};
+
+int check_database(Loader *l, const YamlNode *node, void *object) {
+        const BlueprintDatabase *d = object;
+        int r;
+
+        if (d->kind < 0)
+                return 0; /* reported already */
+        FOREACH_ARRAY(k, database_keys, ELEMENTSOF(database_keys)) {
+                const YamlNode *child = yaml_node_get(node, k->key);
+
+                if (!child && (k->required & (1U << d->kind)))
+                        r = loader_add(l, node, "A database of the kind %s needs the key '%s': %s.",
+                                        database_kind_to_string(d->kind), k->key, k->why);
+                else if (child && (k->refused & (1U << d->kind)))
+                        r = loader_add_problem(l, child->key_line, child->key_column,
+                                        "A database of the kind %s does not have the key '%s'.",
+                                        database_kind_to_string(d->kind), k->key);
+                else
+                        r = 0;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int set_defaults(Blueprint *b) {

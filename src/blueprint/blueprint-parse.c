@@ -69,6 +69,16 @@ static const char *const health_type_table[_HEALTH_TYPE_MAX] = {
 };
 DEFINE_STRING_TABLE(health_type, HealthType);
 
+static const char *const database_kind_table[_DATABASE_KIND_MAX] = {
+        [DATABASE_POSTGRESQL] = "postgresql",
+        [DATABASE_MYSQL] = "mysql",
+        [DATABASE_MARIADB] = "mariadb",
+        [DATABASE_MONGODB] = "mongodb",
+        [DATABASE_REDIS] = "redis",
+        [DATABASE_SQLITE] = "sqlite",
+};
+DEFINE_STRING_TABLE(database_kind, DatabaseKind);
+
 static bool port_range_name_is_valid(const char *s) {
         const char *rest = s + strspn(s, "0123456789");
 
@@ -90,6 +100,13 @@ static bool http_path_is_valid(const char *s) {
                         return false;
 
         return s[0] == '/';
+}
+
+/* It goes into orders of sqlite3. */
+static bool database_path_is_valid(const char *s) {
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@+-";
+
+        return path_is_safe_absolute(s) && s[1] && s[strspn(s, allowed)] == 0;
 }
 
 /* One row each. M: member of the struct; A: array with its count. */
@@ -236,14 +253,24 @@ static const Field service_fields[] = {
 };
 static const Section service_section = SECTION(service_fields, BlueprintService, .fill = fill_service);
 
+static void fill_database(void *object) {
+        ((BlueprintDatabase *) object)->kind = _DATABASE_KIND_INVALID;
+}
+
 static const Field database_fields[] = {
         { "service", parse_text, M(BlueprintDatabase, service), SERVICE_RULE, .required = true },
-        { "kind", parse_text, M(BlueprintDatabase, kind), DASHED_RULE, .required = true },
-        { "database", parse_text, M(BlueprintDatabase, database) },
+        { "kind", parse_name, M(BlueprintDatabase, kind), NAMES(database_kind_table), .required = true },
+        /* Part of the name of a stream of a backup. */
+        { "database", parse_text, M(BlueprintDatabase, database), SERVICE_RULE },
         { "user", parse_text, M(BlueprintDatabase, user) },
         { "password", parse_text, M(BlueprintDatabase, password), SECRET_RULE },
+        { "path", parse_text, M(BlueprintDatabase, path), .is_valid = database_path_is_valid,
+                        .rule = "an absolute path of letters, digits and ._/@+- without empty parts, '.' "
+                                "and '..'",
+                        .maximum = RELATIVE_PATH_MAX },
 };
-static const Section database_section = SECTION(database_fields, BlueprintDatabase);
+static const Section database_section =
+                SECTION(database_fields, BlueprintDatabase, .fill = fill_database, .check = check_database);
 
 static const Field volume_fields[] = {
         { "name", parse_text, M(BlueprintVolume, name), SERVICE_RULE, .required = true },

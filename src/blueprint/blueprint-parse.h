@@ -71,5 +71,6 @@ int parse_listed_sections(Loader *l, const Field *field, const YamlNode *node, v
 /* The checks that need more than one key. */
 int check_parameter(Loader *l, const YamlNode *node, void *object);
 int check_file(Loader *l, const YamlNode *node, void *object);
+int check_database(Loader *l, const YamlNode *node, void *object);
 int check_health(Loader *l, const YamlNode *node, void *object);
 int check_blueprint(Loader *l, const YamlNode *root, void *object);

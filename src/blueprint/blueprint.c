@@ -64,8 +64,8 @@ static void services_free(BlueprintService *services, size_t n) {
 static void state_done(BlueprintState *state) {
         FOREACH_ARRAY(d, state->databases, state->n_databases) {
                 free(d->service);
-                free(d->kind);
                 free(d->database);
+                free(d->path);
                 free(d->user);
                 free(d->password);
         }

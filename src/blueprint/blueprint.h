@@ -79,6 +79,18 @@ typedef enum HealthType {
 } HealthType;
 DECLARE_STRING_TABLE(health_type, HealthType);
 
+typedef enum DatabaseKind {
+        DATABASE_POSTGRESQL,
+        DATABASE_MYSQL,
+        DATABASE_MARIADB,
+        DATABASE_MONGODB,
+        DATABASE_REDIS,
+        DATABASE_SQLITE,
+        _DATABASE_KIND_MAX,
+        _DATABASE_KIND_INVALID = -EINVAL,
+} DatabaseKind;
+DECLARE_STRING_TABLE(database_kind, DatabaseKind);
+
 typedef struct BlueprintParameter {
         char *name, *title, *help;
         ParameterType type;
@@ -136,7 +148,10 @@ typedef struct BlueprintService {
 } BlueprintService;
 
 typedef struct BlueprintDatabase {
-        char *service, *kind, *database, *user, *password; /* password: name of a secret */
+        char *service;
+        DatabaseKind kind;
+        char *database, *user, *password; /* password: name of a secret */
+        char *path;                       /* of the file in the container; of SQLite's alone */
 } BlueprintDatabase;
 
 typedef struct BlueprintVolume {

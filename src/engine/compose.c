@@ -12,6 +12,8 @@
 
 /* Above it, compose's own stop may hang on a container that does not end. */
 #define STOP_TIMEOUT_USEC (10 * USEC_PER_MINUTE)
+/* An idle container ends by itself, whatever becomes of who made it: a week is longer than any job. */
+#define IDLE_SECONDS "604800"
 
 static int require_files(const EngineContext *c, Error *reterr) {
         if (compose_has_files(c))
@@ -333,6 +335,38 @@ static int compose_up(const EngineContext *c, char *const *services, char *const
         return run_verb(c, plan.keep ? words_keep : words, plan.services, 0, reterr);
 }
 
+static int compose_idle(const EngineContext *c, const char *service, char **ret_id, Error *reterr) {
+        const char *const words[] = { "run", "--detach", "--rm", "--no-deps", "--quiet-pull", "--entrypoint",
+                "sleep", service, IDLE_SECONDS, NULL };
+        _cleanup_compose_run_result_ ComposeRunResult result = {};
+        _cleanup_strv_free_ char **arguments = NULL;
+        ComposeRun run = { .n_expected = 1, .whole_stdout = true };
+        char *id;
+        int r;
+
+        r = require_files(c, reterr);
+        if (r >= 0)
+                r = compose_check_foreign(c, reterr);
+        if (r < 0)
+                return r;
+        if (arguments_new(&arguments, words, NULL) < 0)
+                return error_set_errnof(reterr, ENOMEM, "Cannot run docker compose: %m");
+
+        run.arguments = arguments;
+        r = compose_run(c, &run, &result, reterr);
+        if (r < 0)
+                return r;
+        id = strndup(strempty(result.process.out.data), strcspn(strempty(result.process.out.data), "\r\n"));
+        if (!id || !id[0]) {
+                free(id);
+                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                "docker compose run did not say what container it made of '%s'.", service);
+        }
+
+        *ret_id = id;
+        return 0;
+}
+
 static int compose_start(const EngineContext *c, char *const *services, Error *reterr) {
         return run_verb(c, (const char *const[]) { "start", NULL }, services, 0, reterr);
 }
@@ -398,6 +432,7 @@ const EngineVTable compose_engine = {
         .pull = compose_pull,
         .build = compose_build,
         .up = compose_up,
+        .idle = compose_idle,
         .start = compose_start,
         .stop = compose_stop,
         .restart = compose_restart,

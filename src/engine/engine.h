@@ -60,6 +60,10 @@ typedef struct EngineVTable {
          * health. */
         int (*up)(const EngineContext *c, char *const *services, char *const *once, Error *reterr);
 
+        /* Makes and starts a container of a service in which nothing runs, for a job's own programs: with its image,
+         * user, volumes and environment, and removed once it is stopped. Its id; free it. */
+        int (*idle)(const EngineContext *c, const char *service, char **ret_id, Error *reterr);
+
         /* These services, or all where it is NULL or empty. */
         int (*start)(const EngineContext *c, char *const *services, Error *reterr);
         int (*stop)(const EngineContext *c, char *const *services, Error *reterr);

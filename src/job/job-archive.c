@@ -19,8 +19,8 @@
 char *job_archive_database_stream(const BlueprintDatabase *d) {
         char *name;
 
-        return asprintf(&name, STREAM_DATABASE, d->service, d->database ?: d->kind,
-                               strempty(job_dump_suffix(d->kind))) < 0
+        return asprintf(&name, STREAM_DATABASE, d->service, d->database ?: database_kind_to_string(d->kind),
+                               job_dump_suffix(d->kind)) < 0
                         ? NULL
                         : name;
 }

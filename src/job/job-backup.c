@@ -158,7 +158,8 @@ static int put_database(Backup *b, const BlueprintDatabase *d, Error *reterr) {
                 return r;
         if (json_object_set_new(b->entry, "service", json_string(d->service)) < 0 ||
                         json_object_set_new(b->entry, "database", json_string(strempty(d->database))) < 0 ||
-                        json_object_set_new(b->entry, "engine", json_string(d->kind)) < 0)
+                        json_object_set_new(b->entry, "engine",
+                                        json_string(database_kind_to_string(d->kind))) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
         r = job_dump_database(b->job, d, take, b, reterr);
@@ -358,19 +359,6 @@ static int write_file(Backup *b, Error *reterr) {
         return r < 0 ? r : finish_file(b, reterr);
 }
 
-static int check_databases(const Job *j, Error *reterr) {
-        const BlueprintState *state = &j->blueprint->state;
-
-        FOREACH_ARRAY(d, state->databases, state->n_databases)
-                if (!job_dump_suffix(d->kind))
-                        return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID,
-                                        "The database of the service '%s' is of the kind '%s', which cannot "
-                                        "be "
-                                        "backed up.",
-                                        d->service, d->kind);
-        return 0;
-}
-
 static int write_twice_at_most(Backup *b, Error *reterr) {
         PauseMode mode = pause_mode_from_string(json_object_get_string(b->job->claim.job->spec, "pause"));
         int r;
@@ -396,9 +384,7 @@ static int run_write(Job *j, Error *reterr) {
         _cleanup_backup_ Backup b = { .job = j, .folder = -EBADF, .fd = -EBADF, .record.job = j->id };
         int r;
 
-        r = check_databases(j, reterr);
-        if (r >= 0)
-                r = clean_up(j, reterr);
+        r = clean_up(j, reterr);
         if (r >= 0)
                 r = job_archive_load_keys(j, j->claim.job->instance, &b.keys, reterr);
         if (r < 0)

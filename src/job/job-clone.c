@@ -15,6 +15,7 @@
 #include "fs-util.h"
 #include "job-archive.h"
 #include "job-create.h"
+#include "job-dump.h"
 #include "job-engine.h"
 #include "job-feed.h"
 #include "job-folder.h"
@@ -230,6 +231,7 @@ static int run_adopt(Job *j, Error *reterr) {
 
 static int run_volumes(Job *j, Error *reterr) {
         const DockerOwner owner = job_engine_owner(j);
+        uint64_t rows = 0;
         size_t n, i = 0;
         const char *key;
         JobArchive *a;
@@ -239,6 +241,8 @@ static int run_volumes(Job *j, Error *reterr) {
         r = job_archive_get(j, &a, reterr);
         if (r >= 0)
                 r = job_helper_remove(j, reterr);
+        if (r >= 0)
+                r = job_dump_clean_up(j, reterr);
         if (r >= 0)
                 r = job_engine_resolve(j, reterr);
         if (r < 0)
@@ -256,17 +260,21 @@ static int run_volumes(Job *j, Error *reterr) {
                         return r;
                 i++;
         }
-        return n > 0 ? 0 : 1;
+        return n > 0 ? job_refill_databases(j, a, true, &rows, reterr) : 1;
 }
 
 static int run_databases(Job *j, Error *reterr) {
+        _cleanup_strv_free_ char **services = NULL;
+        uint64_t rows = 0;
         JobArchive *a;
         int r;
 
-        if (j->blueprint->state.n_databases == 0)
+        if (job_refill_list_services(j, false, &services) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        if (!services)
                 return 1;
         r = job_archive_get(j, &a, reterr);
-        return r < 0 ? r : job_refill_databases(j, a, reterr);
+        return r < 0 ? r : job_refill_databases(j, a, false, &rows, reterr);
 }
 
 static const StepOps steps[] = {

@@ -63,6 +63,7 @@ static int run_open(Job *j, Error *reterr) {
 
 static int run_volumes(Job *j, Error *reterr) {
         _cleanup_json_ json_t *volumes = NULL;
+        uint64_t rows = 0;
         size_t n, i = 0;
         const char *key;
         JobArchive *a;
@@ -92,9 +93,11 @@ static int run_volumes(Job *j, Error *reterr) {
                         return r;
                 i++;
         }
+        if (n == 0)
+                return 1;
         if (asprintf(&j->detail, "%zu volumes", n) < 0)
                 j->detail = NULL;
-        return n > 0 ? 0 : 1;
+        return job_refill_databases(j, a, true, &rows, reterr);
 }
 
 static int run_infrastructure(Job *j, Error *reterr) {
@@ -105,15 +108,19 @@ static int run_infrastructure(Job *j, Error *reterr) {
 }
 
 static int run_databases(Job *j, Error *reterr) {
+        _cleanup_strv_free_ char **services = NULL;
+        uint64_t rows = 0;
         JobArchive *a;
         int r;
 
-        if (j->blueprint->state.n_databases == 0)
+        if (job_refill_list_services(j, false, &services) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        if (!services)
                 return 1;
         r = job_archive_get(j, &a, reterr);
         if (r >= 0)
                 r = enter(j, reterr);
-        return r < 0 ? r : job_refill_databases(j, a, reterr);
+        return r < 0 ? r : job_refill_databases(j, a, false, &rows, reterr);
 }
 
 static int run_application(Job *j, Error *reterr) {

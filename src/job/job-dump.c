@@ -4,114 +4,28 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "alloc-util.h"
 #include "dump-digest.h"
+#include "dump-recipe.h"
 #include "job-engine.h"
 #include "json-util.h"
 #include "string-util.h"
 
-/* Bytes of the end of a dump that are kept to look at. */
-#define TAIL_SIZE 256U
 /* How long a database that is healthy may take until it takes connections, and how often it is asked. */
 #define READY_PATIENCE_USEC (2 * USEC_PER_MINUTE)
 #define READY_DELAY_USEC (500 * USEC_PER_MSEC)
+/* Within it two dumps are compared. */
+#define UNTIL_USEC (15 * USEC_PER_MINUTE)
 
-#define USER "@user"
-#define DATABASE "@database"
-
-/* A kind of database. In argv, USER and DATABASE stand for those of the blueprint. The password is handed over in the
- * environment of the tool, which only who may look into the container sees. */
-typedef struct Recipe {
-        const char *kind, *suffix;
-        const char *password; /* name of the variable */
-        const char *argv[16]; /* writes the dump to stdout */
-        const char *begin[3]; /* each dump begins with one of these */
-        const char *end;      /* somewhere in its last bytes; NULL: the tool's status tells enough */
-        const char *check[8]; /* reads it from stdin; argv[0] NULL: there is none */
-        /* Back into a database that was made anew. 'ready' ends well once that is up for good: what makes it answers on
-         * its socket alone. 'restore' reads the dump from stdin. */
-        const char *ready[12], *restore[16];
-        /* The rows of the database, and of a dump on stdin, as one and the same text; the dump's own text if there is no
-         * 'text'. */
-        DumpText rows;
-        const char *dump_rows[16], *text[8];
-} Recipe;
-
-static const Recipe recipes[] = {
-        {
-                        .kind = "postgresql",
-                        .suffix = ".dump",
-                        .password = "PGPASSWORD",
-                        /* Compressed later, all alike. */
-                        .argv = { "pg_dump", "--format=custom", "--compress=0", "--no-password",
-                                        "--username", USER, "--dbname", DATABASE },
-                        .begin = { "PGDMP" },
-                        .check = { "pg_restore", "--list" },
-                        .ready = { "pg_isready", "--quiet", "--host", "127.0.0.1", "--username", USER,
-                                        "--dbname", DATABASE },
-                        .restore = { "pg_restore", "--exit-on-error", "--single-transaction", "--clean",
-                                        "--if-exists", "--no-password", "--host", "127.0.0.1", "--username",
-                                        USER, "--dbname", DATABASE },
-                        .rows = DUMP_TEXT_COPY,
-                        .dump_rows = { "pg_dump", "--data-only", "--no-password", "--host", "127.0.0.1",
-                                        "--username", USER, "--dbname", DATABASE },
-                        .text = { "pg_restore", "--data-only", "--file=-" },
-        },
-        {
-                        .kind = "mysql",
-                        .suffix = ".sql",
-                        .password = "MYSQL_PWD",
-                        .argv = { "mysqldump", "--single-transaction", "--quick", "--routines", "--triggers",
-                                        "--events", "--hex-blob", "--no-tablespaces", "--user", USER,
-                                        DATABASE },
-                        .begin = { "-- MySQL dump" },
-                        .end = "-- Dump completed",
-                        .ready = { "mysqladmin", "--host=127.0.0.1", "--user", USER, "--silent", "ping" },
-                        .restore = { "mysql", "--host=127.0.0.1", "--binary-mode", "--user", USER,
-                                        DATABASE },
-                        .rows = DUMP_TEXT_INSERT,
-                        .dump_rows = { "mysqldump", "--host=127.0.0.1", "--single-transaction", "--quick",
-                                        "--routines", "--triggers", "--events", "--hex-blob",
-                                        "--no-tablespaces", "--user", USER, DATABASE },
-        },
-        {
-                        .kind = "mariadb",
-                        .suffix = ".sql",
-                        .password = "MYSQL_PWD",
-                        .argv = { "mariadb-dump", "--single-transaction", "--quick", "--routines",
-                                        "--triggers", "--events", "--hex-blob", "--user", USER, DATABASE },
-                        .begin = { "/*", "-- MariaDB dump" },
-                        .end = "-- Dump completed",
-                        .ready = { "mariadb-admin", "--host=127.0.0.1", "--user", USER, "--silent", "ping" },
-                        .restore = { "mariadb", "--host=127.0.0.1", "--binary-mode", "--user", USER,
-                                        DATABASE },
-                        .rows = DUMP_TEXT_INSERT,
-                        .dump_rows = { "mariadb-dump", "--host=127.0.0.1", "--single-transaction", "--quick",
-                                        "--routines", "--triggers", "--events", "--hex-blob", "--user", USER,
-                                        DATABASE },
-        },
-        {
-                        .kind = "redis",
-                        .suffix = ".rdb",
-                        .password = "REDISCLI_AUTH",
-                        .argv = { "redis-cli", "--rdb", "-" },
-                        .begin = { "REDIS" },
-        },
-};
-
-static const Recipe *find_recipe(const char *kind) {
-        FOREACH_ARRAY(r, recipes, ELEMENTSOF(recipes))
-                if (streq_ptr(r->kind, kind))
-                        return r;
-        return NULL;
+const char *job_dump_suffix(DatabaseKind kind) {
+        return recipe_get(kind)->suffix;
 }
 
-const char *job_dump_suffix(const char *kind) {
-        const Recipe *r = find_recipe(kind);
-
-        return r ? r->suffix : NULL;
+bool job_dump_is_offline(DatabaseKind kind) {
+        return recipe_get(kind)->offline;
 }
 
 /* The container of the database's service that runs. */
@@ -140,8 +54,32 @@ static bool reads_stdin(const Recipe *recipe, const char *const *tool) {
         return tool == recipe->check || tool == recipe->restore || tool == recipe->text;
 }
 
+/* A word with what stands for something in it. An option without its value is none. */
+static int extend_word(
+                char ***argv, const char *word, const BlueprintDatabase *database, const char *until) {
+        const struct {
+                const char *mark, *value;
+        } marks[] = {
+                { RECIPE_USER, database->user },
+                { RECIPE_DATABASE, database->database },
+                { RECIPE_FILE, database->path },
+                { RECIPE_UNTIL, until },
+        };
+
+        FOREACH_ARRAY(m, marks, ELEMENTSOF(marks)) {
+                size_t n = strlen(word) - MIN(strlen(word), strlen(m->mark));
+
+                if (!streq(word + n, m->mark))
+                        continue;
+                if (n > 0 && !m->value)
+                        return 0;
+                return strv_extendf(argv, "%.*s%s", (int) n, word, strempty(m->value));
+        }
+        return strv_extend(argv, word);
+}
+
 static int build_argv(const Recipe *recipe, const char *const *tool, const BlueprintDatabase *database,
-                const char *container, char ***ret) {
+                const char *container, const char *until, char ***ret) {
         _cleanup_strv_free_ char **l = NULL;
         int r;
 
@@ -153,10 +91,7 @@ static int build_argv(const Recipe *recipe, const char *const *tool, const Bluep
         if (r >= 0)
                 r = strv_extend(&l, container);
         for (const char *const *a = tool; r >= 0 && *a; a++)
-                r = strv_extend(&l,
-                                streq(*a, USER)                       ? strempty(database->user)
-                                                : streq(*a, DATABASE) ? strempty(database->database)
-                                                                      : *a);
+                r = extend_word(&l, *a, database, until);
         if (r < 0)
                 return r;
 
@@ -167,127 +102,26 @@ static int build_argv(const Recipe *recipe, const char *const *tool, const Bluep
 /* The variable with the password, to be erased; NULL if there is none. */
 static int build_password(const Job *j, const Recipe *recipe, const BlueprintDatabase *database, char **ret,
                 Error *reterr) {
-        const char *password;
+        json_t *password;
 
         *ret = NULL;
         if (!database->password)
                 return 0;
-        password = json_object_get_string(json_object_get(j->values, "secrets"), database->password);
-        if (!password)
+        password = json_object_get(json_object_get(j->values, "secrets"), database->password);
+        if (!json_is_string(password))
                 return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID, "The instance has no secret '%s'.",
                                 database->password);
 
-        *ret = strjoin(recipe->password, "=", password);
+        if (recipe->password_format) {
+                _cleanup_erase_ char *text = json_dumps(password, JSON_ENCODE_ANY);
+
+                *ret = text ? strjoin(recipe->password, "=", recipe->password_format, text) : NULL;
+        } else
+                *ret = strjoin(recipe->password, "=", json_string_value(password));
         return *ret ? 0 : error_set_errnof(reterr, ENOMEM, "%m");
 }
 
-/* --- dumping --- */
-
-typedef struct Dump {
-        const Recipe *recipe;
-        int (*sink)(const void *data, size_t size, void *userdata, Error *reterr);
-        void *userdata;
-        uint64_t size;
-        char head[32], tail[TAIL_SIZE + 1];
-        size_t n_head, n_tail;
-} Dump;
-
-static int take(const void *data, size_t size, void *userdata, Error *reterr) {
-        Dump *d = userdata;
-        size_t n = MIN(size, sizeof(d->head) - d->n_head), keep;
-
-        memcpy(d->head + d->n_head, data, n);
-        d->n_head += n;
-
-        n = MIN(size, (size_t) TAIL_SIZE);
-        keep = MIN(d->n_tail, TAIL_SIZE - n);
-        memmove(d->tail, d->tail + d->n_tail - keep, keep);
-        memcpy(d->tail + keep, (const char *) data + size - n, n);
-        d->n_tail = keep + n;
-        d->size += size;
-        return d->sink(data, size, d->userdata, reterr);
-}
-
-static bool is_whole(Dump *d) {
-        const Recipe *r = d->recipe;
-        bool begins = false;
-
-        for (const char *const *b = r->begin; *b; b++)
-                begins = begins || (d->n_head >= strlen(*b) && memcmp(d->head, *b, strlen(*b)) == 0);
-        if (!begins)
-                return false;
-        return !r->end || memmem(d->tail, d->n_tail, r->end, strlen(r->end));
-}
-
-int job_dump_database(Job *j, const BlueprintDatabase *database,
-                int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
-                Error *reterr) {
-        Dump d = { .recipe = find_recipe(database->kind), .sink = sink, .userdata = userdata };
-        _cleanup_process_result_ ProcessResult result = {};
-        _cleanup_strv_free_ char **argv = NULL;
-        _cleanup_free_ char *container = NULL;
-        _cleanup_erase_ char *password = NULL;
-        int r;
-
-        assert(d.recipe);
-        r = find_container(j, database, &container, reterr);
-        if (r >= 0)
-                r = build_password(j, d.recipe, database, &password, reterr);
-        if (r < 0)
-                return r;
-        r = build_argv(d.recipe, d.recipe->argv, database, container, &argv);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
-
-        r = docker_cli(j, argv,
-                        &(DockerCliOptions) {
-                                        .stdin_fd = -EBADF,
-                                        .environment = (char *[]) { password, NULL },
-                                        .output = take,
-                                        .userdata = &d,
-                        },
-                        &result, reterr);
-        if (r < 0)
-                return error_prefixf(reterr, r, "Cannot dump the database of '%s'", database->service);
-        if (!is_whole(&d))
-                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
-                                "%s in the service '%s' ended well, but what it wrote is no whole dump of a "
-                                "database.",
-                                d.recipe->argv[0], database->service);
-        return 0;
-}
-
-/* --- checking --- */
-
-int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *reterr) {
-        const Recipe *recipe = find_recipe(database->kind);
-        _cleanup_process_result_ ProcessResult result = {};
-        _cleanup_strv_free_ char **argv = NULL;
-        _cleanup_free_ char *container = NULL;
-        int r;
-
-        if (!recipe->check[0])
-                return 1;
-        r = find_container(j, database, &container, reterr);
-        if (r < 0)
-                return r;
-        r = build_argv(recipe, recipe->check, database, container, &argv);
-        if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
-
-        r = docker_cli(j, argv, &(DockerCliOptions) { .stdin_fd = fd }, &result, reterr);
-        return r < 0 ? error_prefixf(reterr, r, "The dump of the database of '%s' cannot be read",
-                                       database->service)
-                     : 0;
-}
-
-/* --- restoring --- */
-
-bool job_dump_can_restore(const char *kind) {
-        const Recipe *r = find_recipe(kind);
-
-        return r && r->restore[0];
-}
+/* --- tools --- */
 
 /* One of a recipe's tools, run in the container of the database. */
 typedef struct Tool {
@@ -295,6 +129,7 @@ typedef struct Tool {
         const Recipe *recipe;
         const BlueprintDatabase *database;
         char *container, *password;
+        char until[STRLEN("18446744073709551615") + 1];
 
         JobFeed *feed;
         uint64_t size; /* of what is fed */
@@ -313,8 +148,7 @@ static void tool_done(Tool *t) {
 static int tool_init(Tool *t, Job *j, const BlueprintDatabase *database, Error *reterr) {
         int r;
 
-        *t = (Tool) { .job = j, .recipe = find_recipe(database->kind), .database = database };
-        assert(t->recipe);
+        *t = (Tool) { .job = j, .recipe = recipe_get(database->kind), .database = database };
         r = find_container(j, database, &t->container, reterr);
         return r < 0 ? r : build_password(j, t->recipe, database, &t->password, reterr);
 }
@@ -347,7 +181,7 @@ static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_st
         _cleanup_strv_free_ char **argv = NULL;
         int r;
 
-        r = build_argv(t->recipe, words, t->database, t->container, &argv);
+        r = build_argv(t->recipe, words, t->database, t->container, t->until, &argv);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
         r = docker_cli(t->job, argv,
@@ -386,6 +220,89 @@ static int tool_run_fed(Tool *t, const char *const *words, ArchiveReader *reader
                 error_move(reterr, &error);
         return r;
 }
+
+/* --- dumping --- */
+
+typedef struct Dump {
+        Tool tool;
+        DumpEnds ends;
+        int (*sink)(const void *data, size_t size, void *userdata, Error *reterr);
+        void *userdata;
+} Dump;
+
+static void dump_done(Dump *d) {
+        tool_done(&d->tool);
+}
+
+static int take(const void *data, size_t size, void *userdata, Error *reterr) {
+        Dump *d = userdata;
+        DumpEnds *e = &d->ends;
+        size_t n = MIN(size, sizeof(e->head) - e->n_head), most = sizeof(e->tail) - 1, keep;
+
+        memcpy(e->head + e->n_head, data, n);
+        e->n_head += n;
+
+        n = MIN(size, most);
+        keep = MIN(e->n_tail, most - n);
+        memmove(e->tail, e->tail + e->n_tail - keep, keep);
+        memcpy(e->tail + keep, (const char *) data + size - n, n);
+        e->n_tail = keep + n;
+        e->size += size;
+        return d->sink(data, size, d->userdata, reterr);
+}
+
+int job_dump_database(Job *j, const BlueprintDatabase *database,
+                int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
+                Error *reterr) {
+        _cleanup_(dump_done) Dump d = { .sink = sink, .userdata = userdata };
+        _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_strv_free_ char **argv = NULL;
+        int r;
+
+        r = tool_init(&d.tool, j, database, reterr);
+        if (r < 0)
+                return r;
+        r = build_argv(d.tool.recipe, d.tool.recipe->dump, database, d.tool.container, NULL, &argv);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+
+        r = docker_cli(j, argv,
+                        &(DockerCliOptions) {
+                                        .stdin_fd = -EBADF,
+                                        .environment = (char *[]) { d.tool.password, NULL },
+                                        .output = take,
+                                        .userdata = &d,
+                        },
+                        &result, reterr);
+        if (r < 0)
+                return error_prefixf(reterr, r, "Cannot dump the database of '%s'", database->service);
+        if (!d.tool.recipe->is_whole(&d.ends))
+                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                "The tool of %s in the service '%s' ended well, but what it wrote is no "
+                                "whole dump of a database.",
+                                database_kind_to_string(database->kind), database->service);
+        return 0;
+}
+
+/* --- checking --- */
+
+int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *reterr) {
+        const Recipe *recipe = recipe_get(database->kind);
+        _cleanup_tool_ Tool t = {};
+        int r;
+
+        if (!recipe->check[0])
+                return 1;
+        r = tool_init(&t, j, database, reterr);
+        if (r < 0)
+                return r;
+        r = tool_run(&t, recipe->check, fd, false, NULL, reterr);
+        return r < 0 ? error_prefixf(reterr, r, "The dump of the database of '%s' cannot be read",
+                                       database->service)
+                     : 0;
+}
+
+/* --- restoring --- */
 
 static int wait_until_ready(Tool *t, Error *reterr) {
         usec_t end = now(CLOCK_MONOTONIC) + READY_PATIENCE_USEC;
@@ -438,23 +355,82 @@ static int digest_database(Tool *t, json_t **ret, Error *reterr) {
         return r < 0 ? r : finish_digest(t, ret, reterr);
 }
 
-int job_dump_restore(Job *j, const BlueprintDatabase *database, ArchiveReader *reader, const char *stream,
-                uint64_t *ret_rows, Error *reterr) {
+/* A container of the service's in which nothing runs but our tools. */
+static int tool_init_offline(Tool *t, Job *j, const BlueprintDatabase *database, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+
+        *t = (Tool) { .job = j, .recipe = recipe_get(database->kind), .database = database };
+        return j->engine->idle(&c, database->service, &t->container, reterr);
+}
+
+static int restore(Tool *t, ArchiveReader *reader, const char *stream, uint64_t *ret_rows, Error *reterr) {
         _cleanup_json_ json_t *wanted = NULL, *found = NULL;
+        int r;
+
+        r = tool_run_fed(t, t->recipe->restore, reader, stream, reterr);
+        if (r < 0)
+                return r;
+        (void) snprintf(t->until, sizeof(t->until), "%" PRIu64,
+                        (uint64_t) ((now(CLOCK_REALTIME) + UNTIL_USEC) / USEC_PER_MSEC));
+        r = digest_dump(t, reader, stream, &wanted, reterr);
+        if (r >= 0)
+                r = digest_database(t, &found, reterr);
+        return r < 0 ? r : dump_digest_compare(wanted, found, ret_rows, reterr);
+}
+
+static int restore_offline(Job *j, const BlueprintDatabase *database, ArchiveReader *reader,
+                const char *stream, uint64_t *ret_rows, Error *reterr) {
+        const DockerOwner owner = job_engine_owner(j);
+        _cleanup_error_ Error error = {};
+        _cleanup_tool_ Tool t = {};
+        int r, k;
+
+        r = tool_init_offline(&t, j, database, reterr);
+        if (r < 0)
+                return r;
+        r = restore(&t, reader, stream, ret_rows, reterr);
+        k = docker_remove(j->docker, DOCKER_CONTAINER, t.container, &owner, &error);
+        if (r < 0 || k >= 0)
+                return r;
+        error_move(reterr, &error);
+        return k;
+}
+
+static int restore_online(Job *j, const BlueprintDatabase *database, ArchiveReader *reader,
+                const char *stream, uint64_t *ret_rows, Error *reterr) {
         _cleanup_tool_ Tool t = {};
         int r;
 
         r = tool_init(&t, j, database, reterr);
         if (r >= 0)
                 r = wait_until_ready(&t, reterr);
-        if (r >= 0)
-                r = tool_run_fed(&t, t.recipe->restore, reader, stream, reterr);
-        if (r >= 0)
-                r = digest_dump(&t, reader, stream, &wanted, reterr);
-        if (r >= 0)
-                r = digest_database(&t, &found, reterr);
-        if (r >= 0)
-                r = dump_digest_compare(wanted, found, ret_rows, reterr);
+        return r < 0 ? r : restore(&t, reader, stream, ret_rows, reterr);
+}
+
+int job_dump_restore(Job *j, const BlueprintDatabase *database, ArchiveReader *reader, const char *stream,
+                uint64_t *ret_rows, Error *reterr) {
+        int r;
+
+        r = job_dump_is_offline(database->kind)
+                        ? restore_offline(j, database, reader, stream, ret_rows, reterr)
+                        : restore_online(j, database, reader, stream, ret_rows, reterr);
         return r < 0 ? error_prefixf(reterr, r, "Cannot restore the database of '%s'", database->service)
                      : 0;
+}
+
+int job_dump_clean_up(Job *j, Error *reterr) {
+        const DockerOwner owner = job_engine_owner(j);
+        _cleanup_docker_objects_ DockerObjects containers = {};
+        int r;
+
+        r = job_engine_list_containers(j, &containers, reterr);
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(o, containers.items, containers.n)
+                if (o->oneoff) {
+                        r = docker_remove(j->docker, DOCKER_CONTAINER, o->id, &owner, reterr);
+                        if (r < 0)
+                                return r;
+                }
+        return 0;
 }

@@ -8,8 +8,10 @@
 #include "docker-cli.h"
 #include "job-feed.h"
 
-/* How the file of a dump ends: ".dump". NULL for a kind of database that cannot be dumped. Static. */
-const char *job_dump_suffix(const char *kind);
+/* How the file of a dump ends: ".dump". Static. */
+const char *job_dump_suffix(DatabaseKind kind);
+/* Whether it is restored while its service does not run, as a file, rather than into a server that runs. */
+bool job_dump_is_offline(DatabaseKind kind);
 
 /* Dumps it to a sink, as DockerCliOptions.output. EngineFailed with the tool's last words. */
 int job_dump_database(Job *j, const BlueprintDatabase *database,
@@ -19,9 +21,9 @@ int job_dump_database(Job *j, const BlueprintDatabase *database,
 /* Has the database's own tool look at the first bytes of a dump: of 'fd', read from its start. 1 if it has no such tool. */
 int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *reterr);
 
-/* Whether dumps of this kind can be restored by it. */
-bool job_dump_can_restore(const char *kind);
-/* Restores the stream of a dump into a database that was made anew and has nothing in it, once it takes connections, and
- * compares all rows with those of the dump. *ret_rows is how many these are. */
+/* Restores the stream of a dump into a database that was made anew, once it takes connections, or by a container that is
+ * there for that alone; and compares all rows with those of the dump. *ret_rows is how many these are. */
 int job_dump_restore(Job *j, const BlueprintDatabase *database, ArchiveReader *reader, const char *stream,
                 uint64_t *ret_rows, Error *reterr);
+/* Removes such containers of a worker that was killed. */
+int job_dump_clean_up(Job *j, Error *reterr);

@@ -50,14 +50,9 @@ static int check_databases(const Job *j, const JobArchive *a, Error *reterr) {
 
                 if (!stream)
                         return error_set_errnof(reterr, ENOMEM, "%m");
-                if (job_dump_can_restore(d->kind) && archive_reader_find(a->reader, stream))
+                if (archive_reader_find(a->reader, stream))
                         continue;
-                if (asprintf(&why,
-                                    job_dump_can_restore(d->kind) ? "it has no dump of the database of '%s'."
-                                                                  : "databases of the kind of '%s' can be "
-                                                                    "backed up, and not "
-                                                                    "restored yet.",
-                                    d->service) < 0)
+                if (asprintf(&why, "it has no dump of the database of '%s'.", d->service) < 0)
                         return error_set_errnof(reterr, ENOMEM, "%m");
                 return job_refill_refuse(j, a, why, reterr);
         }
@@ -191,9 +186,9 @@ int job_refill_volume(Job *j, JobArchive *a, const DockerOwner *owner, const cha
                         json_object_get(archive_reader_find(a->reader, stream), "report"), reterr);
 }
 
-int job_refill_databases(Job *j, JobArchive *a, Error *reterr) {
+int job_refill_databases(Job *j, JobArchive *a, bool offline, uint64_t *rows, Error *reterr) {
         const BlueprintState *state = &j->blueprint->state;
-        uint64_t rows = 0;
+        bool any = false;
         int r;
 
         FOREACH_ARRAY(d, state->databases, state->n_databases) {
@@ -202,12 +197,31 @@ int job_refill_databases(Job *j, JobArchive *a, Error *reterr) {
 
                 if (!stream)
                         return error_set_errnof(reterr, ENOMEM, "%m");
+                if (job_dump_is_offline(d->kind) != offline)
+                        continue;
                 r = job_dump_restore(j, d, a->reader, stream, &n, reterr);
                 if (r < 0)
                         return r;
-                rows += n;
+                *rows += n;
+                any = true;
         }
-        if (asprintf(&j->detail, "%" PRIu64 " rows", rows) < 0)
+        if (!any)
+                return 0;
+        free(j->detail);
+        if (asprintf(&j->detail, "%" PRIu64 " rows", *rows) < 0)
                 j->detail = NULL;
+        return 0;
+}
+
+int job_refill_list_services(const Job *j, bool offline, char ***ret) {
+        const BlueprintState *state = &j->blueprint->state;
+        _cleanup_strv_free_ char **l = NULL;
+
+        FOREACH_ARRAY(d, state->databases, state->n_databases)
+                if (job_dump_is_offline(d->kind) == offline && !strv_contains(l, d->service) &&
+                                strv_extend(&l, d->service) < 0)
+                        return -ENOMEM;
+
+        *ret = TAKE_PTR(l);
         return 0;
 }

@@ -171,41 +171,52 @@ int job_restore_undo_volumes(Job *j, Error *reterr) {
 
 /* --- databases --- */
 
-static int restore_databases(Job *j, JobArchive *a, Error *reterr) {
+static int restore_aside(Job *j, JobArchive *a, bool offline, uint64_t *rows, Error *reterr) {
         int r;
 
-        r = job_stage_run_aside(j, reterr);
+        r = offline ? 0 : job_stage_run_aside(j, reterr);
         if (r >= 0)
-                r = job_refill_databases(j, a, reterr);
+                r = job_refill_databases(j, a, offline, rows, reterr);
         /* They end in their own way: the volumes go on to other containers. */
         return r < 0 ? r : job_engine_down(j, false, reterr);
 }
 
-static int run_databases(Job *j, Error *reterr) {
-        const BlueprintState *state = &j->blueprint->state;
-        _cleanup_restore_record_ RestoreRecord restore = {};
+/* 1 if there are none. */
+static int restore_databases(
+                Job *j, const RestoreRecord *restore, bool offline, uint64_t *rows, Error *reterr) {
         _cleanup_strv_free_ char **services = NULL;
         JobArchive *a;
         int r;
 
-        if (state->n_databases == 0)
+        if (job_refill_list_services(j, offline, &services) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        if (!services)
                 return 1;
-        FOREACH_ARRAY(d, state->databases, state->n_databases)
-                if (!strv_contains(services, d->service) && strv_extend(&services, d->service) < 0)
-                        return error_set_errnof(reterr, ENOMEM, "%m");
 
-        r = get_record(j, &restore, reterr);
-        if (r >= 0)
-                r = job_archive_get(j, &a, reterr);
+        r = job_archive_get(j, &a, reterr);
         if (r >= 0)
                 r = job_aside_remove(j, reterr);
         if (r >= 0)
-                r = job_aside_enter(j, services, restore.volumes_after, reterr);
+                r = job_aside_enter(j, services, restore->volumes_after, reterr);
         if (r < 0)
                 return r;
-        r = restore_databases(j, a, reterr);
+        r = restore_aside(j, a, offline, rows, reterr);
         job_aside_leave(j);
         return r < 0 ? r : job_aside_remove(j, reterr);
+}
+
+static int run_databases(Job *j, Error *reterr) {
+        _cleanup_restore_record_ RestoreRecord restore = {};
+        uint64_t rows = 0;
+        int r, k;
+
+        r = get_record(j, &restore, reterr);
+        if (r >= 0)
+                r = restore_databases(j, &restore, true, &rows, reterr);
+        if (r < 0)
+                return r;
+        k = restore_databases(j, &restore, false, &rows, reterr);
+        return k < 0 ? k : r && k;
 }
 
 /* --- switching over --- */

@@ -230,8 +230,32 @@ START_TEST(problems_have_their_place) {
                 { HEAD FILES "services: {a: {health: {type: http, port: x, path: \"/ x\"}}}\nports: {x: "
                              "api}\n",
                                 "b.yaml:5:52: '/ x' is not valid here" },
-                { HEAD FILES "state: {databases: [{service: a, kind: x, password: P}]}\n",
+                { HEAD FILES "state: {databases: [{service: a, kind: redis, password: P}]}\n",
                                 "b.yaml:5:21: There is no secret 'P'." },
+                { HEAD FILES "state: {databases: [{service: a, kind: oracle}]}\n",
+                                "b.yaml:5:40: This should be one of: postgresql, mysql, mariadb, mongodb, "
+                                "redis, sqlite." },
+                { HEAD FILES "state: {databases: [{service: a, kind: mysql, user: u}]}\n",
+                                "b.yaml:5:21: A database of the kind mysql needs the key 'database': the "
+                                "name" },
+                { HEAD FILES "state: {databases: [{service: a, kind: mariadb, database: d}]}\n",
+                                "b.yaml:5:21: A database of the kind mariadb needs the key 'user': who "
+                                "may" },
+                { HEAD FILES "state: {databases: [{service: a, kind: sqlite}]}\n",
+                                "b.yaml:5:21: A database of the kind sqlite needs the key 'path': where" },
+                { HEAD FILES "state: {databases: [{service: a, kind: sqlite, path: /x, user: u}]}\n",
+                                "b.yaml:5:58: A database of the kind sqlite does not have the key 'user'." },
+                { HEAD FILES "state: {databases: [{service: a, kind: redis, path: /x}]}\n",
+                                "b.yaml:5:47: A database of the kind redis does not have the key 'path'." },
+                { HEAD FILES "state: {databases: [{service: a, kind: sqlite, path: \"/x'y\"}]}\n",
+                                "b.yaml:5:54: '/x'y' is not valid here" },
+                { HEAD FILES "state: {databases: [{service: a, kind: sqlite, path: x/../y}]}\n",
+                                "b.yaml:5:54: 'x/../y' is not valid here" },
+                { HEAD FILES "state: {databases: [{service: a, kind: redis, database: a/b}]}\n",
+                                "b.yaml:5:57: 'a/b' is not valid here" },
+                { HEAD FILES "state: {databases: [{service: a, kind: sqlite, path: /x}, {service: a, kind: "
+                             "sqlite, path: /y}]}\n",
+                                "b.yaml:5:59: The service 'a' has this database twice. Give each a name" },
                 { HEAD FILES "upgrade: {image_tag: t}\n", "b.yaml:5:10: There is no parameter 't'." },
                 { HEAD FILES "upgrade: {before: [[]]}\n",
                                 "b.yaml:5:20: A command should be a list of its words." },
