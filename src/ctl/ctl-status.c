@@ -346,6 +346,21 @@ static void print_drill(const json_t *instance) {
                 print_field("Replicated", FORMAT_AGO(copied));
 }
 
+/* What a restore replaced is still there, for who finds that it was the wrong backup. */
+static void print_restore(const json_t *instance) {
+        const char *slug = json_get_text(instance, "slug"),
+                   *backup = json_get_text(instance, "restored_from");
+        usec_t at = json_get_number(instance, "restored_at"),
+               until = json_get_number(instance, "undoable_until");
+        _cleanup_free_ char *text = NULL;
+
+        if (at == 0)
+                return;
+        text = strjoin(FORMAT_AGO(at), isempty(backup) ? ", by undoing another one" : ", from backup ",
+                        backup, "; kept until ", FORMAT_TIMESTAMP(until), ": ccpctl restore undo ", slug);
+        print_field("Restored", strempty(text));
+}
+
 static int print_status(Ctl *c, const char *path, const json_t *instance, Error *reterr) {
         const char *slug = json_get_text(instance, "slug"), *domain = json_get_text(instance, "domain");
         const json_t *services = json_object_get(instance, "services");
@@ -366,6 +381,7 @@ static int print_status(Ctl *c, const char *path, const json_t *instance, Error 
         print_field("Error", json_get_text(json_object_get(instance, "error"), "message"));
         print_recovery(instance);
         print_drift(instance);
+        print_restore(instance);
         print_use(c, path);
         print_field("Domain", domain);
         print_field("URL", url);

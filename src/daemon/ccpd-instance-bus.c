@@ -3,6 +3,8 @@
 #include "ccpd-instance-bus.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "alloc-util.h"
 #include "bus-append.h"
@@ -92,12 +94,24 @@ GETTER(get_time) {
                 { "LastVerifiedAt", i->backups.verified_at },
                 { "LastDrilledAt", i->backups.drilled_at },
                 { "LastReplicatedAt", i->backups.replicated_at },
+                { "RestoredAt", i->backups.restored_at },
+                { "UndoableUntil", i->backups.undoable_until },
         };
 
         FOREACH_ARRAY(t, times, ELEMENTSOF(times))
                 if (streq(t->name, property))
                         return sd_bus_message_append(reply, "t", t->t);
         return -ENXIO;
+}
+
+GETTER(get_restored_from) {
+        uint64_t backup = ((const Instance *) userdata)->record->backups.restored_from;
+        char id[DECIMAL_ID_MAX] = "";
+
+        (void) property;
+        if (backup > 0)
+                (void) snprintf(id, sizeof(id), "%" PRIu64, backup);
+        return sd_bus_message_append(reply, "s", id);
 }
 
 GETTER(get_ports) {
@@ -555,6 +569,9 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("LastVerifiedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastDrilledAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastReplicatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("RestoredAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("RestoredFrom", "s", get_restored_from, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("UndoableUntil", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "(sut)", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StoppedServices", "as", get_stopped_services, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

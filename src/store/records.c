@@ -316,6 +316,9 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 { "drilled_at", true, &ret->drilled_at },
                 { "replicated_at", true, &ret->replicated_at },
                 { "uncopied_since", true, &ret->uncopied_since },
+                { "restored_at", true, &ret->restored_at },
+                { "restored_from", true, &ret->restored_from },
+                { "undoable_until", true, &ret->undoable_until },
                 { "n_damaged", false, &ret->n_damaged },
         };
         size_t i;

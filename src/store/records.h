@@ -44,6 +44,10 @@ typedef struct BackupSummary {
         usec_t drilled_at;    /* when one was drilled, with success; 0: never */
         usec_t replicated_at; /* when the last copy was made; 0: never */
         usec_t uncopied_since; /* the oldest one that is verified and has no copy should have one; 0: there is none */
+        /* Of the last restore whose former volumes are there: when, of which backup (0: none, it was an undo), and how long
+         * they are kept at least. All 0: there is none. */
+        usec_t restored_at, undoable_until;
+        uint64_t restored_from;
         uint64_t n_damaged;
         uint64_t *ids; /* of all of them, in order */
         size_t n_ids;

@@ -2,6 +2,7 @@
 """Restores of Changemaker Lite, with a real PostgreSQL and real volumes: in place while it serves, undone, killed, spoiled."""
 
 import json
+import re
 
 import pytest
 
@@ -145,6 +146,11 @@ def test_a_restore_gives_back_what_was_backed_up(server, instance, backup):
     entry = json.loads(server.ccpctl('audit', '--action=INSTANCE_RESTORE', '--lines=1', '--json=short').stdout)[0]
     assert entry['outcome'] == 'succeeded'
 
+    # Who looks sees it, and until when it can be undone.
+    shown = server.json('show', SLUG)
+    assert shown['restored_from'] == str(backup['id']) and shown['undoable_until'] == shown['restored_at'] + 72 * 3600 * 10**6
+    assert re.search(rf'Restored: .* from backup {backup["id"]}; kept until .*: ccpctl restore undo {SLUG}\n', server.ccpctl('status', SLUG).stdout)
+
     # It is the same instance: it is backed up, stopped and started as before.
     server.ccpctl('backup', 'create', SLUG, timeout=300)
     server.ccpctl('stop', SLUG, timeout=120)
@@ -161,6 +167,7 @@ def test_a_restore_gives_back_what_was_backed_up(server, instance, backup):
     server.ccpctl('restore', 'discard', SLUG, timeout=120)
     assert len(volumes(server)) == len(before)
     assert differences(server, backup['data']) == []
+    assert server.json('show', SLUG)['restored_at'] == 0 and 'Restored:' not in server.ccpctl('status', SLUG).stdout
     result = server.ccpctl('restore', 'undo', SLUG, check=False, timeout=120)
     assert result.returncode == 6 and 'Nothing is kept' in result.stderr
 

@@ -27,6 +27,12 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                         'replicated_at', (extract(epoch FROM max(b.replicated_at)) * 1000000)::bigint,
                         'uncopied_since', (extract(epoch FROM min(b.copy_wanted_at)
                                 FILTER (WHERE b.state = 'verified' AND b.replicated_at IS NULL)) * 1000000)::bigint,
+                        'restored_at', (SELECT (extract(epoch FROM r.switched_at) * 1000000)::bigint FROM restores r
+                                WHERE r.instance = i.id AND r.state = 'kept' ORDER BY r.id DESC LIMIT 1),
+                        'restored_from', (SELECT r.backup FROM restores r
+                                WHERE r.instance = i.id AND r.state = 'kept' ORDER BY r.id DESC LIMIT 1),
+                        'undoable_until', (SELECT (extract(epoch FROM r.keep_until) * 1000000)::bigint FROM restores r
+                                WHERE r.instance = i.id AND r.state = 'kept' ORDER BY r.id DESC LIMIT 1),
                         'n_damaged', count(*) FILTER (WHERE b.state = 'damaged'),
                         'ids', coalesce(json_agg(b.id ORDER BY b.id), '[]'))
                 FROM backups b WHERE b.instance = i.id AND b.state <> 'writing' AND b.deleted_by IS NULL),

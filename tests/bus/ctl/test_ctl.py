@@ -146,6 +146,7 @@ class Things(BusTest):
         self.assertIn("Use: CPU 12.3s, memory 256M of 1.0G, 31 tasks, disk 5.0G\n", r.out)
         self.assertRegex(r.out, r"Backup: .* ago; daily\n")
         self.assertRegex(r.out, r"Drilled: .* ago\n")
+        self.assertRegex(r.out, r"Restored: .* ago, from backup 7; kept until .*: ccpctl restore undo alpha\n")
 
     def test_status_has_the_newest_lines_of_the_logs(self):
         self.create("alpha")
