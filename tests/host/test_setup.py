@@ -90,11 +90,12 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(server):
         ALTER DATABASE ccpd OWNER TO ccpd;
         DROP SCHEMA ccpd_audit CASCADE;
         DROP TABLE roles, health_sweeps, health_probes, health_current, health_samples, health_hours, health_rolled_up, alerts,
-                alert_messages, alert_deliveries, alert_silences, alert_secrets, disk_use, recoveries, backups, backup_keys, recovery_keys, restores, schedules CASCADE;
+                alert_messages, alert_deliveries, alert_silences, alert_secrets, disk_use, recoveries, backups, backup_keys, recovery_keys, restores, schedules, storage,
+                doomed_copies CASCADE;
         DROP SEQUENCE schedule_knocks CASCADE;
         DROP TRIGGER notify_backup ON jobs;
-        DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule, forget_backup_key;
-        DROP INDEX jobs_backup, jobs_drill;
+        DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule, forget_backup_key, notify_storage, doom_copy;
+        DROP INDEX jobs_backup, jobs_drill, jobs_replicate, jobs_one_replicates;
         ALTER TABLE instances DROP COLUMN limits, DROP COLUMN stopped_services, DROP COLUMN repair, DROP COLUMN changed_files,
                 DROP COLUMN changed_files_at, DROP COLUMN recovery_reason, DROP COLUMN recovery_run,
                 DROP COLUMN recovery_attempts, DROP COLUMN recovery_at, DROP COLUMN backup_sequence,

@@ -534,7 +534,7 @@ class Completion(BusTest):
         return p.stdout.split()
 
     def test_verbs(self):
-        self.assertEqual(self.complete("ccpctl st"), ["start", "status", "stop"])
+        self.assertEqual(self.complete("ccpctl st"), ["start", "status", "stop", "storage"])
         self.assertEqual(self.complete("ccpctl job "), ["cancel", "follow", "list", "retry", "show"])
         self.assertIn("blueprint", self.complete("ccpctl --json=short "))
         self.assertEqual(self.complete("ccpctl help se"), ["secret", "set", "settings"])
