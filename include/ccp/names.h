@@ -83,6 +83,8 @@
 /* Templates of units for jobs: one has the Engine, the other the network. */
 #define CCP_JOB_UNIT "ccp-job"
 #define CCP_TRANSFER_UNIT "ccp-transfer"
+/* All of them lie in it. */
+#define CCP_JOBS_SLICE "ccp-jobs.slice"
 
 /* Where things lie. Build options do not move them: units, sysusers and the man pages name them too. */
 #define CCP_STATE_DIR "/var/lib/ccpd"

@@ -433,15 +433,19 @@ static int open_connection(const char *key, Error *reterr) {
         _cleanup_json_ json_t *request = json_pack("{s:s, s:s}", "do", "get", "key", key);
         _cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
         _cleanup_close_ int fd = -EBADF;
+        ssize_t n;
 
         if (!text)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         fd = worker_connect(storage_socket());
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "The storage could not be asked: %m");
-        if (send(fd, text, strlen(text), MSG_NOSIGNAL) != (ssize_t) strlen(text) ||
-                        shutdown(fd, SHUT_WR) < 0)
-                return error_set_errnof(reterr, errno ?: EIO, "The storage could not be asked: %m");
+        n = send(fd, text, strlen(text), MSG_NOSIGNAL);
+        if (n >= 0 && (size_t) n < strlen(text))
+                return error_setf(reterr, CCP_ERROR_INTERNAL,
+                                "The storage could not be asked: the question is too long.");
+        if (n < 0 || shutdown(fd, SHUT_WR) < 0)
+                return error_set_errnof(reterr, errno, "The storage could not be asked: %m");
         return TAKE_FD(fd);
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "alloc-util.h"
+#include "ccp/names.h"
 #include "doctor.h"
 #include "fd-util.h"
 #include "string-util.h"
@@ -101,7 +102,7 @@ static int look(Docker *docker, DockerObjects *ret, Strays *ret_strays, Error *r
                 return 0;
 
         while ((e = readdir(dir)))
-                if (startswith(e->d_name, "ccp-"))
+                if (startswith(e->d_name, "ccp-") && !streq(e->d_name, CCP_JOBS_SLICE))
                         look_into_slice(dirfd(dir), e->d_name, ret, ret_strays);
         return 0;
 }

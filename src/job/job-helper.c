@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "alloc-util.h"
+#include "ccp/names.h"
 #include "fd-util.h"
 #include "log.h"
 #include "string-util.h"
@@ -56,6 +57,8 @@ static int build_argv(const Job *j, const JobHelper *h, const char *image, char 
                 "--user=0:0",
                 /* Where the Engine maps users: to be root in all that containers wrote. */
                 "--userns=host",
+                /* It works for a job, and has the weight of one. */
+                "--cgroup-parent=" CCP_JOBS_SLICE,
                 "--cap-drop=ALL",
                 "--security-opt=no-new-privileges",
         };

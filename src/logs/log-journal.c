@@ -9,6 +9,7 @@
 #include <systemd/sd-journal.h>
 
 #include "alloc-util.h"
+#include "ccp/names.h"
 #include "log-record.h"
 #include "strv.h"
 
@@ -134,7 +135,7 @@ static int add_matches(sd_journal *journal, const LogRequest *q) {
         if (r >= 0)
                 r = match_dropped(journal);
         if (r >= 0 && q->all)
-                r = match_ours(journal, q, "_SYSTEMD_SLICE=ccp-jobs.slice");
+                r = match_ours(journal, q, "_SYSTEMD_SLICE=" CCP_JOBS_SLICE);
         if (r >= 0 && q->all)
                 r = match_ours(journal, q, "_SYSTEMD_UNIT=ccpd.service");
         return r;

@@ -215,6 +215,9 @@ def test_a_backup_that_is_killed_while_containers_are_paused_goes_on(server, ins
         server.ccpctl('backup', 'create', SLUG, '--pause=always', '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
         server.wait(lambda: paused(server) != '', what='the pause')
+        # What reads volumes takes its share from the jobs', not from an instance's.
+        parent = "docker ps -q --filter name=ccp-helper | xargs -r docker inspect -f '{{.HostConfig.CgroupParent}}'"
+        server.wait(lambda: server.sh(parent, check=False) == 'ccp-jobs.slice', 60, 'the program that reads the volume')
         server.sh('pkill -KILL -x ccp-job')
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 120, 'the end')
     finally:
