@@ -30,7 +30,13 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'allow_journal(pattern, …): warnings of our units that this test expects')
 
 
+# Modules that take minutes, the longest first: a worker that comes to one last keeps all others waiting.
+LONG = ['restore', 'recovery', 'databases', 'jobs', 'alert', 'logs', 'storage', 'backup', 'roles', 'backup_life', 'audit', 'health']
+
+
 def pytest_collection_modifyitems(config, items):
+    names = [f'test_{name}' for name in LONG]
+    items.sort(key=lambda item: names.index(item.module.__name__) if item.module.__name__ in names else len(names))
     for item in items:
         for marker in item.iter_markers('allow_journal'):
             for pattern in marker.args:
