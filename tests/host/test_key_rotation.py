@@ -119,6 +119,8 @@ def test_kills_and_a_power_cut_do_not_stop_it(server, fleet):
     server.wait(lambda: master_key(server)['former'] == '' and master_key(server)['id'] != before, 120, 'the end')
     server.wait(lambda: query(server, "SELECT ended_at IS NOT NULL FROM recoveries WHERE reason = 'boot' ORDER BY id DESC LIMIT 1") == 't',
                 60, 'that the instances are back')
+    # They are back when they are healthy: the last job may be about to end.
+    server.wait(lambda: {server.json('show', slug)['job'] for slug in ('oslo', 'bergen')} == {'/'}, what='that all jobs have ended')
     for slug in ('oslo', 'bergen'):
         settled(server, slug)
     assert_replaced(server, fleet, before)
