@@ -87,7 +87,7 @@ static const struct {
         },
         /* The instance stays as it is, whatever comes of it. */
         [JOB_BACKUP] = {
-                .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_FAILED),
+                .allowed = BIT(INSTANCE_RUNNING) | BIT(INSTANCE_STOPPED) | BIT(INSTANCE_FAILED),
                 .during = _INSTANCE_STATE_INVALID,
                 .succeeded = _INSTANCE_STATE_INVALID,
                 .failed = _INSTANCE_STATE_INVALID,

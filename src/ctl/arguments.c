@@ -71,7 +71,7 @@ const Option option_table[_OPTION_MAX] = {
         [OPTION_RECOVERY_KEY_FILE] = { "recovery-key-file", 0, "FILE",
                         "A recovery key that is there, or -" },
         [OPTION_PUBLIC] = { "public", 0, "KEY", "The public half of one that is elsewhere" },
-        [OPTION_PAUSE] = { "pause", 0, "WHEN", "Pause containers: if-changed, never or always" },
+        [OPTION_CONSISTENCY] = { "consistency", 0, "LEVEL", "Back up auto, live, paused or cold" },
         [OPTION_STORAGE] = { "storage", 0, NULL, "What the storage has, also of other servers" },
         [OPTION_ENDPOINT] = { "endpoint", 0, "URL", "Where the storage is: https://HOST[:PORT]" },
         [OPTION_REGION] = { "region", 0, "REGION", "Its region; else us-east-1" },

@@ -53,7 +53,7 @@ typedef enum OptionId {
         OPTION_REASON,
         OPTION_CONTEXT,
         OPTION_FORMAT,
-        OPTION_PAUSE,
+        OPTION_CONSISTENCY,
         OPTION_ANY_VERSION,
         OPTION_AS,
         OPTION_SIGNER,

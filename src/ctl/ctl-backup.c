@@ -470,14 +470,14 @@ static int report_left_out(Ctl *c, char *const *paths, Error *reterr) {
 
 static int back_up_all(Ctl *c, Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        const char *pause = c->arguments.values[OPTION_PAUSE];
+        const char *consistency = c->arguments.values[OPTION_CONSISTENCY];
         _cleanup_strv_free_ char **paths = NULL;
         int r, code;
 
         r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "BackupAll", &m, reterr);
         if (r >= 0)
-                r = pause ? sd_bus_message_append(m, "a{sv}", 1, "pause", "s", pause)
-                          : sd_bus_message_append(m, "a{sv}", 0);
+                r = consistency ? sd_bus_message_append(m, "a{sv}", 1, "consistency", "s", consistency)
+                                : sd_bus_message_append(m, "a{sv}", 0);
         if (r < 0)
                 return r;
 
@@ -496,7 +496,7 @@ static int back_up_all(Ctl *c, Error *reterr) {
 }
 
 int verb_backup_create(Ctl *c, char **args, Error *reterr) {
-        const char *const options[][2] = { { "pause", c->arguments.values[OPTION_PAUSE] }, {} };
+        const char *const options[][2] = { { "consistency", c->arguments.values[OPTION_CONSISTENCY] }, {} };
         bool all = arguments_have(&c->arguments, OPTION(ALL));
 
         if (all == (args[0] != NULL))

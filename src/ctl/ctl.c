@@ -71,7 +71,7 @@ static const Verb verbs[] = {
         { "alert", "secret", NULL, 0, 0, 0, "Write the webhook's secret to standard output",
                         verb_alert_secret },
         { "alert", "rotate", NULL, 0, 0, 0, "Replace the webhook's secret", verb_alert_rotate },
-        { "backup", "create", "[SLUG]", 0, 1, OPTION(PAUSE) | OPTION(ALL),
+        { "backup", "create", "[SLUG]", 0, 1, OPTION(CONSISTENCY) | OPTION(ALL),
                         "Back up an instance, or all that run", verb_backup_create },
         { "backup", "list", NULL, 0, 0, OPTION(INSTANCE) | OPTION(LINES) | OPTION(STORAGE),
                         "List backups, newest first", verb_backup_list },

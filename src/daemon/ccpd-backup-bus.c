@@ -14,8 +14,8 @@
 #include "ccpd-instance-bus.h"
 #include "ccpd-job-batch.h"
 #include "ccpd-manager.h"
+#include "ccpd-schedule.h"
 #include "json-util.h"
-#include "pause-mode.h"
 #include "store-backup.h"
 #include "string-util.h"
 #include "validate.h"
@@ -223,41 +223,48 @@ int method_delete_backup(sd_bus_message *message, void *userdata, sd_bus_error *
 /* --- making --- */
 
 typedef struct BackupOptions {
-        const char *pause;
+        const char *consistency;
 } BackupOptions;
 
 static const BusOption backup_options[] = {
-        { "pause", "s", offsetof(BackupOptions, pause) },
+        { "consistency", "s", offsetof(BackupOptions, consistency) },
 };
 
-/* The options that follow, as the job's spec. */
-static int read_spec(sd_bus_message *message, json_t **ret, sd_bus_error *reterr) {
+/* *ret is NULL if nothing was asked for; it lives as long as the message. */
+static int read_consistency(sd_bus_message *message, const char **ret, Error *reterr) {
         BackupOptions options = {};
-        _cleanup_error_ Error e = {};
         int r;
 
-        r = bus_read_options(message, backup_options, ELEMENTSOF(backup_options), &options, &e);
+        r = bus_read_options(message, backup_options, ELEMENTSOF(backup_options), &options, reterr);
         if (r < 0)
-                return bus_error_move(reterr, &e);
-        if (options.pause && pause_mode_from_string(options.pause) < 0)
-                return sd_bus_error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "Containers are paused 'if-changed', 'never' or 'always', not '%s'.",
-                                TEXT_FOR_ERROR(options.pause));
+                return r;
+        if (options.consistency && !backup_consistency_may_be_asked(options.consistency))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "A backup is made auto, live, paused or cold, not '%s'.",
+                                TEXT_FOR_ERROR(options.consistency));
 
-        *ret = json_pack("{s:s*}", "pause", options.pause);
-        return *ret ? 0 : -ENOMEM;
+        *ret = options.consistency;
+        return 0;
+}
+
+static json_t *backup_spec(const Instance *i, const char *consistency) {
+        return json_pack("{s:s}", "consistency", consistency ?: instance_backup_consistency(i));
 }
 
 int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_json_ json_t *spec = NULL;
         _cleanup_error_ Error e = {};
+        const char *consistency;
         Instance *i = userdata;
         Operation *o;
         int r;
 
-        r = read_spec(message, &spec, reterr);
+        r = read_consistency(message, &consistency, &e);
         if (r < 0)
-                return r;
+                return bus_error_move(reterr, &e);
+        spec = backup_spec(i, consistency);
+        if (!spec)
+                return -ENOMEM;
         o = operation_new(i->manager, message);
         if (!o)
                 return -ENOMEM;
@@ -269,17 +276,16 @@ int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr)
 }
 
 int method_backup_all(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_json_ json_t *spec = NULL;
         _cleanup_error_ Error e = {};
+        const char *consistency;
         Manager *m = userdata;
         JobBatch *b;
         Operation *o;
         int r;
 
-        r = read_spec(message, &spec, reterr);
-        if (r < 0)
-                return r;
-        r = manager_check_store(m, &e);
+        r = read_consistency(message, &consistency, &e);
+        if (r >= 0)
+                r = manager_check_store(m, &e);
         if (r >= 0)
                 r = manager_check_engine(m, &e);
         if (r < 0)
@@ -293,9 +299,17 @@ int method_backup_all(sd_bus_message *message, void *userdata, sd_bus_error *ret
                 return 1;
         }
 
-        for (Instance *i = m->instances; i; i = i->hh.next)
-                if (i->record->state == INSTANCE_RUNNING)
+        for (Instance *i = m->instances; i; i = i->hh.next) {
+                _cleanup_json_ json_t *spec = NULL;
+
+                if (i->record->state != INSTANCE_RUNNING)
+                        continue;
+                spec = backup_spec(i, consistency);
+                if (spec)
                         job_batch_add(b, i, JOB_BACKUP, spec);
+                else
+                        log_oom();
+        }
         job_batch_end(b);
         return 1;
 }

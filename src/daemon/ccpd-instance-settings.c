@@ -98,22 +98,22 @@ static int record(sd_bus_message *message, Instance *i, RepairMode repair, json_
 }
 
 typedef struct InstanceSettings {
-        const char *repair, *schedule;
+        const char *repair, *schedule, *consistency;
 } InstanceSettings;
 
 static const BusOption instance_settings[] = {
         { "repair", "s", offsetof(InstanceSettings, repair) },
         { "backup_schedule", "s", offsetof(InstanceSettings, schedule) },
+        { "backup_consistency", "s", offsetof(InstanceSettings, consistency) },
 };
 
-static int read_schedule(const char *text, json_t *changes, Error *reterr) {
+/* As the same setting of the fleet. */
+static int read_backup_setting(const char *key, const char *text, json_t *changes, Error *reterr) {
         json_t *value = streq(text, DEFAULT_TEXT) ? json_null() : json_string(text);
-        int r;
 
-        if (json_object_set_new(changes, "backup_schedule", value) < 0)
+        if (json_object_set_new(changes, key, value) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        r = settings_validate("backup_schedule", value, reterr);
-        return r;
+        return settings_validate(key, value, reterr);
 }
 
 int method_set_instance_settings(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -124,10 +124,11 @@ int method_set_instance_settings(sd_bus_message *message, void *userdata, sd_bus
         int r;
 
         r = bus_read_options(message, instance_settings, ELEMENTSOF(instance_settings), &settings, &e);
-        if (r >= 0 && !settings.repair && !settings.schedule)
+        if (r >= 0 && !settings.repair && !settings.schedule && !settings.consistency)
                 r = error_setf(&e, CCP_ERROR_INVALID_ARGUMENT,
-                                "No setting was given. There are repair: off, on or default; and "
-                                "backup_schedule: a calendar expression, off or default.");
+                                "No setting was given. There are repair: off, on or default; "
+                                "backup_schedule: a calendar expression, off or default; and "
+                                "backup_consistency: auto, live, paused, cold or default.");
         if (r >= 0 && settings.repair) {
                 repair = repair_mode_from_string(settings.repair);
                 if (repair < 0)
@@ -135,7 +136,9 @@ int method_set_instance_settings(sd_bus_message *message, void *userdata, sd_bus
                                         "The setting 'repair' has to be off, on or default.");
         }
         if (r >= 0 && settings.schedule)
-                r = read_schedule(settings.schedule, backup, &e);
+                r = read_backup_setting("backup_schedule", settings.schedule, backup, &e);
+        if (r >= 0 && settings.consistency)
+                r = read_backup_setting("backup_consistency", settings.consistency, backup, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
 

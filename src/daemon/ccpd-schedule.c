@@ -74,6 +74,11 @@ const char *instance_schedule(const Instance *i) {
                         ?: i->manager->settings->backup_schedule;
 }
 
+const char *instance_backup_consistency(const Instance *i) {
+        return json_object_get_string(i->record->backup_settings, "backup_consistency")
+                        ?: i->manager->settings->backup_consistency;
+}
+
 static const ScheduleRecord *find_record(const Schedules *s, const char *expression) {
         FOREACH_ARRAY(r, s->records.items, s->records.n)
                 if (streq(r->expression, expression))
@@ -422,8 +427,8 @@ static void on_job_made(int r, InstanceRecord *instance, JobRecord *job, Error *
 static json_t *backup_spec(const Instance *i, const ScheduleRecord *schedule) {
         const RetentionPolicy policy = instance_retention(i);
 
-        return json_pack("{s:s, s:o}", "schedule", schedule->expression, "retention",
-                        retention_policy_to_json(&policy));
+        return json_pack("{s:s, s:o, s:s}", "schedule", schedule->expression, "retention",
+                        retention_policy_to_json(&policy), "consistency", instance_backup_consistency(i));
 }
 
 static json_t *drill_spec(const Instance *i, const ScheduleRecord *schedule) {

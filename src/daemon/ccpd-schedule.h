@@ -35,6 +35,8 @@ int schedules_check(Schedules *s, const json_t *changes, schedule_check_t handle
 
 /* The one that it goes by; "off" for none. */
 const char *instance_schedule(const Instance *i);
+/* How still it is kept while it is backed up, where nobody says it; borrowed. */
+const char *instance_backup_consistency(const Instance *i);
 /* When its schedule asked for a backup the last time, or would have, if its timer had come; 0: never. */
 usec_t instance_backup_due(const Instance *i);
 /* If it was drilled in none of the last two rounds that it could have been drilled in: when the earlier one began; else 0. Sets

@@ -303,6 +303,7 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
                 .is_whole = mongodb_is_whole,
                 /* It reads what comes before the documents. */
                 .check = { SCRIPT(MONGODB_TOOL("mongorestore")), "--dryRun", "--username=" USER },
+                .check_asks = true,
                 .ready = { SCRIPT(MONGODB_READY) },
                 .restore = { SCRIPT(MONGODB_TOOL("mongorestore")), "--drop", "--username=" USER },
                 .rows = DUMP_MONGODB,

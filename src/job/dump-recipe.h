@@ -30,6 +30,7 @@ typedef struct Recipe {
         RecipeTool dump;             /* writes the dump to stdout */
         bool (*is_whole)(const DumpEnds *e);
         RecipeTool check; /* looks at the first bytes on stdin; [0] NULL: there is none */
+        bool check_asks;  /* the server, which must run */
 
         /* Back into a database that was made anew. 'ready' ends well once that is up for good. 'restore' reads the dump
          * from stdin. */

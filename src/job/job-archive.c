@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "alloc-util.h"
 #include "archive-pool.h"
@@ -15,6 +16,10 @@
 #include "json-util.h"
 #include "string-util.h"
 #include "validate.h"
+
+/* Of a disk with backups, so much stays free: one part of it, and this at most. */
+#define KEPT_FREE_PART 20U
+#define KEPT_FREE_MAX (UINT64_C(1024) * 1024U * 1024U)
 
 char *job_archive_database_stream(const BlueprintDatabase *d) {
         char *name;
@@ -51,6 +56,24 @@ int job_archive_open_folder(const char *instance, bool make, Error *reterr) {
                                : open_beneath(state, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
         return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m", path)
                       : fd;
+}
+
+int job_archive_check_space(int folder, uint64_t size, Error *reterr) {
+        struct statvfs s;
+        uint64_t there, kept;
+
+        if (fstatvfs(folder, &s) < 0)
+                return error_set_errnof(reterr, errno, "Cannot tell how much room there is for backups: %m");
+        there = (uint64_t) s.f_bavail * s.f_frsize;
+        kept = MIN((uint64_t) s.f_blocks * s.f_frsize / KEPT_FREE_PART, KEPT_FREE_MAX);
+        if (there >= kept && there - kept >= size)
+                return 0;
+        return error_setf(reterr, CCP_ERROR_NO_SPACE,
+                        "There is no room for a backup of %" PRIu64 " MiB in " CCP_BACKUPS_DIR ": %" PRIu64
+                        " MiB are free, of which %" PRIu64
+                        " MiB are kept for others. Make room, or keep fewer backups ('ccpctl backup "
+                        "prune'), then retry.",
+                        size / 1024 / 1024, there / 1024 / 1024, kept / 1024 / 1024);
 }
 
 int job_archive_load_keys(Job *j, const char *instance, BackupKeys **ret, Error *reterr) {

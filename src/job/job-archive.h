@@ -19,6 +19,9 @@ char *job_archive_volume_stream(const char *key);
 
 /* A descriptor of the folder with the backups of an instance, by its id; if it is not there it is made, or -ENOENT. */
 int job_archive_open_folder(const char *instance, bool make, Error *reterr);
+/* Whether a file of 'size' bytes, or that many bytes more of one, fit into such a folder beside what is kept free there for
+ * others: PostgreSQL and Docker may lie on the same disk. NoSpace. */
+int job_archive_check_space(int folder, uint64_t size, Error *reterr);
 /* The number of the backup that the job is about, by its spec; 0: none. */
 uint64_t job_archive_number(const Job *j);
 /* The keys of an instance's backups. */

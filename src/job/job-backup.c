@@ -22,17 +22,19 @@
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-helper.h"
+#include "job-quiesce.h"
 #include "job-render.h"
 #include "job-revision.h"
 #include "job-volume.h"
 #include "json-util.h"
 #include "log.h"
-#include "pause-mode.h"
 #include "string-util.h"
 #include "validate.h"
 
 /* Of a dump, for the tool that looks at what it says is in it, which comes first. */
 #define DUMP_HEAD_SIZE (16U * 1024U * 1024U)
+/* So often it is looked whether there is room for as much again. */
+#define SPACE_CHECK_SIZE (16U * 1024U * 1024U)
 
 typedef struct Backup {
         Job *job;
@@ -42,8 +44,9 @@ typedef struct Backup {
         ArchiveWriter *writer;
         int folder, fd; /* of this instance's backups; of the file */
         char *part;
-        json_t *entry; /* of the stream that is being written; borrowed */
-        bool paused;
+        json_t *entry;        /* of the stream that is being written; borrowed */
+        uint64_t size_before; /* of the latest backup; 0: there is none */
+        uint64_t checked;     /* n_bytes when it was looked whether there is room */
         uint64_t n_changed, n_skipped;
         size_t n_items, n_done;
         uint64_t n_bytes; /* of what was taken in so far */
@@ -60,34 +63,12 @@ static void backup_done(Backup *b) {
 }
 #define _cleanup_backup_ _cleanup_(backup_done)
 
-/* --- pausing --- */
-
-static int for_each_container(Job *j, ContainerState state,
-                int (*act)(Docker *d, const char *id, const DockerOwner *owner, Error *reterr),
-                Error *reterr) {
-        const DockerOwner owner = job_engine_owner(j);
-        _cleanup_docker_objects_ DockerObjects containers = {};
-        int r;
-
-        r = job_engine_list_containers(j, &containers, reterr);
-        if (r < 0)
-                return r;
-        FOREACH_ARRAY(o, containers.items, containers.n)
-                if (o->state == state) {
-                        r = act(j->docker, o->id, &owner, reterr);
-                        if (r < 0)
-                                return r;
-                }
-
-        return 0;
-}
-
 /* What a worker that was killed left of the Engine's things. */
 static int clean_up(Job *j, Error *reterr) {
         int r;
 
         r = job_helper_remove(j, reterr);
-        return r < 0 ? r : for_each_container(j, CONTAINER_PAUSED, docker_unpause, reterr);
+        return r < 0 ? r : job_quiesce_end(j, reterr);
 }
 
 int job_backup_undo(Job *j, Error *reterr) {
@@ -123,7 +104,15 @@ int job_backup_undo_file(Job *j, Error *reterr) {
 static int take(const void *data, size_t size, void *userdata, Error *reterr) {
         Backup *b = userdata;
 
+        int r;
+
         b->n_bytes += size;
+        if (b->n_bytes - b->checked >= SPACE_CHECK_SIZE) {
+                b->checked = b->n_bytes;
+                r = job_archive_check_space(b->folder, SPACE_CHECK_SIZE, reterr);
+                if (r < 0)
+                        return r;
+        }
         job_tell_bytes(b->job, b->n_items > 0 ? (double) b->n_done / (double) b->n_items : -1, b->n_bytes, 0,
                         "%s", strempty(json_object_get_string(b->entry, "name")));
         return archive_writer_write(b->writer, data, size, reterr);
@@ -265,6 +254,9 @@ static int open_file(Backup *b, Error *reterr) {
         if (unlinkat(b->folder, b->part, 0) < 0 && errno != ENOENT)
                 return error_set_errnof(
                                 reterr, errno, "Cannot remove the unfinished backup %s: %m", b->part);
+        r = job_archive_check_space(b->folder, b->size_before, reterr);
+        if (r < 0)
+                return r;
         safe_close(b->fd);
         b->fd = open_beneath(b->folder, b->part, O_WRONLY | O_CREAT | O_EXCL, 0600);
         if (b->fd < 0)
@@ -311,28 +303,13 @@ static int finish_file(Backup *b, Error *reterr) {
         return 0;
 }
 
-static int resume_containers(Backup *b, Error *reterr) {
+/* What the instance's containers have, while they are as quiet as the backup is to be consistent. Dumps are taken
+ * first: a database that is paused answers nobody. */
+static int put_contents(Backup *b, Error *reterr) {
+        const BlueprintState *state = &b->job->blueprint->state;
         int r;
 
-        if (!b->paused)
-                return 0;
-        r = for_each_container(b->job, CONTAINER_PAUSED, docker_unpause, reterr);
-        if (r >= 0)
-                b->paused = false;
-        return r;
-}
-
-/* One file, from its first byte to its last. Dumps are taken first: a database that is paused answers nobody. */
-static int write_file(Backup *b, Error *reterr) {
-        const BlueprintState *state = &b->job->blueprint->state;
-        _cleanup_error_ Error error = {};
-        int r, k;
-
-        b->n_changed = b->n_skipped = 0;
-        b->n_done = 0;
-        b->n_bytes = 0;
-        b->n_items = state->n_databases + state->n_volumes + 2;
-        r = open_file(b, reterr);
+        r = job_quiesce_for_dumps(b->job, b->record.consistency, reterr);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(d, state->databases, state->n_databases) {
@@ -341,13 +318,26 @@ static int write_file(Backup *b, Error *reterr) {
                         return r;
         }
 
-        if (b->record.consistency == BACKUP_PAUSED) {
-                b->paused = true;
-                r = for_each_container(b->job, CONTAINER_RUNNING, docker_pause, reterr);
-        }
-        if (r >= 0)
-                r = put_volumes(b, reterr);
-        k = resume_containers(b, &error);
+        r = job_quiesce_for_volumes(b->job, b->record.consistency, reterr);
+        return r < 0 ? r : put_volumes(b, reterr);
+}
+
+/* One file, from its first byte to its last. */
+static int write_file(Backup *b, Error *reterr) {
+        const BlueprintState *state = &b->job->blueprint->state;
+        _cleanup_error_ Error error = {};
+        int r, k;
+
+        b->n_changed = b->n_skipped = 0;
+        b->n_done = 0;
+        b->n_bytes = b->checked = 0;
+        b->n_items = state->n_databases + state->n_volumes + 2;
+        r = open_file(b, reterr);
+        if (r < 0)
+                return r;
+
+        r = put_contents(b, reterr);
+        k = b->record.consistency == BACKUP_LIVE ? 0 : job_quiesce_end(b->job, &error);
         if (r < 0)
                 return r;
         if (k < 0) {
@@ -360,14 +350,15 @@ static int write_file(Backup *b, Error *reterr) {
 }
 
 static int write_twice_at_most(Backup *b, Error *reterr) {
-        PauseMode mode = pause_mode_from_string(json_object_get_string(b->job->claim.job->spec, "pause"));
         int r;
 
-        b->record.consistency = mode == PAUSE_ALWAYS ? BACKUP_PAUSED : BACKUP_LIVE;
+        b->record.consistency = job_quiesce_first(b->job);
         r = backup_begin(b->job->db, &b->record, reterr);
-        if (r >= 0)
-                r = write_file(b, reterr);
-        if (r < 0 || b->n_changed == 0 || IN_SET(mode, PAUSE_NEVER, PAUSE_ALWAYS))
+        if (r < 0)
+                return r;
+        b->size_before = b->record.size;
+        r = write_file(b, reterr);
+        if (r < 0 || b->n_changed == 0 || !job_quiesce_may_pause(b->job))
                 return r;
 
         log_info("%" PRIu64 " files changed while they were read: once more, with the containers paused.",
@@ -404,8 +395,8 @@ static int run_write(Job *j, Error *reterr) {
         if (r < 0)
                 return r;
 
-        if (asprintf(&j->detail, "%" PRIu64 " MiB%s%s", b.record.size / 1024 / 1024,
-                            b.record.consistency == BACKUP_PAUSED ? ", paused" : "",
+        if (asprintf(&j->detail, "%" PRIu64 " MiB, %s%s", b.record.size / 1024 / 1024,
+                            backup_consistency_to_string(b.record.consistency),
                             b.n_changed > 0 ? ", with files that changed while they were read"
                                             : b.n_skipped > 0 ? ", without sockets and devices"
                                                               : "") < 0)
@@ -466,7 +457,9 @@ static int run_verify(Job *j, Error *reterr) {
         _cleanup_free_ char *part = NULL;
         int r;
 
-        r = backup_get_of_job(j->db, j->id, &record, reterr);
+        r = clean_up(j, reterr);
+        if (r >= 0)
+                r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
         folder = job_archive_open_folder(j->claim.job->instance, true, reterr);

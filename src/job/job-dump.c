@@ -128,6 +128,7 @@ typedef struct Tool {
         Job *job;
         const Recipe *recipe;
         const BlueprintDatabase *database;
+        bool idle;
         char *container, *password;
         char until[STRLEN("18446744073709551615") + 1];
 
@@ -151,6 +152,29 @@ static int tool_init(Tool *t, Job *j, const BlueprintDatabase *database, Error *
         *t = (Tool) { .job = j, .recipe = recipe_get(database->kind), .database = database };
         r = find_container(j, database, &t->container, reterr);
         return r < 0 ? r : build_password(j, t->recipe, database, &t->password, reterr);
+}
+
+/* A container of the service's in which nothing runs but our tools; tool_end() removes it. */
+static int tool_init_idle(Tool *t, Job *j, const BlueprintDatabase *database, Error *reterr) {
+        EngineContext c = job_engine_context(j);
+
+        *t = (Tool) { .job = j, .recipe = recipe_get(database->kind), .database = database, .idle = true };
+        return j->engine->idle(&c, database->service, &t->container, reterr);
+}
+
+/* 'r' is what came of the tools, and what is given, if that is an error. */
+static int tool_end(Tool *t, int r, Error *reterr) {
+        const DockerOwner owner = job_engine_owner(t->job);
+        _cleanup_error_ Error error = {};
+        int k;
+
+        if (!t->idle || !t->container)
+                return r;
+        k = docker_remove(t->job->docker, DOCKER_CONTAINER, t->container, &owner, &error);
+        if (r < 0 || k >= 0)
+                return r;
+        error_move(reterr, &error);
+        return k;
 }
 
 static int tool_take(const void *data, size_t size, void *userdata, Error *reterr) {
@@ -221,6 +245,34 @@ static int tool_run_fed(Tool *t, const char *const *words, ArchiveReader *reader
         return r;
 }
 
+static int wait_until_ready(Tool *t, Error *reterr) {
+        usec_t end = now(CLOCK_MONOTONIC) + READY_PATIENCE_USEC;
+
+        for (;;) {
+                int status, r;
+
+                r = tool_run(t, t->recipe->ready, -EBADF, true, &status, reterr);
+                if (r < 0 || status == 0)
+                        return r;
+                if (now(CLOCK_MONOTONIC) >= end)
+                        return error_setf(reterr, CCP_ERROR_UNHEALTHY,
+                                        "The database of the service '%s' takes no connections: %s ends "
+                                        "with %i.",
+                                        t->database->service, t->recipe->ready[0], status);
+                r = job_sleep(t->job, READY_DELAY_USEC);
+                if (r < 0)
+                        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+        }
+}
+
+int job_dump_wait_until_ready(Job *j, const BlueprintDatabase *database, Error *reterr) {
+        _cleanup_tool_ Tool t = {};
+        int r;
+
+        r = tool_init(&t, j, database, reterr);
+        return r < 0 ? r : wait_until_ready(&t, reterr);
+}
+
 /* --- dumping --- */
 
 typedef struct Dump {
@@ -251,37 +303,50 @@ static int take(const void *data, size_t size, void *userdata, Error *reterr) {
         return d->sink(data, size, d->userdata, reterr);
 }
 
-int job_dump_database(Job *j, const BlueprintDatabase *database,
-                int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
-                Error *reterr) {
-        _cleanup_(dump_done) Dump d = { .sink = sink, .userdata = userdata };
+static bool is_stopped(const Job *j) {
+        return j->claim.job->state_before == INSTANCE_STOPPED;
+}
+
+static int run_dump(Dump *d, const BlueprintDatabase *database, Error *reterr) {
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_strv_free_ char **argv = NULL;
+        const Tool *t = &d->tool;
         int r;
 
-        r = tool_init(&d.tool, j, database, reterr);
-        if (r < 0)
-                return r;
-        r = build_argv(d.tool.recipe, d.tool.recipe->dump, database, d.tool.container, NULL, &argv);
+        r = build_argv(t->recipe, t->recipe->dump, database, t->container, NULL, &argv);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
 
-        r = docker_cli(j, argv,
+        r = docker_cli(t->job, argv,
                         &(DockerCliOptions) {
                                         .stdin_fd = -EBADF,
-                                        .environment = (char *[]) { d.tool.password, NULL },
+                                        .environment = (char *[]) { t->password, NULL },
                                         .output = take,
-                                        .userdata = &d,
+                                        .userdata = d,
                         },
                         &result, reterr);
         if (r < 0)
                 return error_prefixf(reterr, r, "Cannot dump the database of '%s'", database->service);
-        if (!d.tool.recipe->is_whole(&d.ends))
+        if (!t->recipe->is_whole(&d->ends))
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "The tool of %s in the service '%s' ended well, but what it wrote is no "
                                 "whole dump of a database.",
                                 database_kind_to_string(database->kind), database->service);
         return 0;
+}
+
+int job_dump_database(Job *j, const BlueprintDatabase *database,
+                int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
+                Error *reterr) {
+        _cleanup_(dump_done) Dump d = { .sink = sink, .userdata = userdata };
+        int r;
+
+        r = is_stopped(j) && job_dump_is_offline(database->kind)
+                        ? tool_init_idle(&d.tool, j, database, reterr)
+                        : tool_init(&d.tool, j, database, reterr);
+        if (r >= 0)
+                r = run_dump(&d, database, reterr);
+        return tool_end(&d.tool, r, reterr);
 }
 
 /* --- checking --- */
@@ -291,38 +356,20 @@ int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *ret
         _cleanup_tool_ Tool t = {};
         int r;
 
-        if (!recipe->check[0])
+        if (!recipe->check[0] || (recipe->check_asks && is_stopped(j)))
                 return 1;
-        r = tool_init(&t, j, database, reterr);
-        if (r < 0)
-                return r;
-        r = tool_run(&t, recipe->check, fd, false, NULL, reterr);
-        return r < 0 ? error_prefixf(reterr, r, "The dump of the database of '%s' cannot be read",
-                                       database->service)
-                     : 0;
+        r = is_stopped(j) ? tool_init_idle(&t, j, database, reterr) : tool_init(&t, j, database, reterr);
+        if (r >= 0) {
+                r = tool_run(&t, recipe->check, fd, false, NULL, reterr);
+                if (r < 0)
+                        r = error_prefixf(reterr, r, "The dump of the database of '%s' cannot be read",
+                                        database->service);
+        }
+        r = tool_end(&t, r, reterr);
+        return r < 0 ? r : 0;
 }
 
 /* --- restoring --- */
-
-static int wait_until_ready(Tool *t, Error *reterr) {
-        usec_t end = now(CLOCK_MONOTONIC) + READY_PATIENCE_USEC;
-
-        for (;;) {
-                int status, r;
-
-                r = tool_run(t, t->recipe->ready, -EBADF, true, &status, reterr);
-                if (r < 0 || status == 0)
-                        return r;
-                if (now(CLOCK_MONOTONIC) >= end)
-                        return error_setf(reterr, CCP_ERROR_UNHEALTHY,
-                                        "The database of the service '%s' takes no connections: %s ends "
-                                        "with %i.",
-                                        t->database->service, t->recipe->ready[0], status);
-                r = job_sleep(t->job, READY_DELAY_USEC);
-                if (r < 0)
-                        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
-        }
-}
 
 /* The digest of what a tool writes, or, where there is none, of the stream itself. */
 static int finish_digest(Tool *t, json_t **ret, Error *reterr) {
@@ -355,14 +402,6 @@ static int digest_database(Tool *t, json_t **ret, Error *reterr) {
         return r < 0 ? r : finish_digest(t, ret, reterr);
 }
 
-/* A container of the service's in which nothing runs but our tools. */
-static int tool_init_offline(Tool *t, Job *j, const BlueprintDatabase *database, Error *reterr) {
-        EngineContext c = job_engine_context(j);
-
-        *t = (Tool) { .job = j, .recipe = recipe_get(database->kind), .database = database };
-        return j->engine->idle(&c, database->service, &t->container, reterr);
-}
-
 static int restore(Tool *t, ArchiveReader *reader, const char *stream, uint64_t *ret_rows, Error *reterr) {
         _cleanup_json_ json_t *wanted = NULL, *found = NULL;
         int r;
@@ -380,20 +419,13 @@ static int restore(Tool *t, ArchiveReader *reader, const char *stream, uint64_t 
 
 static int restore_offline(Job *j, const BlueprintDatabase *database, ArchiveReader *reader,
                 const char *stream, uint64_t *ret_rows, Error *reterr) {
-        const DockerOwner owner = job_engine_owner(j);
-        _cleanup_error_ Error error = {};
         _cleanup_tool_ Tool t = {};
-        int r, k;
+        int r;
 
-        r = tool_init_offline(&t, j, database, reterr);
-        if (r < 0)
-                return r;
-        r = restore(&t, reader, stream, ret_rows, reterr);
-        k = docker_remove(j->docker, DOCKER_CONTAINER, t.container, &owner, &error);
-        if (r < 0 || k >= 0)
-                return r;
-        error_move(reterr, &error);
-        return k;
+        r = tool_init_idle(&t, j, database, reterr);
+        if (r >= 0)
+                r = restore(&t, reader, stream, ret_rows, reterr);
+        return tool_end(&t, r, reterr);
 }
 
 static int restore_online(Job *j, const BlueprintDatabase *database, ArchiveReader *reader,

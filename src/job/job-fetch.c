@@ -97,6 +97,8 @@ static int run_download(Job *j, Error *reterr) {
         if (!name)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         r = remove_fetched(folder, name, reterr);
+        if (r >= 0)
+                r = job_archive_check_space(folder, record.size, reterr);
         if (r < 0)
                 return r;
         fd = open_beneath(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0600);

@@ -16,7 +16,6 @@
 #include "job-archive.h"
 #include "job-backup.h"
 #include "json-util.h"
-#include "pause-mode.h"
 #include "string-util.h"
 #include "validate.h"
 
@@ -44,12 +43,9 @@ static int open_brought(Job *j, char **ret_name, int *ret_folder, Error *reterr)
         return fd;
 }
 
-static int copy(Job *j, int from, int to, Error *reterr) {
-        struct stat st;
+static int copy(Job *j, int from, int to, uint64_t size, Error *reterr) {
         uint64_t done = 0;
 
-        if (fstat(from, &st) < 0)
-                return error_set_errnof(reterr, errno, "Cannot look at what is imported: %m");
         for (;;) {
                 ssize_t n = copy_file_range(from, NULL, to, NULL, COPY_SIZE, 0);
 
@@ -60,7 +56,7 @@ static int copy(Job *j, int from, int to, Error *reterr) {
                 if (n == 0)
                         break;
                 done += (uint64_t) n;
-                job_tell_bytes(j, -1, done, (uint64_t) st.st_size, "Copying the file");
+                job_tell_bytes(j, -1, done, size, "Copying the file");
                 if (job_checkpoint(j) < 0)
                         return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
         }
@@ -71,6 +67,7 @@ static int run_copy(Job *j, Error *reterr) {
         _cleanup_backup_record_ BackupRecord record = {};
         _cleanup_close_ int all = -EBADF, folder = -EBADF, from = -EBADF, to = -EBADF;
         _cleanup_free_ char *name = NULL, *part = NULL;
+        struct stat st;
         int r;
 
         r = backup_import_claim(j->db, job_archive_number(j), j->id, reterr);
@@ -92,7 +89,11 @@ static int run_copy(Job *j, Error *reterr) {
         to = open_beneath(folder, part, O_WRONLY | O_CREAT | O_EXCL, 0600);
         if (to < 0)
                 return error_set_errnof(reterr, to, "Cannot make the backup %s: %m", part);
-        r = copy(j, from, to, reterr);
+        if (fstat(from, &st) < 0)
+                return error_set_errnof(reterr, errno, "Cannot look at what is imported: %m");
+        r = job_archive_check_space(folder, (uint64_t) st.st_size, reterr);
+        if (r >= 0)
+                r = copy(j, from, to, (uint64_t) st.st_size, reterr);
         if (r < 0)
                 return r;
         return fsync(folder) < 0 ? error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", part)

@@ -11,6 +11,7 @@
 #include "job-kind.h"
 #include "json-util.h"
 #include "schedule.h"
+#include "store-backup.h"
 #include "string-util.h"
 #include "strv.h"
 #include "validate.h"
@@ -277,6 +278,19 @@ static json_t *get_backup_schedule(const Settings *s) {
         return json_string(s->backup_schedule);
 }
 
+static int set_backup_consistency(Settings *s, const char *name _unused_, const json_t *value) {
+        const char *text = value ? json_string_value(value) : BACKUP_CONSISTENCY_AUTO;
+
+        if (!text || !backup_consistency_may_be_asked(text))
+                return -EINVAL;
+
+        return s ? free_and_strdup(&s->backup_consistency, text) : 0;
+}
+
+static json_t *get_backup_consistency(const Settings *s) {
+        return json_string(s->backup_consistency);
+}
+
 static int set_drill_schedule(Settings *s, const char *name _unused_, const json_t *value) {
         return set_schedule(s ? &s->drill_schedule : NULL, value);
 }
@@ -445,6 +459,8 @@ static const Setting settings[] = {
                         set_backup_schedule, get_backup_schedule },
         { "drill_schedule", false, "a calendar expression such as \"monthly\" or \"Sun 04:00\", or off",
                         set_drill_schedule, get_drill_schedule },
+        { "backup_consistency", false, "auto, live, paused or cold", set_backup_consistency,
+                        get_backup_consistency },
         { "backup_concurrency", false, "a number from 1 to 64", set_backup_concurrency,
                         get_backup_concurrency },
         { "backup_keep_last", false, "a number up to 1000", set_backup_keep_last, get_backup_keep_last },
@@ -579,6 +595,7 @@ Settings *settings_free(Settings *s) {
         free(s->alert_webhook_url);
         free(s->alert_mail_to);
         free(s->backup_schedule);
+        free(s->backup_consistency);
         free(s->drill_schedule);
         return mfree(s);
 }

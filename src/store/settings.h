@@ -5,7 +5,7 @@
  * port_range_NAME "FIRST-LAST", subnet_pool "10.200.0.0/15", bind_address "127.0.0.1", job_concurrency 4,
  * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
  * recovery_concurrency 2, repair "off", backup_schedule "off", drill_schedule "off", backup_concurrency 2,
- * backup_keep_last 3, backup_keep_daily 7, backup_keep_weekly 4,
+ * backup_consistency "auto", backup_keep_last 3, backup_keep_daily 7, backup_keep_weekly 4,
  * backup_keep_monthly 6, alert_backup_hours 3, alert_copy_hours 24, alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
  * alert_health_minutes 2, alert_secret_age_days 0, restore_keep_hours 72 */
 
@@ -51,7 +51,8 @@ typedef struct Settings {
         unsigned recovery_concurrency; /* instances that are brought back at a time */
         RepairMode repair;             /* of instances that do not say it themselves; never the default */
         char *backup_schedule; /* a calendar expression, or "off"; of instances that do not say it themselves */
-        char *drill_schedule;        /* the same of drills, of all instances */
+        char *drill_schedule; /* the same of drills, of all instances */
+        char *backup_consistency; /* what is asked of backups, see store-backup.h; of instances that do not say it */
         unsigned backup_concurrency; /* backups at a time */
         RetentionPolicy backup_keep; /* of instances that do not say it themselves */
         char *alert_webhook_url;     /* "": none */

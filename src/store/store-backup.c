@@ -27,6 +27,10 @@ static const char *const backup_consistency_table[_BACKUP_CONSISTENCY_MAX] = {
 };
 DEFINE_STRING_TABLE(backup_consistency, BackupConsistency);
 
+bool backup_consistency_may_be_asked(const char *text) {
+        return streq(text, BACKUP_CONSISTENCY_AUTO) || backup_consistency_from_string(text) >= 0;
+}
+
 DB_ENUM_READER(backup_state);
 DB_ENUM_READER(backup_consistency);
 
@@ -208,6 +212,7 @@ static int begin_result(const PGresult *result, void *userdata, Error *reterr) {
         db_row_uint(&row, INT64_MAX, &b->sequence);
         db_row_string(&row, &file);
         db_row_usec(&row, &b->created_at);
+        db_row_uint(&row, INT64_MAX, &b->size);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);

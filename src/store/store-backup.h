@@ -28,6 +28,10 @@ typedef enum BackupConsistency {
 } BackupConsistency;
 DECLARE_STRING_TABLE(backup_consistency, BackupConsistency);
 
+/* What may be asked for, beside what there is: live, and paused in a second attempt if something changed. */
+#define BACKUP_CONSISTENCY_AUTO "auto"
+bool backup_consistency_may_be_asked(const char *text);
+
 typedef struct BackupRecord {
         uint64_t id, job, sequence;
         char instance[STORE_ID_MAX];
@@ -70,7 +74,8 @@ int store_list_backups(Db *db, const StoreBackupFilter *filter, StoreBackupsCall
                 void *userdata, DbSlot **ret_slot, Error *reterr);
 
 /* For the worker. Takes instance, job, consistency and the blueprint of the record, and sets its id, sequence, file and
- * created_at. A job that began one before begins it anew, under the same name. */
+ * created_at; and size, to that of the latest one before it, 0 if there is none. A job that began one before begins it anew,
+ * under the same name. */
 int backup_begin(DbSync *db, BackupRecord *b, Error *reterr);
 /* Takes id, archive, size, contents, config and consistency. */
 int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from fleet import query
 from instances import settled
 from recovery import make_recovery_key
 from test_changemaker import put_source, state
@@ -212,7 +213,7 @@ def test_a_backup_that_is_killed_while_containers_are_paused_goes_on(server, ins
     volume = server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads")
     server.sh(f'head -c 1000000000 /dev/zero >{volume}/large')
     try:
-        server.ccpctl('backup', 'create', SLUG, '--pause=always', '--no-wait')
+        server.ccpctl('backup', 'create', SLUG, '--consistency=paused', '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
         server.wait(lambda: paused(server) != '', what='the pause')
         # What reads volumes takes its share from the jobs', not from an instance's.
@@ -228,17 +229,147 @@ def test_a_backup_that_is_killed_while_containers_are_paused_goes_on(server, ins
     assert not [file for file in files(server) if file.endswith('.part')]
 
 
+def running(server):
+    return set(server.sh(f"docker ps --filter label=ccp.instance={SLUG} --format '{{{{.Label \"com.docker.compose.service\"}}}}'").split())
+
+
+def begin_cold_with_much_to_read(server):
+    """Gives the job, and what ends it, once nothing runs any more."""
+    volume = server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads")
+    server.sh(f'head -c 1500000000 /dev/zero >{volume}/large')
+    server.ccpctl('backup', 'create', SLUG, '--consistency=cold', '--no-wait')
+    seen = set()
+
+    def look():
+        now = running(server)
+        seen.add(tuple(sorted(now)))
+        return not now
+    server.wait(look, 120, 'that nothing runs', interval=0.1)
+    # The database was left alone while it was dumped.
+    assert ('v2-postgres',) in seen, seen
+    return server.json('job', 'list', '--lines=1')[0]['id'], lambda: server.sh(f'rm {volume}/large')
+
+
+def test_a_cold_backup_stops_all_and_starts_it_again(server, instance):
+    before = running(server)
+    job, clean_up = begin_cold_with_much_to_read(server)
+    # Nobody takes that for a crash.
+    assert server.ccpctl('backup', 'create', SLUG, check=False).returncode == 5
+    assert server.json('show', SLUG)['drift'] == []
+    try:
+        server.wait(lambda: server.json('job', 'show', job)['state'] != 'running', 120, 'the end')
+    finally:
+        clean_up()
+    assert server.json('job', 'show', job)['state'] == 'succeeded'
+    assert backups(server)[0]['consistency'] == 'cold'
+    assert running(server) == before and helpers(server) == ''
+    assert settled(server, SLUG)['health'] == 'healthy'
+    assert 'cold' in server.json('job', 'show', job)['steps'][0]['detail']
+
+
 @FAILS
-def test_a_full_disk_is_said_and_leaves_nothing(server, instance):
+def test_a_cold_backup_that_is_cancelled_starts_all_again(server, instance):
+    before, known = running(server), (backups(server), files(server))
+    job, clean_up = begin_cold_with_much_to_read(server)
+    try:
+        server.ccpctl('job', 'cancel', job)
+    finally:
+        clean_up()
+    assert_nothing_left(server, known, 'cancelled')
+    assert running(server) == before
+    assert settled(server, SLUG)['health'] == 'healthy'
+
+
+@pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
+def test_a_cold_backup_that_is_killed_goes_on_and_starts_all_again(server, instance):
+    before, n = running(server), len(backups(server))
+    job, clean_up = begin_cold_with_much_to_read(server)
+    try:
+        server.sh('pkill -KILL -x ccp-job')
+        server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 180, 'the end')
+    finally:
+        clean_up()
+    assert server.json('job', 'show', job)['attempt'] == 2
+    assert backups(server)[0]['consistency'] == 'cold' and len(backups(server)) == n + 1
+    assert running(server) == before and helpers(server) == ''
+    assert settled(server, SLUG)['health'] == 'healthy'
+
+
+def test_what_is_stopped_is_backed_up_cold_and_stays_stopped(server, instance):
+    server.ccpctl('stop', SLUG)
+    n_containers = len(server.sh(f'docker ps -aq --filter label=ccp.instance={SLUG}').split())
+    server.ccpctl('backup', 'create', SLUG, '--consistency=live', timeout=300)
+    [backup, *_] = backups(server)
+    assert (backup['state'], backup['consistency']) == ('verified', 'cold')
+    entries = {entry['name']: entry for entry in backup['contents']}
+    assert entries['databases/v2-postgres/changemaker.dump']['size'] > 50000 * 32
+    assert running(server) == set() and helpers(server) == ''
+    assert server.json('show', SLUG)['state'] == 'stopped'
+    assert len(server.sh(f'docker ps -aq --filter label=ccp.instance={SLUG}').split()) == n_containers
+    # A backup of all is one of those that run.
+    assert server.ccpctl('backup', 'create', '--all', check=False).returncode == 0
+    assert backups(server)[0]['id'] == backup['id']
+    server.ccpctl('start', SLUG, timeout=120)
+    assert settled(server, SLUG)['health'] == 'healthy'
+
+
+@FAILS
+def test_a_setting_says_how_still_it_is_kept(server, instance):
+    for value in ('lukewarm', ''):
+        assert server.ccpctl('set', SLUG, f'backup_consistency={value}', check=False).returncode == 2
+    server.ccpctl('set', SLUG, 'backup_consistency=paused')
+    server.ccpctl('backup', 'create', SLUG, '--quiet', timeout=300)
+    assert backups(server)[0]['consistency'] == 'paused'
+    server.ccpctl('backup', 'create', SLUG, '--quiet', '--consistency=live', timeout=300)
+    assert backups(server)[0]['consistency'] == 'live'
+    server.ccpctl('set', SLUG, 'backup_consistency=default')
+    # One that failed would have to be started again, of which nobody knows how much ran.
+    query(server, f"UPDATE instances SET state = 'failed' WHERE slug = '{SLUG}'")
+    server.sh('systemctl restart ccpd')
+    server.wait(lambda: server.json('show', SLUG)['state'] == 'failed', what='the state')
+    try:
+        before = running(server)
+        result = server.ccpctl('backup', 'create', SLUG, '--consistency=cold', check=False)
+        assert result.returncode != 0 and f"ccpctl backup create {SLUG}" in result.stderr
+        assert running(server) == before
+    finally:
+        server.ccpctl('start', SLUG, timeout=120)
+
+
+@FAILS
+@pytest.mark.parametrize('size,more,words', [
+    ('1m', 0, 'no room for a backup of'),   # As large as the last one: nothing is begun.
+    ('8m', 14, 'No space left'),
+    ('40m', 100, 'MiB are kept for others'),  # It ends before the disk is full.
+])
+def test_a_full_disk_is_said_and_leaves_nothing(server, instance, size, more, words):
+    volume = server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads")
     before = backups(server), files(server)
-    server.sh(f'mkdir -p /srv/real; mount --bind {BACKUPS} /srv/real; mount -t tmpfs -o size=1m,mode=0700 tmpfs {BACKUPS}; chown ccpd: {BACKUPS}')
+    server.sh(f'''head -c {more}000000 /dev/urandom >{volume}/more
+                  mkdir -p /srv/real; mount --bind {BACKUPS} /srv/real
+                  mount -t tmpfs -o size={size},mode=0700 tmpfs {BACKUPS}; chown ccpd: {BACKUPS}''')
     try:
         result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
-        assert result.returncode == 6 and 'No space left' in result.stderr
+        assert result.returncode == 6 and words in result.stderr, result.stderr
         assert files(server) == set()
     finally:
-        server.sh(f'umount {BACKUPS} /srv/real')
+        server.sh(f'umount {BACKUPS} /srv/real; rm {volume}/more')
     assert_nothing_left(server, before, 'failed', 'NoSpace')
+
+
+@FAILS
+@pytest.mark.parametrize('call', ['fsync', 'renameat2'])
+def test_a_disk_that_fails_makes_no_backup(server, instance, call):
+    before = backups(server), files(server)
+    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; '
+              f'printf "[Service]\nSystemCallFilter=~{call}:EIO\n" >/run/systemd/system/ccp-job@.service.d/fail.conf; systemctl daemon-reload')
+    try:
+        result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
+        assert result.returncode == 6 and 'Input/output error' in result.stderr, result.stderr
+    finally:
+        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
+    assert_nothing_left(server, before, 'failed')
+    server.ccpctl('backup', 'create', SLUG, '--quiet', timeout=300)
 
 
 @pytest.mark.allow_journal(r'carol tried to back up oslo: denied')
@@ -249,8 +380,8 @@ def test_who_may(server, instance):
     assert server.ccpctl('backup', 'create', SLUG, user='carol', check=False).returncode == 4
     add_user(server, 'oscar')
     grant(server, 'operator', user='oscar')
-    server.ccpctl('backup', 'create', SLUG, '--pause=never', user='oscar', timeout=300)
-    assert server.ccpctl('backup', 'create', SLUG, '--pause=often', check=False).returncode == 2
+    server.ccpctl('backup', 'create', SLUG, '--consistency=live', user='oscar', timeout=300)
+    assert server.ccpctl('backup', 'create', SLUG, '--consistency=lukewarm', check=False).returncode == 2
     add_user(server, 'eve')
     assert server.ccpctl('backup', 'list', user='eve', check=False).returncode == 4
     assert server.ccpctl('backup', 'show', '999999', check=False).returncode == 3

@@ -316,6 +316,23 @@ def test_a_backup_becomes_a_new_instance_though_its_worker_is_killed(server, ins
     server.ccpctl('delete', 'malmo', '--yes', timeout=120)
 
 
+def test_what_is_stopped_is_backed_up_and_comes_back(server, instance, backup):
+    before = data(server)
+    server.ccpctl('stop', SLUG)
+    server.ccpctl('backup', 'create', SLUG, timeout=300)
+    assert server.json('show', SLUG)['state'] == 'stopped'
+    assert server.sh(f'docker ps -q --filter label=ccp.instance={SLUG}') == '' and leftovers(server) == ''
+    cold = server.json('backup', 'list')[0]
+    assert cold['consistency'] == 'cold' and {entry['name'] for entry in cold['contents']} == {
+        entry['name'] for entry in server.json('backup', 'show', backup['id'])['contents']}
+    server.ccpctl('start', SLUG, timeout=120)
+    settled(server, SLUG)
+    spoil(server)
+    server.ccpctl('backup', 'restore', cold['id'], '--quiet', timeout=300)
+    assert_same(server, before)
+    assert leftovers(server) == ''
+
+
 TOOLS = {
     'mariadb': '/usr/bin/mariadb-dump', 'mysql': '/usr/local/bin/mysqldump', 'redis': '/usr/bin/redis-cli', 'mongo': '/usr/local/bin/mongodump',
     'notes': '/usr/bin/sqlite3'}

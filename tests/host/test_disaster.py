@@ -23,7 +23,7 @@ def lost(server, instance):
     secret, public = make_recovery_key()
     server.write('/root/key', secret, mode='0600')
     server.ccpctl('key', 'enroll-recovery', '--recovery-key-file=/root/key')
-    server.ccpctl('backup', 'create', SLUG, '--pause=always', timeout=300)
+    server.ccpctl('backup', 'create', SLUG, '--consistency=paused', timeout=300)
     [listed] = server.json('backup', 'list')
     server.sh(f'ccpctl backup export {listed["id"]} >{FILE}')
     assert server.ccpctl('backup', 'export', listed['id'], f'--output={FILE}', check=False).returncode != 0

@@ -62,7 +62,7 @@ b' deep/hard; head -c 3000000 /dev/urandom >noise; truncate -s 5G hole; chown -R
 
 @pytest.fixture(scope='module')
 def backup(server, instance):
-    server.ccpctl('backup', 'create', SLUG, '--pause=always', timeout=300)
+    server.ccpctl('backup', 'create', SLUG, '--consistency=paused', timeout=300)
     return {'id': server.json('backup', 'list')[0]['id'], 'data': data(server)}
 
 

@@ -73,7 +73,7 @@ START_TEST(jobs_are_refused_in_the_wrong_state) {
         ck_assert(!instance_state_allows(INSTANCE_DELETING, JOB_START));
         ck_assert(instance_state_allows(INSTANCE_DELETING, JOB_DELETE));
         ck_assert(!instance_state_allows(_INSTANCE_STATE_INVALID, JOB_DELETE));
-        ck_assert(!instance_state_allows(INSTANCE_STOPPED, JOB_BACKUP));
+        ck_assert(!instance_state_allows(INSTANCE_DELETING, JOB_BACKUP));
 }
 END_TEST
 

@@ -42,6 +42,7 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "recovery_concurrency")), 2);
         ck_assert_str_eq(json_object_get_string(json, "repair"), "off");
         ck_assert_str_eq(json_object_get_string(json, "backup_schedule"), "off");
+        ck_assert_str_eq(json_object_get_string(json, "backup_consistency"), "auto");
         ck_assert_str_eq(json_object_get_string(json, "drill_schedule"), "off");
         ck_assert_int_eq(json_integer_value(json_object_get(json, "backup_concurrency")), 2);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_backup_hours")), 3);
@@ -57,7 +58,7 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_health_minutes")), 2);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_secret_age_days")), 0);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "restore_keep_hours")), 72);
-        ck_assert_uint_eq(json_object_size(json), 29);
+        ck_assert_uint_eq(json_object_size(json), 30);
 }
 END_TEST
 
@@ -153,6 +154,8 @@ START_TEST(wrong_values_are_refused) {
                 { "alert_disk_percent", "100" },
                 { "alert_health_minutes", "1441" },
                 { "restore_keep_hours", "8761" },
+                { "backup_consistency", "\"lukewarm\"" },
+                { "backup_consistency", "1" },
                 { "restore_keep_hours", "-1" },
                 { "alert_health_minutes", "0.5" },
                 { "alert_secret_age_days", "3651" },

@@ -128,6 +128,13 @@ START_TEST(a_backup_is_in_the_list_once_it_is_written) {
                 ck_assert_uint_ge(l.items[0].verified_at, l.items[0].created_at);
         }
 
+        /* The next one knows how large it was. */
+        ck_assert_uint_eq(other.size, 0);
+        discard(&s, 8, other.file);
+        backup_record_done(&other);
+        begin(&s, 8, &other);
+        ck_assert_uint_eq(other.size, 12345);
+
         /* What is verified is not forgotten by what undoes a job. */
         discard(&s, 7, NULL);
         discard(&s, 8, other.file);

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: LGPL-2.1-or-later
 -- Backups and the keys that seal them. $N are bound parameters; times are µs since the epoch.
 
--- Also of a job that was begun before: then it begins anew.
+-- Also of a job that was begun before: then it begins anew. With the size of the latest one before it.
 -- name: backup-begin
 INSERT INTO backups (instance, slug, job, sequence, consistency, blueprint, blueprint_version, file)
 SELECT i.id, i.slug, $2::bigint, s.next, $3, $4, $5,
@@ -10,7 +10,9 @@ FROM instances i, LATERAL (SELECT greatest(i.backup_sequence, coalesce(max(seque
         FROM backups WHERE instance = i.id) s
 WHERE i.id = $1::uuid
 ON CONFLICT (job) DO UPDATE SET state = 'writing', archive = NULL, size = NULL, contents = '[]'
-RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint;
+RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint,
+        coalesce((SELECT o.size FROM backups o WHERE o.instance = backups.instance AND o.state = 'verified' AND o.id <> backups.id
+                ORDER BY o.sequence DESC LIMIT 1), 0);
 
 -- name: backup-written
 UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, contents = $4::jsonb, consistency = $5,

@@ -137,8 +137,8 @@ def test_a_backup_of_all(ccpd):
     known(ccpd, "delta", "State", "stopped")
     one = str(ccpd.call("Instance", "Backup", NONE, path=instance_path("alpha")))
     ccpd.call("Instance", "Restart", dbus.Array([], "s"), NONE, path=instance_path("beta"))
-    paths = [str(path) for path in ccpd.manager("BackupAll", dbus.Dictionary({"pause": "never"}, "sv"))]
+    paths = [str(path) for path in ccpd.manager("BackupAll", dbus.Dictionary({"consistency": "live"}, "sv"))]
     assert one in paths and len(paths) == 2
     [other] = set(paths) - {one}
-    assert job_row(ccpd, other) == ["backup", "gamma", '{"pause": "never"}']
-    assert error(ccpd, "BackupAll", dbus.Dictionary({"pause": "often"}, "sv"))[0] == "InvalidArgument"
+    assert job_row(ccpd, other) == ["backup", "gamma", '{"consistency": "live"}']
+    assert error(ccpd, "BackupAll", dbus.Dictionary({"consistency": "lukewarm"}, "sv"))[0] == "InvalidArgument"
