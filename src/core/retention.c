@@ -70,7 +70,7 @@ static int keep_periods(const RetentionItem *items, const size_t *order, size_t 
 
 static void keep_unverified(const RetentionItem *items, size_t n, uint64_t newest, bool any, unsigned *ret) {
         for (size_t i = 0; i < n; i++)
-                if (!items[i].verified)
+                if (!items[i].verified && !items[i].imported)
                         ret[i] |= any && items[i].sequence < newest ? RETENTION_SUPERSEDED
                                                                     : RETENTION_UNPROVEN;
 }
@@ -85,7 +85,7 @@ int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *
                 { policy->weekly, week_of, RETENTION_WEEKLY },
                 { policy->monthly, month_of, RETENTION_MONTHLY },
         };
-        _cleanup_free_ size_t *order = NULL; /* of those that are verified, the newest first */
+        _cleanup_free_ size_t *order = NULL; /* of those made here that are verified, the newest first */
         size_t n_verified = 0;
         int r;
 
@@ -93,8 +93,8 @@ int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *
         if (!order)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
-                ret[i] = 0;
-                if (items[i].verified)
+                ret[i] = items[i].imported ? RETENTION_IMPORTED : 0;
+                if (items[i].verified && !items[i].imported)
                         order[n_verified++] = i;
         }
         qsort_r(order, n_verified, sizeof(*order), compare_newest_first, (void *) items);
@@ -130,6 +130,7 @@ char *retention_describe(unsigned reasons, const RetentionPolicy *policy) {
                 { "the newest of one of", " months", RETENTION_MONTHLY, policy->monthly },
                 { "no newer one is verified", "", RETENTION_UNPROVEN, 0 },
                 { "not verified, and a newer one is", "", RETENTION_SUPERSEDED, 0 },
+                { "imported", "", RETENTION_IMPORTED, 0 },
         };
         _cleanup_string_builder_ StringBuilder b = {};
         bool first = true;

@@ -22,6 +22,7 @@ typedef struct RetentionItem {
         uint64_t sequence; /* grows with each backup */
         usec_t created_at; /* by the clock of then */
         bool verified;
+        bool imported; /* no order: it counts as neither the newest nor the last, and takes nobody's place */
 } RetentionItem;
 
 /* Why one is kept, or is not. */
@@ -34,11 +35,12 @@ typedef enum RetentionReason {
         RETENTION_UNPROVEN = 1 << 5,   /* not verified, and there is no newer one that is */
         RETENTION_NO_POLICY = 1 << 6,  /* everything is kept */
         RETENTION_SUPERSEDED = 1 << 7, /* goes: not verified, and a newer one is */
+        RETENTION_IMPORTED = 1 << 8,   /* only a person deletes it */
 } RetentionReason;
 
 #define RETENTION_KEEPS                                                                               \
         (RETENTION_NEWEST | RETENTION_LAST | RETENTION_DAILY | RETENTION_WEEKLY | RETENTION_MONTHLY | \
-                        RETENTION_UNPROVEN | RETENTION_NO_POLICY)
+                        RETENTION_UNPROVEN | RETENTION_NO_POLICY | RETENTION_IMPORTED)
 
 /* Sets ret[i] to the reasons of items[i]; one that has none of RETENTION_KEEPS goes. The items may come in any order. Days are
  * those of the local time. -ENOMEM. */

@@ -113,6 +113,7 @@ static int print_backup(const json_t *b) {
         print_field("Error", json_get_text(b, "error"));
         print_field("File", json_get_text(b, "file"));
         print_field("Archive", json_get_text(b, "archive"));
+        print_field("Signer", json_get_text(b, "signer"));
         print_field("Copy", json_get_text(b, "copy"));
         print_field("Size", size);
         json_array_foreach(json_object_get(b, "contents"), i, entry) {

@@ -35,6 +35,7 @@ static int append_texts(sd_bus_message *m, const BackupRecord *b) {
                 { "File", b->file },
                 { "Archive", b->archive },
                 { "Error", strempty(b->error) },
+                { "Signer", strempty(b->signer) },
         };
         int r = 0;
 

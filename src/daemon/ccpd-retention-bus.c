@@ -63,6 +63,7 @@ static int plan_instance(Plan *p, size_t begin, size_t end, const RetentionPolic
                         .sequence = p->items[k].sequence,
                         .created_at = p->items[k].created_at,
                         .verified = p->items[k].state == BACKUP_VERIFIED,
+                        .imported = p->items[k].signer != NULL,
                 };
         r = retention_plan(items, end - begin, policy, p->reasons + begin);
         for (size_t k = begin; r >= 0 && k < end; k++) {

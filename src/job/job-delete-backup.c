@@ -100,6 +100,7 @@ static int plan(const BackupRecords *l, const RetentionPolicy *policy, unsigned 
                         .sequence = l->items[i].sequence,
                         .created_at = l->items[i].created_at,
                         .verified = l->items[i].state == BACKUP_VERIFIED,
+                        .imported = l->items[i].signer != NULL,
                 };
         r = retention_plan(items, l->n, policy, reasons);
         if (r >= 0)

@@ -36,7 +36,7 @@ typedef struct ScheduleTurn {
         usec_t scheduled_at; /* since when it could have one: the schedule was set, or left it out */
 } ScheduleTurn;
 
-/* What there is of an instance's backups. */
+/* What there is of an instance's backups; times and numbers of those that were made here, not of what was imported. */
 typedef struct BackupSummary {
         usec_t last_at;       /* when the newest one that is verified was made; 0: there is none */
         uint64_t last;        /* its number; 0: there is none */

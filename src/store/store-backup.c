@@ -43,6 +43,7 @@ void backup_record_done(BackupRecord *b) {
         json_decref(b->config);
         free(b->error);
         free(b->copy_key);
+        free(b->signer);
         *b = (BackupRecord) {};
 }
 
@@ -109,6 +110,7 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_uint(&row, INT64_MAX, &b->drill_took);
         db_row_usec(&row, &b->replicated_at);
         db_row_string_or_null(&row, &b->copy_key);
+        db_row_string_or_null(&row, &b->signer);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);

@@ -49,6 +49,7 @@ typedef struct BackupRecord {
         uint64_t drill_took;  /* µs */
         usec_t replicated_at; /* 0: there is no copy that was compared */
         char *copy_key;       /* of what may be in the storage; NULL: nothing is */
+        char *signer;         /* of one that was imported, in hex; NULL: it was made here */
 } BackupRecord;
 
 typedef struct BackupRecords {

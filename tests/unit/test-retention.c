@@ -14,7 +14,8 @@
 #define DAY(d) ((UINT64_C(1780272000) + (uint64_t) ((d) * 86400)) * USEC_PER_SEC)
 #define AT(d, hour) (DAY(d) + (uint64_t) (hour) * USEC_PER_HOUR)
 
-/* A letter for each backup, the oldest first: 'v' verified, 'w' written, 'd' damaged. What is kept: '+', or '-'. */
+/* A letter for each backup, the oldest first: 'v' verified, 'w' written, 'd' damaged; 'i' imported and verified, 'j' imported and
+ * damaged. What is kept: '+', or '-'. */
 static void check(const char *states, const usec_t *times, RetentionPolicy policy, const char *expected) {
         RetentionItem items[ITEMS_MAX] = {};
         unsigned reasons[ITEMS_MAX] = {};
@@ -24,7 +25,10 @@ static void check(const char *states, const usec_t *times, RetentionPolicy polic
         ck_assert_uint_le(n, ITEMS_MAX);
         for (size_t i = 0; i < n; i++)
                 items[i] = (RetentionItem) {
-                        .sequence = 1 + 3 * i, .created_at = times[i], .verified = states[i] == 'v'
+                        .sequence = 1 + 3 * i,
+                        .created_at = times[i],
+                        .verified = strchr("vi", states[i]) != NULL,
+                        .imported = strchr("ij", states[i]) != NULL,
                 };
         ASSERT_OK(retention_plan(items, n, &policy, reasons));
         for (size_t i = 0; i < n; i++)
@@ -87,6 +91,29 @@ START_TEST(what_is_not_verified_goes_only_behind_one_that_is) {
 }
 END_TEST
 
+/* Whatever number and time it has: it is neither the newest nor one of the last, and goes by itself never. */
+START_TEST(what_was_imported_takes_nobodys_place) {
+        const usec_t times[] = { DAY(0), DAY(1), DAY(2), DAY(3), DAY(4) };
+        const RetentionPolicy one = { .last = 1 };
+        const RetentionItem items[] = { { 1, DAY(0), .verified = true },
+                { 2, DAY(9), .verified = true, .imported = true } };
+        unsigned reasons[2];
+
+        check("vvvvi", times, one, "---++");
+        check("iivvi", times, one, "++-++");
+        check("vvvij", times, (RetentionPolicy) { .last = 2 }, "-++++");
+        check("vvviv", times, (RetentionPolicy) { .daily = 2 }, "--+++");
+        /* What is not verified does not go behind it. */
+        check("vwi", times, one, "+++");
+        check("wdi", times, one, "+++");
+        check("iii", times, one, "+++");
+
+        ASSERT_OK(retention_plan(items, ELEMENTSOF(items), &one, reasons));
+        ck_assert_uint_eq(reasons[0], RETENTION_NEWEST | RETENTION_LAST);
+        ck_assert_uint_eq(reasons[1], RETENTION_IMPORTED);
+}
+END_TEST
+
 START_TEST(a_clock_that_jumps_takes_no_more_than_the_counts_allow) {
         /* All in one second, such as with a clock that stands still. */
         const usec_t still[] = { DAY(0), DAY(0), DAY(0), DAY(0), DAY(0), DAY(0) };
@@ -123,7 +150,7 @@ START_TEST(the_counts_hold_for_any_times) {
                 for (size_t i = 0; i < n; i++) {
                         unsigned d = (unsigned) random() % ELEMENTSOF(seen);
 
-                        items[i] = (RetentionItem) { 1 + i, AT(d, random() % 24), random() % 4 > 0 };
+                        items[i] = (RetentionItem) { 1 + i, AT(d, random() % 24), random() % 4 > 0, false };
                         if (!items[i].verified)
                                 continue;
                         n_verified++;
@@ -169,6 +196,7 @@ START_TEST(it_is_said_why) {
                                 "the newest of one of 7 days, the newest of one of 4 weeks, the newest of "
                                 "one of 6 months" },
                 { RETENTION_SUPERSEDED, "not verified, and a newer one is" },
+                { RETENTION_IMPORTED, "imported" },
         };
 
         FOREACH_ARRAY(t, table, ELEMENTSOF(table)) {
@@ -197,6 +225,6 @@ START_TEST(a_policy_goes_through_json) {
 END_TEST
 
 TESTS("retention", the_last_ones_are_kept, one_of_each_day_week_and_month_is_kept,
-                what_is_not_verified_goes_only_behind_one_that_is,
+                what_is_not_verified_goes_only_behind_one_that_is, what_was_imported_takes_nobodys_place,
                 a_clock_that_jumps_takes_no_more_than_the_counts_allow, the_counts_hold_for_any_times,
                 days_are_those_of_the_local_time, it_is_said_why, a_policy_goes_through_json)

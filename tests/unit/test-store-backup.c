@@ -394,6 +394,81 @@ START_TEST(what_there_is_is_known_of_the_instance) {
 }
 END_TEST
 
+/* As it is once a file was taken in that is older than all the others, and came last. */
+static void take_in(Scene *s, const BackupRecord *b) {
+        char statement[256];
+
+        (void) snprintf(statement, sizeof(statement),
+                        "UPDATE backups SET archive = gen_random_uuid(), created_at = '2000-01-01 "
+                        "00:00:00Z', signer = decode(repeat('ab', 32), "
+                        "'hex') WHERE id = %llu",
+                        (unsigned long long) b->id);
+        free(test_postgres_query(s->t.conninfo, statement));
+}
+
+START_TEST(what_was_imported_is_neither_the_last_nor_proof) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_error_ Error error = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord own, imported, other;
+        usec_t verified_at;
+
+        scene_open(&s);
+        verified(&s, 700, &own);
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        verified_at = o.instance->backups.verified_at;
+        verified(&s, 701, &imported);
+        take_in(&s, &imported);
+        free(test_postgres_query(s.t.conninfo,
+                        "DELETE FROM jobs; UPDATE instances SET state = 'running'; UPDATE backups SET "
+                        "copy_key = 'k', "
+                        "replicated_at = now() WHERE signer IS NOT NULL"));
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->backups.last, own.id);
+        ck_assert_uint_eq(o.instance->backups.last_at, own.created_at);
+        ck_assert_uint_eq(o.instance->backups.verified_at, verified_at);
+        ck_assert_uint_eq(o.instance->backups.replicated_at, 0);
+        ck_assert_uint_eq(o.instance->backups.n_ids, 2);
+        {
+                _cleanup_backup_records_ BackupRecords l = {};
+
+                load(&s, s.id, 0, &l);
+                ck_assert_uint_eq(l.n, 2);
+                ck_assert_pstr_eq(l.items[0].signer,
+                                "abababababababababababababababababababababababababababababababab");
+                ck_assert_uint_eq(l.items[0].created_at, UINT64_C(946684800000000));
+                ck_assert_ptr_null(l.items[1].signer);
+        }
+
+        /* A drill of it is one of that file alone. */
+        ASSERT_OK(submit(&s, JOB_DRILL, imported.id, false, &o));
+        ASSERT_OK(backup_set_drilled(s.db, imported.id, o.job->id, NULL));
+        finish(&s, o.job->id);
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->backups.drilled_at, 0);
+        ask(&s, "SELECT count(*) FROM backups WHERE drilled_at IS NOT NULL", "1");
+
+        /* It stands in for none that was made here, but may itself go. */
+        ASSERT_ERROR(backup_delete_mark(s.db, own.id, 900, false, &error), ESTALE);
+        ASSERT_OK(backup_delete_mark(s.db, imported.id, 900, false, NULL));
+        ASSERT_OK(backup_delete_keep(s.db, imported.id, 900, NULL));
+        ASSERT_OK(backup_delete_mark(s.db, own.id, 901, true, NULL));
+
+        /* Of an instance that has nothing else the last one stays. */
+        error_done(&error);
+        ASSERT_ERROR(backup_delete_mark(s.db, imported.id, 902, false, &error), ESTALE);
+        verified(&s, 703, &other);
+        take_in(&s, &other);
+        ASSERT_OK(backup_delete_mark(s.db, imported.id, 902, false, NULL));
+        TEST_STORE(&s.t, &o, store_load_instance, test_on_instance, s.id);
+        ck_assert_uint_eq(o.instance->backups.last, 0);
+        ck_assert_uint_eq(o.instance->backups.last_at, 0);
+        backup_record_done(&own);
+        backup_record_done(&imported);
+        backup_record_done(&other);
+}
+END_TEST
+
 static int skip_drill(Db *db, const char *instance, uint64_t knock, StoreSkippedCallback callback,
                 void *userdata, _unused_ DbSlot **ret_slot, Error *reterr) {
         return store_skip_drill(db, instance, knock, callback, userdata, reterr);
@@ -500,5 +575,6 @@ TESTS("store-backup", a_backup_is_in_the_list_once_it_is_written, a_job_that_beg
                 a_job_about_a_backup_leaves_the_instance_alone,
                 a_job_about_a_backup_does_without_the_instance, the_last_verified_one_is_not_deleted,
                 what_a_job_uses_is_not_deleted, what_is_deleted_is_gone_step_by_step,
-                what_there_is_is_known_of_the_instance, drills_are_known_of_the_instance,
-                no_instance_no_backup, keys_are_made_once)
+                what_there_is_is_known_of_the_instance, what_was_imported_is_neither_the_last_nor_proof,
+                drills_are_known_of_the_instance, no_instance_no_backup,
+                keys_are_made_once)

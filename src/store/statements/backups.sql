@@ -33,7 +33,7 @@ SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, bluep
         coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
 FROM backups WHERE job = $1;
 
 -- One by its number, whole on the disk.
@@ -41,7 +41,7 @@ FROM backups WHERE job = $1;
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
 FROM backups WHERE id = $1 AND state <> 'writing' AND deleted_by IS NULL;
 
 -- A file that comes from elsewhere: not in any list until its job has read it. No row if it is here already. Its number is
@@ -78,13 +78,13 @@ UPDATE backups SET blueprint = $2, blueprint_version = $3 WHERE id = $1 RETURNIN
 SELECT k.key_id, k.sealed, b.signer FROM backups b JOIN backup_keys k ON k.name = b.archive::text
 WHERE b.id = $1 AND b.signer IS NOT NULL;
 
--- By a job, which took as long as the drill until now.
+-- By a job, which took as long as the drill until now. That of an imported one proves nothing of those that are made here.
 -- name: backup-drilled
 WITH drilled AS (
         UPDATE backups b SET drilled_at = clock_timestamp(),
                 drill_took = (extract(epoch FROM clock_timestamp() - j.started_at) * 1000000)::bigint
-        FROM jobs j WHERE b.id = $1 AND j.id = $2 RETURNING b.id, b.instance, b.drilled_at),
-noted AS (UPDATE instances i SET drilled_at = d.drilled_at FROM drilled d WHERE i.id = d.instance)
+        FROM jobs j WHERE b.id = $1 AND j.id = $2 RETURNING b.id, b.instance, b.drilled_at, b.signer),
+noted AS (UPDATE instances i SET drilled_at = d.drilled_at FROM drilled d WHERE i.id = d.instance AND d.signer IS NULL)
 SELECT id FROM drilled;
 
 -- What a job began, and did not bring to its end.
@@ -97,19 +97,20 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
 FROM backups
 WHERE state <> 'writing' AND deleted_by IS NULL AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
         AND ($3::text[] IS NULL OR instance::text = ANY ($3::text[]))
 ORDER BY id DESC OFFSET $4::bigint LIMIT $5::bigint;
 
 -- Locks a backup for a job about it (0: one that is not there yet). Whether it is the last one that is verified of an
--- instance that is there; and which other job uses it, 0 if none does.
+-- instance that is there: one that was imported stands in for none that was made here; and which other job uses it, 0 if none
+-- does.
 -- name: backup-lock
 SELECT b.instance, b.slug,
         b.state = 'verified' AND EXISTS (SELECT FROM instances i WHERE i.id = b.instance)
                 AND NOT EXISTS (SELECT FROM backups o WHERE o.instance = b.instance AND o.id <> b.id
-                        AND o.state = 'verified' AND o.deleted_by IS NULL),
+                        AND o.state = 'verified' AND o.deleted_by IS NULL AND (o.signer IS NULL OR b.signer IS NOT NULL)),
         coalesce((SELECT min(j.id) FROM jobs j WHERE j.state IN ('queued', 'running', 'undoing') AND j.id <> $2
                 AND (j.id = b.job OR j.spec ->> 'backup' = b.id::text)), 0)
 FROM backups b
@@ -130,7 +131,7 @@ WHERE b.deleted_by <> $1
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
 FROM backups WHERE deleted_by = $1 ORDER BY id;
 
 -- name: backup-delete-keep

@@ -2,6 +2,7 @@
 -- Instances, with their ports and subnet. $N are bound parameters; times are µs since the epoch.
 
 -- One (id) or all of them (NULL), as instance_record_read() takes them.
+-- A backup that was imported may be old, whenever it came: it does not tell how things are with those made here.
 -- name: instances-select
 SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engine, i.state,
         (extract(epoch FROM i.state_changed_at) * 1000000)::bigint,
@@ -20,11 +21,13 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
         (SELECT r.images FROM revisions r WHERE r.instance = i.id AND r.number = i.revision),
         (SELECT json_build_object(
                         'last_at', (extract(epoch FROM (array_agg(b.created_at ORDER BY b.sequence DESC)
-                                FILTER (WHERE b.state = 'verified'))[1]) * 1000000)::bigint,
-                        'last', (array_agg(b.id ORDER BY b.sequence DESC) FILTER (WHERE b.state = 'verified'))[1],
-                        'verified_at', (extract(epoch FROM max(b.verified_at)) * 1000000)::bigint,
+                                FILTER (WHERE b.state = 'verified' AND b.signer IS NULL))[1]) * 1000000)::bigint,
+                        'last', (array_agg(b.id ORDER BY b.sequence DESC)
+                                FILTER (WHERE b.state = 'verified' AND b.signer IS NULL))[1],
+                        'verified_at', (extract(epoch FROM max(b.verified_at) FILTER (WHERE b.signer IS NULL)) * 1000000)::bigint,
                         'drilled_at', (extract(epoch FROM i.drilled_at) * 1000000)::bigint,
-                        'replicated_at', (extract(epoch FROM max(b.replicated_at)) * 1000000)::bigint,
+                        'replicated_at', (extract(epoch FROM max(b.replicated_at)
+                                FILTER (WHERE b.signer IS NULL)) * 1000000)::bigint,
                         'uncopied_since', (extract(epoch FROM min(b.copy_wanted_at)
                                 FILTER (WHERE b.state = 'verified' AND b.replicated_at IS NULL)) * 1000000)::bigint,
                         'restored_at', (SELECT (extract(epoch FROM r.switched_at) * 1000000)::bigint FROM restores r

@@ -9,13 +9,13 @@ from watcher import finish, running
 NONE = dbus.Dictionary({}, "sv")
 
 
-def make_backup(ccpd, slug, state="verified", created="now()", job=None):
+def make_backup(ccpd, slug, state="verified", created="now()", job=None, signer="NULL"):
     """A record as a worker leaves it; its id."""
     rows = ccpd.postgres.sql(
         "INSERT INTO backups (instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, archive, size, "
-        f"created_at, verified_at) SELECT id, slug, {job or 'coalesce((SELECT max(job) FROM backups), 1000) + 1'}, "
+        f"created_at, verified_at, signer) SELECT id, slug, {job or 'coalesce((SELECT max(job) FROM backups), 1000) + 1'}, "
         "coalesce((SELECT max(sequence) FROM backups b WHERE b.instance = i.id), 0) + 1, "
-        f"'{state}', 'live', 'trivial', '1', slug || '.ccpb', gen_random_uuid(), 4096, {created}, {created} "
+        f"'{state}', 'live', 'trivial', '1', slug || '.ccpb', gen_random_uuid(), 4096, {created}, {created}, {signer} "
         f"FROM instances i WHERE slug = '{slug}' RETURNING id")
     return rows[0][0]
 
@@ -128,6 +128,26 @@ def test_what_is_kept_is_told_and_done(ccpd):
     finish(ccpd, path)
     ccpd.postgres.sql("DELETE FROM instances WHERE slug = 'alpha'")
     wait_for(lambda: plan(ccpd)[old] == (True, "everything is kept"), what="the end of it")
+
+
+def test_what_was_imported_is_not_the_last_one(ccpd):
+    running(ccpd, "alpha")
+    ccpd.manager("SetSettings", dbus.Dictionary({
+        f"backup_keep_{what}": dbus.UInt64(0) for what in ("daily", "weekly", "monthly")} | {"backup_keep_last": dbus.UInt64(1)}, "sv"))
+    own = make_backup(ccpd, "alpha", created="'2026-01-01 00:00:00Z'")
+    known(ccpd, "alpha", "LastBackupAt", 1767225600000000)
+    imported = make_backup(ccpd, "alpha", created="'2025-01-01 00:00:00Z'", signer="decode(repeat('ab', 32), 'hex')")
+    assert plan(ccpd) == {own: (True, "the newest that is verified, one of the last 1"), imported: (True, "imported")}
+    assert ccpd.manager("PruneBackups", "", NONE) == []
+    assert ccpd.get(instance_path("alpha"), "Instance", "LastBackupAt") == 1767225600000000
+    rows = {str(row["Id"]): row for row in ccpd.manager("ListBackups", NONE, dbus.UInt64(0), dbus.UInt64(9))}
+    assert {number: str(row["Signer"]) for number, row in rows.items()} == {own: "", imported: "ab" * 32}
+    assert rows[imported]["CreatedAt"] == 1735689600000000
+    # By its number it is as any other.
+    assert error(ccpd, "DeleteBackup", own, NONE)[0] == "WrongState"
+    path = str(ccpd.manager("VerifyBackup", imported, NONE))
+    finish(ccpd, path)
+    assert job_row(ccpd, str(ccpd.manager("DeleteBackup", imported, NONE)))[0] == "delete-backup"
 
 
 def test_a_backup_of_all(ccpd):
