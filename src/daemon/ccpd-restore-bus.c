@@ -8,6 +8,7 @@
 #include "alloc-util.h"
 #include "bus-error.h"
 #include "bus-options.h"
+#include "ccpd-access.h"
 #include "ccpd-instance-bus.h"
 #include "ccpd-manager.h"
 #include "json-util.h"
@@ -37,23 +38,35 @@ typedef struct RestoreCall {
         char instance[STORE_ID_MAX];
         uint64_t backup;
         bool any_version;
+        bool sees_backup; /* also if it is of another instance */
 } RestoreCall;
+
+/* Whether a backup is there that is none of his is nothing that the caller is told. */
+static int check_origin(
+                const RestoreCall *call, const Instance *i, const BackupRecords *records, Error *reterr) {
+        bool own = records->n > 0 && streq(records->items[0].instance, i->record->id);
+
+        if (records->n == 0 || (!own && !call->sees_backup))
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
+                                "There is no backup %" PRIu64 ". See: ccpctl backup list --instance=%s",
+                                call->backup, i->record->slug);
+        return own ? 0
+                   : error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                     "Backup %" PRIu64 " is of '%s', another instance than '%s' is now.",
+                                     call->backup, records->items[0].slug, i->record->slug);
+}
 
 static int submit(RestoreCall *call, const BackupRecords *records, Error *reterr) {
         Manager *m = operation_manager(call->operation);
         Instance *i = instance_find_by_id(m, call->instance);
         _cleanup_json_ json_t *spec = NULL;
+        int r;
 
         if (!i)
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE, "The instance is gone.");
-        if (records->n == 0)
-                return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
-                                "There is no backup %" PRIu64 ". See: ccpctl backup list --instance=%s",
-                                call->backup, i->record->slug);
-        if (!streq(records->items[0].instance, i->record->id))
-                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "Backup %" PRIu64 " is of '%s', another instance than '%s' is now.",
-                                call->backup, records->items[0].slug, i->record->slug);
+        r = check_origin(call, i, records, reterr);
+        if (r < 0)
+                return r;
         if (records->items[0].state != BACKUP_VERIFIED)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                                 "Backup %" PRIu64 " is %s: nothing is restored from it.", call->backup,
@@ -100,6 +113,12 @@ static int read_call(sd_bus_message *message, RestoreCall *call, Error *reterr) 
         return r < 0 ? r : bus_parse_version(options.version, &call->any_version, reterr);
 }
 
+static bool caller_sees_backup(const Manager *m, uint64_t backup) {
+        const Instance *i = instance_find_by_backup(m, backup);
+
+        return access_sees_fleet(m, access_viewer(m)) || (i && access_sees_instance(m, access_viewer(m), i));
+}
+
 int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_free_ RestoreCall *call = new0(RestoreCall, 1);
         _cleanup_error_ Error e = {};
@@ -116,6 +135,7 @@ int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr
                 return error_is_set(&e) ? bus_error_move(reterr, &e) : r;
 
         memcpy(call->instance, i->record->id, sizeof(call->instance));
+        call->sees_backup = caller_sees_backup(i->manager, call->backup);
         filter.id = call->backup;
         call->operation = operation_new(i->manager, message);
         if (!call->operation)

@@ -4,6 +4,8 @@
 import dbus
 import pytest
 from conftest import NAME, ROOT, instance_path, wait_for
+from test_backup_life import make_backup
+from watcher import running
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
@@ -77,6 +79,45 @@ def test_a_client_sees_his_own_instance_and_no_other(fleet):
     for other, absent in zip(reads(client, "beta"), reads(client, "gamma")):
         assert other["error"] == absent["error"] == f"{NAME}.Error.NotAuthorized"
         assert other["message"].replace("beta", "gamma") == absent["message"]
+
+
+def test_a_backup_of_another_is_as_one_that_is_not_there(ccpd):
+    for slug in ("alpha", "beta"):
+        running(ccpd, slug)
+    own, other = make_backup(ccpd, "alpha"), make_backup(ccpd, "beta")
+    wait_for(lambda: ccpd.get(instance_path("beta"), "Instance", "LastBackupAt") > 0, what="the backup")
+    absent = "4711"
+    ccpd.postgres.sql("INSERT INTO backups (instance, slug, job, sequence, state, consistency, blueprint, blueprint_version, file, "
+                       "archive, size, verified_at) SELECT gen_random_uuid(), 'gone', 9999, 1, 'verified', 'live', 'x', '1', 'f', "
+                       "gen_random_uuid(), 1, now()")
+    ((gone,),) = ccpd.postgres.sql("SELECT id FROM backups WHERE slug = 'gone'")
+
+    def told(person, number, member, signature="sa{sv}", **more):
+        answer = person.call(member, signature, number, {}, **more)
+        return answer.get("error"), answer.get("message", "").replace(number, "N")
+
+    grant(ccpd, "admin", "user", "daemon", "alpha")
+    admin = ccpd.person("daemon")
+    restore = {"path": instance_path("alpha"), "interface": f"{NAME}.Instance"}
+    for number in (other, gone):
+        assert told(admin, number, "Restore", **restore) == told(admin, absent, "Restore", **restore)
+        assert told(admin, number, "Restore", **restore)[0] == f"{NAME}.Error.NoSuchBackup"
+        for member in ("VerifyBackup", "DrillBackup", "DeleteBackup", "ExportBackup", "FetchBackup", "ReplicateBackup"):
+            assert told(admin, number, member) == told(admin, absent, member), member
+            assert told(admin, number, member)[0] == f"{NAME}.Error.NotAuthorized", member
+        assert admin.value("ListBackups", "a{sv}tt", {"id": number}, 0, 9) == []
+    # Who sees the other instance, too, is told; so is who sees the fleet.
+    grant(ccpd, "client", "user", "daemon", "beta")
+    error, message = told(admin, other, "Restore", **restore)
+    assert error == f"{NAME}.Error.WrongState" and "'beta'" in message
+    assert told(admin, gone, "Restore", **restore)[0] == f"{NAME}.Error.NoSuchBackup"
+    with pytest.raises(dbus.DBusException, match="'gone'"):
+        ccpd.call("Instance", "Restore", gone, dbus.Dictionary({}, "sv"), path=instance_path("alpha"))
+    # Whom polkit lets restore without a role restores what is of the instance.
+    ccpd.polkit("Answer", "restore", "yes")
+    nobody = ccpd.person("bin")
+    assert told(nobody, other, "Restore", **restore)[0] == f"{NAME}.Error.NoSuchBackup"
+    assert told(nobody, own, "Restore", **restore)[0] is None
 
 
 def test_what_polkit_is_told(fleet):
