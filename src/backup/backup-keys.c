@@ -135,6 +135,26 @@ int backup_keys_load(DbSync *db, const Vault *vault, const char *instance, Backu
         return 0;
 }
 
+int backup_signer_unseal(const Vault *vault, const char *key_id, const void *sealed, size_t size,
+                uint8_t ret[ARCHIVE_KEY_SIZE], Error *reterr) {
+        const VaultLabel label = backup_key_label(NAME_SIGNING);
+        _cleanup_vault_plain_ char *seed = NULL;
+        uint8_t secret[ARCHIVE_SIGNING_KEY_SIZE];
+        size_t n;
+        int r;
+
+        r = vault_unseal(vault, &label, key_id, sealed, size, &seed, &n, reterr);
+        if (r < 0)
+                return r;
+        if (n != crypto_sign_SEEDBYTES)
+                return error_setf(reterr, CCP_ERROR_INTERNAL,
+                                "The key '" NAME_SIGNING "' of the backups is none.");
+
+        (void) crypto_sign_seed_keypair(ret, secret, (const uint8_t *) seed);
+        explicit_bzero(secret, sizeof(secret));
+        return 0;
+}
+
 ArchiveSealers backup_keys_sealers(const BackupKeys *k) {
         ArchiveSealers s = {
                 .instance_key = k->secrets->instance,

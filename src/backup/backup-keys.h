@@ -20,6 +20,11 @@ DEFINE_CLEANUP_FUNC(BackupKeys *, backup_keys_free);
 /* What the key of this name in the records is sealed as; borrows the name. */
 VaultLabel backup_key_label(const char *name);
 
+/* The public half of the key that signs, out of its record "signing" as it is sealed. KeyMissing, and Internal if it is
+ * none. */
+int backup_signer_unseal(const Vault *vault, const char *key_id, const void *sealed, size_t size,
+                uint8_t ret[ARCHIVE_KEY_SIZE], Error *reterr);
+
 /* For whom a new file is sealed; and what opens one. Both borrow from the keys. */
 ArchiveSealers backup_keys_sealers(const BackupKeys *k);
 ArchiveOpener backup_keys_opener(const BackupKeys *k);

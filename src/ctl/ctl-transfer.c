@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,6 +28,8 @@
 #define HEAD_SIZE (2U * ARCHIVE_HEADER_SIZE_MAX)
 /* Of what ccp-storage says before a copy. */
 #define LINE_MAX_SIZE 4096U
+/* In hexadecimal digits. */
+#define SIGNER_MAX (2U * ARCHIVE_KEY_SIZE + 1U)
 
 /* Something that is copied from. */
 typedef struct Source {
@@ -247,8 +250,20 @@ static int open_source(Ctl *c, const char *name, Source *s, Error *reterr) {
         return 0;
 }
 
+/* As what ccpd answers for once the file was read: who signed it. */
+static int read_signer(const uint8_t *data, size_t size, char ret[static SIGNER_MAX], Error *reterr) {
+        _cleanup_archive_header_ ArchiveHeader h = {};
+        int r;
+
+        r = archive_header_read(data, size, &h, reterr);
+        if (r >= 0)
+                (void) sodium_bin2hex(ret, SIGNER_MAX, h.signer, sizeof(h.signer));
+        return r;
+}
+
 /* The key of the file, by the recovery key. */
-static int open_key(Ctl *c, int fd, ArchiveSecrets **ret, Error *reterr) {
+static int open_key(
+                Ctl *c, int fd, ArchiveSecrets **ret, char ret_signer[static SIGNER_MAX], Error *reterr) {
         _cleanup_(archive_secrets_freep) ArchiveSecrets *recovery = archive_secrets_new();
         _cleanup_free_ uint8_t *data = NULL;
         size_t size;
@@ -258,6 +273,8 @@ static int open_key(Ctl *c, int fd, ArchiveSecrets **ret, Error *reterr) {
                 return error_set_errnof(reterr, ENOMEM, "%m");
         r = archive_header_load(fd, &data, &size, reterr);
         if (r >= 0)
+                r = read_signer(data, size, ret_signer, reterr);
+        if (r >= 0)
                 r = ctl_read_recovery_key(
                                 c->arguments.values[OPTION_RECOVERY_KEY_FILE], recovery->archive, reterr);
         return r < 0 ? r
@@ -266,13 +283,14 @@ static int open_key(Ctl *c, int fd, ArchiveSecrets **ret, Error *reterr) {
 }
 
 /* Hands file and key over. *ret_token tells which they are. */
-static int bring(Ctl *c, const Source *s, char **ret_token, Error *reterr) {
+static int bring(Ctl *c, const Source *s, char **ret_token, char ret_signer[static SIGNER_MAX],
+                Error *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL;
         const char *token;
         int r, to, key;
 
-        r = open_key(c, s->head >= 0 ? s->head : s->fd, &secrets, reterr);
+        r = open_key(c, s->head >= 0 ? s->head : s->fd, &secrets, ret_signer, reterr);
         if (r >= 0)
                 r = ctl_call(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "BeginImport", &reply, reterr, "a{sv}",
                                 0);
@@ -297,6 +315,7 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         _cleanup_(source_done) Source source = { .fd = -EBADF, .head = -EBADF };
         _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_free_ char *token = NULL;
+        char signer[SIGNER_MAX];
         const char *job;
         int r;
 
@@ -306,7 +325,7 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
                                 "--recovery-key-file=FILE");
         r = open_source(c, args[0], &source, reterr);
         if (r >= 0)
-                r = bring(c, &source, &token, reterr);
+                r = bring(c, &source, &token, signer, reterr);
         if (r >= 0 && !arguments_have(&c->arguments, OPTION(NO_WAIT)))
                 r = job_watch_new(c, &w, reterr);
         if (r < 0)
@@ -324,5 +343,10 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         if (r < 0)
                 return r;
         r = sd_bus_message_read(reply, "o", &job);
-        return r < 0 ? ctl_bad_reply(reterr, r) : ctl_finish_job(c, w, job, "succeeded", reterr);
+        if (r < 0)
+                return ctl_bad_reply(reterr, r);
+        r = ctl_finish_job(c, w, job, "succeeded", reterr);
+        if (r == EXIT_DONE && !ctl_prints_json(c))
+                ctl_say(c, "The backup was signed by %s.\n", signer);
+        return r;
 }

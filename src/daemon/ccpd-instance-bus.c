@@ -391,9 +391,10 @@ int manager_submit_backup_job(
         return submit_backup_job(m, kind, backup, last, spec, o, reterr);
 }
 
-int manager_submit_import(Manager *m, uint64_t backup, const char *token, Operation *o, Error *reterr) {
-        _cleanup_json_ json_t *spec =
-                        json_pack("{s:o, s:s}", "backup", json_sprintf("%" PRIu64, backup), "token", token);
+int manager_submit_import(Manager *m, uint64_t backup, const char *token, const char *signer, Operation *o,
+                Error *reterr) {
+        _cleanup_json_ json_t *spec = json_pack("{s:o, s:s, s:s}", "backup",
+                        json_sprintf("%" PRIu64, backup), "token", token, "signer", signer);
 
         return spec ? submit_backup_job(m, JOB_IMPORT, backup, false, spec, o, reterr)
                     : error_set_errnof(reterr, ENOMEM, "%m");

@@ -34,4 +34,5 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation
 int manager_submit_backup_job(
                 Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr);
 /* The same of a file that was brought: 'token' tells where it lies. */
-int manager_submit_import(Manager *m, uint64_t backup, const char *token, Operation *o, Error *reterr);
+int manager_submit_import(Manager *m, uint64_t backup, const char *token, const char *signer, Operation *o,
+                Error *reterr);

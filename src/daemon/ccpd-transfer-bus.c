@@ -283,7 +283,18 @@ int method_begin_import(sd_bus_message *message, void *userdata, sd_bus_error *r
 typedef struct Import {
         Operation *operation;
         char token[33];
+        bool named; /* the caller said who signed it */
+        BackupImport record;
 } Import;
+
+static Import *import_free(Import *x) {
+        if (!x)
+                return NULL;
+
+        backup_import_done(&x->record);
+        return mfree(x);
+}
+DEFINE_CLEANUP_FUNC(Import *, import_free);
 
 /* What is refused is not kept: it would have to be brought anew in any case. */
 static void forget_file(const char *token) {
@@ -296,18 +307,84 @@ static void forget_file(const char *token) {
         (void) unlinkat(backups, name, 0);
 }
 
+static void import_fail(const Import *x, const Error *error) {
+        forget_file(x->token);
+        operation_fail(x->operation, error);
+}
+
+static void format_signer(
+                const uint8_t signer[ARCHIVE_KEY_SIZE], char ret[static 2 * ARCHIVE_KEY_SIZE + 1]) {
+        (void) sodium_bin2hex(ret, 2 * ARCHIVE_KEY_SIZE + 1, signer, ARCHIVE_KEY_SIZE);
+}
+
 static void on_import_recorded(int r, uint64_t id, Error *error, void *userdata) {
-        _cleanup_free_ Import *x = userdata;
+        _cleanup_(import_freep) Import *x = userdata;
+        char signer[2 * ARCHIVE_KEY_SIZE + 1];
         _cleanup_error_ Error e = {};
 
         if (r < 0) {
-                forget_file(x->token);
-                operation_fail(x->operation, error);
+                import_fail(x, error);
                 return;
         }
-        r = manager_submit_import(operation_manager(x->operation), id, x->token, x->operation, &e);
+        format_signer(x->record.signer, signer);
+        r = manager_submit_import(operation_manager(x->operation), id, x->token, signer, x->operation, &e);
         if (r < 0)
                 operation_fail(x->operation, &e);
+}
+
+/* 1 if it is the key of this server. */
+static int is_own_signer(const Manager *m, const Import *x, const StoreImportTrust *trust, Error *reterr) {
+        uint8_t own[ARCHIVE_KEY_SIZE];
+        int r;
+
+        if (trust->size == 0)
+                return 0;
+        r = backup_signer_unseal(m->vault, trust->key_id, trust->sealed, trust->size, own, reterr);
+        return r < 0 ? r : memcmp(own, x->record.signer, sizeof(own)) == 0;
+}
+
+/* Anybody can seal a file for a recovery key, whose public half is no secret. So what is said to be of an instance of this
+ * server must be signed here, and what is of another one by whom the first was that was taken in; unless the caller names
+ * the signer. */
+static int check_trust(const Manager *m, const Import *x, const StoreImportTrust *trust, Error *reterr) {
+        char signer[2 * ARCHIVE_KEY_SIZE + 1];
+        int r = 1;
+
+        if (trust->ours)
+                r = is_own_signer(m, x, trust, reterr);
+        else if (trust->imported)
+                r = trust->known;
+        if (r != 0)
+                return r;
+
+        format_signer(x->record.signer, signer);
+        return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                        "The backup is said to be of '%s', %s, but was signed by another: %s. Whoever has "
+                        "the public half of a recovery key can write such a file. If you know from "
+                        "elsewhere "
+                        "whose key that is, name it as the signer.",
+                        x->record.slug,
+                        trust->ours ? "an instance of this server"
+                                    : "of which there are backups that were imported",
+                        signer);
+}
+
+static void on_import_trust(int r, const StoreImportTrust *trust, Error *error, void *userdata) {
+        _cleanup_(import_freep) Import *x = userdata;
+        Manager *m = operation_manager(x->operation);
+        _cleanup_error_ Error e = {};
+
+        if (r < 0) {
+                import_fail(x, error);
+                return;
+        }
+        r = x->named ? 0 : check_trust(m, x, trust, &e);
+        if (r >= 0)
+                r = store_begin_import(m->db, &x->record, on_import_recorded, x, NULL, &e);
+        if (r < 0)
+                import_fail(x, &e);
+        else
+                TAKE_PTR(x);
 }
 
 static int read_header(const char *token, uint8_t **ret, size_t *ret_size, Error *reterr) {
@@ -339,7 +416,7 @@ static int read_key(int fd, char ret[static ARCHIVE_KEY_SIZE], Error *reterr) {
 static int check_signer(const ArchiveHeader *h, const char *wanted, Error *reterr) {
         char is[2 * ARCHIVE_KEY_SIZE + 1];
 
-        (void) sodium_bin2hex(is, sizeof(is), h->signer, sizeof(h->signer));
+        format_signer(h->signer, is);
         return !wanted || strcasecmp(wanted, is) == 0
                         ? 0
                         : error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
@@ -413,8 +490,7 @@ static const BusOption import_options[] = {
 };
 
 int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_free_ Import *x = new0(Import, 1);
-        _cleanup_backup_import_ BackupImport import = {};
+        _cleanup_(import_freep) Import *x = new0(Import, 1);
         ImportOptions options = {};
         _cleanup_error_ Error e = {};
         Manager *m = userdata;
@@ -437,7 +513,7 @@ int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *
                 r = manager_check_store(m, &e);
         if (r >= 0) {
                 key = take_key(m->transfers, token);
-                r = make_import(m, token, key, options.signer, &import, &e);
+                r = make_import(m, token, key, options.signer, &x->record, &e);
         }
         if (r < 0) {
                 forget_file(token);
@@ -445,12 +521,13 @@ int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *
         }
 
         memcpy(x->token, token, sizeof(x->token));
+        x->named = options.signer != NULL;
         x->operation = operation_new(m, message);
         if (!x->operation)
                 return -ENOMEM;
-        r = store_begin_import(m->db, &import, on_import_recorded, x, NULL, &e);
+        r = store_get_import_trust(m->db, &x->record, on_import_trust, x, NULL, &e);
         if (r < 0)
-                operation_fail(x->operation, &e);
+                import_fail(x, &e);
         else
                 TAKE_PTR(x);
         return 1;

@@ -170,7 +170,7 @@ static int run_verify(Job *j, Error *reterr) {
         r = record_it(j, &record, reterr);
         if (r < 0)
                 return r;
-        if (asprintf(&j->detail, "backup %" PRIu64, record.id) < 0)
+        if (asprintf(&j->detail, "backup %" PRIu64 ", signed by %s", record.id, strempty(record.signer)) < 0)
                 j->detail = NULL;
         return job_import_forget_brought(j, reterr);
 }

@@ -90,6 +90,77 @@ int store_begin_import(Db *db, const BackupImport *import, StoreImportCallback c
         return db_request(db, &import_transaction, import_done, op, import_op_free, ret_slot, reterr);
 }
 
+typedef struct TrustOp {
+        DbParams params;
+        StoreImportTrust trust;
+        StoreImportTrustCallback callback;
+        void *userdata;
+} TrustOp;
+
+static void trust_done(StoreImportTrust *t) {
+        free(t->key_id);
+        free(t->sealed);
+        *t = (StoreImportTrust) {};
+}
+
+static void trust_op_free(void *userdata) {
+        TrustOp *op = userdata;
+
+        trust_done(&op->trust);
+        db_params_done(&op->params);
+        free(op);
+}
+
+static int trust_bind(DbParams *params, void *userdata) {
+        db_params_borrow(params, &((TrustOp *) userdata)->params);
+        return 0;
+}
+
+static int trust_result(const PGresult *result, void *userdata, Error *reterr) {
+        StoreImportTrust *t = &((TrustOp *) userdata)->trust;
+        DbRow row = DB_ROW(result, 0);
+        int r;
+
+        trust_done(t);
+        db_row_bool(&row, &t->ours);
+        db_row_bool(&row, &t->imported);
+        db_row_bool(&row, &t->known);
+        db_row_string(&row, &t->key_id);
+        db_row_bytes(&row, &t->sealed, &t->size);
+        r = db_row_end(&row);
+        return r < 0 ? db_row_error(r, "who signs backups", reterr) : 0;
+}
+
+static void trust_end(int r, Error *error, void *userdata) {
+        TrustOp *op = userdata;
+
+        op->callback(r, &op->trust, error, op->userdata);
+}
+
+int store_get_import_trust(Db *db, const BackupImport *import, StoreImportTrustCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr) {
+        static const DbStep step = { sql_backup_import_trust, trust_bind, trust_result };
+        static const DbTransaction transaction = {
+                .what = "read who signs the backups of the instance",
+                .steps = &step,
+                .n_steps = 1,
+                .read_only = true,
+        };
+        const DbBytes signer = { import->signer, sizeof(import->signer) };
+        TrustOp *op = new0(TrustOp, 1);
+
+        if (!op)
+                return store_oom(&transaction, reterr);
+        *op = (TrustOp) { .callback = callback, .userdata = userdata };
+        db_params_add_copy(&op->params, import->instance);
+        db_params_add_bytesv(&op->params, &signer, 1);
+        if (db_params_check(&op->params) < 0) {
+                trust_op_free(op);
+                return store_oom(&transaction, reterr);
+        }
+        return db_request(db, &transaction, trust_end, op, trust_op_free, ret_slot, reterr);
+}
+
 /* --- the worker's --- */
 
 typedef struct WorkOp {

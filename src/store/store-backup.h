@@ -144,6 +144,20 @@ typedef struct BackupImport {
         uint8_t signer[BACKUP_SIGNER_SIZE];
 } BackupImport;
 
+/* Whose word counts for what is imported of an instance. */
+typedef struct StoreImportTrust {
+        bool ours;            /* the instance is, or was, one of this server */
+        bool imported, known; /* something of it was imported; from the same signer */
+        char *key_id;         /* of the vault's key */
+        uint8_t *sealed;      /* the key that signs the backups of this server, as "signing" */
+        size_t size;          /* 0: there is none yet */
+} StoreImportTrust;
+
+typedef void (*StoreImportTrustCallback)(int r, const StoreImportTrust *trust, Error *error, void *userdata);
+/* For the daemon: before it records one. Takes instance and signer of it. */
+int store_get_import_trust(Db *db, const BackupImport *import, StoreImportTrustCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr);
+
 void backup_import_done(BackupImport *i);
 #define _cleanup_backup_import_ _cleanup_(backup_import_done)
 

@@ -30,7 +30,7 @@ def lost(server, instance):
     assert server.sh(f'cmp {FILE} /var/lib/ccpd/backups/{instance["id"]}/{listed["file"]} && echo same') == 'same'
     entry = server.json('audit', '--action=BACKUP_EXPORT')[-1]
     assert entry['outcome'] == 'succeeded'
-    return {'file': server.sh(f'base64 -w0 {FILE}'), 'key': secret, 'data': test_restore.data(server),
+    return {'created_at': listed['created_at'], 'file': server.sh(f'base64 -w0 {FILE}'), 'key': secret, 'data': test_restore.data(server),
             'signer': server.sh(f"ccp-backup-extract info {FILE} | sed -n 's/.*Signed by: //p'"),
             'encryption': server.ccpctl('secret', 'reveal', SLUG, 'ENCRYPTION_KEY').stdout}
 
@@ -65,8 +65,12 @@ def test_an_empty_server_brings_it_back(server, instance, lost, new_server):
     assert result.returncode == 6 and 'damaged' in result.stderr
     assert other.json('backup', 'list') == []
 
-    other.ccpctl('backup', 'import', FILE, '--recovery-key-file=/root/key', f'--signer={lost["signer"]}', timeout=300)
+    # Whose it is on a server that knows nothing of it is told, and on record.
+    assert lost['signer'] in other.ccpctl('backup', 'import', FILE, '--recovery-key-file=/root/key', timeout=300).stdout
     [row] = other.json('backup', 'list')
+    assert row['signer'] == lost['signer'] and row['created_at'] == lost['created_at']
+    assert [e['details'].get('signer') for e in other.json('audit', '--action=BACKUP_IMPORT') if e['outcome'] == 'accepted'][-1] == lost['signer']
+    assert f'signed by {lost["signer"]}' in other.ccpctl('job', 'show', other.json('job', 'list', '--lines=1')[0]['id']).stdout
     assert (row['instance'], row['state'], row['blueprint']) == (SLUG, 'verified', 'changemaker-lite')
     assert '.import-' not in imports(other)
     result = other.ccpctl('backup', 'import', FILE, '--recovery-key-file=/root/key', check=False)
@@ -106,6 +110,33 @@ def test_a_killed_import_goes_on(server, instance, lost):
 
 
 test_a_killed_import_goes_on = pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')(test_a_killed_import_goes_on)
+
+
+@FAILS
+def test_nobody_else_signs_for_an_instance_of_this_server(server, instance, lost):
+    """The server signs with another key since: so the file is what somebody with the public half of the recovery key makes."""
+    put(server, lost)
+    server.ccpctl('backup', 'delete', *[row['id'] for row in server.json('backup', 'list')], '--last', '--yes')
+    server.sh("cd /; runuser -u postgres -- psql -qX -d ccpd -c \"DELETE FROM backup_keys WHERE name = 'signing'\"")
+    server.ccpctl('backup', 'create', SLUG, timeout=300)
+    [own] = server.json('backup', 'list')
+    last = server.json('show', SLUG)['last_backup_at']
+
+    result = server.ccpctl('backup', 'import', FILE, '--recovery-key-file=/root/key', check=False)
+    assert result.returncode == 2 and lost['signer'] in result.stderr and 'an instance of this server' in result.stderr
+    assert server.json('backup', 'list') == [own] and '.import-' not in imports(server)
+    server.ccpctl('backup', 'import', FILE, '--recovery-key-file=/root/key', f'--signer={lost["signer"]}', timeout=300)
+
+    # It is older than what was made here, whenever it came: it takes nobody's place.
+    [imported] = [row for row in server.json('backup', 'list') if row['id'] != own['id']]
+    assert imported['created_at'] == lost['created_at'] < own['created_at']
+    assert server.json('show', SLUG)['last_backup_at'] == last == own['created_at']
+    server.ccpctl('set', SLUG, 'backup_keep_last=1', 'backup_keep_daily=0', 'backup_keep_weekly=0', 'backup_keep_monthly=0')
+    plan = {row['id']: (row['kept'], row['reason']) for row in server.json('backup', 'prune', SLUG, '--dry-run')}
+    assert plan[own['id']][0] and plan[imported['id']] == (True, 'imported')
+    server.ccpctl('backup', 'verify', imported['id'], timeout=300)
+    assert server.ccpctl('backup', 'delete', own['id'], '--yes', check=False).returncode != 0
+    server.ccpctl('backup', 'delete', imported['id'], '--yes')
 
 
 @pytest.mark.allow_journal(r'olga tried to (import|export)')

@@ -469,6 +469,65 @@ START_TEST(what_was_imported_is_neither_the_last_nor_proof) {
 }
 END_TEST
 
+static void on_trust(int r, const StoreImportTrust *trust, _unused_ Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+        int which = (trust->ours ? 1 : 0) + (trust->imported ? 2 : 0) + (trust->known ? 4 : 0) +
+                        (trust->size > 0 ? 8 : 0);
+
+        *o = (TestOutcome) { .done = true, .r = r < 0 ? r : which };
+}
+
+static int ask_trust(Scene *s, const char *instance, const uint8_t signer[BACKUP_SIGNER_SIZE]) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        BackupImport import = {};
+
+        (void) snprintf(import.instance, sizeof(import.instance), "%s", instance);
+        memcpy(import.signer, signer, sizeof(import.signer));
+        TEST_STORE(&s->t, &o, store_get_import_trust, on_trust, &import);
+        return o.r;
+}
+
+START_TEST(whose_word_counts_for_an_instance) {
+        static const uint8_t master[VAULT_KEY_SIZE] = { 1 }, another[VAULT_KEY_SIZE] = { 2 };
+        static const char elsewhere[] = "00000000-0000-0000-0000-00000000beef";
+        uint8_t signer[BACKUP_SIGNER_SIZE], forger[BACKUP_SIGNER_SIZE] = { 1 }, own[ARCHIVE_KEY_SIZE];
+        _cleanup_backup_key_record_ BackupKeyRecord sealed = {};
+        _cleanup_(backup_keys_freep) BackupKeys *keys = NULL;
+        _cleanup_(vault_freep) Vault *vault = NULL, *wrong = NULL;
+        _cleanup_error_ Error error = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord b;
+
+        memset(signer, 0xab, sizeof(signer));
+        scene_open(&s);
+        ck_assert_int_eq(ask_trust(&s, elsewhere, signer), 0);
+        ck_assert_int_eq(ask_trust(&s, s.id, signer), 1);
+        verified(&s, 700, &b);
+
+        /* Neither what was imported nor who signed it makes an instance one of this server; what was made here does, even if
+         * the instance is gone, and so does its key. */
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM jobs; DELETE FROM instances"));
+        ck_assert_int_eq(ask_trust(&s, s.id, signer), 1);
+        take_in(&s, &b);
+        ck_assert_int_eq(ask_trust(&s, s.id, signer), 2 + 4);
+        ck_assert_int_eq(ask_trust(&s, s.id, forger), 2);
+        ck_assert_int_eq(ask_trust(&s, elsewhere, signer), 0);
+        ASSERT_OK(vault_new(master, &vault, NULL));
+        ASSERT_OK(backup_keys_load(s.db, vault, s.id, &keys, NULL));
+        ck_assert_int_eq(ask_trust(&s, s.id, forger), 1 + 2 + 8);
+        ck_assert_int_eq(ask_trust(&s, elsewhere, signer), 8);
+
+        /* Its public half is told by the record alone. */
+        ASSERT_OK(backup_key_ensure(s.db, "signing", NULL, &sealed, NULL));
+        ASSERT_OK(backup_signer_unseal(vault, sealed.key_id, sealed.sealed, sealed.size, own, NULL));
+        ck_assert_mem_eq(own, backup_keys_signer(keys), sizeof(own));
+        ASSERT_OK(vault_new(another, &wrong, NULL));
+        ASSERT_ERROR(backup_signer_unseal(wrong, sealed.key_id, sealed.sealed, sealed.size, own, &error),
+                        ENOKEY);
+        backup_record_done(&b);
+}
+END_TEST
+
 static int skip_drill(Db *db, const char *instance, uint64_t knock, StoreSkippedCallback callback,
                 void *userdata, _unused_ DbSlot **ret_slot, Error *reterr) {
         return store_skip_drill(db, instance, knock, callback, userdata, reterr);
@@ -576,5 +635,5 @@ TESTS("store-backup", a_backup_is_in_the_list_once_it_is_written, a_job_that_beg
                 a_job_about_a_backup_does_without_the_instance, the_last_verified_one_is_not_deleted,
                 what_a_job_uses_is_not_deleted, what_is_deleted_is_gone_step_by_step,
                 what_there_is_is_known_of_the_instance, what_was_imported_is_neither_the_last_nor_proof,
-                drills_are_known_of_the_instance, no_instance_no_backup,
+                whose_word_counts_for_an_instance, drills_are_known_of_the_instance, no_instance_no_backup,
                 keys_are_made_once)

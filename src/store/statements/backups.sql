@@ -63,6 +63,16 @@ k AS (
         ON CONFLICT (name) DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed)
 SELECT id FROM b;
 
+-- Whether instance $1 is one of this server's; whether there is anything imported of it already, and signed by $2; and the key
+-- that signs here, '' if there is none yet.
+-- name: backup-import-trust
+SELECT EXISTS (SELECT FROM instances WHERE id::text = $1) OR EXISTS (SELECT FROM backup_keys WHERE name = $1)
+                OR EXISTS (SELECT FROM backups WHERE instance::text = $1 AND signer IS NULL),
+        EXISTS (SELECT FROM backups WHERE instance::text = $1 AND signer IS NOT NULL AND state <> 'writing'),
+        EXISTS (SELECT FROM backups WHERE instance::text = $1 AND signer = ($2::bytea[])[1] AND state <> 'writing'),
+        coalesce(k.key_id, ''), coalesce(k.sealed, '')
+FROM (VALUES (1)) one LEFT JOIN backup_keys k ON k.name = 'signing';
+
 -- What never got a job.
 -- name: backup-import-sweep
 DELETE FROM backups WHERE job IS NULL AND state = 'writing';
