@@ -34,9 +34,9 @@ static int secret_put(Manager *m, unsigned version, const AuditActor *actor,
         size_t size;
         int r;
 
-        if (!m->vault)
-                return error_setf(reterr, CCP_ERROR_KEY_MISSING, "%s", m->vault_error.message);
-
+        r = manager_check_sealing(m, reterr);
+        if (r < 0)
+                return r;
         r = secret_generate(SECRET_ALPHANUMERIC, SECRET_LENGTH, &plain);
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot make the secret of the webhook: %m");

@@ -289,6 +289,8 @@ int method_backup_all(sd_bus_message *message, void *userdata, sd_bus_error *ret
                 r = manager_check_store(m, &e);
         if (r >= 0)
                 r = manager_check_engine(m, &e);
+        if (r >= 0)
+                r = manager_check_sealing(m, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
         o = operation_new(m, message);

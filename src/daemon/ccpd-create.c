@@ -106,8 +106,9 @@ static int plan_secrets(CreatePlan *p, const Manager *m, Error *reterr) {
         const Blueprint *b = p->blueprint;
         int r;
 
-        if (!m->vault)
-                return error_setf(reterr, CCP_ERROR_KEY_MISSING, "%s", m->vault_error.message);
+        r = manager_check_sealing(m, reterr);
+        if (r < 0)
+                return r;
 
         p->secrets = new0(StoreSecret, b->n_secrets + b->n_parameters);
         if (!p->secrets)

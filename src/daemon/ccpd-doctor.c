@@ -59,6 +59,9 @@ static int check_key(const Manager *m, json_t *findings) {
                 return findings_addf(findings, "key", FINDING_FAILED,
                                 "Restore the file, or on a new server: /usr/lib/ccpd/ccp-setup --key", "%s",
                                 m->vault_error.message);
+        if (error_is_set(&m->foreign_key))
+                return findings_addf(findings, "key", FINDING_FAILED, MANAGER_KEY_ADVICE, "%s",
+                                m->foreign_key.message);
         if (!vault_is_locked(m->vault))
                 return findings_addf(findings, "key", FINDING_WARNING,
                                 "Raise LimitMEMLOCK= of ccpd.service (systemctl edit ccpd).",

@@ -327,6 +327,8 @@ static int check_job_allowed(const Instance *i, JobKind kind, Error *reterr) {
         if (r < 0)
                 return r;
         r = manager_check_engine(i->manager, reterr);
+        if (r >= 0 && kind == JOB_BACKUP)
+                r = manager_check_sealing(i->manager, reterr);
         if (r < 0)
                 return r;
 

@@ -127,6 +127,7 @@ Manager *manager_free(Manager *m) {
 
         vault_free(m->vault);
         error_done(&m->vault_error);
+        error_done(&m->foreign_key);
         key_challenges_free(m->key_challenges);
         recovery_key_records_free(m->recovery_keys);
         settings_free(m->settings);
@@ -193,6 +194,30 @@ void manager_remove_instance(Instance *i) {
         alerts_note_removal(i);
         instance_free(i);
         manager_queue_emit(m);
+}
+
+static bool is_key_here(const Manager *m, const char *key_id) {
+        return streq(key_id, vault_key_id(m->vault)) || streq_ptr(key_id, vault_former_key_id(m->vault));
+}
+
+/* Sealing on with a key that took another's place, whoever put it there, would leave two halves, each of which is lost
+ * without a key of its own. */
+void manager_set_sealed_keys(Manager *m, const StoreSealedKey *keys, size_t n) {
+        bool was_set = error_is_set(&m->foreign_key);
+
+        error_done(&m->foreign_key);
+        if (!m->vault)
+                return;
+
+        for (const StoreSealedKey *k = keys; k < keys + n && !error_is_set(&m->foreign_key); k++)
+                if (!is_key_here(m, k->key_id))
+                        (void) error_setf(&m->foreign_key, CCP_ERROR_KEY_MISSING,
+                                        "What is in the database (secrets and keys: %" PRIu64
+                                        ") is sealed with "
+                                        "the master key %s, but ccpd was given another one, %s.",
+                                        k->n, k->key_id, vault_key_id(m->vault));
+        if (error_is_set(&m->foreign_key) && !was_set)
+                log_error("%s " MANAGER_KEY_ADVICE, m->foreign_key.message);
 }
 
 void manager_set_recovery_keys(Manager *m, RecoveryKeyRecords *keys) {
@@ -262,6 +287,16 @@ int manager_check_store(const Manager *m, Error *reterr) {
                                 "postgresql",
                                 why ?: "its records were not read yet.");
 
+        return 0;
+}
+
+int manager_check_sealing(const Manager *m, Error *reterr) {
+        if (!m->vault)
+                return error_setf(reterr, CCP_ERROR_KEY_MISSING, "%s", m->vault_error.message);
+        if (error_is_set(&m->foreign_key))
+                return error_setf(reterr, CCP_ERROR_KEY_MISSING,
+                                "%s Nothing more is sealed until that one is back. " MANAGER_KEY_ADVICE,
+                                m->foreign_key.message);
         return 0;
 }
 

@@ -26,6 +26,11 @@
  * dbus-daemon allows a message. */
 #define INSTANCES_MAX 2000U
 
+#define MANAGER_KEY_ADVICE                                                                             \
+        "Put that one back as /etc/credstore.encrypted/ccpd.master-key, see ccpd(8), then: systemctl " \
+        "restart "                                                                                     \
+        "ccpd"
+
 /* What ccpd ends with for PID 1 to start it again: there is something that it gets at a start only. */
 #define CCP_EXIT_RESTART 75
 
@@ -57,6 +62,7 @@ struct Manager {
         UnitClient *units;
         Vault *vault; /* NULL: vault_error says why */
         Error vault_error;
+        Error foreign_key; /* set: something is sealed with a master key that the vault has not */
         Settings *settings;
         BlueprintCache *blueprints;
         Sweeps *sweeps;
@@ -123,6 +129,8 @@ void manager_list_units_later(Manager *m);
 int manager_check_store(const Manager *m, Error *reterr);
 /* Sets the error if the records were never read: nobody can say what is there. */
 int manager_check_loaded(const Manager *m, Error *reterr);
+/* Sets the error (KeyMissing) if nothing may be sealed: there is no key, or it is not the one that the rest is sealed with. */
+int manager_check_sealing(const Manager *m, Error *reterr);
 int manager_check_engine(const Manager *m, Error *reterr);
 
 /* Takes the objects of a created instance or job into the manager and announces them; the records are taken
@@ -132,6 +140,9 @@ int manager_take_job(Manager *m, JobRecord **record, Job **ret);
 
 /* Forgets an instance whose record is gone, and says so on the bus. */
 void manager_remove_instance(Instance *i);
+
+/* Compares what is sealed with the keys that there are. */
+void manager_set_sealed_keys(Manager *m, const StoreSealedKey *keys, size_t n);
 
 /* Replaces what is known of the recovery keys; takes them. */
 void manager_set_recovery_keys(Manager *m, RecoveryKeyRecords *keys);

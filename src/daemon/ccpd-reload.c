@@ -215,6 +215,7 @@ static int manager_merge(Manager *m, StoreContents *contents) {
         access_set_roles(m, TAKE_PTR(contents->roles));
         recovery_set_record(m->recovery, TAKE_PTR(contents->recovery));
         manager_set_recovery_keys(m, TAKE_PTR(contents->recovery_keys));
+        manager_set_sealed_keys(m, contents->sealed_keys, contents->n_sealed_keys);
 
         /* What is known and not among the records is gone. */
         for (i = m->instances; i; i = next_instance) {

@@ -519,6 +519,10 @@ static usec_t begin_backups(Schedules *s) {
         usec_t monotonic = now(CLOCK_MONOTONIC), next = USEC_INFINITY;
         unsigned n = count_jobs(s, SCHEDULE_BACKUP);
 
+        /* Why not was said when that was found. */
+        if (manager_check_sealing(s->manager, NULL) < 0)
+                return USEC_INFINITY;
+
         for (Instance *i = s->manager->instances; i; i = i->hh.next) {
                 const ScheduleRecord *schedule = find_record(s, instance_schedule(i));
 

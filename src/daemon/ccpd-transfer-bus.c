@@ -436,8 +436,9 @@ static int seal_key(const Manager *m, BackupImport *i, const char *key, Error *r
         const VaultLabel label = backup_key_label(i->archive);
         int r;
 
-        if (!m->vault)
-                return error_setf(reterr, CCP_ERROR_KEY_MISSING, "%s", m->vault_error.message);
+        r = manager_check_sealing(m, reterr);
+        if (r < 0)
+                return r;
         r = vault_seal(m->vault, &label, key, ARCHIVE_KEY_SIZE, &i->sealed, &i->size, reterr);
         if (r < 0)
                 return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
 #include <inttypes.h>
 
 #include "alloc-util.h"
@@ -38,6 +39,13 @@ typedef struct LoadOp {
         void *userdata;
 } LoadOp;
 
+static void sealed_keys_done(StoreContents *c) {
+        FOREACH_ARRAY(k, c->sealed_keys, c->n_sealed_keys)
+                free(k->key_id);
+        c->sealed_keys = mfree(c->sealed_keys);
+        c->n_sealed_keys = 0;
+}
+
 StoreContents *store_contents_free(StoreContents *c) {
         if (!c)
                 return NULL;
@@ -49,6 +57,7 @@ StoreContents *store_contents_free(StoreContents *c) {
         health_states_free(c->health);
         recovery_record_free(c->recovery);
         recovery_key_records_free(c->recovery_keys);
+        sealed_keys_done(c);
         return mfree(c);
 }
 
@@ -135,6 +144,29 @@ static int load_result_recovery_keys(const PGresult *result, void *userdata, Err
         return recovery_keys_read(result, &op->contents->recovery_keys, reterr);
 }
 
+static int load_result_sealed_keys(const PGresult *result, void *userdata, Error *reterr) {
+        StoreContents *c = ((LoadOp *) userdata)->contents;
+        size_t n = (size_t) PQntuples(result);
+
+        sealed_keys_done(c);
+        c->sealed_keys = new0(StoreSealedKey, n);
+        if (!c->sealed_keys)
+                return db_row_error(-ENOMEM, "what is sealed", reterr);
+
+        for (size_t i = 0; i < n; i++) {
+                DbRow row = DB_ROW(result, (int) i);
+                int r;
+
+                c->n_sealed_keys++;
+                db_row_string(&row, &c->sealed_keys[i].key_id);
+                db_row_uint(&row, INT64_MAX, &c->sealed_keys[i].n);
+                r = db_row_end(&row);
+                if (r < 0)
+                        return db_row_error(r, "what is sealed", reterr);
+        }
+        return 0;
+}
+
 static const DbStep load_steps[] = {
         { sql_instances_select, load_bind_instances, load_result_instances },
         { sql_jobs_select, load_bind_jobs, load_result_jobs },
@@ -145,6 +177,7 @@ static const DbStep load_steps[] = {
         { sql_health_sweep_last, NULL, load_result_sweep },
         { sql_recovery_last, NULL, load_result_recovery },
         { sql_recovery_keys_select, NULL, load_result_recovery_keys },
+        { sql_sealed_keys, NULL, load_result_sealed_keys },
 };
 static const DbTransaction load_transaction = {
         .what = "read the records",

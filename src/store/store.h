@@ -27,6 +27,12 @@ typedef struct RoleRecords RoleRecords;               /* store-role.h */
 typedef struct HealthStates HealthStates;             /* store-health.h */
 typedef struct RecoveryKeyRecords RecoveryKeyRecords; /* store-recovery-key.h */
 
+/* Something is sealed with this master key. */
+typedef struct StoreSealedKey {
+        char *key_id;
+        uint64_t n; /* how much */
+} StoreSealedKey;
+
 typedef struct StoreContents {
         InstanceRecords instances; /* by slug */
         JobRecords jobs;           /* all that are not at their end, and the last JOB_OBJECTS_MAX; by id */
@@ -35,6 +41,8 @@ typedef struct StoreContents {
         HealthStates *health;
         RecoveryRecord *recovery; /* the last one; NULL: none */
         RecoveryKeyRecords *recovery_keys;
+        StoreSealedKey *sealed_keys;
+        size_t n_sealed_keys;
 } StoreContents;
 
 StoreContents *store_contents_free(StoreContents *c);

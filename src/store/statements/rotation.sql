@@ -12,6 +12,13 @@ FROM (SELECT 'secret' AS kind, instance::text, name, version, sealed FROM secret
         UNION ALL SELECT 'storage', '', '', version, sealed FROM storage WHERE key_id = $1) s
 LIMIT $2;
 
+-- With which keys anything is sealed, and how much.
+-- name: sealed-keys
+SELECT key_id, count(*)
+FROM (SELECT key_id FROM secrets UNION ALL SELECT key_id FROM backup_keys UNION ALL SELECT key_id FROM alert_secrets
+        UNION ALL SELECT key_id FROM storage) s
+WHERE key_id IS NOT NULL GROUP BY key_id ORDER BY key_id;
+
 -- One that is sealed with another key than $1, if there is any: that key, and how many are.
 -- name: sealed-with-others
 SELECT key_id, count(*)

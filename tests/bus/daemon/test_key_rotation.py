@@ -11,7 +11,7 @@ import pytest
 from conftest import NAME, ROOT, instance_path, wait_for
 from test_authorization import ASK, PROPERTIES, grant
 from test_daemon import error_of
-from watcher import finish
+from watcher import finish, running
 
 CCPCTL = os.environ.get("CCPCTL") or str(pathlib.Path(os.environ["CCPD"]).parents[1] / "ctl/ccpctl")
 NEXT, RETIRE = "ccp-master-key@next.service", "ccp-master-key@retire.service"
@@ -209,6 +209,49 @@ def test_it_does_not_begin_where_a_key_is_missing(fleet):
     assert name == "KeyMissing" and "c" * 16 in message
     assert error_of(fleet.manager, "RotateMasterKey", dbus.Dictionary({"nonsense": "x"}, "sv"))[0] == "InvalidArgument"
     assert entries(fleet) == [] and f"start {NEXT}" not in fleet.systemd("Calls")
+
+
+def test_with_another_key_than_that_of_the_records_nothing_is_sealed(ccpd):
+    path = running(ccpd, "alpha")
+    reveal_alert(ccpd)
+    before, _ = status(ccpd)
+    secret = reveal(ccpd, "alpha")
+    ccpd.manager("SetSettings", dbus.Dictionary({"backup_schedule": "daily"}, "sv"))
+    right = (ccpd.folder / "ccpd.master-key").read_bytes()
+    (ccpd.folder / "ccpd.master-key").write_bytes(os.urandom(32))
+    ccpd.stop()
+    start(ccpd)
+    sealed, other = ccpd.postgres.sql(SEALED), status(ccpd)[0]
+    assert other != before
+
+    def refused(call, *args, **kwargs):
+        name, message = error_of(call, *args, **kwargs)
+        assert name == "KeyMissing" and before in message and other in message and "credstore.encrypted" in message, (name, message)
+
+    [(verdict, message, advice)] = [tuple(map(str, f[1:])) for f in ccpd.manager("Doctor") if f[0] == "key"]
+    assert verdict == "failed" and before in message and "/etc/credstore.encrypted/ccpd.master-key" in advice
+    refused(ccpd.create, "beta")
+    refused(ccpd.call, "Instance", "Backup", NONE, path=path)
+    refused(ccpd.manager, "BackupAll", NONE)
+    refused(ccpd.manager, "RotateAlertSecret", NONE)
+    ccpd.postgres.sql("SELECT nextval('schedule_knocks'); INSERT INTO schedules (expression, knock, knocked_at) VALUES ('daily', "
+                      "currval('schedule_knocks'), now()) ON CONFLICT (expression) DO UPDATE SET knock = excluded.knock, "
+                      "knocked_at = excluded.knocked_at")
+    # All else goes on, and what is sealed stays as it is.
+    job = str(ccpd.call("Instance", "Restart", dbus.Array([], "s"), NONE, path=path))
+    finish(ccpd, job)
+    assert error_of(ccpd.call, "Instance", "RevealSecret", "PASSWORD", NONE, path=path)[0] == "KeyMissing"
+    assert ccpd.postgres.sql(SEALED) == sealed
+    assert ccpd.postgres.sql("SELECT count(*) FROM jobs WHERE kind IN ('backup', 'create')") == [["1"]]
+
+    # With the right one back, what was due is made.
+    (ccpd.folder / "ccpd.master-key").write_bytes(right)
+    ccpd.stop()
+    start(ccpd)
+    assert [str(f[1]) for f in ccpd.manager("Doctor") if f[0] == "key"] != ["failed"] and reveal(ccpd, "alpha") == secret
+    wait_for(lambda: ccpd.postgres.sql("SELECT count(*) FROM jobs WHERE kind = 'backup'") == [["1"]], what="the backup")
+    ccpd.create("beta")
+    assert keys_in_use(ccpd) == {before}
 
 
 def test_a_former_key_that_cannot_be_put_away_is_no_loss(fleet):
