@@ -37,7 +37,7 @@ VaultLabel backup_key_label(const char *name) {
         bool signs = streq(name, NAME_SIGNING);
 
         return (VaultLabel) {
-                .instance = signs ? NOBODY : name,
+                .instance = signs ? NOBODY : startswith(name, BACKUP_KEY_ARCHIVE) ?: name,
                 .name = signs ? LABEL_SIGNING : LABEL_INSTANCE,
                 .version = 1,
         };

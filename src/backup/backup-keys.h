@@ -17,6 +17,8 @@ int backup_keys_load(DbSync *db, const Vault *vault, const char *instance, Backu
 BackupKeys *backup_keys_free(BackupKeys *k);
 DEFINE_CLEANUP_FUNC(BackupKeys *, backup_keys_free);
 
+/* Before the id of an archive that was imported: its key is none of an instance's, whatever that id is. */
+#define BACKUP_KEY_ARCHIVE "archive/"
 /* What the key of this name in the records is sealed as; borrows the name. */
 VaultLabel backup_key_label(const char *name);
 

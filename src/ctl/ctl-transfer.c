@@ -18,6 +18,7 @@
 #include "ctl-bus.h"
 #include "ctl-key.h"
 #include "ctl.h"
+#include "disk-room.h"
 #include "fd-util.h"
 #include "job-watch.h"
 #include "string-util.h"
@@ -47,9 +48,9 @@ static void source_done(Source *s) {
         free(s->key);
 }
 
-/* Copies from one descriptor up to its end. */
-static int copy_all(int from, int to, const char *what, void (*tell)(uint64_t n, void *userdata),
-                void *userdata, Error *reterr) {
+/* Copies from one descriptor up to its end. An error of 'tell' ends it. */
+static int copy_all(int from, int to, const char *what,
+                int (*tell)(uint64_t n, void *userdata, Error *reterr), void *userdata, Error *reterr) {
         _cleanup_free_ char *buffer = malloc(COPY_SIZE);
 
         if (!buffer)
@@ -67,7 +68,9 @@ static int copy_all(int from, int to, const char *what, void (*tell)(uint64_t n,
                 r = loop_write(to, buffer, (size_t) n);
                 if (r < 0)
                         return error_set_errnof(reterr, r, "Cannot write %s: %m.", what);
-                tell((uint64_t) n, userdata);
+                r = tell((uint64_t) n, userdata, reterr);
+                if (r < 0)
+                        return r;
         }
 }
 
@@ -77,13 +80,19 @@ typedef struct Meter {
         bool shows;
 } Meter;
 
-static void meter_add(uint64_t n, void *userdata) {
+/* A storage can give more than it said, and more than there is room for. */
+static int meter_add(uint64_t n, void *userdata, Error *reterr) {
         Meter *m = userdata;
 
         m->done += n;
+        if (m->source->whole && m->done > m->source->size)
+                return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
+                                "The storage gives more than the %" PRIu64 " bytes that '%s' has by its word.",
+                                m->source->size, m->source->what);
         if (m->shows)
                 (void) fprintf(stderr, "\r%s: %" PRIu64 " of %" PRIu64 " MiB", m->source->what,
                                 m->done / 1024 / 1024, m->source->size / 1024 / 1024);
+        return 0;
 }
 
 /* Copies to the end, and says on a terminal how far it is. */
@@ -282,6 +291,11 @@ static int open_key(
                                        &(ArchiveOpener) { .recovery_key = recovery->archive }, ret, reterr);
 }
 
+static int check_room(int to, const Source *s, Error *reterr) {
+        return disk_check_room(
+                        to, "the folder of backups", s->size, "Make room on that disk, then retry.", reterr);
+}
+
 /* Hands file and key over. *ret_token tells which they are. */
 static int bring(Ctl *c, const Source *s, char **ret_token, char ret_signer[static SIGNER_MAX],
                 Error *reterr) {
@@ -302,15 +316,24 @@ static int bring(Ctl *c, const Source *s, char **ret_token, char ret_signer[stat
         r = loop_write(key, secrets->archive, sizeof(secrets->archive));
         if (r < 0)
                 return error_set_errnof(reterr, r, "Cannot hand over the key: %m.");
-        r = copy(c, s, to, reterr);
-        if (r < 0)
+        r = check_room(to, s, reterr);
+        if (r >= 0)
+                r = copy(c, s, to, reterr);
+        if (r < 0) {
+                /* The disk has it back at once, and not when somebody sweeps. */
+                (void) ftruncate(to, 0);
                 return r;
+        }
         *ret_token = strdup(token);
         return *ret_token ? 0 : error_set_errnof(reterr, ENOMEM, "%m");
 }
 
 int verb_backup_import(Ctl *c, char **args, Error *reterr) {
-        const char *const options[][2] = { { "signer", c->arguments.values[OPTION_SIGNER] }, {} };
+        const char *const options[][2] = {
+                { "signer", c->arguments.values[OPTION_SIGNER] },
+                { "copy", arguments_have(&c->arguments, OPTION(STORAGE)) ? args[0] : NULL },
+                {},
+        };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_(source_done) Source source = { .fd = -EBADF, .head = -EBADF };
         _cleanup_job_watch_ JobWatch *w = NULL;

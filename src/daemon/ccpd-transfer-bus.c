@@ -20,6 +20,7 @@
 #include "ccpd-instance-bus.h"
 #include "ccpd-manager.h"
 #include "ccpd-restore-bus.h"
+#include "copy-key.h"
 #include "fd-util.h"
 #include "fs-util.h"
 #include "json-util.h"
@@ -32,6 +33,8 @@
 #define IMPORTS_MAX 8U
 /* So long somebody may take to write one. */
 #define IMPORT_AGE_MAX USEC_PER_DAY
+/* More backups than anybody makes, and far from where numbers end. */
+#define SEQUENCE_MAX (UINT64_C(1) << 53)
 
 static_assert(BACKUP_SIGNER_SIZE == ARCHIVE_KEY_SIZE, "signer");
 
@@ -280,6 +283,11 @@ int method_begin_import(sd_bus_message *message, void *userdata, sd_bus_error *r
 
 /* --- in: what was written --- */
 
+typedef struct ImportOptions {
+        const char *signer; /* in hex */
+        const char *copy;   /* what it is called in the storage */
+} ImportOptions;
+
 typedef struct Import {
         Operation *operation;
         char token[33];
@@ -447,7 +455,37 @@ static int seal_key(const Manager *m, BackupImport *i, const char *key, Error *r
 }
 
 /* All that is told of a file before it was read. */
-static int make_import(const Manager *m, const char *token, int key_fd, const char *signer,
+/* That a copy is what it is called in the storage, where somebody could have exchanged it. */
+static int check_copy(const ArchiveHeader *h, const char *copy, Error *reterr) {
+        char instance[STORE_ID_MAX], archive[STORE_ID_MAX];
+        _cleanup_free_ char *is = NULL;
+
+        if (!copy)
+                return 0;
+        format_id(h->instance, instance);
+        format_id(h->id, archive);
+        is = copy_key_format(instance, h->slug, h->created_at, archive);
+        if (!is)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        if (streq(copy, is))
+                return 0;
+        return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                        "What lies in the storage as '%s' is another backup, that of '%s', number %" PRIu64
+                        ", made at %s. Somebody has exchanged it.",
+                        TEXT_FOR_ERROR(copy), h->slug, h->sequence, FORMAT_TIMESTAMP(h->created_at));
+}
+
+/* One that is counted on from would leave no numbers. */
+static int check_sequence(const ArchiveHeader *h, Error *reterr) {
+        return h->sequence <= SEQUENCE_MAX
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                          "The backup says that it is number %" PRIu64
+                                          " of '%s'; no ccpd wrote that.",
+                                          h->sequence, h->slug);
+}
+
+static int make_import(const Manager *m, const char *token, int key_fd, const ImportOptions *options,
                 BackupImport *ret, Error *reterr) {
         _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL;
         _cleanup_archive_header_ ArchiveHeader h = {};
@@ -460,9 +498,13 @@ static int make_import(const Manager *m, const char *token, int key_fd, const ch
         if (r >= 0)
                 r = archive_header_read(data, size, &h, reterr);
         if (r >= 0)
-                r = check_signer(&h, signer, reterr);
+                r = check_signer(&h, options->signer, reterr);
         if (r >= 0)
                 r = slug_validate(h.slug, reterr);
+        if (r >= 0)
+                r = check_sequence(&h, reterr);
+        if (r >= 0)
+                r = check_copy(&h, options->copy, reterr);
         if (r >= 0)
                 r = read_key(key_fd, key, reterr);
         if (r < 0)
@@ -482,12 +524,9 @@ static int make_import(const Manager *m, const char *token, int key_fd, const ch
         return r;
 }
 
-typedef struct ImportOptions {
-        const char *signer;
-} ImportOptions;
-
 static const BusOption import_options[] = {
         { "signer", "s", offsetof(ImportOptions, signer) },
+        { "copy", "s", offsetof(ImportOptions, copy) },
 };
 
 int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
@@ -514,7 +553,7 @@ int method_import_backup(sd_bus_message *message, void *userdata, sd_bus_error *
                 r = manager_check_store(m, &e);
         if (r >= 0) {
                 key = take_key(m->transfers, token);
-                r = make_import(m, token, key, options.signer, &x->record, &e);
+                r = make_import(m, token, key, &options, &x->record, &e);
         }
         if (r < 0) {
                 forget_file(token);

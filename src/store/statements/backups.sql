@@ -51,7 +51,7 @@ WITH b AS (
         INSERT INTO backups (instance, slug, sequence, consistency, blueprint, blueprint_version, file, archive, created_at, signer)
         SELECT $1::uuid, $2, CASE WHEN $3::bigint <= s.last THEN s.last + 1 ELSE $3::bigint END, 'live', '', '',
                 $2 || '-' || to_char(to_timestamp($5::bigint / 1000000.0) AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') || '-'
-                        || left($4, 8) || '.ccpb',
+                        || $4 || '.ccpb',
                 $4::uuid, to_timestamp($5::bigint / 1000000.0), ($8::bytea[])[1]
         FROM (SELECT greatest(coalesce(max(o.sequence), 0),
                         coalesce((SELECT i.backup_sequence FROM instances i WHERE i.id = $1::uuid), 0)) AS last
@@ -59,7 +59,7 @@ WITH b AS (
         WHERE NOT EXISTS (SELECT FROM backups o WHERE o.archive = $4::uuid AND o.deleted_by IS NULL)
         RETURNING id, archive),
 k AS (
-        INSERT INTO backup_keys (name, id, key_id, sealed) SELECT b.archive::text, 'archive', $6, ($7::bytea[])[1] FROM b
+        INSERT INTO backup_keys (name, id, key_id, sealed) SELECT 'archive/' || b.archive::text, 'archive', $6, ($7::bytea[])[1] FROM b
         ON CONFLICT (name) DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed)
 SELECT id FROM b;
 
@@ -85,7 +85,7 @@ UPDATE backups SET job = $2 WHERE id = $1 AND (job IS NULL OR job = $2) AND stat
 UPDATE backups SET blueprint = $2, blueprint_version = $3 WHERE id = $1 RETURNING id;
 
 -- name: backup-import-get
-SELECT k.key_id, k.sealed, b.signer FROM backups b JOIN backup_keys k ON k.name = b.archive::text
+SELECT k.key_id, k.sealed, b.signer FROM backups b JOIN backup_keys k ON k.name = 'archive/' || b.archive::text
 WHERE b.id = $1 AND b.signer IS NOT NULL;
 
 -- By a job, which took as long as the drill until now. That of an imported one proves nothing of those that are made here.
