@@ -320,6 +320,17 @@ static int walk_run(Walk *w, unsigned until_stream, Error *reterr) {
         return k;
 }
 
+/* They are shown to people. */
+static bool names_are_safe(const json_t *manifest) {
+        const json_t *entry;
+        size_t i;
+
+        json_array_foreach(json_object_get(manifest, "streams"), i, entry)
+                if (!string_is_safe(strempty(json_object_get_string(entry, "name"))))
+                        return false;
+        return true;
+}
+
 /* --- manifest --- */
 
 static int parse_manifest(ArchiveReader *r, const StringBuilder *text, Error *reterr) {
@@ -330,6 +341,11 @@ static int parse_manifest(ArchiveReader *r, const StringBuilder *text, Error *re
         if (!json_is_object(manifest) || !json_is_array(json_object_get(manifest, "streams"))) {
                 json_decref(manifest);
                 return damaged_at(r->trailer.manifest_offset, "the manifest is none", reterr);
+        }
+        if (!names_are_safe(manifest)) {
+                json_decref(manifest);
+                return damaged_at(
+                                r->trailer.manifest_offset, "the manifest has names that are none", reterr);
         }
 
         json_decref(r->manifest);

@@ -278,16 +278,9 @@ static const Field volume_fields[] = {
 };
 static const Section volume_section = SECTION(volume_fields, BlueprintVolume);
 
-static const Field state_file_fields[] = {
-        { "path", parse_text, M(BlueprintVolume, name), PATH_RULE, .required = true },
-        { "every", parse_text, M(BlueprintVolume, every) },
-};
-static const Section state_file_section = SECTION(state_file_fields, BlueprintVolume);
-
 static const Field state_fields[] = {
         { "databases", parse_listed_sections, A(BlueprintState, databases), .section = &database_section },
         { "volumes", parse_listed_sections, A(BlueprintState, volumes), .section = &volume_section },
-        { "files", parse_listed_sections, A(BlueprintState, files), .section = &state_file_section },
 };
 static const Section state_section = SECTION(state_fields, BlueprintState);
 

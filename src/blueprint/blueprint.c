@@ -71,7 +71,6 @@ static void state_done(BlueprintState *state) {
         }
         free(state->databases);
         volumes_free(state->volumes, state->n_volumes);
-        volumes_free(state->files, state->n_files);
 }
 
 Blueprint *blueprint_free(Blueprint *b) {

@@ -155,7 +155,7 @@ typedef struct BlueprintDatabase {
 } BlueprintDatabase;
 
 typedef struct BlueprintVolume {
-        char *name; /* volume, or path for files */
+        char *name;
         char *every;
 } BlueprintVolume;
 
@@ -175,8 +175,6 @@ typedef struct BlueprintState {
         size_t n_databases;
         BlueprintVolume *volumes;
         size_t n_volumes;
-        BlueprintVolume *files;
-        size_t n_files;
 } BlueprintState;
 
 typedef struct BlueprintUpgrade {

@@ -15,6 +15,7 @@ static const char *const policy_rule_table[_POLICY_RULE_MAX] = {
         [POLICY_DEVICES] = "devices",
         [POLICY_DOCKER_SOCKET] = "docker-socket",
         [POLICY_BIND_OUTSIDE] = "bind-outside",
+        [POLICY_BIND_WRITABLE] = "bind-writable",
         [POLICY_CAPABILITIES] = "capabilities",
         [POLICY_FOREIGN_PORT] = "foreign-port",
         [POLICY_FOREIGN_SUBNET] = "foreign-subnet",

@@ -193,7 +193,13 @@ static int check_bind_source(PolicyCheck *c, const json_t *mount) {
         }
 
         r = check_inside(c, POLICY_BIND_OUTSIDE, source, "The folder");
-        return MIN(r, 0);
+        if (r <= 0 || json_is_true(json_object_get(mount, "read_only")))
+                return MIN(r, 0);
+
+        /* What is in the folder is rendered, or copied, and never restored. */
+        return report(c, POLICY_BIND_WRITABLE,
+                        "A container can write to '%s', which no restore brings back; use a volume.",
+                        TEXT_FOR_ERROR(source));
 }
 
 static const char *const propagations[] = { "rprivate", "private", NULL };

@@ -85,7 +85,8 @@ const JobStep *job_kind_steps(JobKind kind, size_t *ret_n);
 int job_kind_find_step(JobKind kind, const char *name);
 /* The template of the unit that such a job is done in: "ccp-job". Who reaches the network does not reach the Engine. */
 const char *job_kind_unit(JobKind kind);
-/* True for what runs beside all other jobs of the instance: it only looks at a file that nobody changes. */
+/* True for what runs beside all other jobs of the instance: it only reads a file, through a descriptor that it keeps, and a
+ * file is only ever replaced as a whole. */
 bool job_kind_is_beside(JobKind kind);
 /* Progress of the whole job, 0 to 1, when the steps before 'step' (0-based) are done and that one is
  * 'fraction' (0 to 1) through. */

@@ -118,8 +118,12 @@ static int print_backup(const json_t *b) {
         print_field("Size", size);
         json_array_foreach(json_object_get(b, "contents"), i, entry) {
                 _cleanup_free_ char *bytes = top_format_bytes(entry, "size"), *text = NULL;
+                uint64_t changed = json_get_number(json_object_get(entry, "report"), "n_changed");
 
-                text = bytes ? strjoin(json_get_text(entry, "name"), ", ", bytes) : NULL;
+                text = bytes ? strjoin(json_get_text(entry, "name"), ", ", bytes,
+                                               changed > 0 ? ", with files that changed while they were read"
+                                                           : "")
+                             : NULL;
                 if (!text)
                         return -ENOMEM;
                 print_field(i == 0 ? "Contents" : "", text);

@@ -336,7 +336,8 @@ static void print_backup(const json_t *instance) {
         print_field("Backup", strempty(text));
 }
 
-static void print_drill(const json_t *instance) {
+/* When a backup was tried, and when one was copied. */
+static void print_trust(const json_t *instance) {
         uint64_t at = json_get_number(instance, "last_drilled_at"),
                  copied = json_get_number(instance, "last_replicated_at");
 
@@ -393,7 +394,7 @@ static int print_status(Ctl *c, const char *path, const json_t *instance, Error 
                                                      : NULL;
         print_field("Limits", limits);
         print_backup(instance);
-        print_drill(instance);
+        print_trust(instance);
         print_field("Folder", json_get_text(instance, "directory"));
         print_field("Slice", json_get_text(instance, "slice"));
         if (job)

@@ -330,6 +330,10 @@ static int check_owner(Docker *d, DockerKind kind, const char *id, const DockerO
 }
 
 /* A call whose object may be gone by then. */
+bool docker_error_is_removal(const Error *e) {
+        return e->message && strstr(e->message, "is already in progress");
+}
+
 static int call_tolerant(Docker *d, const char *method, const char *path, Error *reterr) {
         _cleanup_error_ Error error = {};
         int r;
@@ -337,8 +341,7 @@ static int call_tolerant(Docker *d, const char *method, const char *path, Error 
         r = docker_call(d, method, path, NULL, &error);
         if (r == -ENOENT)
                 return 0;
-        /* Somebody else removes it at this moment. */
-        if (r < 0 && error.message && strstr(error.message, "is already in progress"))
+        if (r < 0 && docker_error_is_removal(&error))
                 return 0;
         if (r < 0)
                 error_move(reterr, &error);
@@ -377,6 +380,10 @@ static int post_owned(Docker *d, const char *id, const DockerOwner *owner, const
                 return error_set_errnof(reterr, ENOMEM, "Cannot call the Docker Engine: %m");
 
         return call_tolerant(d, "POST", path, reterr);
+}
+
+int docker_start(Docker *d, const char *id, const DockerOwner *owner, Error *reterr) {
+        return post_owned(d, id, owner, "/start", reterr);
 }
 
 int docker_pause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr) {

@@ -122,13 +122,16 @@ int docker_list_owned(
 /* Stops a container with its own signal and grace period. One that does not run, or is gone, is no error;
  * one that is not the owner's is refused (PolicyViolation). */
 int docker_stop(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
-/* Freezes one that runs, and lets it go on, under the same conditions. */
+/* Starts a container that is there, and freezes one that runs, and lets it go on, under the same conditions. */
+int docker_start(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
 int docker_pause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
 int docker_unpause(Docker *d, const char *id, const DockerOwner *owner, Error *reterr);
 /* Removes an object after a look at its labels: not the owner's is PolicyViolation. A container is killed
  * and goes with its anonymous volumes, but for those that compose handed on from one that it replaced. What
  * is gone already is no error. */
 int docker_remove(Docker *d, DockerKind kind, const char *id, const DockerOwner *owner, Error *reterr);
+/* Whether something was not removed because the Engine is removing it at this moment. */
+bool docker_error_is_removal(const Error *e);
 
 /* Removes a volume that the Engine made for a container without a name and a label of its own, if nothing
  * uses it. One that was named or labelled by somebody is refused (PolicyViolation). */

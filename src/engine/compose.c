@@ -335,9 +335,10 @@ static int compose_up(const EngineContext *c, char *const *services, char *const
         return run_verb(c, plan.keep ? words_keep : words, plan.services, 0, reterr);
 }
 
-static int compose_idle(const EngineContext *c, const char *service, char **ret_id, Error *reterr) {
-        const char *const words[] = { "run", "--detach", "--rm", "--no-deps", "--quiet-pull", "--entrypoint",
-                "sleep", service, IDLE_SECONDS, NULL };
+static int compose_idle(const EngineContext *c, const char *service, const char *name, char **ret_id,
+                Error *reterr) {
+        const char *const words[] = { "run", "--detach", "--rm", "--no-deps", "--quiet-pull", "--name", name,
+                "--entrypoint", "sleep", service, IDLE_SECONDS, NULL };
         _cleanup_compose_run_result_ ComposeRunResult result = {};
         _cleanup_strv_free_ char **arguments = NULL;
         ComposeRun run = { .n_expected = 1, .whole_stdout = true };
@@ -365,10 +366,6 @@ static int compose_idle(const EngineContext *c, const char *service, char **ret_
 
         *ret_id = id;
         return 0;
-}
-
-static int compose_start(const EngineContext *c, char *const *services, Error *reterr) {
-        return run_verb(c, (const char *const[]) { "start", NULL }, services, 0, reterr);
 }
 
 static int compose_stop(const EngineContext *c, char *const *services, Error *reterr) {
@@ -433,7 +430,6 @@ const EngineVTable compose_engine = {
         .build = compose_build,
         .up = compose_up,
         .idle = compose_idle,
-        .start = compose_start,
         .stop = compose_stop,
         .restart = compose_restart,
         .down = compose_down,

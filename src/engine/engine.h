@@ -61,11 +61,11 @@ typedef struct EngineVTable {
         int (*up)(const EngineContext *c, char *const *services, char *const *once, Error *reterr);
 
         /* Makes and starts a container of a service in which nothing runs, for a job's own programs: with its image,
-         * user, volumes and environment, and removed once it is stopped. Its id; free it. */
-        int (*idle)(const EngineContext *c, const char *service, char **ret_id, Error *reterr);
+         * user, volumes and environment, of this name, and removed once it is stopped. Its id; free it. */
+        int (*idle)(const EngineContext *c, const char *service, const char *name, char **ret_id,
+                        Error *reterr);
 
         /* These services, or all where it is NULL or empty. */
-        int (*start)(const EngineContext *c, char *const *services, Error *reterr);
         int (*stop)(const EngineContext *c, char *const *services, Error *reterr);
         int (*restart)(const EngineContext *c, char *const *services, Error *reterr);
 

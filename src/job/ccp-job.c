@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The worker of one job: what ccp-job@ID.service runs. */
+/* The worker of one job: what ccp-job@ID.service and ccp-transfer@ID.service run. */
 
 #include <errno.h>
 #include <getopt.h>
@@ -18,7 +18,8 @@ static const char *arg_pause_at;
 
 static int show_help(void) {
         printf("ccp-job [OPTIONS…] VERB ID\n\n"
-               "Does one job of ccpd. Started by ccpd as ccp-job@ID.service, not by hand.\n\n"
+               "Does one job of ccpd. Started by ccpd as ccp-job@ID.service or ccp-transfer@ID.service, not "
+               "by hand.\n\n"
                "Verbs:\n"
                "  run ID               Do the job with this number, or go on with it, or undo it\n"
                "  finish ID            Record how the worker of the job died (for ExecStopPost=)\n\n"

@@ -121,6 +121,7 @@ int docker_cli(Job *j, char *const *argv, const DockerCliOptions *options, Proce
                                         .stdin_fd = run.options->stdin_fd,
                                         .stdout_limit = OUTPUT_MAX,
                                         .stdout_all = true,
+                                        .stderr_limit = run.options->stderr_limit,
                                         .output = run.options->output ? run_output : NULL,
                                         .poll = run_poll,
                                         .userdata = &run,

@@ -14,7 +14,8 @@ typedef struct DockerCliOptions {
         /* Instead of job_poll(), under the same conditions. */
         int (*poll)(void *userdata);
         void *userdata;
-        bool any_status; /* the caller looks at the exit status */
+        size_t stderr_limit; /* bytes of it that the result has, the last ones; 0: 64 KiB */
+        bool any_status;     /* the caller looks at the exit status */
 } DockerCliOptions;
 
 /* Runs "docker ARGV…" against the job's engine. 'options' may be NULL. EngineUnavailable, or EngineFailed with its last

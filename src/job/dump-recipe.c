@@ -39,6 +39,9 @@ static bool mariadb_is_whole(const DumpEnds *e) {
 
 /* One table may have a row of many megabytes, and any character. */
 #define MYSQL_TEXT "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--user=" USER
+/* A tenant's lock must not keep a backup waiting. */
+#define PG_DUMP "--no-password", "--lock-wait-timeout=300000"
+
 #define MYSQL_DUMP \
         "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob", MYSQL_TEXT
 
@@ -259,10 +262,10 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
                 .suffix = ".dump",
                 .password = "PGPASSWORD",
                 /* Compressed later, all alike. */
-                .dump = { "pg_dump", "--format=custom", "--compress=0", "--no-password", "--username",
-                                USER, "--dbname", DATABASE },
+                .dump = { "pg_dump", "--format=custom", "--compress=0", PG_DUMP, "--username", USER, "--dbname",
+                                DATABASE },
                 .is_whole = postgresql_is_whole,
-                .check = { "pg_restore", "--list" },
+                .check = { "pg_restore", "--file=/dev/null" },
                 /* What makes a new one answers on its socket alone. */
                 .ready = { "pg_isready", "--quiet", "--host", "127.0.0.1", "--username", USER, "--dbname",
                                 DATABASE },
@@ -270,8 +273,8 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
                                 "--no-password", "--host", "127.0.0.1", "--username", USER, "--dbname",
                                 DATABASE },
                 .rows = DUMP_TEXT_COPY,
-                .dump_rows = { "pg_dump", "--data-only", "--no-password", "--host", "127.0.0.1",
-                                "--username", USER, "--dbname", DATABASE },
+                .dump_rows = { "pg_dump", "--data-only", PG_DUMP, "--host", "127.0.0.1", "--username", USER,
+                                "--dbname", DATABASE },
                 .text = { "pg_restore", "--data-only", "--file=-" },
         },
         [DATABASE_MYSQL] = {

@@ -29,8 +29,8 @@ typedef struct Recipe {
         const char *password_format; /* the text of the variable, with the password as JSON; NULL: the password */
         RecipeTool dump;             /* writes the dump to stdout */
         bool (*is_whole)(const DumpEnds *e);
-        RecipeTool check; /* looks at the first bytes on stdin; [0] NULL: there is none */
-        bool check_asks;  /* the server, which must run */
+        RecipeTool check; /* reads a dump on stdin, as far as it can tell that it is whole; [0] NULL: there is none */
+        bool check_asks; /* the server, which must run */
 
         /* Back into a database that was made anew. 'ready' ends well once that is up for good. 'restore' reads the dump
          * from stdin. */

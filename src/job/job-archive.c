@@ -6,20 +6,16 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #include "alloc-util.h"
 #include "archive-pool.h"
 #include "fd-util.h"
 #include "fs-util.h"
+#include "job-disk.h"
 #include "job-dump.h"
 #include "json-util.h"
 #include "string-util.h"
 #include "validate.h"
-
-/* Of a disk with backups, so much stays free: one part of it, and this at most. */
-#define KEPT_FREE_PART 20U
-#define KEPT_FREE_MAX (UINT64_C(1024) * 1024U * 1024U)
 
 char *job_archive_database_stream(const BlueprintDatabase *d) {
         char *name;
@@ -43,6 +39,19 @@ uint64_t job_archive_number(const Job *j) {
         return text && decimal_id_parse(text, &id) >= 0 ? id : 0;
 }
 
+/* What is in a folder that a power cut takes away is gone with it. */
+static int make_folder(int state, const char *path) {
+        _cleanup_close_ int fd = mkdir_open_beneath(state, path, 0700), parent = -EBADF;
+        const char *name;
+
+        if (fd < 0)
+                return fd;
+        parent = open_parent_beneath(state, path, &name);
+        if (parent < 0)
+                return parent;
+        return fsync(parent) < 0 ? -errno : TAKE_FD(fd);
+}
+
 int job_archive_open_folder(const char *instance, bool make, Error *reterr) {
         _cleanup_free_ char *path = strjoin("backups/", instance);
         _cleanup_close_ int state = -EBADF;
@@ -52,28 +61,15 @@ int job_archive_open_folder(const char *instance, bool make, Error *reterr) {
                 return error_set_errnof(reterr, ENOMEM, "%m");
         state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
         fd = state < 0         ? -errno
-                        : make ? mkdir_open_beneath(state, path, 0700)
+                        : make ? make_folder(state, path)
                                : open_beneath(state, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
         return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m", path)
                       : fd;
 }
 
 int job_archive_check_space(int folder, uint64_t size, Error *reterr) {
-        struct statvfs s;
-        uint64_t there, kept;
-
-        if (fstatvfs(folder, &s) < 0)
-                return error_set_errnof(reterr, errno, "Cannot tell how much room there is for backups: %m");
-        there = (uint64_t) s.f_bavail * s.f_frsize;
-        kept = MIN((uint64_t) s.f_blocks * s.f_frsize / KEPT_FREE_PART, KEPT_FREE_MAX);
-        if (there >= kept && there - kept >= size)
-                return 0;
-        return error_setf(reterr, CCP_ERROR_NO_SPACE,
-                        "There is no room for a backup of %" PRIu64 " MiB in " CCP_BACKUPS_DIR ": %" PRIu64
-                        " MiB are free, of which %" PRIu64
-                        " MiB are kept for others. Make room, or keep fewer backups ('ccpctl backup "
-                        "prune'), then retry.",
-                        size / 1024 / 1024, there / 1024 / 1024, kept / 1024 / 1024);
+        return disk_check_room(folder, CCP_BACKUPS_DIR, size,
+                        "Make room, or keep fewer backups ('ccpctl backup prune'), then retry.", reterr);
 }
 
 int job_archive_load_keys(Job *j, const char *instance, BackupKeys **ret, Error *reterr) {
@@ -199,6 +195,24 @@ static int read_archive(Job *j, int fd, const BackupRecord *record,
 
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
         return read_archive(j, fd, record, archive_reader_verify, ret, reterr);
+}
+
+int job_archive_open_unfinished(int folder, const char *part, const char *file, Error *reterr) {
+        int fd;
+
+        fd = open_beneath(folder, part, O_RDONLY | O_NOFOLLOW, 0);
+        if (fd == -ENOENT)
+                fd = open_beneath(folder, file, O_RDONLY | O_NOFOLLOW, 0);
+        if (fd < 0)
+                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", file);
+        (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        return fd;
+}
+
+int job_archive_finish(int folder, const char *part, const char *file, unsigned flags, Error *reterr) {
+        if ((renameat2(folder, part, folder, file, flags) < 0 && errno != ENOENT) || fsync(folder) < 0)
+                return error_set_errnof(reterr, errno, "Cannot give the backup its name %s: %m", file);
+        return 0;
 }
 
 int job_archive_find(Job *j, BackupRecord *ret, Error *reterr) {

@@ -34,6 +34,12 @@ int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
  * and open as long as the reader. BackupDamaged, with the place; KeyMissing. */
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr);
 
+/* A file that is not a backup yet, under its name until then, or, where a worker was killed right after it got its own,
+ * under that. What is read of it comes from the disk. */
+int job_archive_open_unfinished(int folder, const char *part, const char *file, Error *reterr);
+/* Gives it its own name, for good. 'flags' are those of renameat2(). */
+int job_archive_finish(int folder, const char *part, const char *file, unsigned flags, Error *reterr);
+
 /* The backup that the job is about, whole or damaged. NoSuchBackup. */
 int job_archive_find(Job *j, BackupRecord *ret, Error *reterr);
 /* A descriptor of its file, of which nothing comes out of memory. BackupDamaged if it is gone. */

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,8 +30,6 @@
 #include "string-util.h"
 #include "validate.h"
 
-/* Of a dump, for the tool that looks at what it says is in it, which comes first. */
-#define DUMP_HEAD_SIZE (16U * 1024U * 1024U)
 /* So often it is looked whether there is room for as much again. */
 #define SPACE_CHECK_SIZE (16U * 1024U * 1024U)
 
@@ -78,25 +75,35 @@ int job_backup_undo(Job *j, Error *reterr) {
         return r < 0 ? r : job_backup_undo_file(j, reterr);
 }
 
+/* The record goes last: what it does not name is found by nobody. */
 int job_backup_undo_file(Job *j, Error *reterr) {
-        _cleanup_free_ char *file = NULL, *part = NULL;
+        _cleanup_backup_record_ BackupRecord record = {};
         _cleanup_close_ int folder = -EBADF;
+        _cleanup_free_ char *part = NULL;
         int r;
 
-        r = backup_discard(j->db, j->id, &file, reterr);
-        if (r < 0 || !file)
-                return r;
+        r = backup_get_of_job(j->db, j->id, &record, reterr);
+        if (r == -ENOENT)
+                error_done(reterr);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        if (!IN_SET(record.state, BACKUP_WRITING, BACKUP_WRITTEN))
+                return 0;
 
         folder = job_archive_open_folder(j->claim.job->instance, true, reterr);
         if (folder < 0)
                 return folder;
-        part = strjoin(file, JOB_BACKUP_PART_SUFFIX);
+        part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        if ((unlinkat(folder, part, 0) < 0 && errno != ENOENT) ||
-                        (unlinkat(folder, file, 0) < 0 && errno != ENOENT))
-                return error_set_errnof(reterr, errno, "Cannot remove the unfinished backup %s: %m", file);
-        return 0;
+        /* As long as it has the one name, what has the other is not its own. */
+        if ((unlinkat(folder, part, 0) < 0 &&
+                            (errno != ENOENT ||
+                                            (unlinkat(folder, record.file, 0) < 0 && errno != ENOENT))) ||
+                        fsync(folder) < 0)
+                return error_set_errnof(
+                                reterr, errno, "Cannot remove the unfinished backup %s: %m", record.file);
+        return backup_discard(j->db, j->id, reterr);
 }
 
 /* --- streams --- */
@@ -151,7 +158,7 @@ static int put_database(Backup *b, const BlueprintDatabase *d, Error *reterr) {
                                         json_string(database_kind_to_string(d->kind))) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
-        r = job_dump_database(b->job, d, take, b, reterr);
+        r = job_dump_database(b->job, d, job_quiesce_is_down(b->job, d), take, b, reterr);
         return r < 0 ? r : end_stream(b, reterr);
 }
 
@@ -254,10 +261,11 @@ static int open_file(Backup *b, Error *reterr) {
         if (unlinkat(b->folder, b->part, 0) < 0 && errno != ENOENT)
                 return error_set_errnof(
                                 reterr, errno, "Cannot remove the unfinished backup %s: %m", b->part);
+        /* What a former attempt wrote is given back to the disk before it is asked. */
+        b->fd = safe_close(b->fd);
         r = job_archive_check_space(b->folder, b->size_before, reterr);
         if (r < 0)
                 return r;
-        safe_close(b->fd);
         b->fd = open_beneath(b->folder, b->part, O_WRONLY | O_CREAT | O_EXCL, 0600);
         if (b->fd < 0)
                 return error_set_errnof(reterr, b->fd, "Cannot make the backup %s: %m", b->part);
@@ -406,43 +414,19 @@ static int run_write(Job *j, Error *reterr) {
 
 /* --- reading it back --- */
 
-typedef struct Head {
-        Job *job;
-        int fd;
-        size_t size;
-} Head;
-
-static int take_head(const void *data, size_t size, void *userdata, Error *reterr) {
-        Head *h = userdata;
-        size_t n = MIN(size, DUMP_HEAD_SIZE - h->size);
-        int r;
-
-        if (job_checkpoint(h->job) < 0)
-                return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
-        r = loop_write(h->fd, data, n);
-        h->size += n;
-        return r < 0 ? error_set_errnof(reterr, r, "Cannot read the dump back: %m") : 0;
-}
-
 int job_backup_check_dumps(Job *j, ArchiveReader *reader, Error *reterr) {
         const BlueprintState *state = &j->blueprint->state;
 
         FOREACH_ARRAY(d, state->databases, state->n_databases) {
                 _cleanup_free_ char *name = job_archive_database_stream(d);
-                _cleanup_close_ int fd = memfd_create("dump", MFD_CLOEXEC);
-                Head head = { .job = j, .fd = fd };
                 int r;
 
-                if (fd < 0 || !name)
+                if (!name)
                         return error_set_errnof(reterr, ENOMEM, "%m");
                 /* The blueprint may have another one by now. */
                 if (!archive_reader_find(reader, name))
                         continue;
-                r = archive_reader_extract(reader, name, take_head, &head, reterr);
-                if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
-                        r = error_set_errnof(reterr, errno, "Cannot read the dump back: %m");
-                if (r >= 0)
-                        r = job_dump_check(j, d, fd, reterr);
+                r = job_dump_check(j, d, reader, name, reterr);
                 if (r < 0)
                         return r;
         }
@@ -469,24 +453,18 @@ static int run_verify(Job *j, Error *reterr) {
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
-        fd = open_beneath(folder, part, O_RDONLY | O_NOFOLLOW, 0);
-        /* A worker that was killed after the rename has done all of this. */
-        if (fd == -ENOENT)
-                fd = open_beneath(folder, record.file, O_RDONLY | O_NOFOLLOW, 0);
+        fd = job_archive_open_unfinished(folder, part, record.file, reterr);
         if (fd < 0)
-                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
+                return fd;
         r = job_archive_verify(j, fd, &record, &reader, reterr);
         if (r >= 0)
                 r = job_backup_check_dumps(j, reader, reterr);
         if (r < 0)
                 return r;
 
-        if (renameat2(folder, part, folder, record.file, RENAME_NOREPLACE) < 0 && errno != ENOENT)
-                return error_set_errnof(
-                                reterr, errno, "Cannot give the backup its name %s: %m", record.file);
-        if (fsync(folder) < 0)
-                return error_set_errnof(
-                                reterr, errno, "Cannot give the backup its name %s: %m", record.file);
+        r = job_archive_finish(folder, part, record.file, RENAME_NOREPLACE, reterr);
+        if (r < 0)
+                return r;
         r = backup_set_verified(j->db, record.id, reterr);
         if (r < 0)
                 return r;

@@ -85,19 +85,28 @@ static int unpack_folder(Job *j, JobArchive *a, const char *directory, Error *re
 
 /* Takes the source tree out of what was unpacked. 1 if it had none. */
 static int take_source(int folder, const char *target) {
-        _cleanup_free_ char *from = strjoin(UNPACKED "/", target);
+        _cleanup_free_ char *path = strjoin(UNPACKED "/", target);
+        _cleanup_close_ int from = -EBADF, to = -EBADF;
+        const char *name, *new_name;
         int r;
 
-        if (!from)
+        if (!path)
                 return -ENOMEM;
         r = rm_rf_beneath(folder, target);
         if (r >= 0)
                 r = mkdir_parents_beneath(folder, target, 0755);
         if (r < 0)
                 return r;
-        if (renameat2(folder, from, folder, target, RENAME_NOREPLACE) < 0)
+        /* What was unpacked may be somebody else's: no link in it leads anywhere. */
+        from = open_parent_beneath(folder, path, &name);
+        if (from < 0)
+                return from == -ENOENT ? 1 : from;
+        to = open_parent_beneath(folder, target, &new_name);
+        if (to < 0)
+                return to;
+        if (renameat2(from, name, to, new_name, RENAME_NOREPLACE) < 0)
                 return errno == ENOENT ? 1 : -errno;
-        return fsync(folder) < 0 ? -errno : 0;
+        return fsync(to) < 0 || fsync(folder) < 0 ? -errno : 0;
 }
 
 static int run_source(Job *j, Error *reterr) {
@@ -260,7 +269,8 @@ static int run_volumes(Job *j, Error *reterr) {
                         return r;
                 i++;
         }
-        return n > 0 ? job_refill_databases(j, a, true, &rows, reterr) : 1;
+        r = job_refill_databases(j, a, true, &rows, reterr);
+        return r < 0 ? r : n == 0 && rows == 0;
 }
 
 static int run_databases(Job *j, Error *reterr) {

@@ -93,11 +93,10 @@ static int run_volumes(Job *j, Error *reterr) {
                         return r;
                 i++;
         }
-        if (n == 0)
-                return 1;
         if (asprintf(&j->detail, "%zu volumes", n) < 0)
                 j->detail = NULL;
-        return job_refill_databases(j, a, true, &rows, reterr);
+        r = job_refill_databases(j, a, true, &rows, reterr);
+        return r < 0 ? r : n == 0 && rows == 0;
 }
 
 static int run_infrastructure(Job *j, Error *reterr) {

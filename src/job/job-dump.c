@@ -19,6 +19,8 @@
 #define READY_DELAY_USEC (500 * USEC_PER_MSEC)
 /* Within it two dumps are compared. */
 #define UNTIL_USEC (15 * USEC_PER_MINUTE)
+/* So long a tool may be at work without a word: it can take that long to build an index. */
+#define SILENCE_USEC (60 * USEC_PER_MINUTE)
 
 const char *job_dump_suffix(DatabaseKind kind) {
         return recipe_get(kind)->suffix;
@@ -133,7 +135,13 @@ typedef struct Tool {
         char until[STRLEN("18446744073709551615") + 1];
 
         JobFeed *feed;
-        uint64_t size; /* of what is fed */
+        uint64_t size, fed; /* of what is fed; and so far */
+        usec_t active_at;   /* when something came or went the last time, monotonic */
+        bool is_silent;     /* for too long */
+
+        /* What it writes; NULL: nothing is wanted of it. */
+        int (*output)(const void *data, size_t size, void *userdata, Error *reterr);
+        void *userdata;
         DumpDigest *digest;
 } Tool;
 
@@ -154,12 +162,20 @@ static int tool_init(Tool *t, Job *j, const BlueprintDatabase *database, Error *
         return r < 0 ? r : build_password(j, t->recipe, database, &t->password, reterr);
 }
 
+/* One at a time; so what a worker left that was killed can be told from what others run. */
+static char *idle_name(const Job *j) {
+        return strjoin("ccp-idle-", j->id_text);
+}
+
 /* A container of the service's in which nothing runs but our tools; tool_end() removes it. */
 static int tool_init_idle(Tool *t, Job *j, const BlueprintDatabase *database, Error *reterr) {
+        _cleanup_free_ char *name = idle_name(j);
         EngineContext c = job_engine_context(j);
 
         *t = (Tool) { .job = j, .recipe = recipe_get(database->kind), .database = database, .idle = true };
-        return j->engine->idle(&c, database->service, &t->container, reterr);
+        if (!name)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return j->engine->idle(&c, database->service, name, &t->container, reterr);
 }
 
 /* 'r' is what came of the tools, and what is given, if that is an error. */
@@ -179,24 +195,37 @@ static int tool_end(Tool *t, int r, Error *reterr) {
 
 static int tool_take(const void *data, size_t size, void *userdata, Error *reterr) {
         Tool *t = userdata;
-        int r;
 
-        if (!t->digest)
+        t->active_at = now(CLOCK_MONOTONIC);
+        if (!t->output)
                 return 0;
         if (job_checkpoint(t->job) < 0)
                 return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
-        r = dump_digest_add(t->digest, data, size);
-        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service)
-                     : 0;
+        return t->output(data, size, t->userdata, reterr);
 }
 
+/* A tenant can lock tables, and replace the tool: neither may keep a job going for ever. */
 static int tool_poll(void *userdata) {
         Tool *t = userdata;
         uint64_t at = t->feed ? job_feed_position(t->feed) : 0;
+        usec_t monotonic = now(CLOCK_MONOTONIC);
 
         if (t->feed)
                 job_tell_bytes(t->job, -1, at, t->size, "%s", t->database->service);
-        return job_poll(t->job);
+        if (at != t->fed) {
+                t->fed = at;
+                t->active_at = monotonic;
+        }
+        t->is_silent = monotonic - t->active_at > SILENCE_USEC;
+        return t->is_silent ? -ETIMEDOUT : job_poll(t->job);
+}
+
+static int fail_silent(const Tool *t, const char *const *words, Error *reterr) {
+        error_done(reterr);
+        return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                        "In the service '%s' %s neither read nor wrote anything for %" PRIu64
+                        " minutes. Does something hold a lock there?",
+                        t->database->service, words[0], (uint64_t) (SILENCE_USEC / USEC_PER_MINUTE));
 }
 
 static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_status, int *ret_status,
@@ -208,6 +237,8 @@ static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_st
         r = build_argv(t->recipe, words, t->database, t->container, t->until, &argv);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");
+        t->active_at = now(CLOCK_MONOTONIC);
+        t->fed = 0;
         r = docker_cli(t->job, argv,
                         &(DockerCliOptions) {
                                         .stdin_fd = stdin_fd,
@@ -219,7 +250,7 @@ static int tool_run(Tool *t, const char *const *words, int stdin_fd, bool any_st
                         },
                         &result, reterr);
         if (r < 0)
-                return r;
+                return t->is_silent ? fail_silent(t, words, reterr) : r;
         if (ret_status)
                 *ret_status = result.status;
         return 0;
@@ -276,15 +307,10 @@ int job_dump_wait_until_ready(Job *j, const BlueprintDatabase *database, Error *
 /* --- dumping --- */
 
 typedef struct Dump {
-        Tool tool;
         DumpEnds ends;
         int (*sink)(const void *data, size_t size, void *userdata, Error *reterr);
         void *userdata;
 } Dump;
-
-static void dump_done(Dump *d) {
-        tool_done(&d->tool);
-}
 
 static int take(const void *data, size_t size, void *userdata, Error *reterr) {
         Dump *d = userdata;
@@ -307,51 +333,39 @@ static bool is_stopped(const Job *j) {
         return j->claim.job->state_before == INSTANCE_STOPPED;
 }
 
-static int run_dump(Dump *d, const BlueprintDatabase *database, Error *reterr) {
-        _cleanup_process_result_ ProcessResult result = {};
-        _cleanup_strv_free_ char **argv = NULL;
-        const Tool *t = &d->tool;
+static int run_dump(Tool *t, Dump *d, Error *reterr) {
         int r;
 
-        r = build_argv(t->recipe, t->recipe->dump, database, t->container, NULL, &argv);
+        t->output = take;
+        t->userdata = d;
+        r = tool_run(t, t->recipe->dump, -EBADF, false, NULL, reterr);
         if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
-
-        r = docker_cli(t->job, argv,
-                        &(DockerCliOptions) {
-                                        .stdin_fd = -EBADF,
-                                        .environment = (char *[]) { t->password, NULL },
-                                        .output = take,
-                                        .userdata = d,
-                        },
-                        &result, reterr);
-        if (r < 0)
-                return error_prefixf(reterr, r, "Cannot dump the database of '%s'", database->service);
+                return error_prefixf(reterr, r, "Cannot dump the database of '%s'", t->database->service);
         if (!t->recipe->is_whole(&d->ends))
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "The tool of %s in the service '%s' ended well, but what it wrote is no "
                                 "whole dump of a database.",
-                                database_kind_to_string(database->kind), database->service);
+                                database_kind_to_string(t->database->kind), t->database->service);
         return 0;
 }
 
-int job_dump_database(Job *j, const BlueprintDatabase *database,
+int job_dump_database(Job *j, const BlueprintDatabase *database, bool idle,
                 int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
                 Error *reterr) {
-        _cleanup_(dump_done) Dump d = { .sink = sink, .userdata = userdata };
+        Dump d = { .sink = sink, .userdata = userdata };
+        _cleanup_tool_ Tool t = {};
         int r;
 
-        r = is_stopped(j) && job_dump_is_offline(database->kind)
-                        ? tool_init_idle(&d.tool, j, database, reterr)
-                        : tool_init(&d.tool, j, database, reterr);
+        r = idle ? tool_init_idle(&t, j, database, reterr) : tool_init(&t, j, database, reterr);
         if (r >= 0)
-                r = run_dump(&d, database, reterr);
-        return tool_end(&d.tool, r, reterr);
+                r = run_dump(&t, &d, reterr);
+        return tool_end(&t, r, reterr);
 }
 
 /* --- checking --- */
 
-int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *reterr) {
+int job_dump_check(Job *j, const BlueprintDatabase *database, ArchiveReader *reader, const char *stream,
+                Error *reterr) {
         const Recipe *recipe = recipe_get(database->kind);
         _cleanup_tool_ Tool t = {};
         int r;
@@ -360,7 +374,7 @@ int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *ret
                 return 1;
         r = is_stopped(j) ? tool_init_idle(&t, j, database, reterr) : tool_init(&t, j, database, reterr);
         if (r >= 0) {
-                r = tool_run(&t, recipe->check, fd, false, NULL, reterr);
+                r = tool_run_fed(&t, recipe->check, reader, stream, reterr);
                 if (r < 0)
                         r = error_prefixf(reterr, r, "The dump of the database of '%s' cannot be read",
                                         database->service);
@@ -371,12 +385,33 @@ int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *ret
 
 /* --- restoring --- */
 
+static int take_digest(const void *data, size_t size, void *userdata, Error *reterr) {
+        Tool *t = userdata;
+        int r;
+
+        r = dump_digest_add(t->digest, data, size);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service)
+                     : 0;
+}
+
 /* The digest of what a tool writes, or, where there is none, of the stream itself. */
+static int begin_digest(Tool *t, Error *reterr) {
+        int r;
+
+        r = dump_digest_new(t->recipe->rows, &t->digest);
+        if (r < 0)
+                return error_set_errnof(reterr, r, "%m");
+        t->output = take_digest;
+        t->userdata = t;
+        return 0;
+}
+
 static int finish_digest(Tool *t, json_t **ret, Error *reterr) {
         int r;
 
         r = dump_digest_finish(t->digest, ret);
         t->digest = dump_digest_free(t->digest);
+        t->output = NULL;
         return r < 0 ? error_set_errnof(reterr, r, "Cannot count the rows of '%s': %m", t->database->service)
                      : 0;
 }
@@ -384,9 +419,9 @@ static int finish_digest(Tool *t, json_t **ret, Error *reterr) {
 static int digest_dump(Tool *t, ArchiveReader *reader, const char *stream, json_t **ret, Error *reterr) {
         int r;
 
-        r = dump_digest_new(t->recipe->rows, &t->digest);
+        r = begin_digest(t, reterr);
         if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
+                return r;
         r = t->recipe->text[0] ? tool_run_fed(t, t->recipe->text, reader, stream, reterr)
                                : archive_reader_extract(reader, stream, tool_take, t, reterr);
         return r < 0 ? r : finish_digest(t, ret, reterr);
@@ -395,9 +430,9 @@ static int digest_dump(Tool *t, ArchiveReader *reader, const char *stream, json_
 static int digest_database(Tool *t, json_t **ret, Error *reterr) {
         int r;
 
-        r = dump_digest_new(t->recipe->rows, &t->digest);
+        r = begin_digest(t, reterr);
         if (r < 0)
-                return error_set_errnof(reterr, r, "%m");
+                return r;
         r = tool_run(t, t->recipe->dump_rows, -EBADF, false, NULL, reterr);
         return r < 0 ? r : finish_digest(t, ret, reterr);
 }
@@ -453,13 +488,16 @@ int job_dump_restore(Job *j, const BlueprintDatabase *database, ArchiveReader *r
 int job_dump_clean_up(Job *j, Error *reterr) {
         const DockerOwner owner = job_engine_owner(j);
         _cleanup_docker_objects_ DockerObjects containers = {};
+        _cleanup_free_ char *name = idle_name(j);
         int r;
 
+        if (!name)
+                return error_set_errnof(reterr, ENOMEM, "%m");
         r = job_engine_list_containers(j, &containers, reterr);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(o, containers.items, containers.n)
-                if (o->oneoff) {
+                if (streq_ptr(o->name, name)) {
                         r = docker_remove(j->docker, DOCKER_CONTAINER, o->id, &owner, reterr);
                         if (r < 0)
                                 return r;

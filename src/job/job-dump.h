@@ -16,15 +16,16 @@ bool job_dump_is_offline(DatabaseKind kind);
 /* Waits until a server that was started takes connections. */
 int job_dump_wait_until_ready(Job *j, const BlueprintDatabase *database, Error *reterr);
 
-/* Dumps it to a sink, as DockerCliOptions.output. EngineFailed with the tool's last words. What is restored offline is
- * dumped by a container that is there for that alone, if the instance is stopped. */
-int job_dump_database(Job *j, const BlueprintDatabase *database,
+/* Dumps it to a sink, as DockerCliOptions.output. EngineFailed with the tool's last words. 'idle': in a container that is
+ * there for that alone, since its service does not run. */
+int job_dump_database(Job *j, const BlueprintDatabase *database, bool idle,
                 int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
                 Error *reterr);
 
-/* Has the database's own tool look at the first bytes of a dump: of 'fd', read from its start. 1 if it has no such tool,
- * or if the instance is stopped and the tool needs the server. */
-int job_dump_check(Job *j, const BlueprintDatabase *database, int fd, Error *reterr);
+/* Has the database's own tool read the stream of a dump. 1 if it has no such tool, or if the instance is stopped and the tool
+ * needs the server. */
+int job_dump_check(Job *j, const BlueprintDatabase *database, ArchiveReader *reader, const char *stream,
+                Error *reterr);
 
 /* Restores the stream of a dump into a database that was made anew, once it takes connections, or by a container that is
  * there for that alone; and compares all rows with those of the dump. *ret_rows is how many these are. */

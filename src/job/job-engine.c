@@ -15,6 +15,9 @@
 #define WAIT_DELAY_USEC USEC_PER_SEC
 #define STOP_DELAY_USEC (100 * USEC_PER_MSEC)
 #define STOP_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define START_DELAY_USEC (250 * USEC_PER_MSEC)
+#define START_PATIENCE_USEC USEC_PER_MINUTE
+#define START_ROUNDS 5U
 #define SYSTEMCTL_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 int job_engine_open(Job *j, Error *reterr) {
@@ -158,7 +161,7 @@ int job_engine_resolve(Job *j, Error *reterr) {
         return 0;
 }
 
-/* 0 if no container runs, 1 if the one named in *ret does. */
+/* 0 if no container runs, 1 if the one named in *ret does. What somebody runs by hand is not stopped, and not waited for. */
 static int find_running(Job *j, char **ret, Error *reterr) {
         _cleanup_docker_objects_ DockerObjects containers = {};
         int r;
@@ -168,7 +171,9 @@ static int find_running(Job *j, char **ret, Error *reterr) {
                 return r;
 
         FOREACH_ARRAY(o, containers.items, containers.n)
-                if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING, CONTAINER_PAUSED) &&
+                if (!o->oneoff &&
+                                IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING,
+                                                CONTAINER_PAUSED) &&
                                 (!j->services || (o->service && strv_contains(j->services, o->service)))) {
                         *ret = TAKE_PTR(o->name);
                         return 1;
@@ -209,9 +214,101 @@ int job_engine_stop(Job *j, Error *reterr) {
         }
 }
 
+static ServiceStage stage_of(const Job *j, const char *service) {
+        const BlueprintService *s = blueprint_find_service(j->blueprint, service);
+
+        return s ? s->stage : SERVICE_STAGE_REST;
+}
+
+static bool is_in_stage(const Job *j, const DockerObject *o, char *const *services, ServiceStage stage) {
+        return o->service && !o->oneoff && strv_contains(services, o->service) &&
+                        stage_of(j, o->service) == stage;
+}
+
+/* Each that does not run yet. *ret_n is how many could be started; the error is of the last that could not. */
+static int start_each(Job *j, char *const *services, ServiceStage stage, unsigned *ret_n, Error *reterr) {
+        const DockerOwner owner = job_engine_owner(j);
+        _cleanup_docker_objects_ DockerObjects containers = {};
+        int r;
+
+        *ret_n = 0;
+        r = job_engine_list_containers(j, &containers, reterr);
+        FOREACH_ARRAY(o, containers.items, containers.n) {
+                _cleanup_error_ Error error = {};
+                int k;
+
+                if (!is_in_stage(j, o, services, stage) ||
+                                IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_RESTARTING, CONTAINER_PAUSED))
+                        continue;
+                k = docker_start(j->docker, o->id, &owner, &error);
+                if (k >= 0) {
+                        (*ret_n)++;
+                        continue;
+                }
+                r = k;
+                error_done(reterr);
+                error_move(reterr, &error);
+        }
+        return r;
+}
+
+/* One that shares the network of another can be started after that alone. */
+static int start_stage(Job *j, char *const *services, ServiceStage stage, Error *reterr) {
+        for (unsigned round = 1;; round++) {
+                _cleanup_error_ Error error = {};
+                unsigned n;
+                int r;
+
+                r = start_each(j, services, stage, &n, &error);
+                if (r >= 0)
+                        return 0;
+                if (r == -ECANCELED || n == 0 || round >= START_ROUNDS) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+        }
+}
+
+static int wait_started(Job *j, char *const *services, ServiceStage stage, Error *reterr) {
+        usec_t end = now(CLOCK_MONOTONIC) + START_PATIENCE_USEC;
+
+        for (;;) {
+                _cleanup_docker_objects_ DockerObjects containers = {};
+                bool starting = false;
+                int r;
+
+                r = job_engine_list_containers(j, &containers, reterr);
+                if (r < 0)
+                        return r;
+                FOREACH_ARRAY(o, containers.items, containers.n)
+                        starting = starting ||
+                                        (is_in_stage(j, o, services, stage) &&
+                                                        o->health == CONTAINER_HEALTH_STARTING);
+                if (!starting || now(CLOCK_MONOTONIC) >= end)
+                        return 0;
+
+                r = job_sleep(j, START_DELAY_USEC);
+                if (r < 0)
+                        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+        }
+}
+
+int job_engine_start(Job *j, char *const *services, Error *reterr) {
+        for (ServiceStage stage = 0; stage < _SERVICE_STAGE_MAX; stage++) {
+                int r;
+
+                r = start_stage(j, services, stage, reterr);
+                if (r >= 0 && stage + 1 < _SERVICE_STAGE_MAX)
+                        r = wait_started(j, services, stage, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
 int job_engine_start_existing(Job *j, Error *reterr) {
         _cleanup_strv_free_ char **services = NULL;
-        EngineContext c;
         int r;
 
         r = job_active_revision_find(j, reterr);
@@ -221,11 +318,7 @@ int job_engine_start_existing(Job *j, Error *reterr) {
                         return error_set_errnof(reterr, r, "%m");
         } else if (r >= 0)
                 r = job_services_list_existing(j, &services, reterr);
-        if (r < 0 || !services)
-                return r;
-
-        c = job_engine_context(j);
-        return j->engine->start(&c, services, reterr);
+        return r < 0 ? r : job_engine_start(j, services, reterr);
 }
 
 int job_engine_restart(Job *j, Error *reterr) {

@@ -30,7 +30,10 @@ int job_engine_verify(Job *j, json_t **ret_images, Error *reterr);
 
 /* Stops the containers of the job's services, and looks whether they stopped. */
 int job_engine_stop(Job *j, Error *reterr);
-/* Starts the containers that there are of the job's services; of all: but for one-shots and what is to be stopped. */
+/* Starts the containers that there are of these services, stage by stage: once the one before is no longer starting, well
+ * or not. */
+int job_engine_start(Job *j, char *const *services, Error *reterr);
+/* The same of the job's services; of all: but for one-shots and what is to be stopped. */
 int job_engine_start_existing(Job *j, Error *reterr);
 /* Restarts them, the same. */
 int job_engine_restart(Job *j, Error *reterr);

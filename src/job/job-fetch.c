@@ -13,15 +13,11 @@
 #include "fd-util.h"
 #include "fs-util.h"
 #include "job-archive.h"
-#include "job-transfer.h"
+#include "job-fetch.h"
 #include "storage-open.h"
 #include "string-util.h"
 
 #define FETCHED_SUFFIX ".fetched"
-
-void job_transfer_tell_sent(uint64_t done, uint64_t size, void *userdata) {
-        job_tell_bytes(userdata, -1, done, size, "Sending the backup");
-}
 
 static void tell_received(uint64_t done, uint64_t size, void *userdata) {
         job_tell_bytes(userdata, -1, done, size, "Receiving the copy");
@@ -128,19 +124,16 @@ static int run_verify(Job *j, Error *reterr) {
         name = fetched_name(&record);
         if (!name)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        fd = open_beneath(folder, name, O_RDONLY | O_NOFOLLOW, 0);
-        /* A worker that was killed after the rename has done all of this. */
-        if (fd == -ENOENT)
-                fd = open_beneath(folder, record.file, O_RDONLY | O_NOFOLLOW, 0);
+        fd = job_archive_open_unfinished(folder, name, record.file, reterr);
         if (fd < 0)
-                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
+                return fd;
 
         r = job_archive_verify(j, fd, &record, &reader, reterr);
         if (r < 0)
                 return error_prefixf(reterr, r, "The copy in the storage");
-        if ((renameat(folder, name, folder, record.file) < 0 && errno != ENOENT) || fsync(folder) < 0)
-                return error_set_errnof(
-                                reterr, errno, "Cannot give the backup its name %s: %m", record.file);
+        r = job_archive_finish(folder, name, record.file, 0, reterr);
+        if (r < 0)
+                return r;
         if (asprintf(&j->detail, "backup %" PRIu64 ", %" PRIu64 " MiB", record.id,
                             record.size / 1024 / 1024) < 0)
                 j->detail = NULL;

@@ -14,6 +14,9 @@
 
 /* An empty archive: two blocks of zeros */
 #define TAR_SIZE 1024
+#define MEMORY_MAX "1g"
+#define REMOVE_DELAY_USEC (250 * USEC_PER_MSEC)
+#define REMOVE_PATIENCE_USEC (15 * USEC_PER_SEC)
 
 /* One for each job, so that what is left of it can be found. */
 static char *image_name(const Job *j) {
@@ -61,6 +64,10 @@ static int build_argv(const Job *j, const JobHelper *h, const char *image, char 
                 "--cgroup-parent=" CCP_JOBS_SLICE,
                 "--cap-drop=ALL",
                 "--security-opt=no-new-privileges",
+                /* What containers wrote must not make it take the host's memory. */
+                "--memory=" MEMORY_MAX,
+                "--memory-swap=" MEMORY_MAX,
+                "--pids-limit=64",
         };
         _cleanup_strv_free_ char **l = NULL;
         int r = 0;
@@ -116,12 +123,24 @@ int job_helper_remove(Job *j, Error *reterr) {
         _cleanup_free_ char *name = strjoin("ccp-helper-", j->id_text), *image = image_name(j);
         char *const argv[] = { (char *) "container", (char *) "rm", (char *) "--force", (char *) "--volumes",
                 name, NULL };
-        _cleanup_process_result_ ProcessResult result = {};
+        usec_t end = now(CLOCK_MONOTONIC) + REMOVE_PATIENCE_USEC;
         int r;
 
         if (!name || !image)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        /* Where there is none, that is no failure. */
-        r = docker_cli(j, argv, NULL, &result, reterr);
-        return r < 0 ? r : remove_image(j, image, reterr);
+        for (;;) {
+                _cleanup_process_result_ ProcessResult result = {};
+                _cleanup_error_ Error error = {};
+
+                /* Where there is none, that is no failure. */
+                r = docker_cli(j, argv, NULL, &result, &error);
+                if (r >= 0)
+                        return remove_image(j, image, reterr);
+                /* The Engine is at it itself: the container's program was killed. */
+                if (!docker_error_is_removal(&error) || now(CLOCK_MONOTONIC) >= end ||
+                                job_sleep(j, REMOVE_DELAY_USEC) < 0) {
+                        error_move(reterr, &error);
+                        return r;
+                }
+        }
 }

@@ -150,24 +150,18 @@ static int run_verify(Job *j, Error *reterr) {
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        fd = open_beneath(folder, part, O_RDONLY | O_NOFOLLOW, 0);
-        /* A worker that was killed after the rename has done all of this. */
-        if (fd == -ENOENT)
-                fd = open_beneath(folder, record.file, O_RDONLY | O_NOFOLLOW, 0);
+        fd = job_archive_open_unfinished(folder, part, record.file, reterr);
         if (fd < 0)
-                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record.file);
+                return fd;
 
         record.size = 0;
         r = job_archive_verify(j, fd, &record, &reader, reterr);
         if (r >= 0)
                 r = describe(&record, reader, reterr);
-        if (r < 0)
-                return r;
-        if ((renameat2(folder, part, folder, record.file, RENAME_NOREPLACE) < 0 && errno != ENOENT) ||
-                        fsync(folder) < 0)
-                return error_set_errnof(
-                                reterr, errno, "Cannot give the backup its name %s: %m", record.file);
-        r = record_it(j, &record, reterr);
+        if (r >= 0)
+                r = job_archive_finish(folder, part, record.file, RENAME_NOREPLACE, reterr);
+        if (r >= 0)
+                r = record_it(j, &record, reterr);
         if (r < 0)
                 return r;
         if (asprintf(&j->detail, "backup %" PRIu64 ", signed by %s", record.id, strempty(record.signer)) < 0)

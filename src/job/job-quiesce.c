@@ -73,9 +73,11 @@ static int list_services(Job *j, bool servers, char ***ret, Error *reterr) {
         return 0;
 }
 
+bool job_quiesce_is_down(const Job *j, const BlueprintDatabase *database) {
+        return job_dump_is_offline(database->kind) && job_quiesce_first(j) == BACKUP_COLD;
+}
+
 static int start_servers(Job *j, Error *reterr) {
-        const BlueprintState *state = &j->blueprint->state;
-        EngineContext c = job_engine_context(j);
         _cleanup_strv_free_ char **servers = NULL;
         int r;
 
@@ -83,9 +85,14 @@ static int start_servers(Job *j, Error *reterr) {
         if (r < 0 || !servers)
                 return r;
         job_tell(j, -1, "Starting the databases");
-        r = j->engine->start(&c, servers, reterr);
-        if (r < 0)
-                return r;
+        return job_engine_start(j, servers, reterr);
+}
+
+/* An attempt before may have stopped and started them. */
+static int wait_for_servers(Job *j, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+        int r;
+
         FOREACH_ARRAY(d, state->databases, state->n_databases)
                 if (!job_dump_is_offline(d->kind)) {
                         r = job_dump_wait_until_ready(j, d, reterr);
@@ -109,17 +116,18 @@ static int stop_others(Job *j, Error *reterr) {
 }
 
 int job_quiesce_for_dumps(Job *j, BackupConsistency consistency, Error *reterr) {
+        int r;
+
         if (consistency != BACKUP_COLD)
                 return 0;
-        if (is_stopped(j))
-                return start_servers(j, reterr);
-        if (j->claim.job->state_before != INSTANCE_RUNNING)
+        if (!IN_SET(j->claim.job->state_before, INSTANCE_STOPPED, INSTANCE_RUNNING))
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                                 "'%s' is %s: what of it would have to be started again after a cold backup "
                                 "cannot be told. Make another one (ccpctl backup create %s), or stop it.",
                                 j->claim.job->slug, instance_state_to_string(j->claim.job->state_before),
                                 j->claim.job->slug);
-        return stop_others(j, reterr);
+        r = is_stopped(j) ? start_servers(j, reterr) : stop_others(j, reterr);
+        return r < 0 ? r : wait_for_servers(j, reterr);
 }
 
 int job_quiesce_for_volumes(Job *j, BackupConsistency consistency, Error *reterr) {
@@ -142,12 +150,13 @@ int job_quiesce_end(Job *j, Error *reterr) {
         r = for_each_container(j, CONTAINER_PAUSED, docker_unpause, reterr);
         if (r < 0)
                 return r;
-        if (is_stopped(j)) {
-                r = job_engine_stop(j, reterr);
-                return r < 0 ? r : job_dump_clean_up(j, reterr);
-        }
+        if (job_quiesce_first(j) != BACKUP_COLD)
+                return 0;
 
-        return j->claim.job->state_before == INSTANCE_RUNNING && wanted(j) == BACKUP_COLD
-                        ? job_engine_start_existing(j, reterr)
-                        : 0;
+        r = job_dump_clean_up(j, reterr);
+        if (r < 0)
+                return r;
+        if (is_stopped(j))
+                return job_engine_stop(j, reterr);
+        return j->claim.job->state_before == INSTANCE_RUNNING ? job_engine_start_existing(j, reterr) : 0;
 }

@@ -21,5 +21,7 @@ bool job_quiesce_may_pause(const Job *j);
 /* WrongState if the instance failed and is to be stopped: nobody could tell what of it to start again. */
 int job_quiesce_for_dumps(Job *j, BackupConsistency consistency, Error *reterr);
 int job_quiesce_for_volumes(Job *j, BackupConsistency consistency, Error *reterr);
+/* Whether the service of such a database does not run while it is dumped: of a server it does. */
+bool job_quiesce_is_down(const Job *j, const BlueprintDatabase *database);
 /* Brings the containers back to what they did before, also after a worker that was killed. */
 int job_quiesce_end(Job *j, Error *reterr);

@@ -2,12 +2,16 @@
 
 #include "job-refill.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #include "alloc-util.h"
+#include "fd-util.h"
+#include "job-disk.h"
 #include "job-dump.h"
+#include "job-folder.h"
 #include "job-volume.h"
 #include "json-util.h"
 #include "log.h"
@@ -59,36 +63,59 @@ static int check_databases(const Job *j, const JobArchive *a, Error *reterr) {
         return 0;
 }
 
+/* What a backup has to unpack, with a margin. */
+typedef struct Unpacked {
+        uint64_t volumes, folder;     /* bytes */
+        uint64_t n_volumes, n_folder; /* files */
+} Unpacked;
+
+static void count(const JobArchive *a, Unpacked *ret) {
+        const json_t *entry;
+        size_t i;
+
+        *ret = (Unpacked) {};
+        json_array_foreach(json_object_get(archive_reader_manifest(a->reader), "streams"), i, entry) {
+                uint64_t size = (uint64_t) json_integer_value(json_object_get(entry, "size")),
+                         n = (uint64_t) json_integer_value(
+                                         json_object_get(json_object_get(entry, "report"), "entries"));
+                bool folder = streq(strempty(json_object_get_string(entry, "name")), STREAM_FOLDER);
+
+                *(folder ? &ret->folder : &ret->volumes) += size + size / SPACE_MARGIN;
+                *(folder ? &ret->n_folder : &ret->n_volumes) += n;
+        }
+}
+
+static int check_disk(const char *where, uint64_t size, uint64_t n, Error *reterr) {
+        _cleanup_close_ int fd = open(where, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return error_set_errnof(
+                                reterr, errno, "Cannot tell how much room there is in %s: %m", where);
+        r = disk_check_room(fd, where, size, "Make room, then retry.", reterr);
+        return r < 0 ? r : disk_check_entries(fd, where, n, reterr);
+}
+
 /* What is filled must fit beside what is there. */
 static int check_space(Job *j, const JobArchive *a, Error *reterr) {
         _cleanup_json_ json_t *info = NULL;
-        const json_t *entry;
         const char *root;
-        uint64_t needed = 0, there;
-        struct statvfs st;
-        size_t i;
+        Unpacked u;
         int r;
 
-        json_array_foreach(json_object_get(archive_reader_manifest(a->reader), "streams"), i, entry)
-                if (!streq(strempty(json_object_get_string(entry, "name")), STREAM_FOLDER))
-                        needed += (uint64_t) json_integer_value(json_object_get(entry, "size"));
-        needed += needed / SPACE_MARGIN;
-
+        count(a, &u);
         r = docker_info(j->docker, &info, reterr);
         if (r < 0)
                 return r;
         root = json_object_get_string(info, "DockerRootDir");
-        if (!root || statvfs(root, &st) < 0) {
-                log_info("Cannot tell how much room Docker has, going on.");
-                return 0;
-        }
-        there = (uint64_t) st.f_bavail * st.f_frsize;
-        if (there >= needed)
-                return 0;
-        return error_setf(reterr, CCP_ERROR_NO_SPACE,
-                        "Restoring backup %" PRIu64 " for '%s' takes about %" PRIu64
-                        " MiB in %s, where %" PRIu64 " MiB are free. Make room, then retry.",
-                        a->record.id, j->claim.job->slug, needed / 1024 / 1024, root, there / 1024 / 1024);
+        r = root ? check_disk(root, u.volumes, u.n_volumes, reterr)
+                 : error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                   "The Docker Engine does not say where its data is.");
+        if (r >= 0 && j->claim.job->kind == JOB_CLONE)
+                r = check_disk(job_instances_dir(j), u.folder, u.n_folder, reterr);
+        return r < 0 ? error_prefixf(reterr, r, "Backup %" PRIu64 " cannot be restored for '%s'",
+                                       a->record.id, j->claim.job->slug)
+                     : 0;
 }
 
 int job_refill_check(Job *j, const JobArchive *a, Error *reterr) {

@@ -292,6 +292,43 @@ static int check_services(Job *j, Error *reterr) {
         return 0;
 }
 
+/* The mount that has a path of the container; NULL: none has. */
+static const json_t *find_mount(const json_t *service, const char *path) {
+        const json_t *mount, *found = NULL;
+        size_t i, longest = 0;
+
+        json_array_foreach(json_object_get(service, "volumes"), i, mount) {
+                const char *target = strempty(json_object_get_string(mount, "target"));
+
+                if (path_is_beneath(target, path) && strlen(target) > longest) {
+                        found = mount;
+                        longest = strlen(target);
+                }
+        }
+        return found;
+}
+
+/* What is restored into the layer of a container would be gone with it. */
+static int check_databases(Job *j, Error *reterr) {
+        const BlueprintState *state = &j->blueprint->state;
+
+        FOREACH_ARRAY(d, state->databases, state->n_databases) {
+                const json_t *service = job_service_find(j, d->service), *mount;
+
+                if (!d->path || !service)
+                        continue;
+                mount = find_mount(service, d->path);
+                if (!mount || !streq_ptr(json_object_get_string(mount, "type"), "volume") ||
+                                json_is_true(json_object_get(mount, "read_only")))
+                        return error_setf(reterr, CCP_ERROR_BLUEPRINT_INVALID,
+                                        "The database %s of the service '%s' does not lie in a volume, so "
+                                        "it could not be restored. Mount a volume there.",
+                                        d->path, d->service);
+        }
+
+        return 0;
+}
+
 /* Makes the revision what it is called: from here on its files never change. */
 static int publish(Job *j, int revisions, const char *temporary, const char *name, json_t *files,
                 Error *reterr) {
@@ -373,6 +410,8 @@ static int draft_finish(Job *j, Draft *d, const char *compose, size_t compose_si
                 r = resolve(j, d->directory, reterr);
         if (r >= 0)
                 r = check_services(j, reterr);
+        if (r >= 0)
+                r = check_databases(j, reterr);
         return r < 0 ? r : publish(j, d->revisions, d->temporary, d->name, d->files, reterr);
 }
 

@@ -14,7 +14,6 @@
 #include "fd-util.h"
 #include "fs-util.h"
 #include "job-archive.h"
-#include "job-transfer.h"
 #include "log.h"
 #include "storage-open.h"
 #include "string-util.h"
@@ -57,8 +56,12 @@ static int run_read(Job *j, Error *reterr) {
         return r < 0 ? job_archive_note_damage(j, &record, r, &error, reterr) : 0;
 }
 
+static void tell_sent(uint64_t done, uint64_t size, void *userdata) {
+        job_tell_bytes(userdata, -1, done, size, "Sending the backup");
+}
+
 static int run_upload(Job *j, Error *reterr) {
-        const S3Progress progress = { job_poll, job_transfer_tell_sent, j };
+        const S3Progress progress = { job_poll, tell_sent, j };
         _cleanup_storage_record_ StorageRecord storage = {};
         _cleanup_(s3_client_freep) S3Client *client = NULL;
         _cleanup_backup_record_ BackupRecord record = {};

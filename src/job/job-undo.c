@@ -6,11 +6,11 @@
 #include "job-delete-backup.h"
 #include "job-drill.h"
 #include "job-engine.h"
+#include "job-fetch.h"
 #include "job-folder.h"
 #include "job-images.h"
 #include "job-restore.h"
 #include "job-revision.h"
-#include "job-transfer.h"
 #include "json-util.h"
 #include "string-util.h"
 

@@ -10,6 +10,8 @@
 #define PROGRAM "/usr/lib/ccpd/ccp-vol"
 #define PROGRAM_THERE "/ccp-vol"
 #define FOLDER_THERE "/volume"
+/* More than a report can have: two hundred paths, each byte written as six. */
+#define REPORT_MAX (4U * 1024U * 1024U)
 
 void volume_report_done(VolumeReport *r) {
         json_decref(r->object);
@@ -54,7 +56,11 @@ static int take_report(Job *j, char *const *argv, const char *source, const char
 
         r = read_report(result, &report.object);
         if (result->status != 0 && r >= 0)
-                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "Cannot %s '%s': %s", verb, source,
+                return error_setf(reterr,
+                                streq_ptr(json_object_get_string(report.object, "error"), "NoSpace")
+                                                ? CCP_ERROR_NO_SPACE
+                                                : CCP_ERROR_ENGINE_FAILED,
+                                "Cannot %s '%s': %s", verb, source,
                                 strempty(json_object_get_string(report.object, "message")));
         if (result->status != 0)
                 return docker_cli_failed(j, argv, result, reterr);
@@ -67,6 +73,30 @@ static int take_report(Job *j, char *const *argv, const char *source, const char
         return 0;
 }
 
+typedef struct Pack {
+        int (*sink)(const void *data, size_t size, void *userdata, Error *reterr);
+        void *userdata;
+        uint64_t size;
+} Pack;
+
+static int on_packed(const void *data, size_t size, void *userdata, Error *reterr) {
+        Pack *p = userdata;
+
+        p->size += size;
+        return p->sink(data, size, p->userdata, reterr);
+}
+
+/* The Engine's stream can end early without a word. */
+static int check_size(const Pack *p, const char *source, const VolumeReport *report, Error *reterr) {
+        uint64_t wanted = (uint64_t) json_integer_value(json_object_get(report->object, "stream"));
+
+        return wanted == p->size
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
+                                          "Of '%s' %" PRIu64 " bytes were written, and %" PRIu64 " arrived.",
+                                          source, wanted, p->size);
+}
+
 int job_volume_pack(Job *j, const char *type, const char *source,
                 int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
                 VolumeReport *ret, Error *reterr) {
@@ -76,10 +106,16 @@ int job_volume_pack(Job *j, const char *type, const char *source,
                 { "bind", PROGRAM, PROGRAM_THERE },
                 { type, source, FOLDER_THERE },
         };
+        Pack pack = { .sink = sink, .userdata = userdata };
         const DockerCliOptions options = {
-                .stdin_fd = -EBADF, .output = sink, .userdata = userdata, .any_status = true
+                .stdin_fd = -EBADF,
+                .output = on_packed,
+                .userdata = &pack,
+                .stderr_limit = REPORT_MAX,
+                .any_status = true,
         };
         _cleanup_process_result_ ProcessResult result = {};
+        _cleanup_volume_report_ VolumeReport report = {};
         int r;
 
         r = job_helper_run(j,
@@ -92,8 +128,15 @@ int job_volume_pack(Job *j, const char *type, const char *source,
                                         .options = &options,
                         },
                         &result, reterr);
-        return r < 0 ? error_prefixf(reterr, r, "Cannot read '%s'", source)
-                     : take_report(j, argv, source, "read", &result, ret, reterr);
+        if (r < 0)
+                return error_prefixf(reterr, r, "Cannot read '%s'", source);
+        r = take_report(j, argv, source, "read", &result, &report, reterr);
+        if (r >= 0)
+                r = check_size(&pack, source, &report, reterr);
+        if (r < 0)
+                return r;
+        *ret = TAKE_GENERIC(report, (VolumeReport) {});
+        return 0;
 }
 
 /* --- the way back --- */
@@ -160,7 +203,9 @@ int job_volume_unpack(Job *j, ArchiveReader *reader, const char *stream, const c
                 .stream = stream,
                 .size = (uint64_t) json_integer_value(json_object_get(entry, "size")),
         };
-        DockerCliOptions options = { .any_status = true, .poll = on_unpack, .userdata = &u };
+        DockerCliOptions options = {
+                .poll = on_unpack, .userdata = &u, .stderr_limit = REPORT_MAX, .any_status = true
+        };
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_volume_report_ VolumeReport report = {};
         _cleanup_error_ Error error = {};

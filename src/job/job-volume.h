@@ -7,7 +7,8 @@
 #include "docker-cli.h"
 #include "job-feed.h"
 
-/* What ccp-vol says of a tree: {"entries", "bytes", "inventory", "n_changed", "changed", "n_skipped", "skipped"}. */
+/* What ccp-vol says of a tree: {"entries", "bytes", "stream", "inventory", "n_changed", "changed", "n_skipped",
+ * "skipped"}. */
 typedef struct VolumeReport {
         json_t *object;
         uint64_t n_changed; /* files that changed while they were read */

@@ -402,43 +402,15 @@ int backup_set_drilled(DbSync *db, uint64_t id, uint64_t job, Error *reterr) {
         return db_sync_run(db, &transaction, &op, reterr);
 }
 
-typedef struct DiscardOp {
-        uint64_t job;
-        char *file;
-} DiscardOp;
-
-static int discard_result(const PGresult *result, void *userdata, Error *reterr) {
-        DiscardOp *op = userdata;
-
-        /* Once it is gone, it is gone: a repetition finds none. */
-        if (PQntuples(result) == 0 || op->file)
-                return 0;
-        op->file = strdup(PQgetvalue(result, 0, 0));
-        return op->file ? 0 : db_row_error(-ENOMEM, "a backup", reterr);
-}
-
-static int discard_bind(DbParams *params, void *userdata) {
-        return id_bind(params, &((DiscardOp *) userdata)->job);
-}
-
-int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr) {
-        static const DbStep step = { sql_backup_discard, discard_bind, discard_result };
+int backup_discard(DbSync *db, uint64_t job, Error *reterr) {
+        static const DbStep step = { sql_backup_discard, id_bind };
         static const DbTransaction transaction = {
                 .what = "forget the backup",
                 .steps = &step,
                 .n_steps = 1,
         };
-        DiscardOp op = { .job = job };
-        int r;
 
-        r = db_sync_run(db, &transaction, &op, reterr);
-        if (r < 0) {
-                free(op.file);
-                return r;
-        }
-
-        *ret_file = op.file;
-        return 0;
+        return db_sync_run(db, &transaction, &job, reterr);
 }
 
 /* --- deleting --- */

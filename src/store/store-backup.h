@@ -89,8 +89,8 @@ int backup_set_verified(DbSync *db, uint64_t id, Error *reterr);
 int backup_set_drilled(DbSync *db, uint64_t id, uint64_t job, Error *reterr);
 /* 'why' is a sentence. */
 int backup_set_damaged(DbSync *db, uint64_t id, const char *why, Error *reterr);
-/* Forgets what the job began and did not verify. *ret_file is its file's name, NULL if there is none. */
-int backup_discard(DbSync *db, uint64_t job, char **ret_file, Error *reterr);
+/* Forgets what the job began and did not verify. */
+int backup_discard(DbSync *db, uint64_t job, Error *reterr);
 
 /* As store_list_backups(). */
 int backup_list(DbSync *db, const StoreBackupFilter *filter, BackupRecords *ret, Error *reterr);

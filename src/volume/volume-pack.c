@@ -508,6 +508,7 @@ int volume_pack(int fd, int output, const VolumePackOptions *options, VolumeRepo
         if (r < 0)
                 return write_failed(&p, r);
 
+        ret->stream = p.writer.size;
         volume_inventory_final(&p.inventory, ret->inventory);
         return 0;
 }

@@ -83,8 +83,10 @@ char *volume_report_to_json(const VolumeReport *r) {
         _cleanup_string_builder_ StringBuilder b = {};
         char *result;
 
-        string_builder_appendf(&b, "{\"entries\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"inventory\":\"",
-                        r->entries, r->bytes);
+        string_builder_appendf(&b, "{\"entries\":%" PRIu64 ",\"bytes\":%" PRIu64, r->entries, r->bytes);
+        if (r->stream > 0)
+                string_builder_appendf(&b, ",\"stream\":%" PRIu64, r->stream);
+        string_builder_append(&b, ",\"inventory\":\"");
         FOREACH_ARRAY(c, r->inventory, ELEMENTSOF(r->inventory))
                 string_builder_appendf(&b, "%02x", (unsigned) *c);
         string_builder_append(&b, "\"");

@@ -17,6 +17,7 @@ typedef struct VolumeSkipped {
 typedef struct VolumeReport {
         uint64_t entries;
         uint64_t bytes; /* of all files, with their holes; a hard link has none. At most INT64_MAX */
+        uint64_t stream; /* bytes that were written, for who reads them to compare; 0: none were, and it is not told */
         uint8_t inventory[VOLUME_HASH];
         uint64_t n_changed, n_skipped;
         char *changed[VOLUME_REPORT_MAX];         /* the first of them, escaped */

@@ -29,6 +29,7 @@ int volume_writer_add(VolumeWriter *w, const void *data, size_t size) {
         if (w->fd < 0 || size == 0)
                 return 0;
 
+        w->size += size;
         if (size > BUFFER_SIZE - w->filled) {
                 r = volume_writer_flush(w);
                 if (r < 0)

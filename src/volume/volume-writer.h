@@ -11,6 +11,7 @@ typedef struct VolumeWriter {
         int fd; /* borrowed; -EBADF: nothing is written */
         char *buffer;
         size_t filled;
+        uint64_t size; /* of all that was added */
 } VolumeWriter;
 
 /* 0 or -ENOMEM. */

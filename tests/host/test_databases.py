@@ -316,6 +316,39 @@ def test_a_backup_becomes_a_new_instance_though_its_worker_is_killed(server, ins
     server.ccpctl('delete', 'malmo', '--yes', timeout=120)
 
 
+def test_a_cold_backup_has_each_database(server, instance, backup):
+    """SQLite's service is an application, and stopped like one."""
+    server.ccpctl('backup', 'create', SLUG, '--consistency=cold', '--quiet', timeout=300)
+    cold = server.json('backup', 'list')[0]
+    assert cold['consistency'] == 'cold' and {entry['name'] for entry in cold['contents']} == {
+        entry['name'] for entry in server.json('backup', 'show', backup['id'])['contents']}
+    assert leftovers(server) == ''
+    server.wait(lambda: server.json('show', SLUG)['health'] == 'healthy', 60, 'the health')
+
+
+def idle_container(server):
+    return server.sh("docker ps -q --filter name=^ccp-idle-")
+
+
+@pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
+@pytest.mark.parametrize('act', ['cancel', 'kill'])
+def test_what_is_stopped_stays_so_whatever_becomes_of_its_backup(server, instance, backup, act):
+    server.ccpctl('stop', SLUG)
+    known = len(server.json('backup', 'list'))
+    server.ccpctl('backup', 'create', SLUG, '--no-wait')
+    job = last_job(server)['id']
+    server.wait(lambda: idle_container(server), 60, 'the container for the file of a database', interval=0.02)
+    if act == 'cancel':
+        server.ccpctl('job', 'cancel', job)
+    else:
+        server.sh('pkill -KILL -x ccp-job')
+    server.wait(lambda: last_job(server)['state'] in ('succeeded', 'failed', 'cancelled'), 180, 'the end')
+    assert last_job(server)['state'] == ('cancelled' if act == 'cancel' else 'succeeded')
+    assert len(server.json('backup', 'list')) == known + (act == 'kill')
+    assert server.sh(f'docker ps -q --filter label=ccp.instance={SLUG}') == '' and leftovers(server) == ''
+    server.ccpctl('start', SLUG, timeout=120)
+
+
 def test_what_is_stopped_is_backed_up_and_comes_back(server, instance, backup):
     before = data(server)
     server.ccpctl('stop', SLUG)

@@ -52,7 +52,6 @@ static const char full[] = HEAD
                 "state:\n"
                 "  databases: [{ service: postgres, kind: postgresql, password: POSTGRES_PASSWORD }]\n"
                 "  volumes: [{ name: uploads, every: daily }]\n"
-                "  files: [{ path: nginx/conf.d, every: weekly }]\n"
                 "upgrade: { image_tag: image_tag, before: [[a, b], [c]], backup: false }\n"
                 "limits: { memory: 512M, cpus: 1.5, pids: 512 }\n"
                 "allow: [devices, host-network]\n";
@@ -102,7 +101,7 @@ START_TEST(everything_is_read) {
         ck_assert_str_eq(blueprint_find_service(b, "migrate")->health.command[1], "b");
 
         ck_assert_str_eq(b->state.databases[0].password, "POSTGRES_PASSWORD");
-        ck_assert_str_eq(b->state.files[0].name, "nginx/conf.d");
+        ck_assert_str_eq(b->state.volumes[0].name, "uploads");
         ck_assert_uint_eq(b->upgrade.n_before, 2);
         ck_assert(!b->upgrade.backup);
         ck_assert_uint_eq(b->limits.memory, 512ULL << 20);

@@ -69,7 +69,7 @@ static const char good[] =
                 "/nginx/nginx.conf', 'target': '/etc/nginx/nginx.conf',"
                 "                'read_only': true, 'bind': {'create_host_path': true}},"
                 "               {'type': 'bind', 'source': '" DIR "/data', 'target': '/data',"
-                "                'bind': {'create_host_path': true}}]}}}";
+                "                'read_only': true, 'bind': {'create_host_path': true}}]}}}";
 
 static json_t *parse(const char *text) {
         _cleanup_free_ char *copy = strdup(text);
@@ -208,6 +208,10 @@ static const struct {
         { "{'volumes': [{'type': 'bind', 'source': '/etc', 'target': '/x', 'read_only': true}]}", NULL,
                         "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'target': '/x'}]}", NULL, "bind-outside", NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR "/d', 'target': '/x'}]}", NULL, "bind-writable",
+                        NULL },
+        { "{'volumes': [{'type': 'bind', 'source': '" DIR "/d', 'target': '/x', 'read_only': false}]}", NULL,
+                        "bind-writable", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" DIR "-other/x', 'target': '/x'}]}", NULL,
                         "bind-outside", NULL },
         { "{'volumes': [{'type': 'bind', 'source': '" DIR "/../other', 'target': '/x'}]}", NULL,
@@ -367,11 +371,16 @@ END_TEST
 
 START_TEST(an_exception_silences_its_rule_only) {
         PolicyInput allowed = input;
-        _cleanup_policy_violations_ PolicyViolations v = {}, w = {};
+        _cleanup_policy_violations_ PolicyViolations v = {}, w = {}, x = {};
         _cleanup_json_ json_t *devices =
                         make_config("{'devices': [{'source': '/dev/fuse'}], 'pid': 'host'}", NULL);
-        _cleanup_json_ json_t *socket = make_config(
-                        "{'volumes': [{'type': 'bind', 'source': '/run', 'target': '/x'}]}", NULL);
+        _cleanup_json_ json_t
+                        *socket = make_config(
+                                        "{'volumes': [{'type': 'bind', 'source': '/run', 'target': '/x'}]}",
+                                        NULL),
+                        *writable = make_config("{'volumes': [{'type': 'bind', 'source': '" DIR
+                                                "/d', 'target': '/x'}]}",
+                                        NULL);
 
         allowed.allowed = POLICY_RULE_BIT(POLICY_DEVICES);
         check(devices, &allowed, &v);
@@ -383,6 +392,10 @@ START_TEST(an_exception_silences_its_rule_only) {
         check(socket, &allowed, &w);
         ck_assert_uint_eq(w.n, 1);
         ck_assert_int_eq(w.items[0].rule, POLICY_DOCKER_SOCKET);
+
+        allowed.allowed = POLICY_RULE_BIT(POLICY_BIND_WRITABLE);
+        check(writable, &allowed, &x);
+        ck_assert_uint_eq(x.n, 0);
 }
 END_TEST
 
@@ -488,11 +501,13 @@ END_TEST
 
 START_TEST(files_that_compose_reads_may_not_lie_in_a_writable_folder) {
         _cleanup_policy_violations_ PolicyViolations v = {};
-        _cleanup_json_ json_t *config = parse(good);
+        _cleanup_json_ json_t *config = make_config(
+                        "{'volumes': [{'type': 'bind', 'source': '" DIR "/data', 'target': '/x'}]}", NULL);
         char *const files[] = { (char *) DIR "/data/x.env", NULL };
         PolicyInput with_files = input;
 
         with_files.files = files;
+        with_files.allowed = POLICY_RULE_BIT(POLICY_BIND_WRITABLE);
         check(config, &with_files, &v);
         ck_assert_uint_eq(v.n, 1);
         ck_assert_int_eq(v.items[0].rule, POLICY_BIND_OUTSIDE);

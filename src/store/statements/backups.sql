@@ -99,7 +99,7 @@ SELECT id FROM drilled;
 
 -- What a job began, and did not bring to its end.
 -- name: backup-discard
-DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written') RETURNING file;
+DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written');
 
 -- As backup_record_read() takes them, the latest first. $1: of which slug; $2: which one; $3: of which instances alone; NULL
 -- each: all.

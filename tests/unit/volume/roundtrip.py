@@ -268,6 +268,7 @@ def try_seed(program, top, seed):
     status, packed, stream = run(program, 'pack', source)
     check(status == 0, packed)
     check(packed['n_changed'] == 0 and packed['n_skipped'] == 0, packed)
+    check(packed.pop('stream') == len(stream), 'it wrote another number of bytes')
     check(stream.endswith(bytes(1024)), 'the end is missing')
     files, others, inventory = read_stream(stream)
     check(files == tree.files, 'tarfile reads other files')
