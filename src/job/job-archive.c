@@ -11,7 +11,7 @@
 #include "archive-pool.h"
 #include "fd-util.h"
 #include "fs-util.h"
-#include "job-disk.h"
+#include "disk-room.h"
 #include "job-dump.h"
 #include "json-util.h"
 #include "string-util.h"

@@ -15,12 +15,25 @@
 /* An empty archive: two blocks of zeros */
 #define TAR_SIZE 1024
 #define MEMORY_MAX "1g"
+#define IMPORT_PATIENCE_USEC (10 * USEC_PER_SEC)
 #define REMOVE_DELAY_USEC (250 * USEC_PER_MSEC)
 #define REMOVE_PATIENCE_USEC (15 * USEC_PER_SEC)
+
+typedef struct Import {
+        Job *job;
+        usec_t begin; /* monotonic */
+} Import;
 
 /* One for each job, so that what is left of it can be found. */
 static char *image_name(const Job *j) {
         return strjoin("ccp-helper:job-", j->id_text);
+}
+
+/* What the Engine has been asked for it makes, also when nobody waits for it any more; then nobody would remove it. */
+static int on_import(void *userdata) {
+        const Import *i = userdata;
+
+        return now(CLOCK_MONOTONIC) - i->begin < IMPORT_PATIENCE_USEC ? 0 : job_poll(i->job);
 }
 
 /* Makes an image with nothing in it: no image of anybody else can be counted on. */
@@ -33,7 +46,13 @@ static int make_image(Job *j, const char *image, Error *reterr) {
         if (fd < 0 || ftruncate(fd, TAR_SIZE) < 0)
                 return error_set_errnof(reterr, errno, "Cannot make an empty archive: %m");
 
-        return docker_cli(j, argv, &(DockerCliOptions) { .stdin_fd = fd }, &result, reterr);
+        return docker_cli(j, argv,
+                        &(DockerCliOptions) {
+                                        .stdin_fd = fd,
+                                        .poll = on_import,
+                                        .userdata = &(Import) { j, now(CLOCK_MONOTONIC) },
+                        },
+                        &result, reterr);
 }
 
 static int remove_image(Job *j, const char *image, Error *reterr) {

@@ -9,7 +9,7 @@
 
 #include "alloc-util.h"
 #include "fd-util.h"
-#include "job-disk.h"
+#include "disk-room.h"
 #include "job-dump.h"
 #include "job-folder.h"
 #include "job-volume.h"

@@ -219,8 +219,9 @@ def test_a_backup_that_is_killed_while_containers_are_paused_goes_on(server, ins
         job = server.json('job', 'list', '--lines=1')[0]['id']
         server.wait(lambda: paused(server) != '', what='the pause')
         # What reads volumes takes its share from the jobs', not from an instance's.
-        parent = "docker ps -q --filter name=ccp-helper | xargs -r docker inspect -f '{{.HostConfig.CgroupParent}} {{.HostConfig.Memory}}'"
-        server.wait(lambda: server.sh(parent, check=False) == 'ccp-jobs.slice 1073741824', 60, 'the program that reads the volume')
+        parent = "docker ps -q --filter name=ccp-helper | xargs -r docker inspect -f '{{.HostConfig.CgroupParent}}'"
+        server.wait(lambda: server.sh(parent, check=False) == 'ccp-jobs.slice', 60, 'the program that reads the volume')
+        assert '--memory=1g --memory-swap=1g --pids-limit=64' in server.sh('pgrep -af "docker .*container run"')
         server.sh('pkill -KILL -x ccp-job')
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 120, 'the end')
     finally:

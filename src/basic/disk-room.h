@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How much a job may write to a disk: PostgreSQL, Docker and the instances live there, too, so it never fills one. */
+/* How much may be written to a disk: PostgreSQL, Docker and the instances live there, too, so it never fills one. */
 
 #include "error.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "job-disk.h"
+#include "disk-room.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
 #include <sys/statvfs.h>
 
 #include "fd-util.h"
-#include "job-disk.h"
+#include "disk-room.h"
 #include "test.h"
 
 START_TEST(what_fits_is_let_in) {
@@ -37,4 +37,4 @@ START_TEST(some_of_it_is_kept) {
 }
 END_TEST
 
-TESTS("job-disk", what_fits_is_let_in, what_does_not_fit_is_told, some_of_it_is_kept)
+TESTS("disk-room", what_fits_is_let_in, what_does_not_fit_is_told, some_of_it_is_kept)
