@@ -87,7 +87,8 @@ static int meter_add(uint64_t n, void *userdata, Error *reterr) {
         m->done += n;
         if (m->source->whole && m->done > m->source->size)
                 return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
-                                "The storage gives more than the %" PRIu64 " bytes that '%s' has by its word.",
+                                "The storage gives more than the %" PRIu64
+                                " bytes that '%s' has by its word.",
                                 m->source->size, m->source->what);
         if (m->shows)
                 (void) fprintf(stderr, "\r%s: %" PRIu64 " of %" PRIu64 " MiB", m->source->what,

@@ -2,6 +2,8 @@
 
 #include "ccpd-restore-keep.h"
 
+#include <systemd/sd-id128.h>
+
 #include "alloc-util.h"
 #include "ccpd-audit.h"
 #include "ccpd-job-queue.h"
@@ -69,13 +71,26 @@ static void on_due(int r, char *const *instances, Error *error, void *userdata) 
         }
 }
 
-static int on_time(sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
-        Manager *m = userdata;
+/* By the time that the kernel counts, which nobody can set. */
+static void count(Manager *m) {
+        char boot[SD_ID128_STRING_MAX];
         _cleanup_error_ Error e = {};
+        sd_id128_t id;
         int r;
 
-        if (store_list_due_restores(m->db, on_due, m, NULL, &e) < 0)
+        r = sd_id128_get_boot(&id);
+        r = r < 0 ? error_set_errnof(&e, r, "The id of this boot cannot be read: %m")
+                  : store_list_due_restores(m->db, sd_id128_to_string(id, boot), now(CLOCK_BOOTTIME), on_due,
+                                    m, NULL, &e);
+        if (r < 0)
                 log_debug("Cannot tell what is kept from before restores: %s", e.message);
+}
+
+static int on_time(sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+        int r;
+
+        count(m);
         r = sd_event_source_set_time_relative(s, INTERVAL);
         if (r >= 0)
                 r = sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);

@@ -477,12 +477,11 @@ static int check_copy(const ArchiveHeader *h, const char *copy, Error *reterr) {
 
 /* One that is counted on from would leave no numbers. */
 static int check_sequence(const ArchiveHeader *h, Error *reterr) {
-        return h->sequence <= SEQUENCE_MAX
-                        ? 0
-                        : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                          "The backup says that it is number %" PRIu64
-                                          " of '%s'; no ccpd wrote that.",
-                                          h->sequence, h->slug);
+        return h->sequence <= SEQUENCE_MAX ? 0
+                                           : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                                             "The backup says that it is number %" PRIu64
+                                                             " of '%s'; no ccpd wrote that.",
+                                                             h->sequence, h->slug);
 }
 
 static int make_import(const Manager *m, const char *token, int key_fd, const ImportOptions *options,

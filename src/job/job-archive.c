@@ -9,9 +9,9 @@
 
 #include "alloc-util.h"
 #include "archive-pool.h"
+#include "disk-room.h"
 #include "fd-util.h"
 #include "fs-util.h"
-#include "disk-room.h"
 #include "job-dump.h"
 #include "json-util.h"
 #include "string-util.h"

@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 #include "alloc-util.h"
-#include "fd-util.h"
 #include "disk-room.h"
+#include "fd-util.h"
 #include "job-dump.h"
 #include "job-folder.h"
 #include "job-volume.h"

@@ -3,6 +3,7 @@
 #include "store-restore.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "alloc-util.h"
 #include "db-row.h"
@@ -283,6 +284,8 @@ int restore_forget(DbSync *db, uint64_t job, Error *reterr) {
 /* --- what is due, for the daemon --- */
 
 typedef struct DueOp {
+        char boot[STORE_ID_MAX];
+        usec_t up;
         char **instances;
         StoreDueCallback callback;
         void *userdata;
@@ -305,12 +308,22 @@ static int due_result(const PGresult *result, void *userdata, Error *reterr) {
         return 0;
 }
 
-static const DbStep due_step = { sql_restore_due, NULL, due_result };
+static int count_bind(DbParams *params, void *userdata) {
+        const DueOp *op = userdata;
+
+        db_params_add_string(params, op->boot);
+        db_params_add_int64(params, (int64_t) (op->up / USEC_PER_SEC));
+        return 0;
+}
+
+static const DbStep due_steps[] = {
+        { sql_restore_count, count_bind },
+        { sql_restore_due, NULL, due_result },
+};
 static const DbTransaction due_transaction = {
-        .what = "read the restores",
-        .steps = &due_step,
-        .n_steps = 1,
-        .read_only = true,
+        .what = "count how long restores are kept",
+        .steps = due_steps,
+        .n_steps = ELEMENTSOF(due_steps),
 };
 
 static void due_done(int r, Error *error, void *userdata) {
@@ -319,13 +332,14 @@ static void due_done(int r, Error *error, void *userdata) {
         op->callback(r, op->instances, error, op->userdata);
 }
 
-int store_list_due_restores(
-                Db *db, StoreDueCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
+int store_list_due_restores(Db *db, const char *boot, usec_t up, StoreDueCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
         DueOp *op = new0(DueOp, 1);
 
         if (!op)
                 return store_oom(&due_transaction, reterr);
-        *op = (DueOp) { .callback = callback, .userdata = userdata };
+        *op = (DueOp) { .up = up, .callback = callback, .userdata = userdata };
+        (void) snprintf(op->boot, sizeof(op->boot), "%s", boot);
         return db_request(db, &due_transaction, due_done, op, due_op_free, ret_slot, reterr);
 }
 

@@ -40,11 +40,11 @@ typedef struct RestoreRecords {
 void restore_records_done(RestoreRecords *l);
 #define _cleanup_restore_records_ _cleanup_(restore_records_done)
 
-/* For the daemon: the ids of the instances of which something need not be kept any longer. The list lasts as long as the
- * call. */
+/* For the daemon: counts that the server was up for so long (µs) in this boot, an id of it, and tells the ids of the instances
+ * of which something need not be kept any longer. The list lasts as long as the call. */
 typedef void (*StoreDueCallback)(int r, char *const *instances, Error *error, void *userdata);
-int store_list_due_restores(
-                Db *db, StoreDueCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
+int store_list_due_restores(Db *db, const char *boot, usec_t up, StoreDueCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr);
 
 /* Takes job, backup or undoes, instance and the volumes, and gives what is on record then: of a job that began one before,
  * that one. */

@@ -274,6 +274,7 @@ static void due_done(int r, Error *error, void *userdata) {
 int store_copies_due(
                 Db *db, StoreCopiesDueCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
         static const DbStep steps[] = {
+                { sql_copies_wanted_mend },
                 { sql_copies_due, due_bind, due_result },
                 { sql_doomed_copies_due, NULL, doomed_result },
         };
@@ -281,7 +282,6 @@ int store_copies_due(
                 .what = "read what is to be copied to the storage",
                 .steps = steps,
                 .n_steps = ELEMENTSOF(steps),
-                .read_only = true,
         };
         DueOp *op = new0(DueOp, 1);
 

@@ -208,6 +208,23 @@ START_TEST(what_a_killed_worker_had_is_sent_again_under_its_id) {
 }
 END_TEST
 
+/* As after a clock that was years ahead, and is right again. */
+START_TEST(what_a_clock_put_off_for_years_is_sent) {
+        _cleanup_alert_message_ AlertMessage m = {}, again = {};
+        _cleanup_scene_ Scene s;
+
+        scene_open(&s);
+        notice(&s, "firing", "a");
+        test_postgres_tamper(
+                        s.t.conninfo, "UPDATE alert_deliveries SET due_at = now() + interval '10 years'");
+        ASSERT_OK(alert_queue_claim(s.db, ALERT_WEBHOOK, 0, 10, &m, NULL));
+        ck_assert_uint_gt(m.id, 0);
+        test_postgres_tamper(s.t.conninfo, "UPDATE alert_messages SET due_at = now() + interval '10 years'");
+        ASSERT_OK(alert_queue_claim(s.db, ALERT_WEBHOOK, 0, 10, &again, NULL));
+        ck_assert_str_eq(again.uuid, m.uuid);
+}
+END_TEST
+
 START_TEST(what_is_refused_for_good_makes_room) {
         _cleanup_scene_ Scene s;
 
@@ -314,8 +331,8 @@ END_TEST
 
 TESTS("alert-deliver", what_comes_together_goes_together, what_is_too_much_for_one_message_is_several,
                 a_receiver_that_is_down_gets_all_in_order_once, the_id_of_a_message_stays,
-                what_a_killed_worker_had_is_sent_again_under_its_id, what_is_refused_for_good_makes_room,
-                one_poisoned_message_does_not_hold_up_the_others,
+                what_a_killed_worker_had_is_sent_again_under_its_id, what_a_clock_put_off_for_years_is_sent,
+                what_is_refused_for_good_makes_room, one_poisoned_message_does_not_hold_up_the_others,
                 a_receiver_that_refuses_everything_is_ill_and_loses_nothing,
                 a_test_waits_for_nobody_and_wakes_the_others, a_message_is_given_up_after_days,
                 a_channel_that_is_off_has_no_queue)

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/statvfs.h>
 
-#include "fd-util.h"
 #include "disk-room.h"
+#include "fd-util.h"
 #include "test.h"
 
 START_TEST(what_fits_is_let_in) {

@@ -242,6 +242,9 @@ START_TEST(the_first_in_the_queue_says_when_the_channel_is_due) {
         check_due(&t, ALERT_MAIL, "never");
         test_postgres_tamper(t.conninfo, "UPDATE alert_deliveries SET due_at = now() - interval '1 s'");
         check_due(&t, ALERT_WEBHOOK, "now");
+        /* No wait is that long: a clock was ahead. */
+        test_postgres_tamper(t.conninfo, "UPDATE alert_deliveries SET due_at = now() + interval '10 years'");
+        check_due(&t, ALERT_WEBHOOK, "now");
 
         /* Behind a message that waits, all wait, but a test. */
         test_postgres_tamper(t.conninfo,

@@ -304,6 +304,47 @@ START_TEST(copies_go_with_their_backups) {
 }
 END_TEST
 
+/* Rows as they are after a clock was years ahead, and is right again. */
+START_TEST(what_a_clock_put_off_for_years_is_due) {
+        _cleanup_strv_free_ char **keys = NULL;
+        _cleanup_(scene_close) Scene s;
+        uint64_t first, second;
+
+        scene_open(&s);
+        first = make_backup(&s, 1, "verified");
+        second = make_backup(&s, 2, "verified");
+        ASSERT_OK(set(&s, 0, "one", ""));
+        free(test_postgres_query(s.t.conninfo,
+                        "UPDATE backups SET copy_attempts = 3, copy_due_at = now() + CASE sequence WHEN 1 "
+                        "THEN "
+                        "interval '10 years' ELSE interval '50 minutes' END, copy_wanted_at = now() + "
+                        "interval '10 "
+                        "years'; INSERT INTO doomed_copies (key, due_at) VALUES ('far', now() + interval "
+                        "'10 years'), "
+                        "('soon', now() + interval '50 minutes')"));
+        look(&s);
+        ck_assert_uint_eq(s.due.n, 2);
+        ck_assert_uint_eq(s.due.items[0].backup, first);
+        ck_assert_uint_eq(s.due.items[0].in, 0);
+        ck_assert_uint_eq(s.due.items[1].backup, second);
+        ck_assert_uint_gt(s.due.items[1].in, 49 * USEC_PER_MINUTE);
+        ck_assert_uint_eq(s.due.doomed_in, 0);
+        ASSERT_OK(doomed_copies_claim(s.db, 10, &keys, NULL));
+        ck_assert_uint_eq(strv_length(keys), 1);
+        ck_assert_str_eq(keys[0], "far");
+        look(&s);
+        ck_assert(s.due.doomed_in > 0 && s.due.doomed_in <= USEC_PER_MINUTE);
+
+        /* Since when there is none is told from now on, and grows older. */
+        ask(&s, "SELECT bool_and(copy_wanted_at BETWEEN now() - interval '1 minute' AND now()) FROM backups",
+                        "t");
+        free(test_postgres_query(
+                        s.t.conninfo, "UPDATE backups SET copy_wanted_at = now() - interval '3 hours'"));
+        look(&s);
+        ask(&s, "SELECT bool_and(copy_wanted_at < now() - interval '2 hours') FROM backups", "t");
+}
+END_TEST
+
 START_TEST(which_are_here) {
         static const char *const archives[] = { "11111111-2222-3333-4444-555555555555",
                 "11111111-2222-3333-4444-666666666666" };
@@ -322,4 +363,5 @@ START_TEST(which_are_here) {
 END_TEST
 
 TESTS("store-storage", there_is_one_storage_of_one_version, a_copy_counts_for_the_storage_that_it_is_in,
-                what_is_due_is_told_from_rows, copies_go_with_their_backups, which_are_here)
+                what_is_due_is_told_from_rows, copies_go_with_their_backups,
+                what_a_clock_put_off_for_years_is_due, which_are_here)

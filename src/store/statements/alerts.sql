@@ -38,20 +38,20 @@ ON CONFLICT (alert, channel, status, number) DO NOTHING;
 -- When each channel has something to do: that which is first in its queue, or a test, which waits for nobody. And how
 -- often anything was tried, which tells a worker that tries nothing.
 -- name: alert-queue-due
-SELECT c.name, (extract(epoch FROM greatest(due.at - clock_timestamp(), interval '0')) * 1000000)::bigint,
+SELECT c.name, (extract(epoch FROM due.wait) * 1000000)::bigint,
         (SELECT coalesce(sum(t.attempts), 0) FROM alert_messages t WHERE t.channel = c.name)
 FROM (VALUES ('webhook'), ('mail')) AS c (name)
 CROSS JOIN LATERAL (SELECT least(
-        (SELECT min(m.due_at) FROM alert_messages m WHERE m.channel = c.name AND m.state = 'queued' AND m.test),
-        (SELECT min(d.due_at) FROM alert_deliveries d
+        (SELECT min(wait_left(m.due_at)) FROM alert_messages m WHERE m.channel = c.name AND m.state = 'queued' AND m.test),
+        (SELECT min(wait_left(d.due_at)) FROM alert_deliveries d
                 WHERE d.channel = c.name AND d.sent_in IS NULL AND d.status = 'test'),
         coalesce(
-                (SELECT m.due_at FROM alert_messages m WHERE m.channel = c.name AND m.state = 'queued' AND NOT m.test
+                (SELECT wait_left(m.due_at) FROM alert_messages m WHERE m.channel = c.name AND m.state = 'queued' AND NOT m.test
                         ORDER BY m.id LIMIT 1),
-                (SELECT min(d.due_at) FROM alert_deliveries d
+                (SELECT min(wait_left(d.due_at)) FROM alert_deliveries d
                         WHERE d.channel = c.name AND d.sent_in IS NULL AND d.status <> 'test')))
-        AS at) AS due
-WHERE due.at IS NOT NULL;
+        AS wait) AS due
+WHERE due.wait IS NOT NULL;
 
 -- What waits is tried now: the settings changed.
 -- name: alert-queue-hurry
@@ -183,8 +183,8 @@ WITH waiting AS (
         WHERE d.channel = $1 AND d.sent_in IS NULL AND d.status <> 'test'
                 AND NOT EXISTS (SELECT FROM alert_messages m
                         WHERE m.channel = $1 AND m.state = 'queued' AND NOT m.test AND m.id > $3::bigint)
-                AND (SELECT min(f.due_at) FROM alert_deliveries f
-                        WHERE f.channel = $1 AND f.sent_in IS NULL AND f.status <> 'test') <= clock_timestamp()
+                AND (SELECT min(wait_left(f.due_at)) FROM alert_deliveries f
+                        WHERE f.channel = $1 AND f.sent_in IS NULL AND f.status <> 'test') = interval '0'
         ORDER BY d.id LIMIT $2::bigint FOR UPDATE),
 message AS (INSERT INTO alert_messages (channel, test) SELECT $1, false WHERE EXISTS (SELECT FROM waiting) RETURNING id)
 UPDATE alert_deliveries d SET sent_in = m.id FROM waiting w CROSS JOIN message m WHERE d.id = w.id;
@@ -196,10 +196,10 @@ UPDATE alert_messages t
 SET attempts = t.attempts + 1, due_at = clock_timestamp() + $3::bigint * interval '1 microsecond'
 WHERE t.id = (SELECT m.id FROM alert_messages m
         WHERE m.channel = $1 AND m.state = 'queued' AND CASE
-                WHEN m.test THEN $2::bigint = 0 AND m.due_at <= clock_timestamp()
+                WHEN m.test THEN $2::bigint = 0 AND wait_left(m.due_at) = interval '0'
                 ELSE m.id = (SELECT min(h.id) FROM alert_messages h
                                 WHERE h.channel = $1 AND h.state = 'queued' AND NOT h.test AND h.id > $2::bigint)
-                        AND ($2::bigint > 0 OR m.due_at <= clock_timestamp()) END
+                        AND ($2::bigint > 0 OR wait_left(m.due_at) = interval '0') END
         ORDER BY m.test DESC, m.id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING t.id, t.uuid, t.test, t.attempts,
         (extract(epoch FROM clock_timestamp() - t.created_at) * 1000000)::bigint;

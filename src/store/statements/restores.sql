@@ -22,21 +22,32 @@ SELECT id, job, coalesce(backup, 0), coalesce(undoes, 0), instance, state, revis
         (extract(epoch FROM switched_at) * 1000000)::bigint, (extract(epoch FROM keep_until) * 1000000)::bigint
 FROM restores
 WHERE instance = $1::uuid AND state <> 'building' AND (NOT $2::boolean OR state = 'kept')
-        AND (NOT $3::boolean OR keep_until <= clock_timestamp())
+        AND (NOT $3::boolean OR kept_seconds >= keep_hours * 3600::bigint
+                AND (keep_until <= clock_timestamp() OR keep_until > clock_timestamp() + make_interval(hours => keep_hours)))
 ORDER BY id DESC;
 
--- The instances of which something need not be kept any longer.
+-- In the boot $1 the server was up for $2 seconds. What was not counted before is counted from here.
+-- name: restore-count
+UPDATE restores SET kept_seconds = kept_seconds + CASE WHEN counted_boot = $1 THEN greatest($2::bigint - counted_at, 0) ELSE 0 END,
+        counted_boot = $1, counted_at = $2::bigint
+WHERE state = 'kept';
+
+-- The instances of which something need not be kept any longer: so long was counted, and the clock does not say otherwise. One
+-- that was ahead then, and is right again, has no say.
 -- name: restore-due
-SELECT DISTINCT instance FROM restores WHERE state = 'kept' AND keep_until <= clock_timestamp();
+SELECT DISTINCT instance FROM restores
+WHERE state = 'kept' AND kept_seconds >= keep_hours * 3600::bigint
+        AND (keep_until <= clock_timestamp() OR keep_until > clock_timestamp() + make_interval(hours => keep_hours));
 
 -- What it had before is kept for $2 hours.
 -- name: restore-switched
 UPDATE restores SET state = 'kept', switched_at = clock_timestamp(),
-        keep_until = clock_timestamp() + make_interval(hours => $2::integer)
+        keep_until = clock_timestamp() + make_interval(hours => $2::integer), keep_hours = $2::integer, kept_seconds = 0,
+        counted_boot = NULL, counted_at = NULL
 WHERE job = $1 RETURNING job;
 
 -- name: restore-switched-back
-UPDATE restores SET state = 'building', switched_at = NULL, keep_until = NULL WHERE job = $1 RETURNING job;
+UPDATE restores SET state = 'building', switched_at = NULL, keep_until = NULL, keep_hours = NULL WHERE job = $1 RETURNING job;
 
 -- Of the one that the job undoes.
 -- name: restore-set-undone

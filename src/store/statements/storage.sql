@@ -41,18 +41,22 @@ UPDATE backups SET copy_due_at = NULL WHERE copy_due_at IS NOT NULL AND replicat
 -- name: doomed-copies-hurry
 UPDATE doomed_copies SET due_at = clock_timestamp() WHERE due_at > clock_timestamp();
 
+-- Since when there should be a copy, by a clock that was ahead: for as long as that has not come again nobody would be told.
+-- name: copies-wanted-mend
+UPDATE backups SET copy_wanted_at = clock_timestamp() WHERE replicated_at IS NULL AND copy_wanted_at > clock_timestamp();
+
 -- Backups that should have a copy, and in how many µs it is their turn: what is due first, of these the newest first.
 -- name: copies-due
-SELECT b.id, (extract(epoch FROM greatest(b.copy_due_at - now(), interval '0')) * 1000000)::bigint
+SELECT b.id, (extract(epoch FROM wait_left(b.copy_due_at)) * 1000000)::bigint
 FROM backups b
 WHERE b.state = 'verified' AND b.replicated_at IS NULL AND b.deleted_by IS NULL
         AND NOT EXISTS (SELECT FROM jobs j WHERE j.kind = 'replicate' AND j.state IN ('queued', 'running', 'undoing')
                 AND j.spec ->> 'backup' = b.id::text)
-ORDER BY greatest(b.copy_due_at, now()), b.id DESC LIMIT $1::bigint;
+ORDER BY wait_left(b.copy_due_at), b.id DESC LIMIT $1::bigint;
 
 -- In how many µs the first of those goes whose backups are deleted; NULL: there is none.
 -- name: doomed-copies-due
-SELECT CASE WHEN count(*) > 0 THEN (extract(epoch FROM greatest(min(due_at) - now(), interval '0')) * 1000000)::bigint END
+SELECT CASE WHEN count(*) > 0 THEN (extract(epoch FROM min(wait_left(due_at))) * 1000000)::bigint END
 FROM doomed_copies;
 
 -- An attempt begins; the next one is due some time after it, whatever becomes of it.
@@ -79,7 +83,7 @@ WHERE id = $1 AND EXISTS (SELECT FROM storage WHERE version = $2::integer);
 -- name: doomed-copies-claim
 WITH wanted AS (DELETE FROM doomed_copies d USING backups b WHERE b.copy_key = d.key),
 due AS (SELECT d.key FROM doomed_copies d
-        WHERE d.due_at <= clock_timestamp() AND NOT EXISTS (SELECT FROM backups b WHERE b.copy_key = d.key)
+        WHERE wait_left(d.due_at) = interval '0' AND NOT EXISTS (SELECT FROM backups b WHERE b.copy_key = d.key)
         ORDER BY d.due_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
 UPDATE doomed_copies d SET attempts = d.attempts + 1,
         due_at = clock_timestamp() + least(interval '1 hour', interval '1 minute' * 2 ^ least(d.attempts, 10))

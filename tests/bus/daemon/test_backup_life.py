@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What ccpd does about backups that are there, and when it makes others; the files are the workers' business."""
 
+import time
+
 import dbus
 import pytest
 from conftest import NAME, ROOT, instance_path, wait_for
@@ -148,6 +150,33 @@ def test_what_was_imported_is_not_the_last_one(ccpd):
     path = str(ccpd.manager("VerifyBackup", imported, NONE))
     finish(ccpd, path)
     assert job_row(ccpd, str(ccpd.manager("DeleteBackup", imported, NONE)))[0] == "delete-backup"
+
+
+def test_a_clock_that_jumps_does_not_discard_what_a_restore_keeps(ccpd):
+    running(ccpd, "alpha")
+    # What a row looks like from ten years ahead: its time is long over.
+    ccpd.postgres.sql("INSERT INTO restores (instance, job, state, revision_before, revision_after, volumes_before, volumes_after, "
+                      "switched_at, keep_until, keep_hours) SELECT id, 4711, 'kept', 1, 2, '{}', '{}', now() - interval '10 years', "
+                      "now() - interval '10 years' + interval '72 hours', 72 FROM instances")
+
+    def start_anew():
+        """ccpd looks when it starts, and every hour."""
+        ccpd.stop()
+        before = ccpd.postgres.sql("SELECT counted_at FROM restores")
+        wait_for(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) > float(before[0][0] or 0) + 1, what="another second")
+        ccpd.start()
+        wait_for(lambda: ccpd.postgres.sql("SELECT counted_at FROM restores") != before, what="the count")
+
+    def jobs():
+        return ccpd.postgres.sql("SELECT spec FROM jobs WHERE kind = 'discard-restore'")
+
+    start_anew()
+    start_anew()
+    assert 1 <= int(ccpd.postgres.sql("SELECT kept_seconds FROM restores")[0][0]) < 100
+    assert jobs() == []
+    ccpd.postgres.sql("UPDATE restores SET kept_seconds = 72 * 3600")
+    start_anew()
+    wait_for(lambda: jobs() == [['{"due": true}']], what="the job")
 
 
 def test_a_backup_of_all(ccpd):
