@@ -368,9 +368,9 @@ static int check_trust(const Manager *m, const Import *x, const StoreImportTrust
         format_signer(x->record.signer, signer);
         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                         "The backup is said to be of '%s', %s, but was signed by another: %s. Whoever has "
-                        "the public half of a recovery key can write such a file. If you know from "
-                        "elsewhere "
-                        "whose key that is, name it as the signer.",
+                        "the public half of a recovery key can write such a file. If you know whose key "
+                        "that "
+                        "is, name it as the signer.",
                         x->record.slug,
                         trust->ours ? "an instance of this server"
                                     : "of which there are backups that were imported",

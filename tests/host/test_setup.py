@@ -94,7 +94,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(server):
                 doomed_copies CASCADE;
         DROP SEQUENCE schedule_knocks CASCADE;
         DROP TRIGGER notify_backup ON jobs;
-        DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule, forget_backup_key, notify_storage, doom_copy;
+        DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule, forget_backup_key, notify_storage, doom_copy, wait_left;
         DROP INDEX jobs_backup, jobs_drill, jobs_replicate, jobs_one_replicates;
         ALTER TABLE instances DROP COLUMN limits, DROP COLUMN stopped_services, DROP COLUMN repair, DROP COLUMN changed_files,
                 DROP COLUMN changed_files_at, DROP COLUMN recovery_reason, DROP COLUMN recovery_run,

@@ -58,6 +58,35 @@ START_TEST(migrations_are_applied_once_and_recorded) {
 }
 END_TEST
 
+START_TEST(what_restores_kept_before_is_kept_by_hours_since) {
+        _cleanup_free_ char *conninfo = test_postgres_new_database();
+        _cleanup_(db_sync_freep) DbSync *db = open_sync(conninfo);
+
+        ck_assert_uint_ge(n_migrations, 12);
+        ASSERT_OK(apply(db, migrations, 11, NULL));
+        free(test_postgres_query(conninfo,
+                        "INSERT INTO instances (id, slug, name, blueprint, blueprint_version, engine, "
+                        "bind_address) "
+                        "VALUES (gen_random_uuid(), 'a', 'A', 'b', '1', 'compose', ''); "
+                        "INSERT INTO restores (instance, job, state, revision_before, revision_after, "
+                        "volumes_before, "
+                        "volumes_after, switched_at, keep_until) SELECT id, 7, 'kept', 1, 2, '{}', '{}', "
+                        "now(), now() + "
+                        "interval '72 hours 2 milliseconds' FROM instances; "
+                        "INSERT INTO restores (instance, job, revision_before, revision_after, "
+                        "volumes_before, "
+                        "volumes_after) SELECT id, 8, 2, 3, '{}', '{}' FROM instances"));
+        ASSERT_OK(apply(db, migrations, n_migrations, NULL));
+        ASSERT_QUERY(conninfo,
+                        "SELECT string_agg(job || ',' || coalesce(keep_hours::text, '-') || ',' || "
+                        "kept_seconds, ' ' "
+                        "ORDER BY job) FROM restores",
+                        "7,72,0 8,-,0");
+        /* What is kept says for how long. */
+        ASSERT_SQLSTATE(conninfo, "UPDATE restores SET keep_hours = NULL", "23514");
+}
+END_TEST
+
 START_TEST(a_newer_schema_is_refused) {
         _cleanup_free_ char *conninfo = test_postgres_new_database();
         _cleanup_(db_sync_freep) DbSync *db = open_sync(conninfo);
@@ -298,7 +327,8 @@ START_TEST(the_schema_refuses_what_must_not_be) {
 }
 END_TEST
 
-TESTS("migrate", migrations_are_applied_once_and_recorded, a_newer_schema_is_refused,
-                a_migration_that_was_edited_is_refused, a_migration_that_fails_leaves_nothing,
-                the_worker_wants_the_newest_schema, many_who_start_at_once_do_not_disturb_each_other,
-                the_schema_has_the_states_of_the_program, the_schema_refuses_what_must_not_be)
+TESTS("migrate", migrations_are_applied_once_and_recorded, what_restores_kept_before_is_kept_by_hours_since,
+                a_newer_schema_is_refused, a_migration_that_was_edited_is_refused,
+                a_migration_that_fails_leaves_nothing, the_worker_wants_the_newest_schema,
+                many_who_start_at_once_do_not_disturb_each_other, the_schema_has_the_states_of_the_program,
+                the_schema_refuses_what_must_not_be)
