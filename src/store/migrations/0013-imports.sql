@@ -8,6 +8,3 @@ BEGIN
         RETURN NULL;
 END
 $$;
-
--- What undoes a job removes the file of this name.
-CREATE UNIQUE INDEX backups_by_file ON backups (instance, file);
