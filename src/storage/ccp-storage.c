@@ -17,13 +17,10 @@
 #include "log.h"
 #include "storage-open.h"
 #include "string-util.h"
-#include "strv.h"
 
 #define REQUEST_MAX 4096U
 /* ccpd starts us again when the records are back. */
 #define STORE_PATIENCE_USEC (5 * USEC_PER_SEC)
-/* So many are removed before ccpd hears of it. */
-#define SWEEP_MAX 100U
 
 /* Somebody waits: not as long as an upload may take. */
 static const S3Limits short_limits = {
@@ -85,32 +82,8 @@ static int do_list(Work *w, Error *reterr) {
         return copies ? storage_list(w->db, w->client, &filter, copies, reterr) : oom(reterr);
 }
 
-/* One whose backup is deleted. That it may not go, and stays, is nobody's failure. */
-static int remove_copy(Work *w, const char *key, Error *reterr) {
-        _cleanup_error_ Error error = {};
-        int r;
-
-        r = s3_delete(w->client, key, NULL, &error);
-        if (r == -EPERM)
-                log_info("The storage keeps the copy '%s' of a backup that was deleted: it does not let us "
-                         "remove it.",
-                                key);
-        else if (r < 0) {
-                error_move(reterr, &error);
-                return r;
-        }
-        return doomed_copy_end(w->db, key, reterr);
-}
-
 static int do_sweep(Work *w, Error *reterr) {
-        _cleanup_strv_free_ char **keys = NULL;
-        int r;
-
-        r = doomed_copies_claim(w->db, SWEEP_MAX, &keys, reterr);
-        STRV_FOREACH(key, keys)
-                if (r >= 0)
-                        r = remove_copy(w, *key, reterr);
-        return r;
+        return storage_sweep(w->db, w->client, NULL, reterr);
 }
 
 static int print(const json_t *answer) {

@@ -13,6 +13,10 @@ int storage_try(S3Client *client, json_t *findings, Error *reterr);
 /* Whether it answers and lets us in; nothing is written. */
 int storage_check(S3Client *client, const StorageRecord *storage, json_t *findings, Error *reterr);
 
+/* Removes copies whose backups are deleted, one after the other, up to the first that cannot be tried now. One that is wanted
+ * again meanwhile stays, or is made again. */
+int storage_sweep(DbSync *db, S3Client *client, const S3Progress *progress, Error *reterr);
+
 /* What of it is listed. */
 typedef struct CopyFilter {
         const char *instance; /* slug or id; NULL: all */
