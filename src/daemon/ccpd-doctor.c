@@ -338,11 +338,11 @@ static void on_storage_checked(int r, const char *answer, size_t size, Error *er
 }
 
 static void ask_storage(Doctor *d) {
+        _cleanup_json_ json_t *request = json_pack("{s:s}", "do", "check");
         _cleanup_error_ Error e = {};
         int r;
 
-        r = worker_call_new(d->manager->event, storage_socket(), "The storage could not be asked",
-                        "{\"do\":\"check\"}", DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_storage_checked, d,
+        r = storage_ask(d->manager, request, DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_storage_checked, d,
                         NULL, &e);
         if (r < 0)
                 on_storage_checked(r, NULL, 0, &e, d);

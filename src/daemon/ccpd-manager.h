@@ -75,6 +75,7 @@ struct Manager {
         Schedules *schedules;
         Storage *storage;
         unsigned n_storage_calls;
+        unsigned n_open_copies; /* that go out of the storage */
         ManagerReload *reloads;
         JobBatch *batches;
         LogReader *log_readers;

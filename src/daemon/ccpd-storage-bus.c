@@ -3,6 +3,7 @@
 #include "ccpd-storage-bus.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -27,8 +28,11 @@
 #define TEST_ANSWER_MAX (64U * 1024U)
 /* Of a page of copies. */
 #define LIST_ANSWER_MAX (2U * 1024U * 1024U)
-/* Each is a process; fewer than ccp-storage.socket has connections. */
+/* Each is a process. Together with the sweep and the doctor's calls these are fewer than ccp-storage.socket has connections, so that
+ * none of them shuts out another kind: also with some whose callers gave up, which notice that within a second or two. */
 #define CALLS_MAX 4U
+/* Of those that go out: each lasts as long as somebody reads, or does not. */
+#define COPIES_MAX 4U
 
 static int check_storage(const Manager *m, Error *reterr) {
         int r;
@@ -308,11 +312,10 @@ static void on_answered(int r, const char *answer, size_t size, Error *error, vo
 static int call_storage(Manager *m, const StorageCall *call, sd_bus_message *message, json_t *request,
                 size_t max, sd_bus_error *reterr) {
         _cleanup_(storage_call_freep) StorageCall *c = NULL;
-        _cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
         _cleanup_error_ Error e = {};
         int r;
 
-        if (!text)
+        if (!request)
                 return -ENOMEM;
         r = check_storage(m, &e);
         if (r < 0)
@@ -330,8 +333,7 @@ static int call_storage(Manager *m, const StorageCall *call, sd_bus_message *mes
         if (!c->operation)
                 return -ENOMEM;
 
-        r = worker_call_new(m->event, storage_socket(), "The storage could not be asked", text, max,
-                        CALL_TIMEOUT_USEC, on_answered, c, NULL, &e);
+        r = storage_ask(m, request, max, CALL_TIMEOUT_USEC, on_answered, c, NULL, &e);
         if (r < 0)
                 operation_fail(TAKE_PTR(c->operation), &e);
         else
@@ -371,15 +373,9 @@ int method_test_storage(sd_bus_message *message, void *userdata, sd_bus_error *r
 
 /* --- what it has --- */
 
-static uint64_t number_of(const json_t *o, const char *key) {
-        json_int_t n = json_integer_value(json_object_get(o, key));
-
-        return n > 0 ? (uint64_t) n : 0;
-}
-
 static int append_copy(sd_bus_message *m, _unused_ Operation *o, const void *items, size_t k) {
         const json_t *c = json_array_get(items, k);
-        uint64_t backup = number_of(c, "backup");
+        uint64_t backup = json_get_number(c, "backup");
         char id[DECIMAL_ID_MAX] = "";
 
         if (backup > 0)
@@ -387,8 +383,8 @@ static int append_copy(sd_bus_message *m, _unused_ Operation *o, const void *ite
         return sd_bus_message_append(m, "a{sv}", 8, "Key", "s", text_of(c, "key"), "Instance", "s",
                         text_of(c, "instance"), "InstanceId", "s", text_of(c, "instance_id"), "Archive", "s",
                         text_of(c, "archive"), "Backup", "s", id, "CreatedAt", "t",
-                        number_of(c, "created_at"), "CopiedAt", "t", number_of(c, "modified_at"), "Size",
-                        "t", number_of(c, "size"));
+                        json_get_number(c, "created_at"), "CopiedAt", "t", json_get_number(c, "modified_at"),
+                        "Size", "t", json_get_number(c, "size"));
 }
 
 typedef struct ListOptions {
@@ -428,35 +424,70 @@ int method_list_storage(sd_bus_message *message, void *userdata, sd_bus_error *r
 
 /* --- one of them, out --- */
 
-/* A connection to ccp-storage: what it says is for the caller, who gets its end. */
-static int open_connection(const char *key, Error *reterr) {
+static int on_place_free(
+                sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata) {
+        Manager *m = userdata;
+
+        m->n_open_copies--;
+        return sd_event_source_set_floating(source, false);
+}
+
+/* A place among those that are open: it is free again when nobody holds the descriptor any more. */
+static int take_place(Manager *m, int *ret, Error *reterr) {
+        sd_event_source *source;
+        int pair[2], r;
+
+        if (m->n_open_copies >= COPIES_MAX)
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "%u copies are taken out of the storage already. Try again when one of them "
+                                "is done.",
+                                COPIES_MAX);
+        if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+                return error_set_errnof(reterr, errno, "The storage could not be asked: %m");
+        r = sd_event_add_io(m->event, &source, pair[0], EPOLLIN, on_place_free, m);
+        if (r < 0) {
+                safe_close(pair[0]);
+                safe_close(pair[1]);
+                return error_set_errnof(reterr, r, "The storage could not be asked: %m");
+        }
+        (void) sd_event_source_set_io_fd_own(source, true);
+        (void) sd_event_source_set_floating(source, true);
+        sd_event_source_unref(source);
+        m->n_open_copies++;
+
+        *ret = pair[1];
+        return 0;
+}
+
+/* A connection to ccp-storage: what it says is for the caller, who gets its end. ccp-storage holds the place. */
+static int open_connection(const char *key, int place, Error *reterr) {
         _cleanup_json_ json_t *request = json_pack("{s:s, s:s}", "do", "get", "key", key);
         _cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
         _cleanup_close_ int fd = -EBADF;
-        ssize_t n;
+        int r;
 
         if (!text)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         fd = worker_connect(storage_socket());
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "The storage could not be asked: %m");
-        n = send(fd, text, strlen(text), MSG_NOSIGNAL);
-        if (n >= 0 && (size_t) n < strlen(text))
-                return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "The storage could not be asked: the question is too long.");
-        if (n < 0 || shutdown(fd, SHUT_WR) < 0)
-                return error_set_errnof(reterr, errno, "The storage could not be asked: %m");
-        return TAKE_FD(fd);
+        r = send_with_fd(fd, text, strlen(text), place);
+        if (r >= 0 && shutdown(fd, SHUT_WR) < 0)
+                r = -errno;
+        return r < 0 ? error_set_errnof(reterr, r, "The storage could not be asked: %m") : TAKE_FD(fd);
 }
 
 typedef struct Open {
         Operation *operation;
         char *key;
+        int place;
 } Open;
 
 static void open_free(Open *x) {
-        if (x)
-                free(x->key);
+        if (!x)
+                return;
+        safe_close(x->place);
+        free(x->key);
         free(x);
 }
 
@@ -468,7 +499,7 @@ static void on_open_recorded(int r, AuditRecord *record, Error *error, void *use
         Open *x = userdata;
 
         if (r >= 0)
-                r = fd = open_connection(x->key, &e);
+                r = fd = open_connection(x->key, x->place, &e);
         if (r < 0)
                 operation_fail(x->operation, error_is_set(error) ? error : &e);
         else
@@ -482,11 +513,19 @@ static int open_record(
         Open *x = new0(Open, 1);
         int r;
 
-        if (x && details)
+        if (!x)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        x->place = -EBADF;
+        r = take_place(m, &x->place, reterr);
+        if (r < 0) {
+                open_free(x);
+                return r;
+        }
+        if (details)
                 x->key = strdup(key);
-        if (x && x->key)
+        if (x->key)
                 x->operation = operation_new(m, message);
-        if (!x || !x->operation) {
+        if (!x->operation) {
                 open_free(x);
                 return error_set_errnof(reterr, ENOMEM, "%m");
         }

@@ -20,9 +20,11 @@
 #define LOOK_DELAY_USEC (200 * USEC_PER_MSEC)
 /* What could not be begun is tried again after so long. */
 #define RETRY_DELAY_USEC USEC_PER_MINUTE
-/* As RuntimeMaxSec= of ccp-storage@.service has it for one that hangs. */
+/* Of one round; what is left then is due at once. */
 #define SWEEP_TIMEOUT_USEC (10 * USEC_PER_MINUTE)
 #define SWEEP_ANSWER_MAX 4096U
+/* So much earlier than we give up ccp-storage ends, and can still say so. */
+#define ASK_MARGIN_USEC (2 * USEC_PER_SEC)
 
 struct Storage {
         Manager *manager;
@@ -120,11 +122,11 @@ static void on_swept(int r, const char *answer, size_t size, Error *error, void 
 }
 
 static void begin_sweep(Storage *s) {
+        _cleanup_json_ json_t *request = json_pack("{s:s}", "do", "sweep");
         _cleanup_error_ Error e = {};
         int r;
 
-        r = worker_call_new(s->manager->event, storage_socket(), "ccp-storage could not be asked",
-                        "{\"do\":\"sweep\"}", SWEEP_ANSWER_MAX, SWEEP_TIMEOUT_USEC, on_swept, s, &s->sweep,
+        r = storage_ask(s->manager, request, SWEEP_ANSWER_MAX, SWEEP_TIMEOUT_USEC, on_swept, s, &s->sweep,
                         &e);
         if (r < 0)
                 on_swept(r, NULL, 0, &e, s);
@@ -256,6 +258,20 @@ void storage_read(Storage *s) {
 
 const char *storage_socket(void) {
         return secure_getenv("CCP_STORAGE_SOCKET") ?: CCP_STORAGE_SOCKET;
+}
+
+int storage_ask(Manager *m, json_t *request, size_t max, usec_t timeout, worker_call_done_t done,
+                void *userdata, WorkerCall **ret, Error *reterr) {
+        static const char what[] = "The storage could not be asked";
+        const json_int_t seconds = (json_int_t) ((timeout - ASK_MARGIN_USEC) / USEC_PER_SEC);
+        _cleanup_free_ char *text = NULL;
+
+        if (request && json_object_set_new(request, "seconds", json_integer(seconds)) >= 0)
+                text = json_dumps(request, JSON_COMPACT);
+        if (!text)
+                return error_set_errnof(reterr, ENOMEM, "%s: %m", what);
+        return worker_call_new(
+                        m->event, storage_socket(), what, text, max, timeout, done, userdata, ret, reterr);
 }
 
 const StorageRecord *storage_record(const Storage *s) {

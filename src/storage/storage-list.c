@@ -56,10 +56,11 @@ static int note_known(DbSync *db, json_t *copies, Error *reterr) {
         return 0;
 }
 
-int storage_list(DbSync *db, S3Client *client, const CopyFilter *filter, json_t *copies, Error *reterr) {
+int storage_list(DbSync *db, S3Client *client, const CopyFilter *filter, json_t *copies,
+                const S3Progress *progress, Error *reterr) {
         List l = { .filter = filter, .copies = copies };
         int r;
 
-        r = s3_list(client, NULL, take, &l, NULL, reterr);
+        r = s3_list(client, NULL, take, &l, progress, reterr);
         return r < 0 ? r : note_known(db, copies, reterr);
 }

@@ -37,6 +37,9 @@ int storage_sweep(DbSync *db, S3Client *client, const S3Progress *progress, Erro
                 _cleanup_free_ char *key = NULL;
                 int r;
 
+                /* The rest is still due. */
+                if (progress && progress->poll && progress->poll(progress->userdata) != 0)
+                        return 0;
                 r = doomed_copy_claim(db, &key, reterr);
                 if (r < 0 || !key)
                         return r;

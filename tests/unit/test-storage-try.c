@@ -75,7 +75,7 @@ START_TEST(what_comes_back_is_far_too_long) {
                                                         "200 OK", "<ListBucketResult></ListBucketResult>") },
                         { .request = "DELETE " OBJECT, .answer = FAKE_HEAD("204 No Content", "") });
 
-        ASSERT_OK(storage_try(f.client, f.findings, NULL));
+        ASSERT_OK(storage_try(f.client, f.findings, NULL, NULL));
         ck_assert_uint_eq(json_array_size(f.findings), 4);
         expect(&f, 0, "write", "ok", "may write");
         expect(&f, 1, "read", "failed", "something else");
@@ -92,7 +92,7 @@ START_TEST(what_comes_back_is_too_short) {
                         { .request = "GET " OBJECT,
                                         .answer = FAKE_HEAD("200 OK", "Content-Length: 0\r\n") });
 
-        ASSERT_OK(storage_try(f.client, f.findings, NULL));
+        ASSERT_OK(storage_try(f.client, f.findings, NULL, NULL));
         expect(&f, 1, "read", "failed", "something else");
 }
 END_TEST
@@ -100,7 +100,7 @@ END_TEST
 START_TEST(what_cannot_be_written) {
         START(f, { .request = "PUT " OBJECT, .answer = FAKE_ERROR("403 Forbidden", "AccessDenied") });
 
-        ASSERT_OK(storage_try(f.client, f.findings, NULL));
+        ASSERT_OK(storage_try(f.client, f.findings, NULL, NULL));
         ck_assert_uint_eq(json_array_size(f.findings), 1);
         expect(&f, 0, "write", "failed", "AccessDenied");
         ck_assert_uint_eq(fake_s3_count(&f.server, "GET"), 0);
