@@ -64,7 +64,8 @@ typedef int (*s3_sink_t)(const void *data, size_t size, void *userdata, Error *r
 int s3_get(S3Client *c, const char *key, const char *etag, uint64_t offset, uint64_t size, s3_sink_t sink,
                 void *userdata, const S3Progress *progress, Error *reterr);
 
-/* One object: key, bytes, CLOCK_REALTIME of the storage. A negative errno with the error set ends the list. */
+/* One object: key, bytes, CLOCK_REALTIME of the storage. A negative errno with the error set ends the list, and what is
+ * positive does as well: that is enough, and no failure. */
 typedef int (*s3_list_t)(
                 const char *key, uint64_t size, usec_t last_modified, void *userdata, Error *reterr);
 

@@ -90,8 +90,8 @@ int s3_list(S3Client *c, const char *prefix, s3_list_t handler, void *userdata, 
                         const char *key = key_of_ours(c, o->key, whole);
 
                         r = key ? handler(key, o->size, o->last_modified, userdata, reterr) : 0;
-                        if (r < 0)
-                                return r;
+                        if (r != 0)
+                                return r < 0 ? r : 0;
                 }
                 free(token);
                 token = TAKE_PTR(page.next);

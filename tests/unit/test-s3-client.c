@@ -729,6 +729,25 @@ START_TEST(list_of_two_pages) {
 }
 END_TEST
 
+static int on_first_object(
+                const char *key, uint64_t size, usec_t last_modified, void *userdata, Error *reterr) {
+        (void) on_object(key, size, last_modified, userdata, reterr);
+        return 1;
+}
+
+START_TEST(list_that_is_long_enough) {
+        START(f,
+                        { .request = LIST,
+                                        .answer = PAGE(MORE("t"),
+                                                        CONTENTS("host/1", "1") CONTENTS("host/2", "2")) });
+        _cleanup_string_builder_ StringBuilder b = {};
+
+        ASSERT_OK(s3_list(f.client, NULL, on_first_object, &b, NULL, &f.error));
+        ck_assert_str_eq(b.data, "1=1@100 ");
+        ck_assert_uint_eq(fake_s3_count(&f.server, "GET"), 1);
+}
+END_TEST
+
 START_TEST(lists_that_are_none) {
         START(f, { .request = LIST, .answer = FAKE_ANSWER("200 OK", "<ListBucketResult>") },
                         { .request = LIST,
@@ -796,4 +815,4 @@ TESTS("s3-client", put_in_one_piece, put_of_nothing, put_is_tried_again, put_is_
                 cancelling_a_wait, get_all_of_it, get_a_range_that_breaks, get_to_the_end_that_breaks,
                 get_breaks_too_often, get_of_what_changed, get_other_bytes_than_were_asked_for,
                 sink_that_is_full, what_is_not_there, what_may_not_be_deleted, head_tells_size_and_etag,
-                list_of_two_pages, lists_that_are_none, sweep_of_what_is_old)
+                list_of_two_pages, list_that_is_long_enough, lists_that_are_none, sweep_of_what_is_old)
