@@ -96,10 +96,11 @@ static int find_credentials(
         return storage_unseal(m->vault, former, ret, reterr);
 }
 
-static json_t *set_details(const StorageRecord *record) {
-        return json_pack("{s:s, s:s, s:s, s:s, s:b}", "endpoint", record->endpoint, "region", record->region,
-                        "bucket", record->bucket, "prefix", record->prefix, "path_style",
-                        (int) record->path_style);
+static json_t *set_details(const StorageRecord *record, bool new_credentials) {
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "endpoint", record->endpoint, "region",
+                        record->region, "bucket", record->bucket, "prefix", record->prefix, "path_style",
+                        (int) record->path_style, "ca_file", record->ca_file, "new_credentials",
+                        (int) new_credentials);
 }
 
 static int set_ca_file(StorageRecord *record, const char *path, Error *reterr) {
@@ -173,7 +174,7 @@ int method_set_storage(sd_bus_message *message, void *userdata, sd_bus_error *re
                 r = make_record(m, &options, &record, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
-        details = set_details(&record);
+        details = set_details(&record, options.access_key);
         if (!details)
                 return -ENOMEM;
 

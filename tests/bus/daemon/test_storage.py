@@ -127,6 +127,12 @@ def test_it_is_named_and_forgotten(ccpd):
     assert name == "InvalidArgument" and "access key" in message
     assert [row[0] for row in ccpd.postgres.sql(
         "SELECT action FROM ccpd_audit.entries WHERE action LIKE 'STORAGE%' ORDER BY seq")] == 3 * ["STORAGE_SET"] + ["STORAGE_FORGET"]
+    details = [json.loads(row[0]) for row in ccpd.postgres.sql(
+        "SELECT details FROM ccpd_audit.entries WHERE action = 'STORAGE_SET' ORDER BY seq")]
+    assert details[0] == {"endpoint": "https://s3.example.org", "region": "eu-west-1", "bucket": "backups", "prefix": "fleet/",
+                          "path_style": True, "ca_file": "/etc/ssl/storage.pem", "new_credentials": True}
+    # Whom the storage's certificate is believed, and whose keys they are, is seen to change.
+    assert [(d["ca_file"], d["new_credentials"]) for d in details[1:]] == 2 * [("", False)]
 
 
 @pytest.mark.parametrize("values", [
