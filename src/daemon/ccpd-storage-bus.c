@@ -34,10 +34,24 @@
 /* Of those that go out: each lasts as long as somebody reads, or does not. */
 #define COPIES_MAX 4U
 
-static int check_storage(const Manager *m, Error *reterr) {
+/* The storage is read after the other records: until then there is not none, and nothing can be made of its version. */
+static int check_known(const Manager *m, Error *reterr) {
         int r;
 
         r = manager_check_store(m, reterr);
+        if (r < 0)
+                return r;
+        return storage_is_known(m->storage)
+                        ? 0
+                        : error_setf(reterr, CCP_ERROR_STORE_UNAVAILABLE,
+                                          "PostgreSQL has not told yet which storage there is, nothing was "
+                                          "changed. Try again in some seconds.");
+}
+
+static int check_storage(const Manager *m, Error *reterr) {
+        int r;
+
+        r = check_known(m, reterr);
         if (r < 0)
                 return r;
         return storage_record(m->storage)
@@ -169,7 +183,7 @@ int method_set_storage(sd_bus_message *message, void *userdata, sd_bus_error *re
         (void) sd_bus_message_sensitive(message);
         r = bus_read_options(message, set_options, ELEMENTSOF(set_options), &options, &e);
         if (r >= 0)
-                r = manager_check_store(m, &e);
+                r = check_known(m, &e);
         if (r >= 0)
                 r = make_record(m, &options, &record, &e);
         if (r < 0)

@@ -274,6 +274,10 @@ int storage_ask(Manager *m, json_t *request, size_t max, usec_t timeout, worker_
                         m->event, storage_socket(), what, text, max, timeout, done, userdata, ret, reterr);
 }
 
+bool storage_is_known(const Storage *s) {
+        return s->known;
+}
+
 const StorageRecord *storage_record(const Storage *s) {
         return s->record.endpoint ? &s->record : NULL;
 }

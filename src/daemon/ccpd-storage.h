@@ -31,6 +31,8 @@ const char *storage_socket(void);
  * the call is freed. */
 int storage_ask(Manager *m, json_t *request, size_t max, usec_t timeout, worker_call_done_t done,
                 void *userdata, WorkerCall **ret, Error *reterr);
+/* Whether it was read which storage there is, if any. */
+bool storage_is_known(const Storage *s);
 /* NULL: there is none, or it is not known. */
 const StorageRecord *storage_record(const Storage *s);
 /* The version of the record, of one that is forgotten, too. */

@@ -149,6 +149,19 @@ def test_what_is_no_storage(ccpd, values):
     assert name == "InvalidArgument"
 
 
+def test_before_it_is_read(ccpd):
+    """All other records are there, and that one is not."""
+    set_storage(ccpd)
+    assert ccpd.stop() == 0
+    with ccpd.postgres.holding("LOCK TABLE storage IN ACCESS EXCLUSIVE MODE"):
+        ccpd.start()
+        wait_for(lambda: ccpd.get(ROOT, "Manager", "StoreState") == "available", what="the records")
+        for call in (("ForgetStorage", NONE), ("TestStorage", NONE), ("SetStorage", options(**PLACE)), ("OpenCopy", KEY, NONE)):
+            assert error(ccpd, *call)[0] == "StoreUnavailable"
+    wait_for(lambda: error_or_none(ccpd, "SetStorage", options(**PLACE)) is None, what="the storage")
+    assert ccpd.postgres.sql("SELECT version FROM storage") == [["2"]]
+
+
 def test_each_verified_backup_gets_a_copy_a_few_at_a_time(ccpd):
     ccpd.manager("SetSettings", dbus.Dictionary({"backup_concurrency": dbus.UInt64(2)}, "sv"))
     running(ccpd, "alpha")
