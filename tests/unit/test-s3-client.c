@@ -129,12 +129,12 @@ static void expect_body(const Fixture *f, size_t offset, size_t size) {
 /* --- one piece --- */
 
 START_TEST(put_in_one_piece) {
-        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") }, { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 1);
-        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 1);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
         ck_assert_uint_eq(fake_s3_count(&f.server, "If-None-Match: *\r"), 1);
         ck_assert_uint_eq(fake_s3_count(&f.server, "Content-Length: 1000\r"), 1);
         expect_body(&f, 0, 1000);
@@ -142,8 +142,8 @@ START_TEST(put_in_one_piece) {
 END_TEST
 
 START_TEST(put_of_nothing) {
-        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("0") });
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") }, { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("0"), .from = 1 });
 
         ASSERT_OK(put(&f, 0));
         ck_assert_uint_eq(fake_s3_count(&f.server, "Content-Length: 0\r"), 1);
@@ -156,12 +156,13 @@ START_TEST(put_is_tried_again) {
                         { .request = PUT_KEY, .end = FAKE_RESET, .from = 2 },
                         { .request = PUT_KEY, .end = FAKE_HANG, .from = 3 },
                         { .request = PUT_KEY, .answer = PART_DONE("x"), .from = 4 },
-                        { .request = HEAD_KEY, .answer = FAKE_HEAD("429 Too Many Requests", "") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
+                        { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = FAKE_HEAD("429 Too Many Requests", ""), .from = 1 },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 2 });
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 5);
-        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 3);
         expect_body(&f, 0, 1000);
 }
 END_TEST
@@ -198,7 +199,8 @@ END_TEST
 START_TEST(retry_after_is_honoured) {
         START(f, { .request = PUT_KEY, .answer = FAKE_HEAD("503 Slow Down", "Retry-After: 1\r\n") },
                         { .request = PUT_KEY, .answer = PART_DONE("x"), .from = 1 },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+                        { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
         usec_t before = now(CLOCK_MONOTONIC);
 
         ASSERT_OK(put(&f, 1000));
@@ -211,8 +213,18 @@ START_TEST(what_is_there_already) {
                         { .request = PUT_KEY,
                                         .answer = FAKE_ERROR(
                                                         "412 Precondition Failed", "PreconditionFailed") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 2 },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 3 },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 4 },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 5 });
 
+        ASSERT_OK(put(&f, 1000));
+        ASSERT_ERROR(put(&f, 999), EREMOTEIO);
+        EXPECT_STORAGE_FAILED(&f, "already something else", "1000 bytes, not 999");
+        ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 0);
+        error_done(&f.error);
+        /* It came after the look. */
         ASSERT_OK(put(&f, 1000));
         ASSERT_ERROR(put(&f, 999), EREMOTEIO);
         EXPECT_STORAGE_FAILED(&f, "already something else", "1000 bytes, not 999");
@@ -228,13 +240,41 @@ START_TEST(storage_without_conditions) {
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "If-None-Match"), 1);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
+}
+END_TEST
+
+/* It takes whatever is written, and says nothing. */
+START_TEST(storage_that_ignores_conditions) {
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+
+        ASSERT_ERROR(put(&f, 999), EREMOTEIO);
+        EXPECT_STORAGE_FAILED(&f, "already something else", "1000 bytes, not 999");
+        error_done(&f.error);
+        ASSERT_OK(put(&f, 1000));
+        ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 0);
+}
+END_TEST
+
+/* Whether something is there is not guessed. */
+START_TEST(nothing_is_written_where_nobody_knows) {
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
+                        { .request = HEAD_KEY, .answer = FAKE_HEAD("503 Slow Down", "") });
+
+        ASSERT_ERROR(put(&f, 1000), EREMOTEIO);
+        EXPECT_STORAGE_FAILED(&f, "503", "again later");
+        error_done(&f.error);
+        ASSERT_ERROR(put(&f, SIZE), EREMOTEIO);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 0);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "POST"), 0);
 }
 END_TEST
 
 START_TEST(confirmed_and_not_there) {
-        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("999") },
-                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 1 });
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") }, { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("999"), .from = 1 },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 2 });
 
         ASSERT_ERROR(put(&f, 1000), EREMOTEIO);
         EXPECT_STORAGE_FAILED(&f, "999 bytes, not 1000");
@@ -255,7 +295,7 @@ START_TEST(wrong_credentials) {
         error_done(&f.error);
         ASSERT_ERROR(s3_head(f.client, "a/b.ccpb", NULL, NULL, NULL, &f.error), EREMOTEIO);
         EXPECT_STORAGE_FAILED(&f, "403.", "access key and secret key");
-        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 1);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
 }
 END_TEST
 
@@ -287,7 +327,8 @@ START_TEST(clocks_that_differ) {
                                                         IN_2030) "<Error><Code>RequestTimeTooSkewed"
                                                                  "</Code></Error>" },
                         { .request = PUT_KEY, .answer = PART_DONE("x"), .from = 1 },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+                        { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 2);
@@ -299,6 +340,7 @@ END_TEST
 START_TEST(clocks_that_differ_by_a_head) {
         START(f, { .request = HEAD_KEY, .answer = FAKE_HEAD("403 Forbidden", IN_2030) },
                         { .request = HEAD_KEY, .answer = HEAD_SIZE("7"), .from = 1 },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 2 },
                         { .request = PUT_KEY,
                                         .answer = FAKE_HEAD("403 Forbidden",
                                                         IN_2030) "<Error><Code>"
@@ -807,6 +849,7 @@ END_TEST
 
 TESTS("s3-client", put_in_one_piece, put_of_nothing, put_is_tried_again, put_is_given_up, nobody_there,
                 retry_after_is_honoured, what_is_there_already, storage_without_conditions,
+                storage_that_ignores_conditions, nothing_is_written_where_nobody_knows,
                 confirmed_and_not_there, wrong_credentials, what_a_storage_says_is_cut, clocks_that_differ,
                 clocks_that_differ_by_a_head, redirects_are_not_followed, file_that_is_too_short,
                 put_in_parts, part_is_tried_again, part_without_etag, complete_with_an_error_inside,

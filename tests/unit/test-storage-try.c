@@ -7,6 +7,7 @@
 #include "string-util.h"
 #include "test.h"
 
+#define NO_KEY FAKE_HEAD("404 Not Found", "")
 #define IS_THERE FAKE_HEAD("200 OK", "Content-Length: 64\r\n")
 #define DONE FAKE_HEAD("200 OK", "Content-Length: 0\r\nETag: \"x\"\r\n")
 #define OBJECT "/backups/host/ccpd-test-"
@@ -65,7 +66,8 @@ static void expect(const Fixture *f, size_t n, const char *check, const char *ve
 
 /* So large that it comes in many pieces, each larger than what was written. */
 START_TEST(what_comes_back_is_far_too_long) {
-        START(f, { .request = "HEAD " OBJECT, .answer = IS_THERE },
+        START(f, { .request = "HEAD " OBJECT, .answer = NO_KEY },
+                        { .request = "HEAD " OBJECT, .answer = IS_THERE, .from = 1 },
                         { .request = "PUT " OBJECT, .answer = DONE },
                         { .request = "GET " OBJECT,
                                         .answer = FAKE_HEAD("200 OK", "Content-Length: 8000000\r\n"),
@@ -87,7 +89,8 @@ START_TEST(what_comes_back_is_far_too_long) {
 END_TEST
 
 START_TEST(what_comes_back_is_too_short) {
-        START(f, { .request = "HEAD " OBJECT, .answer = IS_THERE },
+        START(f, { .request = "HEAD " OBJECT, .answer = NO_KEY },
+                        { .request = "HEAD " OBJECT, .answer = IS_THERE, .from = 1 },
                         { .request = "PUT " OBJECT, .answer = DONE },
                         { .request = "GET " OBJECT,
                                         .answer = FAKE_HEAD("200 OK", "Content-Length: 0\r\n") });
