@@ -283,7 +283,10 @@ static int put_parts(Upload *u, Error *reterr) {
         u->etags = new0(char *, n);
         if (!u->etags)
                 return error_set_errnof(reterr, ENOMEM, "Cannot hold what goes to the storage: %m");
-        r = begin_parts(u, reterr);
+        /* Of a worker that was killed: nobody else writes what has this key. */
+        r = s3_abort_uploads(u->client, u->whole, u->progress, reterr);
+        if (r >= 0)
+                r = begin_parts(u, reterr);
         for (unsigned i = 1; r >= 0 && i <= n; i++)
                 r = put_part(u, i, reterr);
         if (r >= 0)

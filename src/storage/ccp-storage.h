@@ -27,7 +27,8 @@ int storage_try(S3Client *client, json_t *findings, const S3Progress *progress, 
 int storage_check(S3Client *client, const StorageRecord *storage, json_t *findings,
                 const S3Progress *progress, Error *reterr);
 
-/* Removes copies whose backups are deleted, one after the other, up to the first that cannot be tried now. One that is wanted
+/* Removes copies whose backups are deleted, one after the other, up to the first that cannot be tried now; and then what old
+ * uploads left. One that is wanted
  * again meanwhile stays, or is made again. */
 int storage_sweep(DbSync *db, S3Client *client, const S3Progress *progress, Error *reterr);
 

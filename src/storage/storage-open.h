@@ -28,3 +28,6 @@ S3Config storage_config(const StorageRecord *record, const StorageCredentials *c
 
 /* Reads record and master key, and makes a client of them. WrongState if there is no storage. */
 int storage_open(DbSync *db, StorageRecord *ret_record, S3Client **ret, Error *reterr);
+
+/* Removes what uploads left behind that never came to their end. That it cannot be done is only a word for debugging. */
+void storage_sweep_uploads(S3Client *client, const S3Progress *progress);

@@ -5,6 +5,7 @@
 #include "alloc-util.h"
 #include "ccp-storage.h"
 #include "log.h"
+#include "storage-open.h"
 #include "string-util.h"
 
 /* So many are removed before ccpd hears of it. */
@@ -41,11 +42,14 @@ int storage_sweep(DbSync *db, S3Client *client, const S3Progress *progress, Erro
                 if (progress && progress->poll && progress->poll(progress->userdata) != 0)
                         return 0;
                 r = doomed_copy_claim(db, &key, reterr);
-                if (r < 0 || !key)
+                if (r < 0)
                         return r;
+                if (!key)
+                        break;
                 r = remove_copy(db, client, key, progress, reterr);
                 if (r < 0)
                         return r;
         }
+        storage_sweep_uploads(client, progress);
         return 0;
 }

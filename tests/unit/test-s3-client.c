@@ -816,34 +816,80 @@ END_TEST
         "<Upload><Key>" key "</Key><UploadId>" id "</UploadId><Initiated>" year \
         "-01-01T00:00:00.000Z</Initiated></Upload>"
 
+#define UPLOADS(headers, content) \
+        FAKE_HEAD("200 OK", headers) "<ListMultipartUploadsResult>" content "</ListMultipartUploadsResult>"
+#define IN_2021 "Date: Fri, 01 Jan 2021 00:00:00 GMT\r\n"
+#define YEAR (365 * USEC_PER_DAY)
+
+/* Told by the storage's clock: ours is years ahead of it. */
 START_TEST(sweep_of_what_is_old) {
         START(f,
                         { .request = "GET /backups?prefix=host%2F&uploads= ",
-                                        .answer = FAKE_ANSWER("200 OK",
-                                                        "<ListMultipartUploadsResult><IsTruncated>true</"
-                                                        "IsTruncated>"
-                                                        "<NextKeyMarker>k</"
-                                                        "NextKeyMarker><NextUploadIdMarker>u"
-                                                        "</NextUploadIdMarker>" UPLOAD("host/a/b.ccpb",
-                                                                        "up/1", "2001") UPLOAD("elsewhere",
-                                                                        "2", "2001") "</"
-                                                                                     "ListMultipartUploadsRe"
-                                                                                     "sult>") },
+                                        .answer = UPLOADS(IN_2021,
+                                                        "<IsTruncated>true</IsTruncated>"
+                                                        "<NextKeyMarker>k</NextKeyMarker>"
+                                                        "<NextUploadIdMarker>u</NextUploadIdMarker>" UPLOAD(
+                                                                        "host/a/b.ccpb", "up/1", "2001")
+                                                                        UPLOAD("elsewhere", "2", "2001")) },
                         { .request = "GET /backups?key-marker=k&prefix=host%2F&upload-id-marker=u&uploads= ",
-                                        .answer = FAKE_ANSWER("200 OK",
-                                                        "<ListMultipartUploadsResult>" UPLOAD("host/young",
-                                                                        "3", "2020") UPLOAD("host/refused",
-                                                                        "4", "2001") "</"
-                                                                                     "ListMultipartUploadsRe"
-                                                                                     "sult>") },
+                                        .answer = UPLOADS(IN_2021,
+                                                        UPLOAD("host/young", "3", "2020") UPLOAD(
+                                                                        "host/refused", "4", "2001")) },
                         { .request = ABORT, .answer = FAKE_HEAD("204 No Content", "") },
                         { .request = "DELETE /backups/host/refused?uploadId=4 ",
                                         .answer = FAKE_ERROR("403 Forbidden", "AccessDenied") });
         unsigned n;
 
-        ASSERT_OK(s3_sweep_uploads(f.client, 1500000000 * USEC_PER_SEC, NULL, &n, &f.error));
+        ASSERT_OK(s3_sweep_uploads(f.client, 2 * YEAR, NULL, &n, &f.error));
         ck_assert_uint_eq(n, 1);
         ck_assert_uint_eq(fake_s3_count(&f.server, "DELETE"), 2);
+}
+END_TEST
+
+START_TEST(sweep_of_a_storage_without_a_clock) {
+        START(f,
+                        { .request = "GET /backups?prefix=host%2F&uploads= ",
+                                        .answer = UPLOADS("", UPLOAD("host/a/b.ccpb", "up/1", "2001")) });
+        unsigned n;
+
+        ASSERT_OK(s3_sweep_uploads(f.client, USEC_PER_DAY, NULL, &n, &f.error));
+        ck_assert_uint_eq(n, 0);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "DELETE"), 0);
+}
+END_TEST
+
+/* Of the key itself, and before anything is sent. */
+START_TEST(parts_of_one_that_was_killed) {
+        START(f, PARTS_GO_WELL,
+                        { .request = "GET /backups?prefix=host%2Fa%2Fb.ccpb&uploads= ",
+                                        .answer = UPLOADS("",
+                                                        UPLOAD("host/a/b.ccpb", "up/0", "2020")
+                                                                        UPLOAD("host/a/b.ccpb.x", "up/9",
+                                                                                        "2001")) },
+                        { .request = "DELETE /backups/host/a/b.ccpb?uploadId=up%2F0 ",
+                                        .answer = FAKE_HEAD("204 No Content", "") });
+        _cleanup_free_ char *log = NULL;
+        const char *ended, *begun;
+
+        ASSERT_OK(put(&f, SIZE));
+        ck_assert_uint_eq(fake_s3_count(&f.server, "DELETE"), 1);
+        log = fake_s3_log(&f.server);
+        ended = strstr(log, "DELETE /backups/host/a/b.ccpb?uploadId=up%2F0 ");
+        begun = strstr(log, INITIATE);
+        ck_assert_ptr_nonnull(ended);
+        ck_assert_ptr_nonnull(begun);
+        ck_assert(ended < begun);
+}
+END_TEST
+
+/* That is no reason not to send anything. */
+START_TEST(parts_where_uploads_are_not_listed) {
+        START(f, PARTS_GO_WELL,
+                        { .request = "GET /backups?prefix=",
+                                        .answer = FAKE_ERROR("503 Slow Down", "SlowDown") });
+
+        ASSERT_OK(put(&f, SIZE));
+        ck_assert_uint_eq(fake_s3_count(&f.server, "GET"), 1);
 }
 END_TEST
 
@@ -858,4 +904,6 @@ TESTS("s3-client", put_in_one_piece, put_of_nothing, put_is_tried_again, put_is_
                 cancelling_a_wait, get_all_of_it, get_a_range_that_breaks, get_to_the_end_that_breaks,
                 get_breaks_too_often, get_of_what_changed, get_other_bytes_than_were_asked_for,
                 sink_that_is_full, what_is_not_there, what_may_not_be_deleted, head_tells_size_and_etag,
-                list_of_two_pages, list_that_is_long_enough, lists_that_are_none, sweep_of_what_is_old)
+                list_of_two_pages, list_that_is_long_enough, lists_that_are_none, sweep_of_what_is_old,
+                sweep_of_a_storage_without_a_clock, parts_of_one_that_was_killed,
+                parts_where_uploads_are_not_listed)

@@ -10,6 +10,9 @@
 #define DELETE_ONE "DELETE /backups/host/a/1 "
 #define DELETE_TWO "DELETE /backups/host/a/2 "
 #define GONE FAKE_HEAD("204 No Content", "")
+#define UPLOAD(name, time)                                                                 \
+        "<Upload><Key>host/a/" name "</Key><UploadId>u" name "</UploadId><Initiated>" time \
+        ".000Z</Initiated></Upload>"
 #define DOOMED "SELECT coalesce(string_agg(key, ' ' ORDER BY key), '') FROM doomed_copies"
 
 static const S3Limits limits = {
@@ -77,7 +80,8 @@ static int on_poll(void *userdata) {
         Scene *s = userdata;
         _cleanup_free_ char *id = NULL;
 
-        if (s->n_polls++ > 0 || !s->wanted)
+        /* Once before the first one is claimed, and then while it is removed. */
+        if (s->n_polls++ != 1 || !s->wanted)
                 return 0;
         id = test_postgres_query(s->t.conninfo,
                         "INSERT INTO backups (instance, slug, job, sequence, state, consistency, blueprint, "
@@ -95,11 +99,21 @@ static int sweep(Scene *s) {
 }
 
 START_TEST(all_go) {
-        START(s, { .request = "DELETE", .answer = GONE });
+        START(s, { .request = "DELETE", .answer = GONE },
+                        { .request = "GET /backups?prefix=host%2F&uploads= ",
+                                        .answer = FAKE_HEAD("200 OK",
+                                                        "Date: Fri, 01 Jan 2021 00:00:00 "
+                                                        "GMT\r\n") "<ListMultipartUploadsResult>" UPLOAD("3",
+                                                        "2020-12-30T00:00:01") UPLOAD("4",
+                                                        "2020-12-29T23:59:59") "</ListMultipartUploadsResult"
+                                                                               ">" });
 
         ASSERT_OK(sweep(&s));
         ck_assert_uint_eq(fake_s3_count(&s.server, DELETE_ONE), 1);
         ck_assert_uint_eq(fake_s3_count(&s.server, DELETE_TWO), 1);
+        /* Two days old by the storage's clock. */
+        ck_assert_uint_eq(fake_s3_count(&s.server, "DELETE /backups/host/a/3?uploadId="), 0);
+        ck_assert_uint_eq(fake_s3_count(&s.server, "DELETE /backups/host/a/4?uploadId="), 1);
         ASSERT_QUERY(s.t.conninfo, DOOMED, "");
 }
 END_TEST
