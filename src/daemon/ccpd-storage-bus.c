@@ -11,11 +11,11 @@
 #include "alloc-util.h"
 #include "bus-error.h"
 #include "bus-options.h"
+#include "ccpd-finding.h"
 #include "ccpd-manager.h"
 #include "ccpd-storage.h"
 #include "copy-key.h"
 #include "fd-util.h"
-#include "finding.h"
 #include "json-util.h"
 #include "storage-open.h"
 #include "store-audit.h"
@@ -54,11 +54,7 @@ static int check_storage(const Manager *m, Error *reterr) {
         r = check_known(m, reterr);
         if (r < 0)
                 return r;
-        return storage_record(m->storage)
-                        ? 0
-                        : error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                          "There is no storage for copies of backups. To name one: ccpctl "
-                                          "storage set");
+        return storage_record(m->storage) ? 0 : storage_none(reterr);
 }
 
 /* --- naming it --- */
@@ -356,25 +352,12 @@ static int call_storage(Manager *m, const StorageCall *call, sd_bus_message *mes
         return 1;
 }
 
-static const char *text_of(const json_t *o, const char *key) {
-        const char *text = json_object_get_string(o, key);
-
-        return text && utf8_is_valid(text, strlen(text)) ? text : "";
-}
-
-static int append_finding(sd_bus_message *reply, _unused_ Operation *o, const void *items, size_t k) {
-        const json_t *finding = json_array_get(items, k);
-
-        return sd_bus_message_append(reply, "(ssss)", text_of(finding, "check"), text_of(finding, "verdict"),
-                        text_of(finding, "message"), text_of(finding, "advice"));
-}
-
 int method_test_storage(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         const StorageCall call = {
                 .key = "findings",
                 .contents = "(ssss)",
                 .what = "tell what was found",
-                .append = append_finding,
+                .append = finding_append,
         };
         _cleanup_json_ json_t *request = json_pack("{s:s}", "do", "test");
         _cleanup_error_ Error e = {};
@@ -395,11 +378,11 @@ static int append_copy(sd_bus_message *m, _unused_ Operation *o, const void *ite
 
         if (backup > 0)
                 (void) snprintf(id, sizeof(id), "%" PRIu64, backup);
-        return sd_bus_message_append(m, "a{sv}", 8, "Key", "s", text_of(c, "key"), "Instance", "s",
-                        text_of(c, "instance"), "InstanceId", "s", text_of(c, "instance_id"), "Archive", "s",
-                        text_of(c, "archive"), "Backup", "s", id, "CreatedAt", "t",
-                        json_get_number(c, "created_at"), "CopiedAt", "t", json_get_number(c, "modified_at"),
-                        "Size", "t", json_get_number(c, "size"));
+        return sd_bus_message_append(m, "a{sv}", 8, "Key", "s", json_get_bus_text(c, "key"), "Instance", "s",
+                        json_get_bus_text(c, "instance"), "InstanceId", "s",
+                        json_get_bus_text(c, "instance_id"), "Archive", "s", json_get_bus_text(c, "archive"),
+                        "Backup", "s", id, "CreatedAt", "t", json_get_number(c, "created_at"), "CopiedAt",
+                        "t", json_get_number(c, "modified_at"), "Size", "t", json_get_number(c, "size"));
 }
 
 typedef struct ListOptions {

@@ -54,19 +54,12 @@ static void begin_end(Storage *s, int r, const Error *error) {
 }
 
 static void on_job_made(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
-        _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
-        _cleanup_(job_record_freep) JobRecord *taken_job = job;
-        _cleanup_error_ Error e = {};
         Storage *s = userdata;
         Manager *m = s->manager;
+        _cleanup_error_ Error e = {};
 
-        if (r >= 0 && taken_instance)
-                r = manager_take_instance(m, &taken_instance, NULL);
-        if (r >= 0)
-                r = manager_take_job(m, &taken_job, NULL);
-        if (r < 0 && !error_is_set(error))
-                (void) error_set_errnof(&e, r, "Cannot follow the job: %m");
-        begin_end(s, r, error_is_set(error) ? error : &e);
+        r = manager_take_made(m, r, instance, job, error, &e);
+        begin_end(s, r, &e);
         if (r >= 0)
                 job_queue_dispatch(m);
 }

@@ -293,6 +293,11 @@ int store_copies_due(
 
 /* --- the workers' --- */
 
+int storage_none(Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "There is no storage for copies of backups. To name one: ccpctl storage set");
+}
+
 static int get_result(const PGresult *result, void *userdata, Error *reterr) {
         return storage_record_read(result, userdata, reterr);
 }
@@ -310,9 +315,7 @@ int storage_get(DbSync *db, StorageRecord *ret, Error *reterr) {
 
         r = db_sync_run(db, &transaction, &s, reterr);
         if (r >= 0 && !s.endpoint)
-                r = error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "There is no storage for copies of backups. To name one: ccpctl storage "
-                                "set");
+                r = storage_none(reterr);
         if (r < 0) {
                 storage_record_done(&s);
                 return r;

@@ -63,6 +63,9 @@ typedef void (*StoreCopiesDueCallback)(int r, const StoreCopiesDue *due, Error *
 int store_copies_due(
                 Db *db, StoreCopiesDueCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
 
+/* Says that there is none: WrongState. */
+int storage_none(Error *reterr);
+
 /* --- for workers --- */
 
 /* WrongState if there is none. */
