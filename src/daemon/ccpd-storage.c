@@ -225,10 +225,12 @@ static void on_read(int r, StorageRecord *record, Error *error, void *userdata) 
         if (r < 0) {
                 log_debug("Failed to read the storage, all is read again later: %s", error->message);
                 manager_resync_later(s->manager);
+                manager_want_name(s->manager);
                 return;
         }
 
         storage_take(s, record);
+        manager_want_name(s->manager);
         if (s->read_again) {
                 s->read_again = false;
                 storage_read(s);
@@ -246,6 +248,7 @@ void storage_read(Storage *s) {
         if (store_load_storage(s->manager->db, on_read, s, &s->read_slot, &e) < 0) {
                 log_debug("Failed to read the storage, all is read again later: %s", e.message);
                 manager_resync_later(s->manager);
+                manager_want_name(s->manager);
         }
 }
 

@@ -149,16 +149,31 @@ def test_what_is_no_storage(ccpd, values):
     assert name == "InvalidArgument"
 
 
+def unique_name(ccpd):
+    """ccpd's connection, also before it has its name."""
+    daemon = dbus.Interface(ccpd.bus.get_object("org.freedesktop.DBus", "/org/freedesktop/DBus"), "org.freedesktop.DBus")
+    return next((name for name in map(str, ccpd.bus.list_names())
+                 if name.startswith(":") and daemon.GetConnectionUnixProcessID(name) == ccpd.process.pid), None)
+
+
 def test_before_it_is_read(ccpd):
     """All other records are there, and that one is not."""
     set_storage(ccpd)
     assert ccpd.stop() == 0
     with ccpd.postgres.holding("LOCK TABLE storage IN ACCESS EXCLUSIVE MODE"):
-        ccpd.start()
-        wait_for(lambda: ccpd.get(ROOT, "Manager", "StoreState") == "available", what="the records")
-        for call in (("ForgetStorage", NONE), ("TestStorage", NONE), ("SetStorage", options(**PLACE)), ("OpenCopy", KEY, NONE)):
-            assert error(ccpd, *call)[0] == "StoreUnavailable"
-    wait_for(lambda: error_or_none(ccpd, "SetStorage", options(**PLACE)) is None, what="the storage")
+        ccpd.start(wait=False)
+        wait_for(lambda: unique_name(ccpd), what="the connection")
+        manager = ccpd.bus.get_object(unique_name(ccpd), ROOT, introspect=False)
+        wait_for(lambda: manager.Get(f"{NAME}.Manager", "StoreState", dbus_interface="org.freedesktop.DBus.Properties") == "available",
+                 what="the records")
+        for method, *args in (("ForgetStorage", NONE), ("TestStorage", NONE), ("SetStorage", options(**PLACE)), ("OpenCopy", KEY, NONE)):
+            with pytest.raises(dbus.DBusException) as e:
+                manager.get_dbus_method(method, f"{NAME}.Manager")(*args)
+            assert e.value.get_dbus_name() == f"{NAME}.Error.StoreUnavailable"
+        assert not ccpd.bus.name_has_owner(NAME)
+    wait_for(lambda: ccpd.bus.name_has_owner(NAME), what="ccpd's name")
+    # Who waited for it is not told to try again.
+    ccpd.manager("SetStorage", options(**PLACE))
     assert ccpd.postgres.sql("SELECT version FROM storage") == [["2"]]
 
 
