@@ -3,7 +3,9 @@
 #include "fd-util.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "alloc-util.h"
 
@@ -36,6 +38,60 @@ int loop_write(int fd, const void *data, size_t size) {
         }
 
         return 0;
+}
+
+/* Room for one descriptor. */
+typedef union FdControl {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+} FdControl;
+
+int send_with_fd(int socket, const void *data, size_t size, int fd) {
+        struct iovec iov = { (void *) data, size };
+        FdControl control = {};
+        struct msghdr msg = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof(control),
+        };
+        ssize_t n;
+
+        control.header = (struct cmsghdr) {
+                .cmsg_level = SOL_SOCKET,
+                .cmsg_type = SCM_RIGHTS,
+                .cmsg_len = CMSG_LEN(sizeof(int)),
+        };
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+
+        n = sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0)
+                return -errno;
+        return (size_t) n == size ? 0 : -ENOBUFS;
+}
+
+ssize_t recv_with_fd(int socket, void *data, size_t size, int flags, int *fd) {
+        struct iovec iov = { data, size };
+        FdControl control = {};
+        struct msghdr msg = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof(control),
+        };
+        ssize_t n;
+
+        n = recvmsg(socket, &msg, flags | MSG_CMSG_CLOEXEC);
+        if (n < 0)
+                return -errno;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+                                c->cmsg_len != CMSG_LEN(sizeof(int)))
+                        continue;
+                safe_close(*fd);
+                memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+        }
+        return n;
 }
 
 int read_full_fd(int fd, size_t max, char **ret, size_t *ret_size) {

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "ccp/macro.h"
@@ -32,6 +33,11 @@ static inline void closedirp(DIR **d) {
 
 /* Writes all of it. 0 or a negative errno. */
 int loop_write(int fd, const void *data, size_t size);
+
+/* Sends all of it over a socket, and a descriptor with it, without waiting: -ENOBUFS for more than the buffer takes. */
+int send_with_fd(int socket, const void *data, size_t size, int fd);
+/* As recv(), negative errno for -1. A descriptor that comes with it takes the place of *fd, which is closed. */
+ssize_t recv_with_fd(int socket, void *data, size_t size, int flags, int *fd);
 
 /* Memory with this in it that nobody can change or grow, and that is gone with its last descriptor, which is returned.
  * 'name' is for /proc. */

@@ -439,9 +439,3 @@ char *json_to_text(const json_t *v) {
 const char *json_get_text(const json_t *o, const char *key) {
         return strempty(json_object_get_string(o, key));
 }
-
-uint64_t json_get_number(const json_t *o, const char *key) {
-        json_int_t n = json_integer_value(json_object_get(o, key));
-
-        return n > 0 ? (uint64_t) n : 0;
-}

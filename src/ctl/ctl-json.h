@@ -26,5 +26,3 @@ char *json_to_text(const json_t *v);
 
 /* The string at a key, "" if there is none. Borrowed. */
 const char *json_get_text(const json_t *o, const char *key);
-/* The number at a key, 0 if there is none or it is negative. */
-uint64_t json_get_number(const json_t *o, const char *key);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "alloc-util.h"
+#include "ccpd-finding.h"
 #include "ccpd-manager.h"
 #include "finding.h"
 #include "json-util.h"
@@ -254,22 +255,13 @@ static int take_findings(json_t *findings, const char *answer, size_t size) {
         return 0;
 }
 
-static int append_finding(sd_bus_message *reply, _unused_ Operation *o, const void *items, size_t k) {
-        const json_t *finding = json_array_get(items, k);
-
-        return sd_bus_message_append(reply, "(ssss)", json_object_get_string(finding, "check"),
-                        json_object_get_string(finding, "verdict"),
-                        json_object_get_string(finding, "message"),
-                        json_object_get_string(finding, "advice"));
-}
-
 /* One of those that were asked has answered, or never will: the last one ends it. */
 static void doctor_end_one(Doctor *d) {
         if (--d->n_asked > 0)
                 return;
 
         operation_reply_array(TAKE_PTR(d->operation), "(ssss)", d->findings, json_array_size(d->findings),
-                        append_finding, "tell what was found");
+                        finding_append, "tell what was found");
         doctor_free(d);
 }
 
@@ -341,11 +333,11 @@ static void on_storage_checked(int r, const char *answer, size_t size, Error *er
 }
 
 static void ask_storage(Doctor *d) {
+        _cleanup_json_ json_t *request = json_pack("{s:s}", "do", "check");
         _cleanup_error_ Error e = {};
         int r;
 
-        r = worker_call_new(d->manager->event, storage_socket(), "The storage could not be asked",
-                        "{\"do\":\"check\"}", DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_storage_checked, d,
+        r = storage_ask(d->manager, request, DOCTOR_ANSWER_MAX, DOCTOR_TIMEOUT_USEC, on_storage_checked, d,
                         NULL, &e);
         if (r < 0)
                 on_storage_checked(r, NULL, 0, &e, d);

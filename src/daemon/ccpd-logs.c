@@ -290,39 +290,16 @@ static const char *socket_path(void) {
 /* Sends the request, and the other end of the line by which we know that the program is there. */
 static int send_request(int fd, const LogRequest *q, int life) {
         _cleanup_free_ char *line = NULL;
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int))];
-        } control = {};
-        struct iovec iov = {};
-        struct msghdr msg = {
-                .msg_iov = &iov,
-                .msg_iovlen = 1,
-                .msg_control = &control,
-                .msg_controllen = sizeof(control),
-        };
-        ssize_t n;
+        size_t size;
         int r;
 
-        r = log_request_format(q, &line, &iov.iov_len);
+        r = log_request_format(q, &line, &size);
         if (r < 0)
                 return r;
-        if (iov.iov_len > LOG_REQUEST_MAX)
+        if (size > LOG_REQUEST_MAX)
                 return -E2BIG;
-        iov.iov_base = line;
-
-        control.header = (struct cmsghdr) {
-                .cmsg_level = SOL_SOCKET,
-                .cmsg_type = SCM_RIGHTS,
-                .cmsg_len = CMSG_LEN(sizeof(int)),
-        };
-        memcpy(CMSG_DATA(&control.header), &life, sizeof(life));
-
         /* The buffer of a new socket holds it. */
-        n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0)
-                return -errno;
-        return (size_t) n == iov.iov_len ? 0 : -ENOBUFS;
+        return send_with_fd(fd, line, size, life);
 }
 
 static int reader_ask(LogReader *r, const LogRequest *q) {

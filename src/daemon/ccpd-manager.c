@@ -278,6 +278,23 @@ void manager_set_engine_state(Manager *m, EngineState state, usec_t started) {
         manager_queue_emit(m);
 }
 
+int manager_take_made(
+                Manager *m, int r, InstanceRecord *instance, JobRecord *job, Error *error, Error *reterr) {
+        _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
+        _cleanup_(job_record_freep) JobRecord *taken_job = job;
+
+        if (r < 0 && error_is_set(error)) {
+                error_move(reterr, error);
+                return r;
+        }
+        /* Of a backup whose instance went at that moment there is none. */
+        if (r >= 0 && taken_instance)
+                r = manager_take_instance(m, &taken_instance, NULL);
+        if (r >= 0)
+                r = manager_take_job(m, &taken_job, NULL);
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot follow the job: %m") : 0;
+}
+
 int manager_check_store(const Manager *m, Error *reterr) {
         const char *why = db_why_unavailable(m->db);
 

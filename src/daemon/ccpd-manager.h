@@ -81,6 +81,7 @@ struct Manager {
         Schedules *schedules;
         Storage *storage;
         unsigned n_storage_calls;
+        unsigned n_open_copies; /* that go out of the storage */
         ManagerReload *reloads;
         JobBatch *batches;
         LogReader *log_readers;
@@ -137,6 +138,10 @@ int manager_check_engine(const Manager *m, Error *reterr);
  * (TAKE_PTR) from the caller. ret may be NULL. */
 int manager_take_instance(Manager *m, InstanceRecord **record, Instance **ret);
 int manager_take_job(Manager *m, JobRecord **record, Job **ret);
+/* Follows a job that ccpd had made for itself, with its instance, if there is one: takes both, and what store_create_job() says
+ * became of it. Negative with the error set. */
+int manager_take_made(
+                Manager *m, int r, InstanceRecord *instance, JobRecord *job, Error *error, Error *reterr);
 
 /* Forgets an instance whose record is gone, and says so on the bus. */
 void manager_remove_instance(Instance *i);

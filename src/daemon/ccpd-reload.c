@@ -276,7 +276,9 @@ static void on_loaded(int r, StoreContents *contents, Error *error, void *userda
         audit_start_pruning(m);
         restore_keep_start(m);
         key_rotation_note_loaded(m->rotation);
-        manager_want_name(m);
+        /* Else once the storage is read, too: who calls then is not told to try again. */
+        if (storage_is_known(m->storage))
+                manager_want_name(m);
 }
 
 static void manager_load(Manager *m) {

@@ -405,21 +405,12 @@ static ScheduledTurn *turn_begin(Schedules *s, Instance *i, ScheduleWork work, u
 }
 
 static void on_job_made(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
-        _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
-        _cleanup_(job_record_freep) JobRecord *taken_job = job;
         ScheduledTurn *t = userdata;
         Manager *m = t->schedules->manager;
         _cleanup_error_ Error e = {};
 
-        /* Of a backup whose instance went at that moment there is none. */
-        if (r >= 0 && taken_instance)
-                r = manager_take_instance(m, &taken_instance, NULL);
-        if (r >= 0)
-                r = manager_take_job(m, &taken_job, NULL);
-        if (r < 0 && !error_is_set(error))
-                (void) error_set_errnof(&e, r, "Cannot follow the job: %m");
-
-        turn_end(r, error_is_set(error) ? error : &e, t);
+        r = manager_take_made(m, r, instance, job, error, &e);
+        turn_end(r, &e, t);
         if (r >= 0)
                 job_queue_dispatch(m);
 }

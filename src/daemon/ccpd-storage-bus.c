@@ -3,6 +3,7 @@
 #include "ccpd-storage-bus.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -10,11 +11,11 @@
 #include "alloc-util.h"
 #include "bus-error.h"
 #include "bus-options.h"
+#include "ccpd-finding.h"
 #include "ccpd-manager.h"
 #include "ccpd-storage.h"
 #include "copy-key.h"
 #include "fd-util.h"
-#include "finding.h"
 #include "json-util.h"
 #include "storage-open.h"
 #include "store-audit.h"
@@ -27,20 +28,33 @@
 #define TEST_ANSWER_MAX (64U * 1024U)
 /* Of a page of copies. */
 #define LIST_ANSWER_MAX (2U * 1024U * 1024U)
-/* Each is a process; fewer than ccp-storage.socket has connections. */
+/* Each is a process. Together with the sweep and the doctor's calls these are fewer than ccp-storage.socket has connections, so that
+ * none of them shuts out another kind: also with some whose callers gave up, which notice that within a second or two. */
 #define CALLS_MAX 4U
+/* Of those that go out: each lasts as long as somebody reads, or does not. */
+#define COPIES_MAX 4U
 
-static int check_storage(const Manager *m, Error *reterr) {
+/* The storage is read after the other records: until then there is not none, and nothing can be made of its version. */
+static int check_known(const Manager *m, Error *reterr) {
         int r;
 
         r = manager_check_store(m, reterr);
         if (r < 0)
                 return r;
-        return storage_record(m->storage)
+        return storage_is_known(m->storage)
                         ? 0
-                        : error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                          "There is no storage for copies of backups. To name one: ccpctl "
-                                          "storage set");
+                        : error_setf(reterr, CCP_ERROR_STORE_UNAVAILABLE,
+                                          "PostgreSQL has not told yet which storage there is, nothing was "
+                                          "changed. Try again in some seconds.");
+}
+
+static int check_storage(const Manager *m, Error *reterr) {
+        int r;
+
+        r = check_known(m, reterr);
+        if (r < 0)
+                return r;
+        return storage_record(m->storage) ? 0 : storage_none(reterr);
 }
 
 /* --- naming it --- */
@@ -92,10 +106,11 @@ static int find_credentials(
         return storage_unseal(m->vault, former, ret, reterr);
 }
 
-static json_t *set_details(const StorageRecord *record) {
-        return json_pack("{s:s, s:s, s:s, s:s, s:b}", "endpoint", record->endpoint, "region", record->region,
-                        "bucket", record->bucket, "prefix", record->prefix, "path_style",
-                        (int) record->path_style);
+static json_t *set_details(const StorageRecord *record, bool new_credentials) {
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "endpoint", record->endpoint, "region",
+                        record->region, "bucket", record->bucket, "prefix", record->prefix, "path_style",
+                        (int) record->path_style, "ca_file", record->ca_file, "new_credentials",
+                        (int) new_credentials);
 }
 
 static int set_ca_file(StorageRecord *record, const char *path, Error *reterr) {
@@ -137,8 +152,9 @@ static int make_record(const Manager *m, const SetOptions *options, StorageRecor
         _cleanup_storage_credentials_ StorageCredentials credentials = {};
         int r;
 
-        if (!m->vault)
-                return error_setf(reterr, CCP_ERROR_KEY_MISSING, "%s", m->vault_error.message);
+        r = manager_check_sealing(m, reterr);
+        if (r < 0)
+                return r;
         record->version = storage_version(m->storage);
         r = find_credentials(m, options, &credentials, reterr);
         if (r >= 0)
@@ -164,12 +180,12 @@ int method_set_storage(sd_bus_message *message, void *userdata, sd_bus_error *re
         (void) sd_bus_message_sensitive(message);
         r = bus_read_options(message, set_options, ELEMENTSOF(set_options), &options, &e);
         if (r >= 0)
-                r = manager_check_store(m, &e);
+                r = check_known(m, &e);
         if (r >= 0)
                 r = make_record(m, &options, &record, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
-        details = set_details(&record);
+        details = set_details(&record, options.access_key);
         if (!details)
                 return -ENOMEM;
 
@@ -308,11 +324,10 @@ static void on_answered(int r, const char *answer, size_t size, Error *error, vo
 static int call_storage(Manager *m, const StorageCall *call, sd_bus_message *message, json_t *request,
                 size_t max, sd_bus_error *reterr) {
         _cleanup_(storage_call_freep) StorageCall *c = NULL;
-        _cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
         _cleanup_error_ Error e = {};
         int r;
 
-        if (!text)
+        if (!request)
                 return -ENOMEM;
         r = check_storage(m, &e);
         if (r < 0)
@@ -330,8 +345,7 @@ static int call_storage(Manager *m, const StorageCall *call, sd_bus_message *mes
         if (!c->operation)
                 return -ENOMEM;
 
-        r = worker_call_new(m->event, storage_socket(), "The storage could not be asked", text, max,
-                        CALL_TIMEOUT_USEC, on_answered, c, NULL, &e);
+        r = storage_ask(m, request, max, CALL_TIMEOUT_USEC, on_answered, c, NULL, &e);
         if (r < 0)
                 operation_fail(TAKE_PTR(c->operation), &e);
         else
@@ -339,25 +353,12 @@ static int call_storage(Manager *m, const StorageCall *call, sd_bus_message *mes
         return 1;
 }
 
-static const char *text_of(const json_t *o, const char *key) {
-        const char *text = json_object_get_string(o, key);
-
-        return text && utf8_is_valid(text, strlen(text)) ? text : "";
-}
-
-static int append_finding(sd_bus_message *reply, _unused_ Operation *o, const void *items, size_t k) {
-        const json_t *finding = json_array_get(items, k);
-
-        return sd_bus_message_append(reply, "(ssss)", text_of(finding, "check"), text_of(finding, "verdict"),
-                        text_of(finding, "message"), text_of(finding, "advice"));
-}
-
 int method_test_storage(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         const StorageCall call = {
                 .key = "findings",
                 .contents = "(ssss)",
                 .what = "tell what was found",
-                .append = append_finding,
+                .append = finding_append,
         };
         _cleanup_json_ json_t *request = json_pack("{s:s}", "do", "test");
         _cleanup_error_ Error e = {};
@@ -371,24 +372,18 @@ int method_test_storage(sd_bus_message *message, void *userdata, sd_bus_error *r
 
 /* --- what it has --- */
 
-static uint64_t number_of(const json_t *o, const char *key) {
-        json_int_t n = json_integer_value(json_object_get(o, key));
-
-        return n > 0 ? (uint64_t) n : 0;
-}
-
 static int append_copy(sd_bus_message *m, _unused_ Operation *o, const void *items, size_t k) {
         const json_t *c = json_array_get(items, k);
-        uint64_t backup = number_of(c, "backup");
+        uint64_t backup = json_get_number(c, "backup");
         char id[DECIMAL_ID_MAX] = "";
 
         if (backup > 0)
                 (void) snprintf(id, sizeof(id), "%" PRIu64, backup);
-        return sd_bus_message_append(m, "a{sv}", 8, "Key", "s", text_of(c, "key"), "Instance", "s",
-                        text_of(c, "instance"), "InstanceId", "s", text_of(c, "instance_id"), "Archive", "s",
-                        text_of(c, "archive"), "Backup", "s", id, "CreatedAt", "t",
-                        number_of(c, "created_at"), "CopiedAt", "t", number_of(c, "modified_at"), "Size",
-                        "t", number_of(c, "size"));
+        return sd_bus_message_append(m, "a{sv}", 8, "Key", "s", json_get_bus_text(c, "key"), "Instance", "s",
+                        json_get_bus_text(c, "instance"), "InstanceId", "s",
+                        json_get_bus_text(c, "instance_id"), "Archive", "s", json_get_bus_text(c, "archive"),
+                        "Backup", "s", id, "CreatedAt", "t", json_get_number(c, "created_at"), "CopiedAt",
+                        "t", json_get_number(c, "modified_at"), "Size", "t", json_get_number(c, "size"));
 }
 
 typedef struct ListOptions {
@@ -428,35 +423,70 @@ int method_list_storage(sd_bus_message *message, void *userdata, sd_bus_error *r
 
 /* --- one of them, out --- */
 
-/* A connection to ccp-storage: what it says is for the caller, who gets its end. */
-static int open_connection(const char *key, Error *reterr) {
+static int on_place_free(
+                sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata) {
+        Manager *m = userdata;
+
+        m->n_open_copies--;
+        return sd_event_source_set_floating(source, false);
+}
+
+/* A place among those that are open: it is free again when nobody holds the descriptor any more. */
+static int take_place(Manager *m, int *ret, Error *reterr) {
+        sd_event_source *source;
+        int pair[2], r;
+
+        if (m->n_open_copies >= COPIES_MAX)
+                return error_setf(reterr, CCP_ERROR_BUSY,
+                                "%u copies are taken out of the storage already. Try again when one of them "
+                                "is done.",
+                                COPIES_MAX);
+        if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+                return error_set_errnof(reterr, errno, "The storage could not be asked: %m");
+        r = sd_event_add_io(m->event, &source, pair[0], EPOLLIN, on_place_free, m);
+        if (r < 0) {
+                safe_close(pair[0]);
+                safe_close(pair[1]);
+                return error_set_errnof(reterr, r, "The storage could not be asked: %m");
+        }
+        (void) sd_event_source_set_io_fd_own(source, true);
+        (void) sd_event_source_set_floating(source, true);
+        sd_event_source_unref(source);
+        m->n_open_copies++;
+
+        *ret = pair[1];
+        return 0;
+}
+
+/* A connection to ccp-storage: what it says is for the caller, who gets its end. ccp-storage holds the place. */
+static int open_connection(const char *key, int place, Error *reterr) {
         _cleanup_json_ json_t *request = json_pack("{s:s, s:s}", "do", "get", "key", key);
         _cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
         _cleanup_close_ int fd = -EBADF;
-        ssize_t n;
+        int r;
 
         if (!text)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         fd = worker_connect(storage_socket());
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "The storage could not be asked: %m");
-        n = send(fd, text, strlen(text), MSG_NOSIGNAL);
-        if (n >= 0 && (size_t) n < strlen(text))
-                return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "The storage could not be asked: the question is too long.");
-        if (n < 0 || shutdown(fd, SHUT_WR) < 0)
-                return error_set_errnof(reterr, errno, "The storage could not be asked: %m");
-        return TAKE_FD(fd);
+        r = send_with_fd(fd, text, strlen(text), place);
+        if (r >= 0 && shutdown(fd, SHUT_WR) < 0)
+                r = -errno;
+        return r < 0 ? error_set_errnof(reterr, r, "The storage could not be asked: %m") : TAKE_FD(fd);
 }
 
 typedef struct Open {
         Operation *operation;
         char *key;
+        int place;
 } Open;
 
 static void open_free(Open *x) {
-        if (x)
-                free(x->key);
+        if (!x)
+                return;
+        safe_close(x->place);
+        free(x->key);
         free(x);
 }
 
@@ -468,7 +498,7 @@ static void on_open_recorded(int r, AuditRecord *record, Error *error, void *use
         Open *x = userdata;
 
         if (r >= 0)
-                r = fd = open_connection(x->key, &e);
+                r = fd = open_connection(x->key, x->place, &e);
         if (r < 0)
                 operation_fail(x->operation, error_is_set(error) ? error : &e);
         else
@@ -482,11 +512,19 @@ static int open_record(
         Open *x = new0(Open, 1);
         int r;
 
-        if (x && details)
+        if (!x)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        x->place = -EBADF;
+        r = take_place(m, &x->place, reterr);
+        if (r < 0) {
+                open_free(x);
+                return r;
+        }
+        if (details)
                 x->key = strdup(key);
-        if (x && x->key)
+        if (x->key)
                 x->operation = operation_new(m, message);
-        if (!x || !x->operation) {
+        if (!x->operation) {
                 open_free(x);
                 return error_set_errnof(reterr, ENOMEM, "%m");
         }

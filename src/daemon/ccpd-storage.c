@@ -20,9 +20,11 @@
 #define LOOK_DELAY_USEC (200 * USEC_PER_MSEC)
 /* What could not be begun is tried again after so long. */
 #define RETRY_DELAY_USEC USEC_PER_MINUTE
-/* As RuntimeMaxSec= of ccp-storage@.service has it for one that hangs. */
+/* Of one round; what is left then is due at once. */
 #define SWEEP_TIMEOUT_USEC (10 * USEC_PER_MINUTE)
 #define SWEEP_ANSWER_MAX 4096U
+/* So much earlier than we give up ccp-storage ends, and can still say so. */
+#define ASK_MARGIN_USEC (2 * USEC_PER_SEC)
 
 struct Storage {
         Manager *manager;
@@ -52,19 +54,12 @@ static void begin_end(Storage *s, int r, const Error *error) {
 }
 
 static void on_job_made(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
-        _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
-        _cleanup_(job_record_freep) JobRecord *taken_job = job;
-        _cleanup_error_ Error e = {};
         Storage *s = userdata;
         Manager *m = s->manager;
+        _cleanup_error_ Error e = {};
 
-        if (r >= 0 && taken_instance)
-                r = manager_take_instance(m, &taken_instance, NULL);
-        if (r >= 0)
-                r = manager_take_job(m, &taken_job, NULL);
-        if (r < 0 && !error_is_set(error))
-                (void) error_set_errnof(&e, r, "Cannot follow the job: %m");
-        begin_end(s, r, error_is_set(error) ? error : &e);
+        r = manager_take_made(m, r, instance, job, error, &e);
+        begin_end(s, r, &e);
         if (r >= 0)
                 job_queue_dispatch(m);
 }
@@ -120,11 +115,11 @@ static void on_swept(int r, const char *answer, size_t size, Error *error, void 
 }
 
 static void begin_sweep(Storage *s) {
+        _cleanup_json_ json_t *request = json_pack("{s:s}", "do", "sweep");
         _cleanup_error_ Error e = {};
         int r;
 
-        r = worker_call_new(s->manager->event, storage_socket(), "ccp-storage could not be asked",
-                        "{\"do\":\"sweep\"}", SWEEP_ANSWER_MAX, SWEEP_TIMEOUT_USEC, on_swept, s, &s->sweep,
+        r = storage_ask(s->manager, request, SWEEP_ANSWER_MAX, SWEEP_TIMEOUT_USEC, on_swept, s, &s->sweep,
                         &e);
         if (r < 0)
                 on_swept(r, NULL, 0, &e, s);
@@ -230,10 +225,12 @@ static void on_read(int r, StorageRecord *record, Error *error, void *userdata) 
         if (r < 0) {
                 log_debug("Failed to read the storage, all is read again later: %s", error->message);
                 manager_resync_later(s->manager);
+                manager_want_name(s->manager);
                 return;
         }
 
         storage_take(s, record);
+        manager_want_name(s->manager);
         if (s->read_again) {
                 s->read_again = false;
                 storage_read(s);
@@ -251,11 +248,30 @@ void storage_read(Storage *s) {
         if (store_load_storage(s->manager->db, on_read, s, &s->read_slot, &e) < 0) {
                 log_debug("Failed to read the storage, all is read again later: %s", e.message);
                 manager_resync_later(s->manager);
+                manager_want_name(s->manager);
         }
 }
 
 const char *storage_socket(void) {
         return secure_getenv("CCP_STORAGE_SOCKET") ?: CCP_STORAGE_SOCKET;
+}
+
+int storage_ask(Manager *m, json_t *request, size_t max, usec_t timeout, worker_call_done_t done,
+                void *userdata, WorkerCall **ret, Error *reterr) {
+        static const char what[] = "The storage could not be asked";
+        const json_int_t seconds = (json_int_t) ((timeout - ASK_MARGIN_USEC) / USEC_PER_SEC);
+        _cleanup_free_ char *text = NULL;
+
+        if (request && json_object_set_new(request, "seconds", json_integer(seconds)) >= 0)
+                text = json_dumps(request, JSON_COMPACT);
+        if (!text)
+                return error_set_errnof(reterr, ENOMEM, "%s: %m", what);
+        return worker_call_new(
+                        m->event, storage_socket(), what, text, max, timeout, done, userdata, ret, reterr);
+}
+
+bool storage_is_known(const Storage *s) {
+        return s->known;
 }
 
 const StorageRecord *storage_record(const Storage *s) {

@@ -5,7 +5,10 @@
  * time, again and again until there is one; and that copies go when their backups went. Rows tell what is to be done and when:
  * nothing here has to be remembered. */
 
+#include <jansson.h>
+
 #include "store-storage.h"
+#include "worker-call.h"
 
 typedef struct Instance Instance;
 typedef struct Manager Manager;
@@ -24,6 +27,12 @@ void storage_take(Storage *s, StorageRecord *record);
 
 /* Where ccp-storage is asked. */
 const char *storage_socket(void);
+/* Asks it, as worker_call_new(). It is told in the request, an object, how long it has: by then its work is over, and so it is when
+ * the call is freed. */
+int storage_ask(Manager *m, json_t *request, size_t max, usec_t timeout, worker_call_done_t done,
+                void *userdata, WorkerCall **ret, Error *reterr);
+/* Whether it was read which storage there is, if any. */
+bool storage_is_known(const Storage *s);
 /* NULL: there is none, or it is not known. */
 const StorageRecord *storage_record(const Storage *s);
 /* The version of the record, of one that is forgotten, too. */

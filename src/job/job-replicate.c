@@ -14,15 +14,12 @@
 #include "fd-util.h"
 #include "fs-util.h"
 #include "job-archive.h"
-#include "log.h"
 #include "storage-open.h"
 #include "string-util.h"
 
 /* Of each sample, and how many there are. */
 #define SAMPLE_SIZE (256U * 1024U)
 #define N_SAMPLES 8U
-/* Longer than any upload takes (RuntimeMaxSec= of ccp-transfer@.service): what began before is nobody's. */
-#define UPLOAD_AGE_MAX (2 * USEC_PER_DAY)
 
 static int check_verified(const BackupRecord *record, Error *reterr) {
         return record->state == BACKUP_VERIFIED
@@ -138,18 +135,6 @@ static int compare(Job *j, S3Client *client, const BackupRecord *record, int fd,
         return r;
 }
 
-/* What uploads left behind that never came to their end. */
-static void sweep_uploads(Job *j, S3Client *client) {
-        const S3Progress progress = { .poll = job_poll, .userdata = j };
-        _cleanup_error_ Error error = {};
-        unsigned n = 0;
-
-        if (s3_sweep_uploads(client, now(CLOCK_REALTIME) - UPLOAD_AGE_MAX, &progress, &n, &error) < 0)
-                log_debug("Could not look for uploads without an end: %s", strempty(error.message));
-        else if (n > 0)
-                log_info("%u uploads that never came to their end were removed.", n);
-}
-
 static int run_compare(Job *j, Error *reterr) {
         _cleanup_storage_record_ StorageRecord storage = {};
         _cleanup_(s3_client_freep) S3Client *client = NULL;
@@ -175,7 +160,7 @@ static int run_compare(Job *j, Error *reterr) {
         if (r < 0)
                 return r;
 
-        sweep_uploads(j, client);
+        storage_sweep_uploads(client, &(const S3Progress) { .poll = job_poll, .userdata = j });
         if (asprintf(&j->detail, "backup %" PRIu64 ", %s", record.id, record.copy_key) < 0)
                 j->detail = NULL;
         return 0;

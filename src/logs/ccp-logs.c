@@ -177,41 +177,6 @@ static int refuse(Reader *d, Error *error) {
         return r;
 }
 
-/* The first descriptor that comes with the request is the line to ccpd; there is no reason for more. */
-static void take_descriptor(Reader *d, struct msghdr *msg) {
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-                int fd;
-
-                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-                                c->cmsg_len != CMSG_LEN(sizeof(fd)))
-                        continue;
-                memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-                safe_close(d->life);
-                d->life = fd;
-        }
-}
-
-static ssize_t receive(Reader *d, char *buffer, size_t size) {
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int))];
-        } control = {};
-        struct iovec iov = { buffer, size };
-        struct msghdr msg = {
-                .msg_iov = &iov,
-                .msg_iovlen = 1,
-                .msg_control = &control,
-                .msg_controllen = sizeof(control),
-        };
-        ssize_t n;
-
-        n = recvmsg(STDIN_FILENO, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (n < 0)
-                return -errno;
-        take_descriptor(d, &msg);
-        return n;
-}
-
 /* Reads more of what ccpd sends, waiting for it. Returns 0 at the end. */
 static ssize_t receive_until(Reader *d, char *buffer, size_t size, usec_t until) {
         for (;;) {
@@ -219,7 +184,8 @@ static ssize_t receive_until(Reader *d, char *buffer, size_t size, usec_t until)
                 ssize_t n;
                 int r;
 
-                n = receive(d, buffer, size);
+                /* The descriptor that comes with the request is the line to ccpd. */
+                n = recv_with_fd(STDIN_FILENO, buffer, size, MSG_DONTWAIT, &d->life);
                 if (!IN_SET(n, -EAGAIN, -EINTR))
                         return n;
                 if (now(CLOCK_MONOTONIC) >= until)

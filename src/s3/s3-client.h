@@ -47,7 +47,8 @@ void s3_client_set_limits(S3Client *c, const S3Limits *limits);
 
 /* Stores the first 'size' bytes of a file, read by offset, so that its position does not matter. It must not change.
  * Success means that the storage has an object of this size at this key: if there was one already, it is taken for the
- * same, for keys are made of what they hold; one of another size stays, and is a StorageFailed. Tells bytes. */
+ * same, for keys are made of what they hold; one of another size stays, and is a StorageFailed. What an upload of this key left
+ * that was never completed is removed. Tells bytes. */
 int s3_put_file(S3Client *c, const char *key, int fd, uint64_t size, const S3Progress *progress,
                 Error *reterr);
 
@@ -64,7 +65,8 @@ typedef int (*s3_sink_t)(const void *data, size_t size, void *userdata, Error *r
 int s3_get(S3Client *c, const char *key, const char *etag, uint64_t offset, uint64_t size, s3_sink_t sink,
                 void *userdata, const S3Progress *progress, Error *reterr);
 
-/* One object: key, bytes, CLOCK_REALTIME of the storage. A negative errno with the error set ends the list. */
+/* One object: key, bytes, CLOCK_REALTIME of the storage. A negative errno with the error set ends the list, and what is
+ * positive does as well: that is enough, and no failure. */
 typedef int (*s3_list_t)(
                 const char *key, uint64_t size, usec_t last_modified, void *userdata, Error *reterr);
 
@@ -77,6 +79,7 @@ int s3_list(S3Client *c, const char *prefix, s3_list_t handler, void *userdata, 
  * delete: that stays so, however often it is tried. */
 int s3_delete(S3Client *c, const char *key, const S3Progress *progress, Error *reterr);
 
-/* Ends uploads in parts that began before a time (CLOCK_REALTIME) and were never completed, whose parts are paid for
- * until then. One that may not be ended is left. ret_n, how many were ended, may be NULL. */
-int s3_sweep_uploads(S3Client *c, usec_t before, const S3Progress *progress, unsigned *ret_n, Error *reterr);
+/* Ends uploads in parts that began longer ago than this and were never completed, whose parts are paid for until then. The
+ * storage's clock decides, for it says when they began: of one that does not tell its time none is ended. One that may not be
+ * ended is left. ret_n, how many were ended, may be NULL. */
+int s3_sweep_uploads(S3Client *c, usec_t age, const S3Progress *progress, unsigned *ret_n, Error *reterr);

@@ -90,8 +90,8 @@ int s3_list(S3Client *c, const char *prefix, s3_list_t handler, void *userdata, 
                         const char *key = key_of_ours(c, o->key, whole);
 
                         r = key ? handler(key, o->size, o->last_modified, userdata, reterr) : 0;
-                        if (r < 0)
-                                return r;
+                        if (r != 0)
+                                return r < 0 ? r : 0;
                 }
                 free(token);
                 token = TAKE_PTR(page.next);
@@ -102,11 +102,21 @@ int s3_list(S3Client *c, const char *prefix, s3_list_t handler, void *userdata, 
 
 /* --- uploads --- */
 
-static int uploads_page(S3Client *c, const S3Uploads *last, const S3Progress *progress, S3Uploads *ret,
-                Error *reterr) {
+typedef struct Sweep {
+        S3Client *client;
+        const char *prefix;
+        const char *key;   /* of this one alone, whole, and however young; NULL: of all of ours */
+        usec_t age;        /* from which on they go */
+        unsigned attempts; /* of each list; 0: as the limits have it */
+        const S3Progress *progress;
+        usec_t date; /* CLOCK_REALTIME of the storage; 0: it does not tell */
+        unsigned n;  /* ended */
+} Sweep;
+
+static int uploads_page(Sweep *s, const S3Uploads *last, S3Uploads *ret, Error *reterr) {
         S3Pair query[] = {
                 { "uploads", "" },
-                { "prefix", c->place.prefix },
+                { "prefix", s->prefix },
                 { "key-marker", last->next_key },
                 { "upload-id-marker", last->next_id },
         };
@@ -115,20 +125,55 @@ static int uploads_page(S3Client *c, const S3Uploads *last, const S3Progress *pr
                 .method = "GET",
                 .query = query,
                 .n_query = last->next_key ? 4 : 2,
-                .progress = progress,
+                .attempts = s->attempts,
+                .progress = s->progress,
         };
         _cleanup_s3_answer_ S3Answer a = {};
         int r;
 
-        r = s3_request(c, &q, &a, reterr);
+        r = s3_request(s->client, &q, &a, reterr);
         if (r < 0)
                 return r;
 
+        s->date = a.date;
         r = s3_uploads_parse(strempty(a.body.data), a.body.size, ret);
         if (r >= 0 && last->next_key && streq_ptr(ret->next_key, last->next_key) &&
                         streq_ptr(ret->next_id, last->next_id))
-                return s3_failf(c, &q, reterr, "its list goes round in a circle.");
-        return r < 0 ? fail_unreadable(c, &q, r, reterr) : 0;
+                return s3_failf(s->client, &q, reterr, "its list goes round in a circle.");
+        return r < 0 ? fail_unreadable(s->client, &q, r, reterr) : 0;
+}
+
+static bool is_to_go(const Sweep *s, const S3Upload *u) {
+        if (s->key)
+                return streq(u->key, s->key);
+        return key_of_ours(s->client, u->key, s->prefix) && s->date > s->age &&
+                        u->initiated < s->date - s->age;
+}
+
+static int sweep(Sweep *s, Error *reterr) {
+        _cleanup_s3_uploads_ S3Uploads last = {};
+
+        do {
+                _cleanup_s3_uploads_ S3Uploads page = {};
+                int r;
+
+                r = uploads_page(s, &last, &page, reterr);
+                if (r < 0)
+                        return r;
+
+                FOREACH_ARRAY(u, page.uploads, page.n_uploads) {
+                        if (!is_to_go(s, u))
+                                continue;
+                        r = s3_poll(s->progress, reterr);
+                        if (r < 0)
+                                return r;
+                        s->n += s3_abort_upload(s->client, u->key, u->id);
+                }
+                s3_uploads_done(&last);
+                last = TAKE_GENERIC(page, (S3Uploads) {});
+        } while (last.next_key);
+
+        return 0;
 }
 
 bool s3_abort_upload(S3Client *c, const char *key, const char *id) {
@@ -152,32 +197,27 @@ bool s3_abort_upload(S3Client *c, const char *key, const char *id) {
         return false;
 }
 
-int s3_sweep_uploads(
-                S3Client *c, usec_t before, const S3Progress *progress, unsigned *ret_n, Error *reterr) {
-        _cleanup_s3_uploads_ S3Uploads last = {};
-        unsigned n = 0;
+int s3_abort_uploads(S3Client *c, const char *key, const S3Progress *progress, Error *reterr) {
+        Sweep s = { .client = c, .prefix = key, .key = key, .attempts = 1, .progress = progress };
+        _cleanup_error_ Error e = {};
         int r;
 
-        do {
-                _cleanup_s3_uploads_ S3Uploads page = {};
-
-                r = uploads_page(c, &last, progress, &page, reterr);
-                if (r < 0)
-                        return r;
-
-                FOREACH_ARRAY(u, page.uploads, page.n_uploads) {
-                        if (u->initiated >= before || !key_of_ours(c, u->key, c->place.prefix))
-                                continue;
-                        r = s3_poll(progress, reterr);
-                        if (r < 0)
-                                return r;
-                        n += s3_abort_upload(c, u->key, u->id);
-                }
-                s3_uploads_done(&last);
-                last = TAKE_GENERIC(page, (S3Uploads) {});
-        } while (last.next_key);
-
-        if (ret_n)
-                *ret_n = n;
+        r = sweep(&s, &e);
+        if (r == -ECANCELED) {
+                error_move(reterr, &e);
+                return r;
+        }
+        if (r < 0)
+                log_debug("%s", strempty(e.message));
         return 0;
+}
+
+int s3_sweep_uploads(S3Client *c, usec_t age, const S3Progress *progress, unsigned *ret_n, Error *reterr) {
+        Sweep s = { .client = c, .prefix = c->place.prefix, .age = age, .progress = progress };
+        int r;
+
+        r = sweep(&s, reterr);
+        if (r >= 0 && ret_n)
+                *ret_n = s.n;
+        return r;
 }

@@ -73,20 +73,26 @@ static int check_present(const Upload *u, Error *reterr) {
         return check_there(u, SOMETHING_ELSE, reterr);
 }
 
-/* 1: what is to be written is there; 0: nothing is, or it may not be looked at; StorageFailed: something else. */
+/* 1: what is to be written is there; 0: nothing is, or it may not be looked at (403 is also what is said of nothing to who may
+ * not list); StorageFailed: something else, or nobody knows. */
 static int look(const Upload *u, Error *reterr) {
+        _cleanup_s3_answer_ S3Answer a = {};
         _cleanup_error_ Error e = {};
-        uint64_t size;
+        S3Request q = upload_request(u, "HEAD");
         int r;
 
-        r = s3_head(u->client, u->key, &size, NULL, u->progress, &e);
-        if (r == -ECANCELED) {
+        q.what = "look at";
+        r = s3_request(u->client, &q, &a, &e);
+        if (r < 0 && IN_SET(a.status, HTTP_NOT_FOUND, HTTP_FORBIDDEN))
+                return 0;
+        if (r < 0) {
                 error_move(reterr, &e);
                 return r;
         }
-        if (r < 0)
-                return 0;
-        return size == u->size ? 1 : fail_size(u, SOMETHING_ELSE, size, reterr);
+        if (a.length == UINT64_MAX)
+                return s3_failf(u->client, &q, reterr,
+                                "there is an object already, and it does not tell its size.");
+        return a.length == u->size ? 1 : fail_size(u, SOMETHING_ELSE, a.length, reterr);
 }
 
 /* --- in one piece --- */
@@ -111,12 +117,13 @@ static int put_whole(const Upload *u, Error *reterr) {
         _cleanup_error_ Error e = {};
         int r;
 
+        /* There are storages that do not know the condition: some say so, and others write. */
+        r = look(u, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
+
         r = put_once(u, /* careful= */ true, &a, &e);
-        /* There are storages that do not know the condition, and say so. */
         if (r < 0 && a.status == HTTP_NOT_IMPLEMENTED) {
-                r = look(u, reterr);
-                if (r != 0)
-                        return r < 0 ? r : 0;
                 error_done(&e);
                 s3_answer_done(&a);
                 r = put_once(u, /* careful= */ false, &a, &e);
@@ -276,7 +283,10 @@ static int put_parts(Upload *u, Error *reterr) {
         u->etags = new0(char *, n);
         if (!u->etags)
                 return error_set_errnof(reterr, ENOMEM, "Cannot hold what goes to the storage: %m");
-        r = begin_parts(u, reterr);
+        /* Of a worker that was killed: nobody else writes what has this key. */
+        r = s3_abort_uploads(u->client, u->whole, u->progress, reterr);
+        if (r >= 0)
+                r = begin_parts(u, reterr);
         for (unsigned i = 1; r >= 0 && i <= n; i++)
                 r = put_part(u, i, reterr);
         if (r >= 0)

@@ -86,6 +86,9 @@ int s3_failf(const S3Client *c, const S3Request *q, Error *reterr, const char *f
 int s3_transfer(S3Client *c, const S3Request *q, const char *url, struct curl_slist *headers, S3Answer *a,
                 CURLcode *ret_code, Error *reterr);
 
+/* Ends all uploads in parts of a whole key, if the storage lists them and lets us. Cancelled, and no other error. */
+int s3_abort_uploads(S3Client *c, const char *key, const S3Progress *progress, Error *reterr);
+
 /* Ends an upload in parts, if the storage lets us: with no more than a word for debugging. True if it is gone. */
 bool s3_abort_upload(S3Client *c, const char *key, const char *id);
 

@@ -2,12 +2,15 @@
 
 /* ccp-storage: speaks to the storage of backups for ccpd, which may not reach the network. PID 1 starts it for each connection to
  * its socket: a JSON object comes in, {"do": …}, and one goes out; of "get" a line of JSON, and then the copy. What failed is
- * {"error": {"name", "message"}}. */
+ * {"error": {"name", "message"}}. The number "seconds" in the request is how long the caller waits: after that, and when it hangs
+ * up, there is no more work on it. A descriptor that comes with the request is held up to the end, by which ccpd sees it. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "alloc-util.h"
@@ -17,13 +20,12 @@
 #include "log.h"
 #include "storage-open.h"
 #include "string-util.h"
-#include "strv.h"
 
 #define REQUEST_MAX 4096U
+/* Nobody waits longer. */
+#define SECONDS_MAX 86400U
 /* ccpd starts us again when the records are back. */
 #define STORE_PATIENCE_USEC (5 * USEC_PER_SEC)
-/* So many are removed before ccpd hears of it. */
-#define SWEEP_MAX 100U
 
 /* Somebody waits: not as long as an upload may take. */
 static const S3Limits short_limits = {
@@ -38,6 +40,8 @@ static const S3Limits short_limits = {
 };
 
 typedef struct Work {
+        StorageCaller caller;
+        S3Progress progress; /* by which it is seen whether that waits */
         const json_t *request;
         json_t *answer; /* an object, to be filled */
         DbSync *db;
@@ -59,58 +63,29 @@ static json_t *answer_array(Work *w, const char *key) {
 static int do_test(Work *w, Error *reterr) {
         json_t *findings = answer_array(w, "findings");
 
-        return findings ? storage_try(w->client, findings, reterr) : oom(reterr);
+        return findings ? storage_try(w->client, findings, &w->progress, reterr) : oom(reterr);
 }
 
 static int do_check(Work *w, Error *reterr) {
         json_t *findings = answer_array(w, "findings");
 
-        return findings ? storage_check(w->client, &w->storage, findings, reterr) : oom(reterr);
-}
-
-static uint64_t read_number(const json_t *o, const char *key) {
-        json_int_t n = json_integer_value(json_object_get(o, key));
-
-        return n > 0 ? (uint64_t) n : 0;
+        return findings ? storage_check(w->client, &w->storage, findings, &w->progress, reterr)
+                        : oom(reterr);
 }
 
 static int do_list(Work *w, Error *reterr) {
         const CopyFilter filter = {
                 .instance = json_object_get_string(w->request, "instance"),
-                .offset = read_number(w->request, "offset"),
-                .limit = read_number(w->request, "limit"),
+                .offset = json_get_number(w->request, "offset"),
+                .limit = json_get_number(w->request, "limit"),
         };
         json_t *copies = answer_array(w, "copies");
 
-        return copies ? storage_list(w->db, w->client, &filter, copies, reterr) : oom(reterr);
-}
-
-/* One whose backup is deleted. That it may not go, and stays, is nobody's failure. */
-static int remove_copy(Work *w, const char *key, Error *reterr) {
-        _cleanup_error_ Error error = {};
-        int r;
-
-        r = s3_delete(w->client, key, NULL, &error);
-        if (r == -EPERM)
-                log_info("The storage keeps the copy '%s' of a backup that was deleted: it does not let us "
-                         "remove it.",
-                                key);
-        else if (r < 0) {
-                error_move(reterr, &error);
-                return r;
-        }
-        return doomed_copy_end(w->db, key, reterr);
+        return copies ? storage_list(w->db, w->client, &filter, copies, &w->progress, reterr) : oom(reterr);
 }
 
 static int do_sweep(Work *w, Error *reterr) {
-        _cleanup_strv_free_ char **keys = NULL;
-        int r;
-
-        r = doomed_copies_claim(w->db, SWEEP_MAX, &keys, reterr);
-        STRV_FOREACH(key, keys)
-                if (r >= 0)
-                        r = remove_copy(w, *key, reterr);
-        return r;
+        return storage_sweep(w->db, w->client, &w->progress, reterr);
 }
 
 static int print(const json_t *answer) {
@@ -137,7 +112,7 @@ static int do_get(Work *w, Error *reterr) {
 
         if (!key)
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "There is no key.");
-        r = s3_head(w->client, key, &size, &etag, NULL, reterr);
+        r = s3_head(w->client, key, &size, &etag, &w->progress, reterr);
         if (r < 0)
                 return r;
         s3_client_set_limits(w->client, &s3_limits_default);
@@ -145,8 +120,10 @@ static int do_get(Work *w, Error *reterr) {
                 return oom(reterr);
         r = print(w->answer);
         if (r >= 0)
-                r = s3_get(w->client, key, etag, 0, size, take, NULL, NULL, &error);
-        if (r < 0)
+                r = s3_get(w->client, key, etag, 0, size, take, NULL, &w->progress, &error);
+        if (r < 0 && storage_caller_is_gone(&w->caller))
+                log_info("The copy '%s' was not taken to its end.", key);
+        else if (r < 0)
                 log_warning("The copy '%s' was not handed over: %s", key, strempty(error.message));
         return 1;
 }
@@ -182,10 +159,28 @@ static int work(Work *w, Error *reterr) {
         return error_setf(reterr, CCP_ERROR_INTERNAL, "The request is none that ccp-storage knows.");
 }
 
+/* Nobody else says why there is no answer. */
+static int fail_late(const json_t *request, Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
+                        "The storage is too slow: it did not answer all within %" PRIu64 " s. Try again "
+                        "later; if it stays so, ask who runs the storage.",
+                        json_get_number(request, "seconds"));
+}
+
 static int answer(const json_t *request) {
+        const uint64_t seconds = json_get_number(request, "seconds");
         _cleanup_json_ json_t *object = json_object();
         _cleanup_error_ Error error = {};
-        Work w = { .request = request, .answer = object };
+        Work w = {
+                .caller = {
+                        .fd = STDOUT_FILENO,
+                        .until = seconds > 0 ? now(CLOCK_MONOTONIC) + MIN(seconds, SECONDS_MAX) * USEC_PER_SEC
+                                             : USEC_INFINITY,
+                },
+                .progress = { .poll = storage_caller_poll, .userdata = &w.caller },
+                .request = request,
+                .answer = object,
+        };
         int r;
 
         if (!object)
@@ -196,6 +191,14 @@ static int answer(const json_t *request) {
         db_sync_free(w.db);
         if (r > 0)
                 return 0;
+        if (storage_caller_is_gone(&w.caller)) {
+                log_debug("Nobody waits for an answer any more.");
+                return 0;
+        }
+        if (r == -ECANCELED) {
+                error_done(&error);
+                r = fail_late(request, &error);
+        }
         if (r < 0 &&
                         json_object_set_new(object, "error",
                                         json_pack("{s:s, s:s}", "name", error.name ?: CCP_ERROR_INTERNAL,
@@ -205,9 +208,29 @@ static int answer(const json_t *request) {
         return r < 0 ? log_error_errno(r, "Failed to answer: %m") : 0;
 }
 
+/* Up to where the caller has no more to say. */
+static int read_request(char text[static REQUEST_MAX + 1], int *held) {
+        size_t size = 0;
+
+        for (;;) {
+                ssize_t n = recv_with_fd(STDIN_FILENO, text + size, REQUEST_MAX - size, 0, held);
+
+                if (n == -EINTR)
+                        continue;
+                if (n < 0)
+                        return (int) n;
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+        }
+        text[size] = 0;
+        return size < REQUEST_MAX ? 0 : -EFBIG;
+}
+
 int main(void) {
         _cleanup_json_ json_t *request = NULL;
-        _cleanup_free_ char *text = NULL;
+        _cleanup_close_ int held = -EBADF;
+        char text[REQUEST_MAX + 1];
         int r;
 
         log_open();
@@ -216,7 +239,7 @@ int main(void) {
                 log_error("The process cannot be set up.");
                 return EXIT_FAILURE;
         }
-        r = read_full_fd(STDIN_FILENO, REQUEST_MAX, &text, NULL);
+        r = read_request(text, &held);
         if (r < 0) {
                 (void) log_error_errno(r, "Failed to read the request: %m");
                 return EXIT_FAILURE;

@@ -33,6 +33,13 @@ static bool id_is_valid(const char *s) {
         return true;
 }
 
+int copy_key_prefix(const char *instance, char **ret) {
+        if (strlen(instance) != ID_LENGTH || !id_is_valid(instance))
+                return -EINVAL;
+        *ret = strjoin(instance, "/");
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int parse_time(const char *s, usec_t *ret) {
         char again[TIME_LENGTH + 1];
         struct tm tm = {};

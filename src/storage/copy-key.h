@@ -18,5 +18,7 @@ typedef struct CopyKey {
 
 /* To be freed; NULL when out of memory. */
 char *copy_key_format(const char *instance, const char *slug, usec_t created_at, const char *archive);
+/* What all names of an instance begin with, to be freed. -ENOMEM, -EINVAL for what is no id of one. */
+int copy_key_prefix(const char *instance, char **ret);
 /* -EINVAL for what is no such name. */
 int copy_key_parse(const char *key, CopyKey *ret);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
+
 #include "alloc-util.h"
 #include "ccp-storage.h"
 #include "copy-key.h"
@@ -25,14 +27,16 @@ static int take(const char *key, uint64_t size, usec_t last_modified, void *user
         if (copy_key_parse(key, &k) < 0 ||
                         (f->instance && !streq(f->instance, k.slug) && !streq(f->instance, k.instance)))
                 return 0;
-        if (l->n_seen++ < f->offset || json_array_size(l->copies) >= f->limit)
+        if (l->n_seen++ < f->offset)
                 return 0;
 
         copy = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "key", key, "instance", k.slug,
                         "instance_id", k.instance, "archive", k.archive, "created_at",
                         (json_int_t) k.created_at, "size", (json_int_t) size, "modified_at",
                         (json_int_t) last_modified);
-        return copy && json_array_append_new(l->copies, copy) >= 0 ? 0 : oom(reterr);
+        if (!copy || json_array_append_new(l->copies, copy) < 0)
+                return oom(reterr);
+        return json_array_size(l->copies) >= f->limit;
 }
 
 /* Which of them this server has. */
@@ -56,10 +60,15 @@ static int note_known(DbSync *db, json_t *copies, Error *reterr) {
         return 0;
 }
 
-int storage_list(DbSync *db, S3Client *client, const CopyFilter *filter, json_t *copies, Error *reterr) {
+int storage_list(DbSync *db, S3Client *client, const CopyFilter *filter, json_t *copies,
+                const S3Progress *progress, Error *reterr) {
         List l = { .filter = filter, .copies = copies };
+        _cleanup_free_ char *prefix = NULL;
         int r;
 
-        r = s3_list(client, NULL, take, &l, NULL, reterr);
+        /* Of a slug it is not known what keys begin with: the id is before it. */
+        if (filter->instance && copy_key_prefix(filter->instance, &prefix) == -ENOMEM)
+                return oom(reterr);
+        r = s3_list(client, prefix, take, &l, progress, reterr);
         return r < 0 ? r : note_known(db, copies, reterr);
 }

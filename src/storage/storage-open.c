@@ -63,7 +63,8 @@ int storage_unseal(const Vault *vault, const StorageRecord *record, StorageCrede
         return 0;
 }
 
-S3Config storage_config(const StorageRecord *record, const StorageCredentials *credentials) {
+/* What the client takes; borrows from both. */
+static S3Config storage_config(const StorageRecord *record, const StorageCredentials *credentials) {
         return (S3Config) {
                 .endpoint = record->endpoint,
                 .region = record->region,

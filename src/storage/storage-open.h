@@ -23,8 +23,8 @@ int storage_seal(const Vault *vault, uint32_t version, const char *access_key, c
                 uint8_t **ret, size_t *ret_size, Error *reterr);
 int storage_unseal(const Vault *vault, const StorageRecord *record, StorageCredentials *ret, Error *reterr);
 
-/* What the client takes; borrows from both. */
-S3Config storage_config(const StorageRecord *record, const StorageCredentials *credentials);
-
 /* Reads record and master key, and makes a client of them. WrongState if there is no storage. */
 int storage_open(DbSync *db, StorageRecord *ret_record, S3Client **ret, Error *reterr);
+
+/* Removes what uploads left behind that never came to their end. That it cannot be done is only a word for debugging. */
+void storage_sweep_uploads(S3Client *client, const S3Progress *progress);

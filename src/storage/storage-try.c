@@ -17,38 +17,43 @@
 #define NO_KEY "ccpd-test-"
 
 typedef struct Trial {
+        S3Client *client;
+        const S3Progress *progress;
         char key[TRY_KEY_MAX];
         uint8_t content[TRY_SIZE];
-        size_t n_read;
-        bool differs, listed;
+        size_t n_read; /* of what is as it was written */
+        bool listed, kept;
 } Trial;
 
-static int put(S3Client *client, const Trial *t, Error *reterr) {
+static int put(Trial *t, Error *reterr) {
         _cleanup_close_ int fd = memfd_new_sealed("trial", t->content, sizeof(t->content));
 
         return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make something to write: %m")
-                      : s3_put_file(client, t->key, fd, sizeof(t->content), NULL, reterr);
+                      : s3_put_file(t->client, t->key, fd, sizeof(t->content), t->progress, reterr);
 }
 
-static int take_content(const void *data, size_t size, void *userdata, _unused_ Error *reterr) {
+static int fail_differs(Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
+                        "The storage gives back something else than what was written.");
+}
+
+/* How much comes is the storage's choice: nothing is taken beyond what is known. */
+static int take_content(const void *data, size_t size, void *userdata, Error *reterr) {
         Trial *t = userdata;
 
         if (size > sizeof(t->content) - t->n_read || memcmp(t->content + t->n_read, data, size) != 0)
-                t->differs = true;
+                return fail_differs(reterr);
         t->n_read += size;
         return 0;
 }
 
-static int get(S3Client *client, Trial *t, Error *reterr) {
+static int get(Trial *t, Error *reterr) {
         int r;
 
-        r = s3_get(client, t->key, NULL, 0, UINT64_MAX, take_content, t, NULL, reterr);
+        r = s3_get(t->client, t->key, NULL, 0, UINT64_MAX, take_content, t, t->progress, reterr);
         if (r < 0)
                 return r;
-        return t->differs || t->n_read != sizeof(t->content)
-                        ? error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
-                                          "The storage gives back something else than what was written.")
-                        : 0;
+        return t->n_read == sizeof(t->content) ? 0 : fail_differs(reterr);
 }
 
 static int take_key(const char *key, _unused_ uint64_t size, _unused_ usec_t at, void *userdata,
@@ -59,10 +64,10 @@ static int take_key(const char *key, _unused_ uint64_t size, _unused_ usec_t at,
         return 0;
 }
 
-static int list(S3Client *client, Trial *t, Error *reterr) {
+static int list(Trial *t, Error *reterr) {
         int r;
 
-        r = s3_list(client, t->key, take_key, t, NULL, reterr);
+        r = s3_list(t->client, t->key, take_key, t, t->progress, reterr);
         if (r < 0)
                 return r;
         return t->listed ? 0
@@ -70,56 +75,70 @@ static int list(S3Client *client, Trial *t, Error *reterr) {
                                            "The storage does not list what was just written.");
 }
 
-static int note(json_t *findings, const char *check, int r, const Error *error, const char *good,
-                const char *advice) {
-        r = r >= 0 ? findings_addf(findings, check, FINDING_OK, NULL, "%s", good)
-                   : findings_addf(findings, check, FINDING_FAILED, advice, "%s", strempty(error->message));
-        return r;
-}
-
 /* That it refuses is no failure: whoever takes this server over cannot take the copies with it. */
-static int try_delete(S3Client *client, const Trial *t, json_t *findings) {
-        _cleanup_error_ Error error = {};
+static int delete(Trial *t, Error *reterr) {
         int r;
 
-        r = s3_delete(client, t->key, NULL, &error);
-        if (r == -EPERM)
-                return findings_addf(findings, "delete", FINDING_OK, NULL,
+        r = s3_delete(t->client, t->key, t->progress, reterr);
+        t->kept = r == -EPERM;
+        return t->kept ? 0 : r;
+}
+
+static const struct {
+        const char *check;
+        int (*run)(Trial *t, Error *reterr);
+        const char *good, *advice;
+} trials[] = {
+        { "write", put, "The credentials may write.", "Nothing can be copied there: ccpctl storage set" },
+        { "read", get, "The credentials may read.",
+                        "No copy is compared, and none comes back, without the right to read." },
+        { "list", list, "The credentials may list.",
+                        "Without the right to list, nobody sees here what the storage has." },
+        { "delete", delete,
+                        "The credentials may delete: copies go with their backups, and whoever takes this "
+                        "server over can remove them all.",
+                        "See: ccpctl storage show" },
+};
+
+/* 0: there is no point in trying the others. */
+static int try_one(Trial *t, size_t i, json_t *findings, Error *reterr) {
+        _cleanup_error_ Error error = {};
+        int r, k;
+
+        r = trials[i].run(t, &error);
+        if (r == -ECANCELED) {
+                error_move(reterr, &error);
+                return r;
+        }
+        if (r < 0)
+                k = findings_addf(findings, trials[i].check, FINDING_FAILED, trials[i].advice, "%s",
+                                strempty(error.message));
+        else if (t->kept)
+                k = findings_addf(findings, trials[i].check, FINDING_OK, NULL,
                                 "The storage deletes nothing for these credentials: whoever takes this "
                                 "server over cannot remove the copies, and that is good. They stay until "
                                 "the storage's own rules remove them, and '%s' stays, too.",
                                 t->key);
-        return note(findings, "delete", r, &error,
-                        "The credentials may delete: copies go with their backups, and whoever takes this "
-                        "server over can remove them all.",
-                        "See: ccpctl storage show");
+        else
+                k = findings_addf(findings, trials[i].check, FINDING_OK, NULL, "%s", trials[i].good);
+        if (k < 0)
+                return error_set_errnof(reterr, k, "Cannot tell what was found: %m");
+        return i > 0 || r >= 0;
 }
 
-int storage_try(S3Client *client, json_t *findings, Error *reterr) {
-        _cleanup_error_ Error put_error = {}, get_error = {}, list_error = {};
+int storage_try(S3Client *client, json_t *findings, const S3Progress *progress, Error *reterr) {
+        Trial t = { .client = client, .progress = progress };
         uint8_t random[16];
-        Trial t = {};
-        int r, k;
+        int r = 1;
 
         randombytes_buf(t.content, sizeof(t.content));
         randombytes_buf(random, sizeof(random));
         (void) snprintf(t.key, sizeof(t.key), NO_KEY);
         (void) sodium_bin2hex(t.key + strlen(t.key), 2 * sizeof(random) + 1, random, sizeof(random));
 
-        r = put(client, &t, &put_error);
-        k = note(findings, "write", r, &put_error, "The credentials may write.",
-                        "Nothing can be copied there: ccpctl storage set");
-        if (r < 0 || k < 0)
-                return k < 0 ? error_set_errnof(reterr, k, "Cannot tell what was found: %m") : 0;
-        k = note(findings, "read", get(client, &t, &get_error), &get_error, "The credentials may read.",
-                        "No copy is compared, and none comes back, without the right to read.");
-        if (k >= 0)
-                k = note(findings, "list", list(client, &t, &list_error), &list_error,
-                                "The credentials may list.",
-                                "Without the right to list, nobody sees here what the storage has.");
-        if (k >= 0)
-                k = try_delete(client, &t, findings);
-        return k < 0 ? error_set_errnof(reterr, k, "Cannot tell what was found: %m") : 0;
+        for (size_t i = 0; r > 0 && i < ELEMENTSOF(trials); i++)
+                r = try_one(&t, i, findings, reterr);
+        return r < 0 ? r : 0;
 }
 
 static int ignore(_unused_ const char *key, _unused_ uint64_t size, _unused_ usec_t at,
@@ -127,11 +146,16 @@ static int ignore(_unused_ const char *key, _unused_ uint64_t size, _unused_ use
         return 0;
 }
 
-int storage_check(S3Client *client, const StorageRecord *storage, json_t *findings, Error *reterr) {
+int storage_check(S3Client *client, const StorageRecord *storage, json_t *findings,
+                const S3Progress *progress, Error *reterr) {
         _cleanup_error_ Error error = {};
         int r;
 
-        r = s3_list(client, NO_KEY, ignore, NULL, NULL, &error);
+        r = s3_list(client, NO_KEY, ignore, NULL, progress, &error);
+        if (r == -ECANCELED) {
+                error_move(reterr, &error);
+                return r;
+        }
         if (r < 0)
                 r = findings_addf(findings, "storage", FINDING_FAILED, "See: ccpctl storage test", "%s",
                                 strempty(error.message));

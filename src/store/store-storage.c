@@ -293,6 +293,11 @@ int store_copies_due(
 
 /* --- the workers' --- */
 
+int storage_none(Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "There is no storage for copies of backups. To name one: ccpctl storage set");
+}
+
 static int get_result(const PGresult *result, void *userdata, Error *reterr) {
         return storage_record_read(result, userdata, reterr);
 }
@@ -310,9 +315,7 @@ int storage_get(DbSync *db, StorageRecord *ret, Error *reterr) {
 
         r = db_sync_run(db, &transaction, &s, reterr);
         if (r >= 0 && !s.endpoint)
-                r = error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "There is no storage for copies of backups. To name one: ccpctl storage "
-                                "set");
+                r = storage_none(reterr);
         if (r < 0) {
                 storage_record_done(&s);
                 return r;
@@ -378,50 +381,48 @@ int copy_lost(DbSync *db, uint64_t backup, uint32_t version, Error *reterr) {
         return db_sync_run(db, &transaction, &(CopyOp) { .backup = backup, .version = version }, reterr);
 }
 
-typedef struct ClaimOp {
-        unsigned max;
-        char **keys;
-} ClaimOp;
-
-static int claim_bind(DbParams *params, void *userdata) {
-        db_params_add_int64(params, ((ClaimOp *) userdata)->max);
-        return 0;
-}
-
 static int claim_result(const PGresult *result, void *userdata, Error *reterr) {
-        ClaimOp *op = userdata;
+        char **key = userdata;
 
-        strv_free(op->keys);
-        op->keys = new0(char *, 1);
-        for (int i = 0; i < PQntuples(result); i++)
-                if (!op->keys || strv_extend(&op->keys, PQgetvalue(result, i, 0)) < 0)
-                        return db_row_error(-ENOMEM, "what is to be removed", reterr);
-        return op->keys ? 0 : db_row_error(-ENOMEM, "what is to be removed", reterr);
+        *key = mfree(*key);
+        if (PQntuples(result) == 0)
+                return 0;
+        *key = strdup(PQgetvalue(result, 0, 0));
+        return *key ? 0 : db_row_error(-ENOMEM, "what is to be removed", reterr);
 }
 
-int doomed_copies_claim(DbSync *db, unsigned max, char ***ret, Error *reterr) {
-        static const DbStep step = { sql_doomed_copies_claim, claim_bind, claim_result };
+int doomed_copy_claim(DbSync *db, char **ret, Error *reterr) {
+        static const DbStep step = { sql_doomed_copy_claim, NULL, claim_result };
         static const DbTransaction transaction = {
                 .what = "take what is to be removed from the storage",
                 .steps = &step,
                 .n_steps = 1,
         };
-        ClaimOp op = { .max = max };
+        _cleanup_free_ char *key = NULL;
         int r;
 
-        r = db_sync_run(db, &transaction, &op, reterr);
-        if (r < 0) {
-                strv_free(op.keys);
+        r = db_sync_run(db, &transaction, &key, reterr);
+        if (r < 0)
                 return r;
-        }
 
-        *ret = op.keys;
+        *ret = TAKE_PTR(key);
         return 0;
 }
 
 static int end_bind(DbParams *params, void *userdata) {
         db_params_add_string(params, userdata);
         return 0;
+}
+
+int doomed_copy_lost(DbSync *db, const char *key, Error *reterr) {
+        static const DbStep step = { sql_doomed_copy_lost, end_bind };
+        static const DbTransaction transaction = {
+                .what = "record that the copy may be gone",
+                .steps = &step,
+                .n_steps = 1,
+        };
+
+        return db_sync_run(db, &transaction, (void *) key, reterr);
 }
 
 int doomed_copy_end(DbSync *db, const char *key, Error *reterr) {

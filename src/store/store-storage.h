@@ -63,6 +63,9 @@ typedef void (*StoreCopiesDueCallback)(int r, const StoreCopiesDue *due, Error *
 int store_copies_due(
                 Db *db, StoreCopiesDueCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr);
 
+/* Says that there is none: WrongState. */
+int storage_none(Error *reterr);
+
 /* --- for workers --- */
 
 /* WrongState if there is none. */
@@ -74,9 +77,12 @@ int copy_done(DbSync *db, uint64_t backup, uint32_t version, Error *reterr);
 /* It is not there any more. */
 int copy_lost(DbSync *db, uint64_t backup, uint32_t version, Error *reterr);
 
-/* Some keys of copies that are to go, which nobody else gets for a while; an array that is freed by strv_free(). */
-int doomed_copies_claim(DbSync *db, unsigned max, char ***ret, Error *reterr);
-/* It is gone, or stays there for good. */
+/* The key of a copy that is to go, which nobody else gets for a while: to be tried at once, for its backup may come back and want
+ * it again. To be freed; NULL: there is none. */
+int doomed_copy_claim(DbSync *db, char **ret, Error *reterr);
+/* It is gone, or may be: a backup that wants it again since it was claimed has no copy. */
+int doomed_copy_lost(DbSync *db, const char *key, Error *reterr);
+/* Nothing more is to be done about it: it is gone, or stays there for good. */
 int doomed_copy_end(DbSync *db, const char *key, Error *reterr);
 
 /* The numbers of the backups that these archives are here, 0 for those that are not; an array of n, to be freed. */

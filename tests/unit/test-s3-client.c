@@ -129,12 +129,12 @@ static void expect_body(const Fixture *f, size_t offset, size_t size) {
 /* --- one piece --- */
 
 START_TEST(put_in_one_piece) {
-        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") }, { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 1);
-        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 1);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
         ck_assert_uint_eq(fake_s3_count(&f.server, "If-None-Match: *\r"), 1);
         ck_assert_uint_eq(fake_s3_count(&f.server, "Content-Length: 1000\r"), 1);
         expect_body(&f, 0, 1000);
@@ -142,8 +142,8 @@ START_TEST(put_in_one_piece) {
 END_TEST
 
 START_TEST(put_of_nothing) {
-        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("0") });
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") }, { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("0"), .from = 1 });
 
         ASSERT_OK(put(&f, 0));
         ck_assert_uint_eq(fake_s3_count(&f.server, "Content-Length: 0\r"), 1);
@@ -156,12 +156,13 @@ START_TEST(put_is_tried_again) {
                         { .request = PUT_KEY, .end = FAKE_RESET, .from = 2 },
                         { .request = PUT_KEY, .end = FAKE_HANG, .from = 3 },
                         { .request = PUT_KEY, .answer = PART_DONE("x"), .from = 4 },
-                        { .request = HEAD_KEY, .answer = FAKE_HEAD("429 Too Many Requests", "") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
+                        { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = FAKE_HEAD("429 Too Many Requests", ""), .from = 1 },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 2 });
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 5);
-        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 3);
         expect_body(&f, 0, 1000);
 }
 END_TEST
@@ -198,7 +199,8 @@ END_TEST
 START_TEST(retry_after_is_honoured) {
         START(f, { .request = PUT_KEY, .answer = FAKE_HEAD("503 Slow Down", "Retry-After: 1\r\n") },
                         { .request = PUT_KEY, .answer = PART_DONE("x"), .from = 1 },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+                        { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
         usec_t before = now(CLOCK_MONOTONIC);
 
         ASSERT_OK(put(&f, 1000));
@@ -211,8 +213,18 @@ START_TEST(what_is_there_already) {
                         { .request = PUT_KEY,
                                         .answer = FAKE_ERROR(
                                                         "412 Precondition Failed", "PreconditionFailed") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 2 },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 3 },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 4 },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 5 });
 
+        ASSERT_OK(put(&f, 1000));
+        ASSERT_ERROR(put(&f, 999), EREMOTEIO);
+        EXPECT_STORAGE_FAILED(&f, "already something else", "1000 bytes, not 999");
+        ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 0);
+        error_done(&f.error);
+        /* It came after the look. */
         ASSERT_OK(put(&f, 1000));
         ASSERT_ERROR(put(&f, 999), EREMOTEIO);
         EXPECT_STORAGE_FAILED(&f, "already something else", "1000 bytes, not 999");
@@ -228,13 +240,41 @@ START_TEST(storage_without_conditions) {
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "If-None-Match"), 1);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
+}
+END_TEST
+
+/* It takes whatever is written, and says nothing. */
+START_TEST(storage_that_ignores_conditions) {
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+
+        ASSERT_ERROR(put(&f, 999), EREMOTEIO);
+        EXPECT_STORAGE_FAILED(&f, "already something else", "1000 bytes, not 999");
+        error_done(&f.error);
+        ASSERT_OK(put(&f, 1000));
+        ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 0);
+}
+END_TEST
+
+/* Whether something is there is not guessed. */
+START_TEST(nothing_is_written_where_nobody_knows) {
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
+                        { .request = HEAD_KEY, .answer = FAKE_HEAD("503 Slow Down", "") });
+
+        ASSERT_ERROR(put(&f, 1000), EREMOTEIO);
+        EXPECT_STORAGE_FAILED(&f, "503", "again later");
+        error_done(&f.error);
+        ASSERT_ERROR(put(&f, SIZE), EREMOTEIO);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 0);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "POST"), 0);
 }
 END_TEST
 
 START_TEST(confirmed_and_not_there) {
-        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("999") },
-                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 1 });
+        START(f, { .request = PUT_KEY, .answer = PART_DONE("x") }, { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("999"), .from = 1 },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 2 });
 
         ASSERT_ERROR(put(&f, 1000), EREMOTEIO);
         EXPECT_STORAGE_FAILED(&f, "999 bytes, not 1000");
@@ -255,7 +295,7 @@ START_TEST(wrong_credentials) {
         error_done(&f.error);
         ASSERT_ERROR(s3_head(f.client, "a/b.ccpb", NULL, NULL, NULL, &f.error), EREMOTEIO);
         EXPECT_STORAGE_FAILED(&f, "403.", "access key and secret key");
-        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 1);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "HEAD"), 2);
 }
 END_TEST
 
@@ -287,7 +327,8 @@ START_TEST(clocks_that_differ) {
                                                         IN_2030) "<Error><Code>RequestTimeTooSkewed"
                                                                  "</Code></Error>" },
                         { .request = PUT_KEY, .answer = PART_DONE("x"), .from = 1 },
-                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000") });
+                        { .request = HEAD_KEY, .answer = NO_KEY },
+                        { .request = HEAD_KEY, .answer = HEAD_SIZE("1000"), .from = 1 });
 
         ASSERT_OK(put(&f, 1000));
         ck_assert_uint_eq(fake_s3_count(&f.server, "PUT"), 2);
@@ -299,6 +340,7 @@ END_TEST
 START_TEST(clocks_that_differ_by_a_head) {
         START(f, { .request = HEAD_KEY, .answer = FAKE_HEAD("403 Forbidden", IN_2030) },
                         { .request = HEAD_KEY, .answer = HEAD_SIZE("7"), .from = 1 },
+                        { .request = HEAD_KEY, .answer = NO_KEY, .from = 2 },
                         { .request = PUT_KEY,
                                         .answer = FAKE_HEAD("403 Forbidden",
                                                         IN_2030) "<Error><Code>"
@@ -729,6 +771,25 @@ START_TEST(list_of_two_pages) {
 }
 END_TEST
 
+static int on_first_object(
+                const char *key, uint64_t size, usec_t last_modified, void *userdata, Error *reterr) {
+        (void) on_object(key, size, last_modified, userdata, reterr);
+        return 1;
+}
+
+START_TEST(list_that_is_long_enough) {
+        START(f,
+                        { .request = LIST,
+                                        .answer = PAGE(MORE("t"),
+                                                        CONTENTS("host/1", "1") CONTENTS("host/2", "2")) });
+        _cleanup_string_builder_ StringBuilder b = {};
+
+        ASSERT_OK(s3_list(f.client, NULL, on_first_object, &b, NULL, &f.error));
+        ck_assert_str_eq(b.data, "1=1@100 ");
+        ck_assert_uint_eq(fake_s3_count(&f.server, "GET"), 1);
+}
+END_TEST
+
 START_TEST(lists_that_are_none) {
         START(f, { .request = LIST, .answer = FAKE_ANSWER("200 OK", "<ListBucketResult>") },
                         { .request = LIST,
@@ -755,39 +816,86 @@ END_TEST
         "<Upload><Key>" key "</Key><UploadId>" id "</UploadId><Initiated>" year \
         "-01-01T00:00:00.000Z</Initiated></Upload>"
 
+#define UPLOADS(headers, content) \
+        FAKE_HEAD("200 OK", headers) "<ListMultipartUploadsResult>" content "</ListMultipartUploadsResult>"
+#define IN_2021 "Date: Fri, 01 Jan 2021 00:00:00 GMT\r\n"
+#define YEAR (365 * USEC_PER_DAY)
+
+/* Told by the storage's clock: ours is years ahead of it. */
 START_TEST(sweep_of_what_is_old) {
         START(f,
                         { .request = "GET /backups?prefix=host%2F&uploads= ",
-                                        .answer = FAKE_ANSWER("200 OK",
-                                                        "<ListMultipartUploadsResult><IsTruncated>true</"
-                                                        "IsTruncated>"
-                                                        "<NextKeyMarker>k</"
-                                                        "NextKeyMarker><NextUploadIdMarker>u"
-                                                        "</NextUploadIdMarker>" UPLOAD("host/a/b.ccpb",
-                                                                        "up/1", "2001") UPLOAD("elsewhere",
-                                                                        "2", "2001") "</"
-                                                                                     "ListMultipartUploadsRe"
-                                                                                     "sult>") },
+                                        .answer = UPLOADS(IN_2021,
+                                                        "<IsTruncated>true</IsTruncated>"
+                                                        "<NextKeyMarker>k</NextKeyMarker>"
+                                                        "<NextUploadIdMarker>u</NextUploadIdMarker>" UPLOAD(
+                                                                        "host/a/b.ccpb", "up/1", "2001")
+                                                                        UPLOAD("elsewhere", "2", "2001")) },
                         { .request = "GET /backups?key-marker=k&prefix=host%2F&upload-id-marker=u&uploads= ",
-                                        .answer = FAKE_ANSWER("200 OK",
-                                                        "<ListMultipartUploadsResult>" UPLOAD("host/young",
-                                                                        "3", "2020") UPLOAD("host/refused",
-                                                                        "4", "2001") "</"
-                                                                                     "ListMultipartUploadsRe"
-                                                                                     "sult>") },
+                                        .answer = UPLOADS(IN_2021,
+                                                        UPLOAD("host/young", "3", "2020") UPLOAD(
+                                                                        "host/refused", "4", "2001")) },
                         { .request = ABORT, .answer = FAKE_HEAD("204 No Content", "") },
                         { .request = "DELETE /backups/host/refused?uploadId=4 ",
                                         .answer = FAKE_ERROR("403 Forbidden", "AccessDenied") });
         unsigned n;
 
-        ASSERT_OK(s3_sweep_uploads(f.client, 1500000000 * USEC_PER_SEC, NULL, &n, &f.error));
+        ASSERT_OK(s3_sweep_uploads(f.client, 2 * YEAR, NULL, &n, &f.error));
         ck_assert_uint_eq(n, 1);
         ck_assert_uint_eq(fake_s3_count(&f.server, "DELETE"), 2);
 }
 END_TEST
 
+START_TEST(sweep_of_a_storage_without_a_clock) {
+        START(f,
+                        { .request = "GET /backups?prefix=host%2F&uploads= ",
+                                        .answer = UPLOADS("", UPLOAD("host/a/b.ccpb", "up/1", "2001")) });
+        unsigned n;
+
+        ASSERT_OK(s3_sweep_uploads(f.client, USEC_PER_DAY, NULL, &n, &f.error));
+        ck_assert_uint_eq(n, 0);
+        ck_assert_uint_eq(fake_s3_count(&f.server, "DELETE"), 0);
+}
+END_TEST
+
+/* Of the key itself, and before anything is sent. */
+START_TEST(parts_of_one_that_was_killed) {
+        START(f, PARTS_GO_WELL,
+                        { .request = "GET /backups?prefix=host%2Fa%2Fb.ccpb&uploads= ",
+                                        .answer = UPLOADS("",
+                                                        UPLOAD("host/a/b.ccpb", "up/0", "2020")
+                                                                        UPLOAD("host/a/b.ccpb.x", "up/9",
+                                                                                        "2001")) },
+                        { .request = "DELETE /backups/host/a/b.ccpb?uploadId=up%2F0 ",
+                                        .answer = FAKE_HEAD("204 No Content", "") });
+        _cleanup_free_ char *log = NULL;
+        const char *ended, *begun;
+
+        ASSERT_OK(put(&f, SIZE));
+        ck_assert_uint_eq(fake_s3_count(&f.server, "DELETE"), 1);
+        log = fake_s3_log(&f.server);
+        ended = strstr(log, "DELETE /backups/host/a/b.ccpb?uploadId=up%2F0 ");
+        begun = strstr(log, INITIATE);
+        ck_assert_ptr_nonnull(ended);
+        ck_assert_ptr_nonnull(begun);
+        ck_assert(ended < begun);
+}
+END_TEST
+
+/* That is no reason not to send anything. */
+START_TEST(parts_where_uploads_are_not_listed) {
+        START(f, PARTS_GO_WELL,
+                        { .request = "GET /backups?prefix=",
+                                        .answer = FAKE_ERROR("503 Slow Down", "SlowDown") });
+
+        ASSERT_OK(put(&f, SIZE));
+        ck_assert_uint_eq(fake_s3_count(&f.server, "GET"), 1);
+}
+END_TEST
+
 TESTS("s3-client", put_in_one_piece, put_of_nothing, put_is_tried_again, put_is_given_up, nobody_there,
                 retry_after_is_honoured, what_is_there_already, storage_without_conditions,
+                storage_that_ignores_conditions, nothing_is_written_where_nobody_knows,
                 confirmed_and_not_there, wrong_credentials, what_a_storage_says_is_cut, clocks_that_differ,
                 clocks_that_differ_by_a_head, redirects_are_not_followed, file_that_is_too_short,
                 put_in_parts, part_is_tried_again, part_without_etag, complete_with_an_error_inside,
@@ -796,4 +904,6 @@ TESTS("s3-client", put_in_one_piece, put_of_nothing, put_is_tried_again, put_is_
                 cancelling_a_wait, get_all_of_it, get_a_range_that_breaks, get_to_the_end_that_breaks,
                 get_breaks_too_often, get_of_what_changed, get_other_bytes_than_were_asked_for,
                 sink_that_is_full, what_is_not_there, what_may_not_be_deleted, head_tells_size_and_etag,
-                list_of_two_pages, lists_that_are_none, sweep_of_what_is_old)
+                list_of_two_pages, list_that_is_long_enough, lists_that_are_none, sweep_of_what_is_old,
+                sweep_of_a_storage_without_a_clock, parts_of_one_that_was_killed,
+                parts_where_uploads_are_not_listed)

@@ -267,7 +267,7 @@ START_TEST(what_is_due_is_told_from_rows) {
 END_TEST
 
 START_TEST(copies_go_with_their_backups) {
-        _cleanup_strv_free_ char **keys = NULL, **none = NULL, **again = NULL;
+        _cleanup_free_ char *key = NULL, *none = NULL, *again = NULL;
         _cleanup_(scene_close) Scene s;
         uint64_t id;
 
@@ -279,13 +279,12 @@ START_TEST(copies_go_with_their_backups) {
         free(test_postgres_query(s.t.conninfo, "DELETE FROM backups WHERE deleted_by IS NULL"));
         look(&s);
         ck_assert_uint_eq(s.due.doomed_in, 0);
-        ASSERT_OK(doomed_copies_claim(s.db, 10, &keys, NULL));
-        ck_assert_uint_eq(strv_length(keys), 1);
-        ck_assert_str_eq(keys[0], "a/b");
+        ASSERT_OK(doomed_copy_claim(s.db, &key, NULL));
+        ck_assert_pstr_eq(key, "a/b");
 
         /* Nobody else gets it now; who dies leaves it for later. */
-        ASSERT_OK(doomed_copies_claim(s.db, 10, &none, NULL));
-        ck_assert_uint_eq(strv_length(none), 0);
+        ASSERT_OK(doomed_copy_claim(s.db, &none, NULL));
+        ck_assert_ptr_null(none);
         look(&s);
         ck_assert(s.due.doomed_in > 50 * USEC_PER_SEC && s.due.doomed_in <= USEC_PER_MINUTE);
 
@@ -293,8 +292,8 @@ START_TEST(copies_go_with_their_backups) {
         free(test_postgres_query(s.t.conninfo, "UPDATE doomed_copies SET due_at = now()"));
         id = make_backup(&s, 3, "verified");
         ASSERT_OK(copy_begin(s.db, id, "a/b", 1, NULL));
-        ASSERT_OK(doomed_copies_claim(s.db, 10, &again, NULL));
-        ck_assert_uint_eq(strv_length(again), 0);
+        ASSERT_OK(doomed_copy_claim(s.db, &again, NULL));
+        ck_assert_ptr_null(again);
         ask(&s, "SELECT count(*) FROM doomed_copies", "0");
 
         free(test_postgres_query(s.t.conninfo, "DELETE FROM backups"));
@@ -306,7 +305,7 @@ END_TEST
 
 /* Rows as they are after a clock was years ahead, and is right again. */
 START_TEST(what_a_clock_put_off_for_years_is_due) {
-        _cleanup_strv_free_ char **keys = NULL;
+        _cleanup_free_ char *key = NULL, *none = NULL;
         _cleanup_(scene_close) Scene s;
         uint64_t first, second;
 
@@ -329,9 +328,10 @@ START_TEST(what_a_clock_put_off_for_years_is_due) {
         ck_assert_uint_eq(s.due.items[1].backup, second);
         ck_assert_uint_gt(s.due.items[1].in, 49 * USEC_PER_MINUTE);
         ck_assert_uint_eq(s.due.doomed_in, 0);
-        ASSERT_OK(doomed_copies_claim(s.db, 10, &keys, NULL));
-        ck_assert_uint_eq(strv_length(keys), 1);
-        ck_assert_str_eq(keys[0], "far");
+        ASSERT_OK(doomed_copy_claim(s.db, &key, NULL));
+        ck_assert_pstr_eq(key, "far");
+        ASSERT_OK(doomed_copy_claim(s.db, &none, NULL));
+        ck_assert_ptr_null(none);
         look(&s);
         ck_assert(s.due.doomed_in > 0 && s.due.doomed_in <= USEC_PER_MINUTE);
 
@@ -342,6 +342,33 @@ START_TEST(what_a_clock_put_off_for_years_is_due) {
                         s.t.conninfo, "UPDATE backups SET copy_wanted_at = now() - interval '3 hours'"));
         look(&s);
         ask(&s, "SELECT bool_and(copy_wanted_at < now() - interval '2 hours') FROM backups", "t");
+}
+END_TEST
+
+/* It goes while it is wanted again: neither one that was seen there counts, nor one that is being looked at. */
+START_TEST(a_copy_that_went_counts_for_nobody) {
+        _cleanup_free_ char *key = NULL;
+        _cleanup_(scene_close) Scene s;
+        uint64_t id;
+
+        scene_open(&s);
+        id = make_backup(&s, 1, "verified");
+        ASSERT_OK(set(&s, 0, "one", ""));
+        ASSERT_OK(copy_begin(s.db, id, "a/b", 1, NULL));
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM backups"));
+        ASSERT_OK(doomed_copy_claim(s.db, &key, NULL));
+
+        id = make_backup(&s, 2, "verified");
+        (void) make_backup(&s, 3, "verified");
+        ASSERT_OK(copy_begin(s.db, id, "a/b", 1, NULL));
+        ASSERT_OK(copy_done(s.db, id, 1, NULL));
+        ASSERT_OK(doomed_copy_lost(s.db, key, NULL));
+        look(&s);
+        ck_assert_uint_eq(s.due.n, 2);
+
+        ASSERT_OK(copy_begin(s.db, id, "a/b", 1, NULL));
+        ASSERT_OK(doomed_copy_lost(s.db, key, NULL));
+        ASSERT_ERROR(copy_done(s.db, id, 1, NULL), EREMOTEIO);
 }
 END_TEST
 
@@ -364,4 +391,4 @@ END_TEST
 
 TESTS("store-storage", there_is_one_storage_of_one_version, a_copy_counts_for_the_storage_that_it_is_in,
                 what_is_due_is_told_from_rows, copies_go_with_their_backups,
-                what_a_clock_put_off_for_years_is_due, which_are_here)
+                what_a_clock_put_off_for_years_is_due, a_copy_that_went_counts_for_nobody, which_are_here)

@@ -79,15 +79,20 @@ WHERE id = $1 AND copy_key IS NOT NULL AND EXISTS (SELECT FROM storage WHERE ver
 UPDATE backups SET replicated_at = NULL, copy_due_at = NULL, copy_wanted_at = clock_timestamp()
 WHERE id = $1 AND EXISTS (SELECT FROM storage WHERE version = $2::integer);
 
--- Some that are due, put off before they are tried. What is wanted again goes from the list.
--- name: doomed-copies-claim
+-- One that is due, put off before it is tried. What is wanted again goes from the list.
+-- name: doomed-copy-claim
 WITH wanted AS (DELETE FROM doomed_copies d USING backups b WHERE b.copy_key = d.key),
 due AS (SELECT d.key FROM doomed_copies d
         WHERE wait_left(d.due_at) = interval '0' AND NOT EXISTS (SELECT FROM backups b WHERE b.copy_key = d.key)
-        ORDER BY d.due_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
+        ORDER BY d.due_at, d.key LIMIT 1 FOR UPDATE SKIP LOCKED)
 UPDATE doomed_copies d SET attempts = d.attempts + 1,
         due_at = clock_timestamp() + least(interval '1 hour', interval '1 minute' * 2 ^ least(d.attempts, 10))
 FROM due WHERE d.key = due.key RETURNING d.key;
+
+-- It may be gone. Who wants it again since it was claimed has no copy, whatever was seen there: not even one that is being made.
+-- name: doomed-copy-lost
+UPDATE backups SET replicated_at = NULL, copy_key = NULL, copy_due_at = NULL, copy_wanted_at = clock_timestamp()
+WHERE copy_key = $1;
 
 -- name: doomed-copy-end
 DELETE FROM doomed_copies WHERE key = $1;

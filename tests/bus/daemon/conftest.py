@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """ccpd on a private system bus, with a real PostgreSQL, and a stand-in for PID 1."""
 
+import contextlib
 import glob
 import json
 import os
@@ -102,6 +103,19 @@ class Postgres:
     def sql(self, statement):
         """The rows of a statement of the superuser, as lists of strings."""
         return [line.split("\t") for line in self.psql("-c", statement).splitlines()]
+
+    @contextlib.contextmanager
+    def holding(self, statement):
+        """A transaction of the superuser that has run a statement, and does not end before what is done meanwhile."""
+        session = subprocess.Popen(["psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", f"{self.conninfo} user=postgres"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        session.stdin.write(f"BEGIN; {statement}; SELECT 'held';\n")
+        session.stdin.flush()
+        assert session.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            session.communicate("ROLLBACK;\n", timeout=20)
 
     def reset(self):
         """An empty database, as after an installation."""

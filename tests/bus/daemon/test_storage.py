@@ -52,6 +52,14 @@ def due(ccpd):
     ccpd.postgres.sql("UPDATE backups SET copy_due_at = now() WHERE copy_due_at IS NOT NULL")
 
 
+def error_or_none(ccpd, *call):
+    try:
+        ccpd.manager(*call)
+    except dbus.DBusException as e:
+        return e.get_dbus_name()
+    return None
+
+
 class Worker:
     """Answers as ccp-storage does, one connection after the other."""
 
@@ -119,6 +127,12 @@ def test_it_is_named_and_forgotten(ccpd):
     assert name == "InvalidArgument" and "access key" in message
     assert [row[0] for row in ccpd.postgres.sql(
         "SELECT action FROM ccpd_audit.entries WHERE action LIKE 'STORAGE%' ORDER BY seq")] == 3 * ["STORAGE_SET"] + ["STORAGE_FORGET"]
+    details = [json.loads(row[0]) for row in ccpd.postgres.sql(
+        "SELECT details FROM ccpd_audit.entries WHERE action = 'STORAGE_SET' ORDER BY seq")]
+    assert details[0] == {"endpoint": "https://s3.example.org", "region": "eu-west-1", "bucket": "backups", "prefix": "fleet/",
+                          "path_style": True, "ca_file": "/etc/ssl/storage.pem", "new_credentials": True}
+    # Whom the storage's certificate is believed, and whose keys they are, is seen to change.
+    assert [(d["ca_file"], d["new_credentials"]) for d in details[1:]] == 2 * [("", False)]
 
 
 @pytest.mark.parametrize("values", [
@@ -133,6 +147,34 @@ def test_what_is_no_storage(ccpd, values):
     assert storage(ccpd) == {}
     name, _ = error(ccpd, "SetStorage", options(**PLACE, access_key=ACCESS))
     assert name == "InvalidArgument"
+
+
+def unique_name(ccpd):
+    """ccpd's connection, also before it has its name."""
+    daemon = dbus.Interface(ccpd.bus.get_object("org.freedesktop.DBus", "/org/freedesktop/DBus"), "org.freedesktop.DBus")
+    return next((name for name in map(str, ccpd.bus.list_names())
+                 if name.startswith(":") and daemon.GetConnectionUnixProcessID(name) == ccpd.process.pid), None)
+
+
+def test_before_it_is_read(ccpd):
+    """All other records are there, and that one is not."""
+    set_storage(ccpd)
+    assert ccpd.stop() == 0
+    with ccpd.postgres.holding("LOCK TABLE storage IN ACCESS EXCLUSIVE MODE"):
+        ccpd.start(wait=False)
+        wait_for(lambda: unique_name(ccpd), what="the connection")
+        manager = ccpd.bus.get_object(unique_name(ccpd), ROOT, introspect=False)
+        wait_for(lambda: manager.Get(f"{NAME}.Manager", "StoreState", dbus_interface="org.freedesktop.DBus.Properties") == "available",
+                 what="the records")
+        for method, *args in (("ForgetStorage", NONE), ("TestStorage", NONE), ("SetStorage", options(**PLACE)), ("OpenCopy", KEY, NONE)):
+            with pytest.raises(dbus.DBusException) as e:
+                manager.get_dbus_method(method, f"{NAME}.Manager")(*args)
+            assert e.value.get_dbus_name() == f"{NAME}.Error.StoreUnavailable"
+        assert not ccpd.bus.name_has_owner(NAME)
+    wait_for(lambda: ccpd.bus.name_has_owner(NAME), what="ccpd's name")
+    # Who waited for it is not told to try again.
+    ccpd.manager("SetStorage", options(**PLACE))
+    assert ccpd.postgres.sql("SELECT version FROM storage") == [["2"]]
 
 
 def test_each_verified_backup_gets_a_copy_a_few_at_a_time(ccpd):
@@ -246,6 +288,7 @@ def test_copies_of_deleted_backups_are_removed(ccpd, worker):
     assert worker.asked("sweep") == []
     ccpd.postgres.sql("DELETE FROM backups")
     wait_for(lambda: worker.asked("sweep"), what="the removal")
+    assert worker.asked("sweep")[0] == {"do": "sweep", "seconds": 598}
     ccpd.postgres.sql("DELETE FROM doomed_copies")
     time.sleep(1)
     worker.requests.clear()
@@ -267,6 +310,7 @@ def test_it_is_tried(ccpd, worker):
     # The doctor asks, too.
     worker.answers["check"] = {"findings": [finding | {"check": "storage"}]}
     assert ("storage", "ok", "Fine.", "") in [tuple(map(str, row)) for row in ccpd.manager("Doctor")]
+    assert worker.asked("check") == [{"do": "check", "seconds": 18}]
     worker.answers["check"] = {"error": {"name": f"{NAME}.Error.KeyMissing", "message": "No key."}}
     assert ("storage", "failed", "No key.", "See: ccpctl storage test") in [tuple(map(str, row)) for row in ccpd.manager("Doctor")]
 
@@ -281,7 +325,8 @@ def test_what_it_has_is_listed(ccpd, worker):
     assert [str(row["Backup"]) for row in rows] == ["", "12"]
     assert rows[0] == {"Key": KEY, "Instance": "oslo", "InstanceId": KEY[:36], "Archive": KEY[-41:-5], "Backup": "", "CreatedAt": 5,
                        "CopiedAt": 6, "Size": 7}
-    assert worker.requests[-1] == {"do": "list", "instance": "oslo", "offset": 0, "limit": 10}
+    # How long it has comes with the question: it gives up before ccpd does, and ccpd before its caller.
+    assert worker.requests[-1] == {"do": "list", "instance": "oslo", "offset": 0, "limit": 10, "seconds": 20}
     assert error(ccpd, "ListStorage", NONE, dbus.UInt64(0), dbus.UInt64(0))[0] == "InvalidArgument"
     assert error(ccpd, "ListStorage", options(x="y"), *PAGE)[0] == "InvalidArgument"
 
@@ -297,6 +342,37 @@ def test_a_copy_is_handed_out(ccpd, worker):
     assert ccpd.postgres.sql("SELECT details FROM ccpd_audit.entries WHERE action = 'BACKUP_EXPORT'") == [[f'{{"copy":"{KEY}"}}']]
     for key in ("", "x", "../" + KEY, KEY + "x", "/" + KEY):
         assert error(ccpd, "OpenCopy", key, NONE)[0] == "InvalidArgument"
+
+
+def test_so_many_copies_are_handed_out_at_a_time(ccpd):
+    """Each as long as ccp-storage is at work on it, whatever becomes of who took it: nothing else waits for that."""
+    set_storage(ccpd)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{ccpd.folder}/storage")
+        listener.listen(16)
+        working = []
+        for _ in range(4):
+            ccpd.manager("OpenCopy", KEY, NONE).take()
+            connection, _ = listener.accept()
+            data, held, _, _ = socket.recv_fds(connection, 65536, 4)
+            assert json.loads(data) == {"do": "get", "key": KEY} and len(held) == 1
+            working.append((connection, held[0]))
+        name, message = error(ccpd, "OpenCopy", KEY, NONE)
+        assert name == "Busy" and "4 copies" in message
+        # Nothing is recorded of what was not handed out.
+        assert ccpd.postgres.sql("SELECT count(*) FROM ccpd_audit.entries WHERE action = 'BACKUP_EXPORT'") == [["4"]]
+        for left in (3, 2, 1, 0):
+            connection, held = working.pop()
+            connection.close()
+            os.close(held)
+            assert len(working) == left
+        wait_for(lambda: error_or_none(ccpd, "OpenCopy", KEY, NONE) is None, what="a place")
+        connection, _ = listener.accept()
+        connection.close()
+    # Nor does one that could not be begun keep its place.
+    os.unlink(f"{ccpd.folder}/storage")
+    for _ in range(6):
+        assert error(ccpd, "OpenCopy", KEY, NONE)[0] == "Internal"
 
 
 def test_without_the_worker(ccpd):
