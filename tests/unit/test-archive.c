@@ -310,6 +310,42 @@ START_TEST(every_changed_byte_is_found) {
 }
 END_TEST
 
+/* Whatever is a size there, in either order of bytes: it is large, or negative. */
+START_TEST(no_size_is_believed) {
+        static const uint8_t values[][8] = {
+                { 0xff, 0xff, 0xff, 0x7f },
+                { 0x7f, 0xff, 0xff, 0xff },
+                { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f },
+                { 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+                { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+        };
+        TestKeys k;
+
+        test_keys(&k, 1);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 200, 0);
+                _cleanup_(frames_done) Frames f = {};
+
+                frames_of(fd, &f);
+                for (size_t at = 0; at + 8 <= f.size; at++)
+                        FOREACH_ARRAY(v, values, ELEMENTSOF(values)) {
+                                size_t size = v - values < 2 ? 4 : 8;
+                                uint8_t was[8];
+                                char what[64];
+
+                                memcpy(was, f.data + at, size);
+                                if (memcmp(was, *v, size) == 0)
+                                        continue;
+                                memcpy(f.data + at, *v, size);
+                                (void) snprintf(what, sizeof(what), "value %zu at byte %zu",
+                                                (size_t) (v - values), at);
+                                expect_damaged(&k, f.data, f.size, what);
+                                memcpy(f.data + at, was, size);
+                        }
+        }
+}
+END_TEST
+
 START_TEST(every_cut_is_found) {
         TestKeys k;
 
@@ -481,6 +517,6 @@ END_TEST
 
 TESTS("archive", what_was_written_is_read, the_golden_file_is_read, a_stream_may_end_where_a_frame_does,
                 threads_make_no_difference, each_key_opens_and_no_other, every_changed_byte_is_found,
-                every_cut_is_found, every_splice_is_found, a_forged_file_has_another_signer,
-                a_newer_version_is_named, what_is_no_file_is_no_backup, a_full_disk_is_said,
-                reading_can_be_ended)
+                no_size_is_believed, every_cut_is_found, every_splice_is_found,
+                a_forged_file_has_another_signer, a_newer_version_is_named, what_is_no_file_is_no_backup,
+                a_full_disk_is_said, reading_can_be_ended)
