@@ -255,7 +255,7 @@ static json_t *backup_spec(const Instance *i, const char *consistency) {
 int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_json_ json_t *spec = NULL;
         _cleanup_error_ Error e = {};
-        const char *consistency;
+        const char *consistency = NULL;
         Instance *i = userdata;
         Operation *o;
         int r;
@@ -278,7 +278,7 @@ int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr)
 
 int method_backup_all(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_error_ Error e = {};
-        const char *consistency;
+        const char *consistency = NULL;
         Manager *m = userdata;
         JobBatch *b;
         Operation *o;

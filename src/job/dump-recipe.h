@@ -30,7 +30,6 @@ typedef struct Recipe {
         RecipeTool dump;             /* writes the dump to stdout */
         bool (*is_whole)(const DumpEnds *e);
         RecipeTool check; /* reads a dump on stdin, as far as it can tell that it is whole; [0] NULL: there is none */
-        bool check_asks; /* the server, which must run */
 
         /* Back into a database that was made anew. 'ready' ends well once that is up for good. 'restore' reads the dump
          * from stdin. */
@@ -39,7 +38,8 @@ typedef struct Recipe {
          * 'text'. */
         RecipeTool dump_rows, text;
         DumpText rows;
-        bool offline; /* it is a file of an application, restored while nobody uses it */
+        bool offline;    /* it is a file of an application, restored while nobody uses it */
+        bool check_asks; /* 'check' asks the server, which must run */
 } Recipe;
 
 const Recipe *recipe_get(DatabaseKind kind);

@@ -14,7 +14,6 @@
 
 /* An empty archive: two blocks of zeros */
 #define TAR_SIZE 1024
-#define MEMORY_MAX "1g"
 #define IMPORT_PATIENCE_USEC (10 * USEC_PER_SEC)
 #define REMOVE_DELAY_USEC (250 * USEC_PER_MSEC)
 #define REMOVE_PATIENCE_USEC (15 * USEC_PER_SEC)
@@ -84,8 +83,8 @@ static int build_argv(const Job *j, const JobHelper *h, const char *image, char 
                 "--cap-drop=ALL",
                 "--security-opt=no-new-privileges",
                 /* What containers wrote must not make it take the host's memory. */
-                "--memory=" MEMORY_MAX,
-                "--memory-swap=" MEMORY_MAX,
+                "--memory=1g",
+                "--memory-swap=1g",
                 "--pids-limit=64",
         };
         _cleanup_strv_free_ char **l = NULL;
