@@ -78,8 +78,6 @@ static int build_argv(const Job *j, const JobHelper *h, const char *image, char 
                 "--user=0:0",
                 /* Where the Engine maps users: to be root in all that containers wrote. */
                 "--userns=host",
-                /* It works for a job, and has the weight of one. */
-                "--cgroup-parent=" CCP_JOBS_SLICE,
                 "--cap-drop=ALL",
                 "--security-opt=no-new-privileges",
                 /* What containers wrote must not make it take the host's memory. */
@@ -93,6 +91,9 @@ static int build_argv(const Job *j, const JobHelper *h, const char *image, char 
         FOREACH_ARRAY(a, head, ELEMENTSOF(head))
                 if (r >= 0)
                         r = strv_extend(&l, *a);
+        /* It works for a job, and has the weight of one. */
+        if (r >= 0)
+                r = strv_extend(&l, "--cgroup-parent=" CCP_JOBS_SLICE);
         if (r >= 0)
                 r = strv_extendf(&l, "--name=ccp-helper-%s", j->id_text);
         if (r >= 0 && h->options && h->options->stdin_fd >= 0)
