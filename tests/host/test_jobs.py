@@ -647,7 +647,7 @@ WRITER = {
 name: writer
 title: Writer
 version: "1.0"
-allow: [host-network]
+allow: [host-network, bind-writable]
 files:
   - { template: docker-compose.yml.hbs, target: docker-compose.yml, format: yaml }
   - { template: note.txt.hbs, target: data/note.txt, format: text }
