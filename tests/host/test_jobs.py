@@ -702,7 +702,8 @@ def test_what_a_container_left_is_removed(server, writer):
 
 def test_what_a_container_left_is_removed_from_a_create_that_fails(server):
     for name, content in WRITER.items():
-        content = content.replace('name: writer', 'name: leaver').replace('timeout: 30s', 'timeout: 5s')
+        # Until it has ended, however long that takes: one that goes on for some seconds would be as good as started.
+        content = content.replace('name: writer', 'name: leaver').replace('timeout: 30s', 'kind: oneshot, timeout: 2min')
         content = content.replace('[sleep, infinity]', json.dumps(['sh', '-c', LEAVE.replace('$', '$$') + '; exit 7']))
         server.write(f'/etc/ccpd/templates/leaver/{name}', content)
     server.sh('systemctl reload ccpd')
