@@ -51,21 +51,12 @@ static void scene_close(Scene *s) {
 }
 
 static void scene_open(Scene *s) {
-        S3Config config = {
-                .bucket = "backups",
-                .prefix = "host",
-                .access_key = "AKIDEXAMPLE",
-                .secret_key = "secret",
-                .path_style = true,
-        };
-
         *s = (Scene) {};
         test_db_open(&s->t, NULL);
         free(test_create_instance(&s->t, "oslo", NULL));
         ASSERT_OK(db_sync_open(&(DbSyncOptions) { .conninfo = s->t.conninfo }, &s->db, NULL));
         fake_s3_start(&s->server, steps, ELEMENTSOF(steps));
-        config.endpoint = s->server.endpoint;
-        ASSERT_OK(s3_client_new(&config, &s->client, NULL));
+        s->client = fake_s3_client(&s->server, "host");
 }
 
 /* Their keys, with a blank between them. */

@@ -15,16 +15,6 @@
         ".000Z</Initiated></Upload>"
 #define DOOMED "SELECT coalesce(string_agg(key, ' ' ORDER BY key), '') FROM doomed_copies"
 
-static const S3Limits limits = {
-        .part_size = 1000,
-        .attempts = 2,
-        .backoff = 2 * USEC_PER_MSEC,
-        .backoff_max = 2 * USEC_PER_MSEC,
-        .connect_timeout = USEC_PER_SEC,
-        .stall_timeout = USEC_PER_SEC,
-        .answer_timeout = USEC_PER_SEC,
-};
-
 typedef struct Scene {
         TestDb t;
         FakeS3 server;
@@ -48,14 +38,6 @@ static void scene_close(Scene *s) {
 
 /* Of two backups that are deleted the copies "a/1" and "a/2" are still there. */
 static void scene_open(Scene *s, const FakeStep *steps, size_t n) {
-        S3Config config = {
-                .bucket = "backups",
-                .prefix = "host",
-                .access_key = "AKIDEXAMPLE",
-                .secret_key = "secret",
-                .path_style = true,
-        };
-
         *s = (Scene) {};
         test_db_open(&s->t, NULL);
         s->instance = test_create_instance(&s->t, "oslo", NULL);
@@ -66,9 +48,7 @@ static void scene_open(Scene *s, const FakeStep *steps, size_t n) {
                         "sealed = 'x', set_at = now()"));
         free(test_postgres_query(s->t.conninfo, "INSERT INTO doomed_copies (key) VALUES ('a/1'), ('a/2')"));
         fake_s3_start(&s->server, steps, n);
-        config.endpoint = s->server.endpoint;
-        ASSERT_OK(s3_client_new(&config, &s->client, NULL));
-        s3_client_set_limits(s->client, &limits);
+        s->client = fake_s3_client(&s->server, "host");
 }
 #define START(s, ...)                                    \
         static const FakeStep steps[] = { __VA_ARGS__ }; \

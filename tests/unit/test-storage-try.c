@@ -12,16 +12,6 @@
 #define DONE FAKE_HEAD("200 OK", "Content-Length: 0\r\nETag: \"x\"\r\n")
 #define OBJECT "/backups/host/ccpd-test-"
 
-static const S3Limits limits = {
-        .part_size = 1000,
-        .attempts = 2,
-        .backoff = 2 * USEC_PER_MSEC,
-        .backoff_max = 2 * USEC_PER_MSEC,
-        .connect_timeout = USEC_PER_SEC,
-        .stall_timeout = USEC_PER_SEC,
-        .answer_timeout = USEC_PER_SEC,
-};
-
 typedef struct Fixture {
         FakeS3 server;
         S3Client *client;
@@ -36,19 +26,9 @@ static void fixture_done(Fixture *f) {
 #define _cleanup_fixture_ _cleanup_(fixture_done)
 
 static void start(Fixture *f, const FakeStep *steps, size_t n) {
-        S3Config config = {
-                .bucket = "backups",
-                .prefix = "host",
-                .access_key = "AKIDEXAMPLE",
-                .secret_key = "secret",
-                .path_style = true,
-        };
-
         f->findings = json_array();
         fake_s3_start(&f->server, steps, n);
-        config.endpoint = f->server.endpoint;
-        ASSERT_OK(s3_client_new(&config, &f->client, NULL));
-        s3_client_set_limits(f->client, &limits);
+        f->client = fake_s3_client(&f->server, "host");
 }
 #define START(f, ...)                                    \
         static const FakeStep steps[] = { __VA_ARGS__ }; \

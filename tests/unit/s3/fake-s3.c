@@ -165,3 +165,28 @@ unsigned fake_s3_count(const FakeS3 *f, const char *line) {
                 n += !!startswith(s, line);
         return n;
 }
+
+S3Client *fake_s3_client(const FakeS3 *f, const char *prefix) {
+        static const S3Limits limits = {
+                .part_size = 1000,
+                .attempts = 2,
+                .backoff = 2 * USEC_PER_MSEC,
+                .backoff_max = 2 * USEC_PER_MSEC,
+                .connect_timeout = USEC_PER_SEC,
+                .stall_timeout = USEC_PER_SEC,
+                .answer_timeout = USEC_PER_SEC,
+        };
+        const S3Config config = {
+                .endpoint = f->endpoint,
+                .bucket = "backups",
+                .prefix = prefix,
+                .access_key = "AKIDEXAMPLE",
+                .secret_key = "secret",
+                .path_style = true,
+        };
+        S3Client *client;
+
+        ck_assert_int_ge(s3_client_new(&config, &client, NULL), 0);
+        s3_client_set_limits(client, &limits);
+        return client;
+}

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "ccp/macro.h"
+#include "s3-client.h"
 
 typedef enum FakeEnd {
         FAKE_CLOSE,
@@ -39,6 +40,9 @@ typedef struct FakeS3 {
 void fake_s3_start(FakeS3 *f, const FakeStep *steps, size_t n);
 void fake_s3_stop(FakeS3 *f);
 #define _cleanup_fake_s3_ _cleanup_(fake_s3_stop)
+
+/* A client of its bucket "backups" that gives up soon; 'prefix' may be NULL. */
+S3Client *fake_s3_client(const FakeS3 *f, const char *prefix);
 
 /* All that came: for each request its line, its headers, and "body: SIZE SHA256". Free it. */
 char *fake_s3_log(const FakeS3 *f);
