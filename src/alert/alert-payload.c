@@ -146,6 +146,6 @@ int alert_message_to_json(const AlertMessage *m, const char *host, char **ret) {
         if (text)
                 object = json_pack("{s:s, s:s, s:s, s:O}", "id", m->uuid, "host", host, "text", text,
                                 "alerts", alerts);
-        *ret = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        *ret = object ? json_format(object, JSON_COMPACT) : NULL;
         return *ret ? 0 : -ENOMEM;
 }

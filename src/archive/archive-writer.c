@@ -227,7 +227,7 @@ static int put_manifest(ArchiveWriter *w, json_t *manifest, Error *reterr) {
 
         if (json_object_set(manifest, "streams", w->streams) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
+        text = json_format(manifest, JSON_COMPACT | JSON_SORT_KEYS);
         if (!text)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         n = strlen(text);

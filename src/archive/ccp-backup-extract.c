@@ -267,7 +267,7 @@ static int open_directory(const char *path, Error *reterr) {
 }
 
 static int write_manifest(const ArchiveReader *r, int folder, Error *reterr) {
-        _cleanup_free_ char *text = json_dumps(archive_reader_manifest(r), JSON_INDENT(4) | JSON_SORT_KEYS);
+        _cleanup_free_ char *text = json_format(archive_reader_manifest(r), JSON_INDENT(4) | JSON_SORT_KEYS);
         int k;
 
         k = text ? write_file_beneath(folder, "manifest.json", text, strlen(text), 0600) : -ENOMEM;

@@ -2,6 +2,8 @@
 
 #include "disk-use.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -9,19 +11,30 @@
 
 #include "alloc-util.h"
 #include "ccp/names.h"
+#include "fd-util.h"
 #include "json-util.h"
 #include "string-util.h"
 
 #define DOCKER_DATA_ROOT "/var/lib/docker"
 #define DOCKER_CONFIGURATION "/etc/docker/daemon.json"
+#define DOCKER_CONFIGURATION_MAX (1024U * 1024U)
 #define GIB ((double) (UINT64_C(1) << 30))
 
 /* An administrator may have moved it. */
 static char *configured_docker_root(void) {
-        _cleanup_json_ json_t *configuration =
-                        json_load_file(DOCKER_CONFIGURATION, JSON_REJECT_DUPLICATES, NULL);
-        const char *root = json_object_get_string(configuration, "data-root");
+        _cleanup_close_ int fd = open(DOCKER_CONFIGURATION, O_RDONLY | O_CLOEXEC);
+        _cleanup_json_ json_t *configuration = NULL;
+        _cleanup_free_ char *text = NULL;
+        const char *root;
+        size_t size = 0;
+        int r;
 
+        r = fd < 0 ? -errno : read_full_fd(fd, DOCKER_CONFIGURATION_MAX, &text, &size);
+        if (r >= 0)
+                r = json_parse(strempty(text), size, JSON_REJECT_DUPLICATES, &configuration);
+        if (r == -ENOMEM)
+                return NULL;
+        root = json_object_get_string(configuration, "data-root");
         return strdup(root && root[0] == '/' ? root : DOCKER_DATA_ROOT);
 }
 

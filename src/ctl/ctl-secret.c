@@ -104,7 +104,7 @@ static int secret_to_json(const Ctl *c, const Secret *s, const char *instance, c
         if (!value || !object)
                 return -ENOMEM;
 
-        *ret = json_dumps(object, c->arguments.json == JSON_PRETTY ? JSON_INDENT(4) : JSON_COMPACT);
+        *ret = json_format(object, c->arguments.json == JSON_PRETTY ? JSON_INDENT(4) : JSON_COMPACT);
         return *ret ? 0 : -ENOMEM;
 }
 

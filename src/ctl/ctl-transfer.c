@@ -190,7 +190,8 @@ static int read_answer(Source *s, Error *reterr) {
         r = read_line(s->fd, line, reterr);
         if (r < 0)
                 return r;
-        json = json_loads(line, 0, NULL);
+        if (json_parse(line, strlen(line), 0, &json) == -ENOMEM)
+                return error_set_errnof(reterr, ENOMEM, "%m");
         failure = json_object_get(json, "error");
         if (failure)
                 return error_setf(reterr, error_name_intern(json_object_get_string(failure, "name")), "%s",

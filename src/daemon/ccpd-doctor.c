@@ -243,7 +243,9 @@ static int take_findings(json_t *findings, const char *answer, size_t size) {
         size_t k;
         int r;
 
-        json = json_loadb(answer, size, 0, NULL);
+        r = json_parse(answer, size, 0, &json);
+        if (r < 0)
+                return r;
         if (!json_is_array(json) || json_array_size(json) == 0 || json_array_size(json) > FINDINGS_MAX)
                 return -EBADMSG;
 
@@ -302,12 +304,18 @@ static void ask_host(Doctor *d) {
 /* --- what ccp-storage finds --- */
 
 static int take_storage_findings(json_t *findings, const char *answer, size_t size) {
-        _cleanup_json_ json_t *json = json_loadb(answer, size, 0, NULL);
-        const char *failure = json_object_get_string(json_object_get(json, "error"), "message");
-        json_t *items = json_object_get(json, "findings"), *finding;
+        _cleanup_json_ json_t *json = NULL;
+        json_t *items, *finding;
+        const char *failure;
         size_t k;
-        int r = json_is_array(items) ? 0 : -EBADMSG;
+        int r;
 
+        r = json_parse(answer, size, 0, &json);
+        if (r < 0)
+                return r;
+        items = json_object_get(json, "findings");
+        r = json_is_array(items) ? 0 : -EBADMSG;
+        failure = json_object_get_string(json_object_get(json, "error"), "message");
         if (failure)
                 return findings_addf(findings, "storage", FINDING_FAILED, "See: ccpctl storage test", "%s",
                                 failure);

@@ -157,7 +157,7 @@ GETTER(get_parameters) {
                 _cleanup_free_ char *text = NULL;
 
                 if (!json_is_string(value)) {
-                        text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+                        text = json_format(value, JSON_ENCODE_ANY | JSON_COMPACT);
                         if (!text)
                                 return -ENOMEM;
                 }

@@ -244,7 +244,7 @@ int instance_append_backup_settings(sd_bus_message *m, const Instance *i) {
         r = sd_bus_message_open_container(m, 'a', "{ss}");
         json_object_foreach(i->record->backup_settings, key, value) {
                 _cleanup_free_ char *text = json_is_string(value) ? strdup(json_string_value(value))
-                                                                  : json_dumps(value, JSON_ENCODE_ANY);
+                                                                  : json_format(value, JSON_ENCODE_ANY);
 
                 if (!text)
                         return -ENOMEM;

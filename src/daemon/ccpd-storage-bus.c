@@ -308,10 +308,12 @@ static int read_answer(const json_t *answer, const char *key, const json_t **ret
 
 static void on_answered(int r, const char *answer, size_t size, Error *error, void *userdata) {
         _cleanup_(storage_call_freep) StorageCall *c = userdata;
-        _cleanup_json_ json_t *json = r < 0 ? NULL : json_loadb(answer, size, 0, NULL);
+        _cleanup_json_ json_t *json = NULL;
         _cleanup_error_ Error e = {};
         const json_t *items = NULL;
 
+        if (r >= 0 && json_parse(answer, size, 0, &json) == -ENOMEM)
+                r = error_set_errnof(&e, ENOMEM, "%m");
         if (r >= 0)
                 r = read_answer(json, c->key, &items, &e);
         if (r < 0)
@@ -461,7 +463,7 @@ static int take_place(Manager *m, int *ret, Error *reterr) {
 /* A connection to ccp-storage: what it says is for the caller, who gets its end. ccp-storage holds the place. */
 static int open_connection(const char *key, int place, Error *reterr) {
         _cleanup_json_ json_t *request = json_pack("{s:s, s:s}", "do", "get", "key", key);
-        _cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+        _cleanup_free_ char *text = request ? json_format(request, JSON_COMPACT) : NULL;
         _cleanup_close_ int fd = -EBADF;
         int r;
 

@@ -100,11 +100,15 @@ static unsigned count_jobs(const Manager *m) {
 /* --- copies whose backups are deleted --- */
 
 static void on_swept(int r, const char *answer, size_t size, Error *error, void *userdata) {
-        _cleanup_json_ json_t *json = r < 0 ? NULL : json_loadb(answer, size, 0, NULL);
-        const json_t *failure = json_object_get(json, "error");
+        _cleanup_json_ json_t *json = NULL;
+        const json_t *failure;
         Storage *s = userdata;
 
         s->sweep = NULL;
+        /* Nothing is there to read where memory lacks: it is tried again then, too. */
+        if (r >= 0)
+                (void) json_parse(answer, size, 0, &json);
+        failure = json_object_get(json, "error");
         if (r < 0 || !json_is_object(json) || failure) {
                 log_info("Copies of deleted backups are still in the storage, it is tried again: %s",
                                 r < 0 ? strempty(error->message)
@@ -263,7 +267,7 @@ int storage_ask(Manager *m, json_t *request, size_t max, usec_t timeout, worker_
         _cleanup_free_ char *text = NULL;
 
         if (request && json_object_set_new(request, "seconds", json_integer(seconds)) >= 0)
-                text = json_dumps(request, JSON_COMPACT);
+                text = json_format(request, JSON_COMPACT);
         if (!text)
                 return error_set_errnof(reterr, ENOMEM, "%s: %m", what);
         return worker_call_new(

@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "docker-transfer.h"
+#include "json-util.h"
 
 /* The Engine's own names, which a request's filter takes too. */
 static const char *const docker_event_type_table[_DOCKER_EVENT_TYPE_MAX] = {
@@ -75,7 +76,9 @@ int docker_event_parse(const char *data, size_t size, DockerEvent *ret) {
         json_int_t nsec;
         int r;
 
-        json = docker_json_load(data, size);
+        r = docker_json_load(data, size, &json);
+        if (r < 0)
+                return r;
         action = json_object_get_string(json, "Action");
         id = json_object_get_string(json_object_get(json, "Actor"), "ID");
         if (isempty(action) || isempty(id))
@@ -197,7 +200,7 @@ int docker_events_path(const char *label, char **ret) {
                         return -ENOMEM;
 
         filters = json_pack("{s:[s], s:[s], s:O}", "type", "container", "label", label, "event", events);
-        text = filters ? json_dumps(filters, JSON_COMPACT) : NULL;
+        text = filters ? json_format(filters, JSON_COMPACT) : NULL;
         if (!text)
                 return -ENOMEM;
 

@@ -16,9 +16,9 @@ static int on_item(const char *data, size_t size, void *userdata) {
                 return 0;
         }
 
-        json = docker_json_load(data, size);
-        if (!json)
-                return -EBADMSG;
+        r = docker_json_load(data, size, &json);
+        if (r < 0)
+                return r;
         if (!GREEDY_REALLOC(reader->list.items, reader->n_allocated, reader->list.n + 1))
                 return -ENOMEM;
         r = docker_object_from_summary(

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "alloc-util.h"
+#include "json-util.h"
 
 #define POLL_INTERVAL_USEC (200 * USEC_PER_MSEC)
 #define API_VERSION_HEADER "Api-Version:"
@@ -132,7 +133,7 @@ int docker_transfer_set_body(DockerTransfer *t, const json_t *body) {
         int r;
 
         t->headers = curl_slist_append(NULL, "Content-Type: application/json");
-        text = json_dumps(body, JSON_COMPACT);
+        text = json_format(body, JSON_COMPACT);
         if (!t->headers || !text) {
                 free(text);
                 return -ENOMEM;
@@ -204,15 +205,15 @@ static int transfer_failed(DockerTransfer *t, CURLcode code, Error *reterr) {
 
 #define JSON_NUL "\\u0000"
 
-json_t *docker_json_load(const char *data, size_t size) {
+int docker_json_load(const char *data, size_t size, json_t **ret) {
         _cleanup_free_ char *copy = NULL;
 
         if (!memmem(data, size, JSON_NUL, STRLEN(JSON_NUL)))
-                return json_loadb(data, size, 0, NULL);
+                return json_parse(data, size, 0, ret);
 
         copy = malloc(size);
         if (!copy)
-                return NULL;
+                return -ENOMEM;
         memcpy(copy, data, size);
 
         for (size_t i = 0; i + STRLEN(JSON_NUL) <= size; i++) {
@@ -224,7 +225,7 @@ json_t *docker_json_load(const char *data, size_t size) {
                 i++;
         }
 
-        return json_loadb(copy, size, 0, NULL);
+        return json_parse(copy, size, 0, ret);
 }
 
 /* The Engine says why it refused as {"message": "…"}. */
@@ -234,7 +235,8 @@ static int transfer_refused(DockerTransfer *t, long status, Error *reterr) {
         const char *message;
         int r;
 
-        json = docker_json_load(strempty(t->body.data), t->body.size);
+        if (docker_json_load(strempty(t->body.data), t->body.size, &json) == -ENOMEM)
+                return -ENOMEM;
         message = json_object_get_string(json, "message");
         if (message && text_make_printable(message, strnlen(message, MESSAGE_MAX), &text) < 0)
                 return -ENOMEM;
@@ -245,8 +247,8 @@ static int transfer_refused(DockerTransfer *t, long status, Error *reterr) {
 }
 
 int docker_transfer_finish(DockerTransfer *t, CURLcode code, json_t **ret, Error *reterr) {
-        json_t *json;
         long status = 0;
+        int r;
 
         if (code != CURLE_OK)
                 return transfer_failed(t, code, reterr);
@@ -257,13 +259,11 @@ int docker_transfer_finish(DockerTransfer *t, CURLcode code, json_t **ret, Error
         if (!ret)
                 return 0;
 
-        json = docker_json_load(strempty(t->body.data), t->body.size);
-        if (!json)
+        r = docker_json_load(strempty(t->body.data), t->body.size, ret);
+        if (r == -EBADMSG)
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "The Docker Engine answered with something that is no JSON.");
-
-        *ret = json;
-        return 0;
+        return r < 0 ? error_set_errnof(reterr, r, "The Docker Engine's answer can't be read: %m") : 0;
 }
 
 static int version_parse(const char *s, unsigned *ret_major, unsigned *ret_minor) {

@@ -57,9 +57,9 @@ int docker_negotiate(const char *theirs, char *buf, Error *reterr);
 
 /* The path of a list of objects: filter is the name of an Engine's filter. */
 int docker_list_path(DockerKind kind, const char *filter, char *const *values, char **ret);
-/* Parses what the Engine wrote; NULL if it is no JSON. Labels come from images, so from anybody, and are in the
+/* Parses what the Engine wrote. -EBADMSG if it is no JSON, -ENOMEM. Labels come from images, so from anybody, and are in the
  * list of all containers: a NUL in one, which jansson refuses, must not take the list away. It becomes U+FFFD. */
-json_t *docker_json_load(const char *data, size_t size);
+int docker_json_load(const char *data, size_t size, json_t **ret);
 /* Reads the answer to it, one item of it, and the answer to an inspect. -EBADMSG if it is none. Pure. */
 int docker_objects_from_json(DockerKind kind, const json_t *json, usec_t realtime, DockerObjects *ret);
 int docker_object_from_summary(DockerKind kind, const json_t *json, usec_t realtime, DockerObject *ret);

@@ -9,6 +9,7 @@
 #include "docker-list.h"
 #include "docker-transfer.h"
 #include "docker-unit.h"
+#include "json-util.h"
 #include "log.h"
 #include "strv.h"
 
@@ -162,7 +163,7 @@ int docker_list_path(DockerKind kind, const char *filter, char *const *values, c
         if (json_object_set(filters, filter, array) < 0)
                 return -ENOMEM;
 
-        text = json_dumps(filters, JSON_COMPACT);
+        text = json_format(filters, JSON_COMPACT);
         if (!text)
                 return -ENOMEM;
         escaped = curl_easy_escape(NULL, text, 0);

@@ -32,7 +32,9 @@ static int read_request(Request *ret) {
         if (r < 0)
                 return log_error_errno(r, "Failed to read the request: %m");
 
-        request = json_loads(text, 0, NULL);
+        r = json_parse(text, strlen(text), 0, &request);
+        if (r == -ENOMEM)
+                return log_error_errno(r, "Failed to read the request: %m");
         if (!json_is_object(request))
                 return log_error_errno(-EBADMSG, "The request is no JSON object.");
 

@@ -64,21 +64,18 @@ static int compose_config(const EngineContext *c, EngineConfigFlags flags, json_
                 .without_override = flags & ENGINE_CONFIG_BARE,
                 .whole_stdout = true,
         };
-        json_t *json;
         int r;
 
         r = compose_run(c, &run, &result, reterr);
         if (r < 0)
                 return r;
 
-        json = json_loadb(strempty(result.process.out.data), result.process.out.size, JSON_REJECT_DUPLICATES,
-                        NULL);
-        if (!json)
+        r = json_parse(strempty(result.process.out.data), result.process.out.size, JSON_REJECT_DUPLICATES,
+                        ret);
+        if (r == -EBADMSG)
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "docker compose config wrote something that is no JSON.");
-
-        *ret = json;
-        return 0;
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot read what docker compose config wrote: %m") : 0;
 }
 
 /* The image that a service runs. Free it. */

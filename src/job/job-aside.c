@@ -12,6 +12,7 @@
 #include "job-engine.h"
 #include "job-folder.h"
 #include "job-remove.h"
+#include "json-util.h"
 #include "string-util.h"
 
 #define COMPOSE_FILE "compose.json"
@@ -79,7 +80,7 @@ void job_aside_set_context(const Job *j, EngineContext *c) {
 
 static int write_compose_file(Job *j, const json_t *config, Error *reterr) {
         _cleanup_close_ int folder = -EBADF, fd = -EBADF;
-        _cleanup_erase_ char *text = json_dumps(config, JSON_SORT_KEYS);
+        _cleanup_erase_ char *text = json_format(config, JSON_SORT_KEYS);
         int r;
 
         if (!text)

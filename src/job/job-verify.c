@@ -71,7 +71,7 @@ static int verify_environment(const char *service, json_t *wanted, const json_t 
 static int inspect(Job *j, const DockerObjects *containers, json_t **ret, Error *reterr) {
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_strv_free_ char **argv = NULL;
-        json_t *a;
+        json_t *a = NULL;
         int r;
 
         r = strv_extend(&argv, "container");
@@ -87,7 +87,9 @@ static int inspect(Job *j, const DockerObjects *containers, json_t **ret, Error 
         if (r < 0)
                 return r;
 
-        a = json_loadb(strempty(result.out.data), result.out.size, 0, NULL);
+        r = json_parse(strempty(result.out.data), result.out.size, 0, &a);
+        if (r == -ENOMEM)
+                return error_set_errnof(reterr, r, "%m");
         if (!json_is_array(a)) {
                 json_decref(a);
                 return error_setf(

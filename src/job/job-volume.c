@@ -22,12 +22,15 @@ void volume_report_done(VolumeReport *r) {
 static int read_report(const ProcessResult *result, json_t **ret) {
         const char *text = strempty(result->err.data), *line = text;
         json_t *o;
+        int r;
 
         for (const char *p = text; *p; p++)
                 if (*p == '\n' && p[1])
                         line = p + 1;
 
-        o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        r = json_parse(line, strlen(line), JSON_REJECT_DUPLICATES, &o);
+        if (r < 0)
+                return r;
         if (!json_is_object(o)) {
                 json_decref(o);
                 return -EBADMSG;

@@ -224,7 +224,9 @@ int log_line_parse(const char *data, size_t size, LogLine *ret) {
         _cleanup_json_ json_t *o = NULL;
         int r;
 
-        o = json_loadb(data, size, JSON_REJECT_DUPLICATES, NULL);
+        r = json_parse(data, size, JSON_REJECT_DUPLICATES, &o);
+        if (r < 0)
+                return r;
         if (!json_is_object(o))
                 return -EBADMSG;
 

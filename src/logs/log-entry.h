@@ -69,7 +69,7 @@ void log_line_done(LogLine *l);
 int log_line_append(StringBuilder *b, const LogLine *l);
 /* The same for an entry, whose message is cut to so many bytes as they are written here; 0: it is whole. */
 int log_entry_append(StringBuilder *b, const LogEntry *e, size_t message_max);
-/* Reads one, without its newline. Returns -EBADMSG if it is none of these. */
+/* Reads one, without its newline. Returns -EBADMSG if it is none of these, or -ENOMEM. */
 int log_line_parse(const char *data, size_t size, LogLine *ret);
 
 /* Appends text from somewhere: what is not valid UTF-8, NUL and noncharacters, which the bus does not take,

@@ -112,7 +112,7 @@ int log_request_format(const LogRequest *q, char **ret, size_t *ret_size) {
                         set_number(o, "message", q->message, 0) < 0)
                 return -ENOMEM;
 
-        text = json_dumps(o, JSON_COMPACT);
+        text = json_format(o, JSON_COMPACT);
         line = text ? strjoin(text, "\n") : NULL;
         if (!line)
                 return -ENOMEM;
@@ -199,7 +199,9 @@ int log_request_parse(const char *data, size_t size, LogRequest *ret, Error *ret
         json_t *value;
         int r;
 
-        o = json_loadb(data, size, JSON_REJECT_DUPLICATES, NULL);
+        r = json_parse(data, size, JSON_REJECT_DUPLICATES, &o);
+        if (r == -ENOMEM)
+                return error_set_errnof(reterr, r, "Cannot read the request: %m");
         if (!json_is_object(o))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "The request is no JSON object.");
 

@@ -244,7 +244,11 @@ int main(void) {
                 (void) log_error_errno(r, "Failed to read the request: %m");
                 return EXIT_FAILURE;
         }
-        request = json_loads(text, 0, NULL);
+        r = json_parse(text, strlen(text), 0, &request);
+        if (r == -ENOMEM) {
+                (void) log_error_errno(r, "Failed to read the request: %m");
+                return EXIT_FAILURE;
+        }
         if (!json_is_object(request)) {
                 log_error("The request is no JSON object.");
                 return EXIT_FAILURE;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alloc-util.h"
+#include "json-util.h"
 #include "string-util.h"
 
 void db_params_done(DbParams *p) {
@@ -73,7 +74,7 @@ void db_params_add_bool(DbParams *p, bool b) {
 
 void db_params_add_json(DbParams *p, const json_t *j) {
         if (j)
-                add_owned(p, json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY));
+                add_owned(p, json_format(j, JSON_COMPACT | JSON_ENCODE_ANY));
         else
                 add(p, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc-util.h"
+#include "json-util.h"
 #include "string-util.h"
 
 /* The next column's text, NULL for SQL's NULL or after a failure. */
@@ -155,14 +156,18 @@ void db_row_enum(DbRow *row, int (*from_string)(const char *s), int *ret) {
 void db_row_json(DbRow *row, json_type type, json_t **ret) {
         const char *value;
         json_t *j;
-        int length = 0;
+        int length = 0, r;
 
         value = next_value(row, false, &length);
         if (!value)
                 return;
 
-        j = json_loadb(value, (size_t) length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-        if (!j || json_typeof(j) != type) {
+        r = json_parse(value, (size_t) length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &j);
+        if (r < 0) {
+                row->error = r;
+                return;
+        }
+        if (json_typeof(j) != type) {
                 json_decref(j);
                 row->error = -EBADMSG;
                 return;

@@ -294,11 +294,14 @@ static void read_recovery(DbRow *row, RecoveryAttempts *ret) {
 
 static int read_outcome(const char *text, JobOutcome *ret) {
         _cleanup_json_ json_t *job = NULL;
+        int r;
 
         ret->state = _JOB_STATE_INVALID;
         if (!text)
                 return 0;
-        job = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        r = json_parse(text, strlen(text), JSON_REJECT_DUPLICATES, &job);
+        if (r < 0)
+                return r;
         ret->state = job_state_from_string(json_object_get_string(job, "state"));
         return ret->state < 0 ? -EBADMSG : copy_string(job, "error", /* may_be_null= */ true, &ret->error);
 }
@@ -378,7 +381,9 @@ static int read_upkeep(DbRow *row, InstanceRecord *i) {
         i->repair = repair;
         if (!images)
                 return 0;
-        i->images = json_loads(images, JSON_REJECT_DUPLICATES, NULL);
+        r = json_parse(images, strlen(images), JSON_REJECT_DUPLICATES, &i->images);
+        if (r < 0)
+                return r;
         return json_is_object(i->images) ? 0 : -EBADMSG;
 }
 

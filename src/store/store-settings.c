@@ -22,9 +22,9 @@ static int read_setting(const PGresult *result, int number, Settings *settings, 
         if (!settings_is_known(key))
                 return 0;
 
-        value = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-        if (!value)
-                return db_row_error(-EBADMSG, "the settings", reterr);
+        r = json_parse(text, strlen(text), JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &value);
+        if (r < 0)
+                return db_row_error(r, "the settings", reterr);
 
         return settings_set(settings, key, value, reterr);
 }

@@ -136,6 +136,7 @@ static int verify_json_marker(
                 const Template *t, const WrittenValue *v, const json_t *actual, Error *reterr) {
         _cleanup_json_ json_t *expected = NULL;
         bool same;
+        int r;
 
         if (v->kind == ESCAPE_STRING)
                 same = false;
@@ -143,7 +144,9 @@ static int verify_json_marker(
                 same = json_string_length(actual) == v->size &&
                                 memcmp(json_string_value(actual), v->text, v->size) == 0;
         else {
-                expected = json_loadb(v->text, v->size, JSON_DECODE_ANY, NULL);
+                r = json_parse(v->text, v->size, JSON_DECODE_ANY, &expected);
+                if (r == -ENOMEM)
+                        return r;
                 same = expected && json_equal(expected, actual);
         }
         return same ? 0 : verify_fail(t, v, "read back, this value is another one", reterr);
@@ -191,18 +194,18 @@ static int verify_json_value(const Template *t, const Trace *trace, unsigned *se
 }
 
 /* jansson's messages quote the text, which may be a secret; only the place is passed on. */
-static json_t *load_json(const Template *t, const char *s, size_t n, Error *reterr) {
+static int load_json(const Template *t, const char *s, size_t n, json_t **ret, Error *reterr) {
         json_error_t e;
-        json_t *j;
+        int r;
 
-        j = json_loadb(s, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &e);
-        if (!j)
+        r = json_parse_full(s, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, ret, &e);
+        if (r == -EBADMSG)
                 (void) error_setf(reterr, CCP_ERROR_RENDER_FAILED,
                                 "%s: the result is not JSON (line %d, column %d of it)%s", t->name, e.line,
                                 e.column,
                                 json_error_code(&e) == json_error_duplicate_key ? ": a key is there twice"
                                                                                 : "");
-        return j;
+        return r;
 }
 
 int verify_json(const Template *t, const Trace *trace, const char *actual, size_t actual_size,
@@ -214,12 +217,11 @@ int verify_json(const Template *t, const Trace *trace, const char *actual, size_
         seen = new0(unsigned, trace->n_values);
         if (!seen)
                 return -ENOMEM;
-        a = load_json(t, actual, actual_size, reterr);
-        if (!a)
-                return -EBADMSG;
-        m = load_json(t, marked, marked_size, reterr);
-        if (!m)
-                return -EBADMSG;
+        r = load_json(t, actual, actual_size, &a, reterr);
+        if (r >= 0)
+                r = load_json(t, marked, marked_size, &m, reterr);
+        if (r < 0)
+                return r;
 
         r = verify_json_value(t, trace, seen, a, m, 0, reterr);
         if (r < 0)

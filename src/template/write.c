@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alloc-util.h"
+#include "json-util.h"
 #include "render.h"
 #include "string-util.h"
 
@@ -115,7 +116,7 @@ static int composite_text(Renderer *r, const Value *v, EscapeValue *ret) {
                 ret->n = o.size;
                 ret->kind = ESCAPE_STRING;
         } else if (r->options->format == TEMPLATE_JSON) {
-                char *s = json_dumps(v->json, JSON_COMPACT | JSON_ENCODE_ANY);
+                char *s = json_format(v->json, JSON_COMPACT | JSON_ENCODE_ANY);
 
                 ret->n = s ? strlen(s) : 0;
                 ret->s = s ? renderer_copy(r, s, ret->n) : NULL;

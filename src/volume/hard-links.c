@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 
 #include "alloc-util.h"
+
+/* What the table has no memory for is not in it, and no end of the program. */
+#define HASH_NONFATAL_OOM 1
 #include "hash.h"
 
 /* Device and inode. */
@@ -60,6 +63,8 @@ int hard_links_add(HardLinks *l, const struct stat *st, const char *name) {
                 return -ENOMEM;
 
         HASH_ADD(hh, l->links, key, sizeof(h->key), h);
+        if (!h->hh.tbl)
+                return -ENOMEM;
         TAKE_PTR(h);
         return 0;
 }

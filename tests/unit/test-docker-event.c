@@ -60,12 +60,13 @@ END_TEST
 /* What looks like one after an escaped backslash is not. */
 START_TEST(nul_is_replaced_and_nothing_else) {
         static const char text[] = "{\"a\":\"\\\\u0000\\u0000\",\"b\":\"\\u0001\"}";
-        _cleanup_json_ json_t *json = docker_json_load(text, strlen(text));
+        _cleanup_json_ json_t *json = NULL, *none = NULL;
 
+        ASSERT_OK(docker_json_load(text, strlen(text), &json));
         ck_assert_str_eq(json_object_get_string(json, "a"), "\\u0000\xEF\xBF\xBD");
         ck_assert_str_eq(json_object_get_string(json, "b"), "\x01");
-        ck_assert_ptr_null(docker_json_load("\\u0000", STRLEN("\\u0000")));
-        ck_assert_ptr_null(docker_json_load("{\\u0000", STRLEN("{\\u000")));
+        ASSERT_ERROR(docker_json_load("\\u0000", STRLEN("\\u0000"), &none), EBADMSG);
+        ASSERT_ERROR(docker_json_load("{\\u0000", STRLEN("{\\u000"), &none), EBADMSG);
 }
 END_TEST
 
