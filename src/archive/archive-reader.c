@@ -17,6 +17,9 @@
 #include "json-util.h"
 #include "string-util.h"
 
+/* Of what a manifest says of a stream besides its name: bytes. */
+#define SHOWN_MAX 256U
+
 typedef struct ArchiveStream {
         uint64_t offset; /* of its first frame */
         uint64_t size;   /* of what is in it */
@@ -320,24 +323,47 @@ static int walk_run(Walk *w, unsigned until_stream, Error *reterr) {
         return k;
 }
 
-/* They are shown to people. */
+/* They are shown to people, if they are there. */
+static const struct {
+        const char *key;
+        size_t size_max;
+} shown[] = {
+        { "name", SIZE_MAX },
+        { "kind", SHOWN_MAX },
+        { "service", SHOWN_MAX },
+        { "engine", SHOWN_MAX },
+        { "database", SHOWN_MAX },
+        { "version", SHOWN_MAX },
+};
+
+static bool is_safe(const json_t *value, size_t size_max) {
+        return json_is_string(value) && json_string_length(value) <= size_max &&
+                        string_is_safe(json_string_value(value));
+}
+
 static bool names_are_safe(const json_t *manifest) {
-        const json_t *entry;
+        const json_t *entry, *value;
         size_t i;
 
         json_array_foreach(json_object_get(manifest, "streams"), i, entry)
-                if (!string_is_safe(strempty(json_object_get_string(entry, "name"))))
-                        return false;
+                FOREACH_ARRAY(s, shown, ELEMENTSOF(shown)) {
+                        value = json_object_get(entry, s->key);
+                        if (value && !is_safe(value, s->size_max))
+                                return false;
+                }
         return true;
 }
 
 /* --- manifest --- */
 
 static int parse_manifest(ArchiveReader *r, const StringBuilder *text, Error *reterr) {
-        json_error_t error;
-        json_t *manifest;
+        json_t *manifest = NULL;
+        int k;
 
-        manifest = text->failed ? NULL : json_loadb(text->data, text->size, JSON_REJECT_DUPLICATES, &error);
+        k = text->failed ? -ENOMEM
+                         : json_parse(strempty(text->data), text->size, JSON_REJECT_DUPLICATES, &manifest);
+        if (k == -ENOMEM)
+                return error_set_errnof(reterr, k, "%m");
         if (!json_is_object(manifest) || !json_is_array(json_object_get(manifest, "streams"))) {
                 json_decref(manifest);
                 return damaged_at(r->trailer.manifest_offset, "the manifest is none", reterr);
@@ -438,6 +464,10 @@ static int take_any(Walk *w, const ArchiveSlot *s, Error *reterr) {
         return 0;
 }
 
+static bool is_integer(const json_t *value, uint64_t expected) {
+        return json_is_integer(value) && (uint64_t) json_integer_value(value) == expected;
+}
+
 /* The manifest and the streams are about the same. */
 static bool streams_match(const ArchiveReader *r) {
         json_t *entries = json_object_get(r->manifest, "streams"), *entry;
@@ -447,9 +477,8 @@ static bool streams_match(const ArchiveReader *r) {
                 return false;
         json_array_foreach(entries, i, entry)
                 if (!json_object_get_string(entry, "name") ||
-                                json_integer_value(json_object_get(entry, "number")) != (json_int_t) i ||
-                                (uint64_t) json_integer_value(json_object_get(entry, "size")) !=
-                                                r->streams[i].size)
+                                !is_integer(json_object_get(entry, "number"), i) ||
+                                !is_integer(json_object_get(entry, "size"), r->streams[i].size))
                         return false;
         return true;
 }

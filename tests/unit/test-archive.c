@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,7 +8,10 @@
 #include "test.h"
 
 #include "alloc-util.h"
+#include "archive-frame.h"
+#include "archive-root.h"
 #include "archive-test.h"
+#include "archive-trailer.h"
 #include "string-util.h"
 
 static int append(const void *data, size_t size, void *userdata, _unused_ Error *reterr) {
@@ -279,6 +283,46 @@ static void expect_damaged(const TestKeys *k, const void *data, size_t size, con
         ck_assert_msg(read_all(fd, NULL, 0, NULL, NULL), "%s is not seen without the key", what);
 }
 
+/* Gives a file that was put together an end that fits it, and is signed: as who has the key that signs, and not those of the
+ * frames, could. The frames themselves must tell then. */
+static void sign_again(const TestKeys *k, uint8_t *data, size_t size) {
+        ArchiveTrailer t = { .file_size = size };
+        size_t at = 0, n, header_size;
+        ArchiveRoot root;
+
+        ASSERT_OK(archive_prelude_read(data, &header_size, NULL));
+        archive_root_init(&root);
+        for (n = ARCHIVE_PRELUDE_SIZE + header_size + ARCHIVE_MAC_SIZE; at < size - ARCHIVE_TRAILER_SIZE;
+                        at += n) {
+                uint8_t hash[ARCHIVE_HASH_SIZE];
+                ArchiveFrame f;
+
+                if (at > 0) {
+                        ASSERT_OK(archive_frame_read(data + at, &f));
+                        n = ARCHIVE_FRAME_SIZE + f.size;
+                        if (f.type == ARCHIVE_FRAME_MANIFEST)
+                                t.manifest_offset = at;
+                }
+                archive_root_hash(data + at, n, hash);
+                archive_root_add(&root, hash);
+        }
+        ck_assert_uint_eq(at, size - ARCHIVE_TRAILER_SIZE);
+        /* There is none in some of them. */
+        if (t.manifest_offset == 0)
+                t.manifest_offset = at - n;
+        archive_root_finish(&root, t.root);
+        archive_trailer_sign(&t, k->signing);
+        archive_trailer_write(&t, data + at);
+}
+
+/* It is damaged, whether or not its end was made anew by who can sign. */
+static void expect_splice_found(const TestKeys *k, StringBuilder *b, const char *what) {
+        ck_assert(!b->failed);
+        expect_damaged(k, b->data, b->size, what);
+        sign_again(k, (uint8_t *) b->data, b->size);
+        expect_damaged_with_key(k, b->data, b->size, what);
+}
+
 START_TEST(every_changed_byte_is_found) {
         uint64_t x = 42;
         TestKeys k;
@@ -372,31 +416,54 @@ static void put_part(StringBuilder *b, const Frames *f, size_t from, size_t to) 
         string_builder_append_n(b, (const char *) f->data + from, to - from);
 }
 
+/* Parts of one file in the places of those of another. */
+static void check_foreign_parts(const TestKeys *k, const Frames *f, const Frames *g) {
+        _cleanup_string_builder_ StringBuilder head = {}, tail = {}, frames = {};
+
+        for (size_t i = 0; i < f->n; i++) {
+                _cleanup_string_builder_ StringBuilder foreign = {};
+
+                put_part(&foreign, f, 0, f->offsets[i]);
+                put_part(&foreign, g, g->offsets[i], g->offsets[i + 1]);
+                put_part(&foreign, f, f->offsets[i + 1], f->size);
+                expect_splice_found(k, &foreign, "a frame of another file");
+        }
+
+        put_part(&head, g, 0, g->offsets[0]);
+        put_part(&head, f, f->offsets[0], f->size);
+        expect_splice_found(k, &head, "the header of another file");
+        put_part(&frames, f, 0, f->offsets[0]);
+        put_part(&frames, g, g->offsets[0], g->size);
+        expect_splice_found(k, &frames, "all frames of another file");
+        put_part(&tail, f, 0, f->offsets[f->n]);
+        put_part(&tail, g, g->offsets[g->n], g->size);
+        expect_damaged(k, tail.data, tail.size, "the end of another file");
+}
+
 START_TEST(every_splice_is_found) {
-        TestKeys k;
+        TestKeys k, other;
 
         test_keys(&k, 1);
+        test_keys(&other, 60);
         {
                 _cleanup_close_ int fd = test_archive(&k, 3 * ARCHIVE_CHUNK_SIZE, 0),
-                                    fd2 = test_archive(&k, 3 * ARCHIVE_CHUNK_SIZE, 0);
-                _cleanup_(frames_done) Frames f = {}, g = {};
+                                    fd2 = test_archive(&k, 3 * ARCHIVE_CHUNK_SIZE, 0),
+                                    fd3 = test_archive(&other, 3 * ARCHIVE_CHUNK_SIZE, 0);
+                _cleanup_(frames_done) Frames f = {}, g = {}, h = {};
 
                 frames_of(fd, &f);
                 frames_of(fd2, &g);
+                frames_of(fd3, &h);
                 ck_assert_uint_eq(f.n, 6);
                 for (size_t i = 0; i < f.n; i++) {
-                        _cleanup_string_builder_ StringBuilder without = {}, twice = {}, foreign = {};
+                        _cleanup_string_builder_ StringBuilder without = {}, twice = {};
 
                         put_part(&without, &f, 0, f.offsets[i]);
                         put_part(&without, &f, f.offsets[i + 1], f.size);
-                        expect_damaged(&k, without.data, without.size, "a frame less");
+                        expect_splice_found(&k, &without, "a frame less");
                         put_part(&twice, &f, 0, f.offsets[i + 1]);
                         put_part(&twice, &f, f.offsets[i], f.size);
-                        expect_damaged(&k, twice.data, twice.size, "a frame twice");
-                        put_part(&foreign, &f, 0, f.offsets[i]);
-                        put_part(&foreign, &g, g.offsets[i], g.offsets[i + 1]);
-                        put_part(&foreign, &f, f.offsets[i + 1], f.size);
-                        expect_damaged(&k, foreign.data, foreign.size, "a frame of another file");
+                        expect_splice_found(&k, &twice, "a frame twice");
 
                         for (size_t j = i + 1; j < f.n; j++) {
                                 _cleanup_string_builder_ StringBuilder swapped = {};
@@ -406,19 +473,67 @@ START_TEST(every_splice_is_found) {
                                 put_part(&swapped, &f, f.offsets[i + 1], f.offsets[j]);
                                 put_part(&swapped, &f, f.offsets[i], f.offsets[i + 1]);
                                 put_part(&swapped, &f, f.offsets[j + 1], f.size);
-                                expect_damaged(&k, swapped.data, swapped.size, "two frames swapped");
+                                expect_splice_found(&k, &swapped, "two frames swapped");
                         }
                 }
-                {
-                        _cleanup_string_builder_ StringBuilder head = {}, tail = {};
+                /* Of the same instance, and of another tenant. */
+                check_foreign_parts(&k, &f, &g);
+                check_foreign_parts(&k, &f, &h);
+        }
+}
+END_TEST
 
-                        put_part(&head, &g, 0, g.offsets[0]);
-                        put_part(&head, &f, f.offsets[0], f.size);
-                        expect_damaged(&k, head.data, head.size, "the header of another file");
-                        put_part(&tail, &f, 0, f.offsets[f.n]);
-                        put_part(&tail, &g, g.offsets[g.n], g.size);
-                        expect_damaged(&k, tail.data, tail.size, "the end of another file");
-                }
+/* The key of another file of the same instance, sealed for the same: it says of which file it is. */
+START_TEST(a_key_is_of_one_file) {
+        static const struct {
+                uint16_t type;
+                uint32_t size;
+        } fields[] = { { ARCHIVE_FIELD_INSTANCE_KEY, 80 }, { ARCHIVE_FIELD_RECIPIENT, 104 } };
+        TestKeys k;
+
+        test_keys(&k, 1);
+        for (unsigned i = 0; i < ELEMENTSOF(fields); i++) {
+                const ArchiveOpener opener =
+                                i == 0 ? test_opener(&k) : (ArchiveOpener) { .recovery_key = k.recovery };
+                _cleanup_close_ int fd = test_archive(&k, 10, 0), fd2 = test_archive(&k, 10, 0),
+                                    fd3 = -EBADF;
+                _cleanup_(frames_done) Frames f = {}, g = {};
+                uint8_t head[8];
+                size_t at;
+
+                memcpy(head, &(uint16_t[]) { htole16(fields[i].type), 0 }, 4);
+                memcpy(head + 4, &(uint32_t) { htole32(fields[i].size) }, 4);
+                frames_of(fd, &f);
+                frames_of(fd2, &g);
+                for (at = ARCHIVE_PRELUDE_SIZE; memcmp(f.data + at, head, sizeof(head)) != 0; at++)
+                        ck_assert_uint_lt(at, f.offsets[0]);
+                memcpy(f.data + at, g.data + at, sizeof(head) + fields[i].size);
+                sign_again(&k, f.data, f.size);
+                fd3 = file_of(f.data, f.size);
+                ck_assert_str_eq(read_all(fd3, &opener, 0, NULL, NULL), CCP_ERROR_BACKUP_DAMAGED);
+                ck_assert_ptr_null(read_all(fd3, NULL, 0, NULL, NULL));
+        }
+}
+END_TEST
+
+/* Without a name, unlike that of an instance or a recovery key. */
+START_TEST(the_key_of_the_file_itself_opens_it) {
+        TestKeys k;
+
+        test_keys(&k, 1);
+        {
+                _cleanup_close_ int fd = test_archive(&k, 10, 0), fd2 = test_archive(&k, 10, 0);
+                const ArchiveOpener recovery = { .recovery_key = k.recovery };
+                _cleanup_(archive_secrets_freep) ArchiveSecrets *secrets = NULL;
+                _cleanup_free_ uint8_t *head = NULL;
+                ArchiveOpener own;
+                size_t n;
+
+                ASSERT_OK(archive_header_load(fd, &head, &n, NULL));
+                ASSERT_OK(archive_header_open(head, n, &recovery, &secrets, NULL));
+                own = (ArchiveOpener) { .archive_key = secrets->archive };
+                ck_assert_ptr_null(read_all(fd, &own, 0, NULL, NULL));
+                ck_assert_str_eq(read_all(fd2, &own, 0, NULL, NULL), CCP_ERROR_BACKUP_DAMAGED);
         }
 }
 END_TEST
@@ -517,6 +632,7 @@ END_TEST
 
 TESTS("archive", what_was_written_is_read, the_golden_file_is_read, a_stream_may_end_where_a_frame_does,
                 threads_make_no_difference, each_key_opens_and_no_other, every_changed_byte_is_found,
-                no_size_is_believed, every_cut_is_found, every_splice_is_found,
-                a_forged_file_has_another_signer, a_newer_version_is_named, what_is_no_file_is_no_backup,
-                a_full_disk_is_said, reading_can_be_ended)
+                no_size_is_believed, every_cut_is_found, every_splice_is_found, a_key_is_of_one_file,
+                the_key_of_the_file_itself_opens_it, a_forged_file_has_another_signer,
+                a_newer_version_is_named, what_is_no_file_is_no_backup, a_full_disk_is_said,
+                reading_can_be_ended)
