@@ -284,6 +284,8 @@ static int run_databases(Job *j, Error *reterr) {
         if (!services)
                 return 1;
         r = job_archive_get(j, &a, reterr);
+        if (r >= 0)
+                r = job_refill_ensure_servers(j, reterr);
         return r < 0 ? r : job_refill_databases(j, a, false, &rows, reterr);
 }
 

@@ -73,6 +73,8 @@ static int run_volumes(Job *j, Error *reterr) {
         r = job_archive_get(j, &a, reterr);
         if (r >= 0)
                 r = job_helper_remove(j, reterr);
+        /* It may be run again: what it was in goes with what it made. */
+        job_aside_leave(j);
         if (r >= 0)
                 r = job_aside_remove(j, reterr);
         if (r >= 0)
@@ -119,6 +121,8 @@ static int run_databases(Job *j, Error *reterr) {
         r = job_archive_get(j, &a, reterr);
         if (r >= 0)
                 r = enter(j, reterr);
+        if (r >= 0)
+                r = job_refill_ensure_servers(j, reterr);
         return r < 0 ? r : job_refill_databases(j, a, false, &rows, reterr);
 }
 
@@ -152,12 +156,12 @@ int job_drill_undo(Job *j, Error *reterr) {
 }
 
 static const StepOps steps[] = {
-        { "open", run_open, NULL, STEP_ENGINE },
-        { "volumes", run_volumes, "remove-aside", STEP_ENGINE },
-        { "infrastructure", run_infrastructure, NULL, STEP_ENGINE },
-        { "databases", run_databases, NULL, STEP_ENGINE },
-        { "application", run_application, NULL, STEP_ENGINE },
-        { "remove", run_remove, NULL, STEP_ENGINE },
+        { "open", run_open, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "volumes", run_volumes, "remove-aside", STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "infrastructure", run_infrastructure, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "databases", run_databases, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "application", run_application, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "remove", run_remove, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
 };
 
 const JobOps job_drill_ops = {

@@ -18,6 +18,7 @@
 #define START_DELAY_USEC (250 * USEC_PER_MSEC)
 #define START_PATIENCE_USEC USEC_PER_MINUTE
 #define START_ROUNDS 5U
+#define LOOK_USEC USEC_PER_MINUTE
 #define SYSTEMCTL_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 int job_engine_open(Job *j, Error *reterr) {
@@ -87,8 +88,8 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
                         return 0;
                 if (r >= 0)
                         r = error_setf(&error, CCP_ERROR_ENGINE_UNAVAILABLE,
-                                        "The Docker Engine is being stopped. Check that docker.service "
-                                        "runs.");
+                                        "The Docker Engine is being stopped or started. See: systemctl "
+                                        "status docker ccp-gate");
                 if (r == -ECANCELED ||
                                 (patience != USEC_INFINITY && now(CLOCK_MONOTONIC) - begin >= patience)) {
                         error_move(reterr, &error);
@@ -102,14 +103,22 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr) {
         }
 }
 
-/* What PID 1 says of the engine's unit: whether it is being stopped, and since when it is active (monotonic, 0:
- * never). -ENODATA where nobody can tell. */
+/* Whether PID 1 has something to do with one of the units that it was asked about. */
+static bool has_job(const char *shown) {
+        for (const char *p = strstr(shown, "Job="); p; p = strstr(p + 1, "Job="))
+                if (strtoull(p + STRLEN("Job="), NULL, 10) > 0)
+                        return true;
+        return false;
+}
+
+/* What PID 1 says of the engine's unit, and of the gate that containers start through: whether the one is being stopped, or the
+ * other is not open yet, and since when the engine is active (monotonic, 0: never). -ENODATA where nobody can tell. */
 static int read_unit(Job *j, bool *ret_stopping, usec_t *ret_active_since) {
         static char *const argv[] = { (char *) "systemctl", (char *) "show",
                 (char *) "--property=ActiveState,ActiveEnterTimestampMonotonic,Job",
-                (char *) "docker.service", NULL };
+                (char *) "docker.service", (char *) "ccp-gate.service", NULL };
         _cleanup_process_result_ ProcessResult result = {};
-        const char *out, *since, *job;
+        const char *out, *since;
 
         if (process_run(argv,
                             &(ProcessOptions) {
@@ -126,10 +135,8 @@ static int read_unit(Job *j, bool *ret_stopping, usec_t *ret_active_since) {
         if (result.status != 0 || !since)
                 return -ENODATA;
 
-        /* It has a job: it is about to be stopped, once its instances are (ccp-gate.service). */
-        job = strstr(out, "Job=");
-        *ret_stopping = strstr(out, "ActiveState=deactivating\n") ||
-                        (job && strtoull(job + STRLEN("Job="), NULL, 10) > 0);
+        /* It has a job: it is about to be stopped, once its instances are, or its gate is about to be opened. */
+        *ret_stopping = strstr(out, "ActiveState=deactivating\n") || has_job(out);
         *ret_active_since = strtoull(since + STRLEN("ActiveEnterTimestampMonotonic="), NULL, 10);
         return 0;
 }
@@ -143,6 +150,21 @@ bool job_engine_was_away(Job *j, usec_t since) {
                 return streq_ptr(error.name, CCP_ERROR_ENGINE_UNAVAILABLE);
 
         return read_unit(j, &stopping, &active_since) >= 0 && (stopping || active_since > since);
+}
+
+/* Notes whether PID 1 has started the engine since the job began. What an earlier worker saw is told by the clock alone. */
+static void note_restart(Job *j) {
+        usec_t before = j->engine_active_since, active_since, up;
+        bool stopping;
+
+        j->engine_looked_at = now(CLOCK_MONOTONIC);
+        if (read_unit(j, &stopping, &active_since) < 0 || stopping || active_since == before)
+                return;
+
+        j->engine_active_since = active_since;
+        up = now(CLOCK_MONOTONIC) - active_since;
+        if (before > 0 || (j->claim.job->attempt > 1 && now(CLOCK_REALTIME) - up > j->claim.job->started_at))
+                j->engine_restarted = j->engine_owes = true;
 }
 
 int job_engine_resolve(Job *j, Error *reterr) {
@@ -319,6 +341,39 @@ int job_engine_start_existing(Job *j, Error *reterr) {
         } else if (r >= 0)
                 r = job_services_list_existing(j, &services, reterr);
         return r < 0 ? r : job_engine_start(j, services, reterr);
+}
+
+/* Nobody else starts the instance while it has a job. What cannot be started is tried again at the next look; the step tells
+ * what it misses. */
+static int bring_back(Job *j, Error *reterr) {
+        JobAside *aside = TAKE_PTR(j->aside);
+        _cleanup_error_ Error error = {};
+        int r;
+
+        log_info("The engine was restarted: starting what ran before.");
+        job_tell(j, -1, "Starting the containers again");
+        r = job_engine_start_existing(j, &error);
+        j->aside = aside;
+        j->engine_owes = r < 0;
+        if (IN_SET(r, -ECANCELED, JOB_LEFT) || streq_ptr(error.name, CCP_ERROR_BUSY)) {
+                error_move(reterr, &error);
+                return r;
+        }
+        if (r < 0)
+                log_warning("Not all containers could be started again after a restart of the engine: %s",
+                                strempty(error.message));
+        return 0;
+}
+
+int job_engine_look(Job *j, Error *reterr) {
+        note_restart(j);
+        return j->engine_owes && j->keeps_running ? bring_back(j, reterr) : 0;
+}
+
+int job_engine_look_now_and_then(Job *j, Error *reterr) {
+        return j->keeps_running && now(CLOCK_MONOTONIC) - j->engine_looked_at > LOOK_USEC
+                        ? job_engine_look(j, reterr)
+                        : 0;
 }
 
 int job_engine_restart(Job *j, Error *reterr) {

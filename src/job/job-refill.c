@@ -12,6 +12,7 @@
 #include "fd-util.h"
 #include "job-dump.h"
 #include "job-folder.h"
+#include "job-stage.h"
 #include "job-volume.h"
 #include "json-util.h"
 #include "log.h"
@@ -153,19 +154,13 @@ static int take_text(const void *data, size_t size, void *userdata, Error *reter
         return 0;
 }
 
-int job_refill_read_secrets(JobArchive *a, json_t **ret, Error *reterr) {
+static int parse_secrets(const Text *text, json_t **ret, Error *reterr) {
         json_t *secrets = NULL;
-        Text text = {};
         int r;
 
-        r = archive_reader_extract(a->reader, STREAM_SECRETS, take_text, &text, reterr);
-        if (r >= 0)
-                secrets = json_loadb(strempty(text.data), text.size, JSON_REJECT_DUPLICATES, NULL);
-        if (text.data)
-                explicit_bzero(text.data, text.size);
-        free(text.data);
-        if (r < 0)
-                return r;
+        r = json_parse(strempty(text->data), text->size, JSON_REJECT_DUPLICATES, &secrets);
+        if (r == -ENOMEM)
+                return error_set_errnof(reterr, r, "%m");
         if (!json_is_object(secrets)) {
                 json_decref(secrets);
                 return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The secrets of the backup are none.");
@@ -173,6 +168,19 @@ int job_refill_read_secrets(JobArchive *a, json_t **ret, Error *reterr) {
 
         *ret = secrets;
         return 0;
+}
+
+int job_refill_read_secrets(JobArchive *a, json_t **ret, Error *reterr) {
+        Text text = {};
+        int r;
+
+        r = archive_reader_extract(a->reader, STREAM_SECRETS, take_text, &text, reterr);
+        if (r >= 0)
+                r = parse_secrets(&text, ret, reterr);
+        if (text.data)
+                explicit_bzero(text.data, text.size);
+        free(text.data);
+        return r;
 }
 
 /* Data that was encrypted with another key than the instance has would be of no use to it. What the blueprint lets change
@@ -211,6 +219,10 @@ int job_refill_volume(Job *j, JobArchive *a, const DockerOwner *owner, const cha
                 return r;
         return job_volume_unpack(j, a->reader, stream, name,
                         json_object_get(archive_reader_find(a->reader, stream), "report"), reterr);
+}
+
+int job_refill_ensure_servers(Job *j, Error *reterr) {
+        return j->engine_restarted ? job_stage_run_infrastructure(j, reterr) : 0;
 }
 
 int job_refill_databases(Job *j, JobArchive *a, bool offline, uint64_t *rows, Error *reterr) {

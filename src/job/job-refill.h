@@ -20,6 +20,8 @@ int job_refill_read_secrets(JobArchive *a, json_t **ret, Error *reterr);
 /* Makes a volume of the owner's for a key of the compose file, and fills it, if the backup has it. */
 int job_refill_volume(Job *j, JobArchive *a, const DockerOwner *owner, const char *project, const char *key,
                 const char *name, Error *reterr);
+/* Starts the servers of the databases again that ran until the engine was restarted, since the job began. */
+int job_refill_ensure_servers(Job *j, Error *reterr);
 /* Restores all databases that are servers into containers that run and have empty ones; or 'offline' those that are files,
  * whose containers do not run. Adds to *rows, and sets j->detail. */
 int job_refill_databases(Job *j, JobArchive *a, bool offline, uint64_t *rows, Error *reterr);

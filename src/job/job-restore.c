@@ -330,10 +330,10 @@ static int prepare(Job *j, Error *reterr) {
 }
 
 static const StepOps steps[] = {
-        { "open", run_open, NULL, STEP_ENGINE },
-        { "volumes", run_volumes, "discard-restore", STEP_ENGINE },
-        { "databases", run_databases, NULL, STEP_ENGINE },
-        { "render", run_render, "discard-revision", STEP_ENGINE },
+        { "open", run_open, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "volumes", run_volumes, "discard-restore", STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "databases", run_databases, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "render", run_render, "discard-revision", STEP_ENGINE | STEP_KEEPS_RUNNING },
         { "switch", run_switch, "switch-back", STEP_ENGINE },
         { "infrastructure", run_infrastructure, NULL, STEP_ENGINE },
         { "application", run_application, NULL, STEP_ENGINE },
@@ -407,8 +407,8 @@ static int run_find(Job *j, Error *reterr) {
 }
 
 static const StepOps undo_steps[] = {
-        { "find", run_find, "discard-restore", STEP_ENGINE },
-        { "render", run_render, "discard-revision", STEP_ENGINE },
+        { "find", run_find, "discard-restore", STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "render", run_render, "discard-revision", STEP_ENGINE | STEP_KEEPS_RUNNING },
         { "switch", run_switch, "switch-back", STEP_ENGINE },
         { "infrastructure", run_infrastructure, NULL, STEP_ENGINE },
         { "application", run_application, NULL, STEP_ENGINE },
@@ -461,7 +461,7 @@ static int run_discard(Job *j, Error *reterr) {
 }
 
 static const StepOps discard_steps[] = {
-        { "volumes", run_discard, NULL, STEP_ENGINE | STEP_COMMIT },
+        { "volumes", run_discard, NULL, STEP_ENGINE | STEP_COMMIT | STEP_KEEPS_RUNNING },
 };
 
 const JobOps job_discard_restore_ops = {

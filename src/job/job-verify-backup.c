@@ -80,7 +80,7 @@ static int run_read(Job *j, Error *reterr) {
 }
 
 static const StepOps steps[] = {
-        { "read", run_read, NULL, STEP_ENGINE },
+        { "read", run_read, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
 };
 
 const JobOps job_verify_ops = {

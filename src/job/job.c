@@ -308,17 +308,35 @@ static bool engine_is_to_blame(Job *j, usec_t begin, const Error *error) {
 
         return (streq_ptr(error->name, CCP_ERROR_UNHEALTHY) ||
                                streq_ptr(error->name, CCP_ERROR_ENGINE_FAILED)) &&
-                        job_engine_was_away(j, begin);
+                        job_engine_was_away(j, j->engine_active_since ?: begin);
+}
+
+/* The engine may have been restarted, between two steps or by what made a step fail. 'again': it was to blame for that. */
+static int take_up_engine(Job *j, const StepOps *step, bool again, Error *reterr) {
+        int r;
+
+        j->keeps_running = (step->flags & STEP_KEEPS_RUNNING) && job_instance(j) &&
+                        j->claim.job->state_before == INSTANCE_RUNNING;
+        if (!(step->flags & STEP_ENGINE))
+                return 0;
+        r = again || j->keeps_running ? job_engine_wait(j, ENGINE_PATIENCE_USEC, reterr) : 0;
+        return r < 0 ? r : job_engine_look(j, reterr);
 }
 
 static int run_with_engine(Job *j, const StepOps *step, Error *reterr) {
+        bool again = false;
         int r;
 
         for (unsigned n = 0;; n++) {
                 usec_t begin = now(CLOCK_MONOTONIC);
                 _cleanup_error_ Error error = {};
 
+                r = take_up_engine(j, step, again, reterr);
+                if (r < 0)
+                        return r;
+
                 r = step->run(j, &error);
+                j->keeps_running = false;
                 if (r >= 0)
                         return r;
                 if (!(step->flags & STEP_ENGINE) || n >= ENGINE_RETRIES ||
@@ -328,9 +346,7 @@ static int run_with_engine(Job *j, const StepOps *step, Error *reterr) {
                 }
 
                 log_info("%s: waiting for the engine: %s", step->name, strempty(error.message));
-                r = job_engine_wait(j, ENGINE_PATIENCE_USEC, reterr);
-                if (r < 0)
-                        return r;
+                again = true;
         }
 }
 

@@ -27,6 +27,8 @@ typedef enum StepFlags {
         STEP_UNDO_IF_CANCELLED = 1 << 3,
         STEP_UNDO_IF_STOPPED = 1 << 4,
         STEP_UNDO_IF_RUNNING = 1 << 5,
+        /* The instance runs on meanwhile: what the end of the engine has ended of it is started again. */
+        STEP_KEEPS_RUNNING = 1 << 6,
 } StepFlags;
 
 /* What is done for one row of job-kind.h's table. */
@@ -96,10 +98,15 @@ struct Job {
 
         double progress_base, progress_scale; /* where in its step the engine's 0 to 1 lie */
         char *detail;
-        char **services; /* the only ones that the job is about; NULL: all */
-        bool committed;  /* a STEP_COMMIT has begun */
-        bool stopped;    /* asked to end before the job's end, and it did */
-        bool deaf;       /* SIGTERM was answered, and this is the answer */
+        char **services;            /* the only ones that the job is about; NULL: all */
+        bool committed;             /* a STEP_COMMIT has begun */
+        usec_t engine_active_since; /* that was seen last, monotonic; 0: not seen yet */
+        usec_t engine_looked_at;    /* when it was seen last, monotonic */
+        bool engine_restarted;      /* since the job began: what ran then may not run any more */
+        bool engine_owes;           /* and what of the instance ran then was not started again yet */
+        bool keeps_running;         /* the present step is to leave the instance as it is */
+        bool stopped;               /* asked to end before the job's end, and it did */
+        bool deaf;                  /* SIGTERM was answered, and this is the answer */
         usec_t deaf_until;
         usec_t store_since, store_asked_at; /* of the present wait for the records */
 };
