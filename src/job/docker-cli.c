@@ -12,6 +12,10 @@
 
 #define OUTPUT_MAX (16U * 1024U * 1024U)
 #define WORDS_MAX 500U
+/* Of what SIGKILL has ended: a program in a container, or docker itself. Mostly that is the kernel, when memory runs out; the
+ * Engine does not tell it of what "exec" runs. */
+#define STATUS_KILLED 137
+#define KILLED "it was killed. Was there no memory left in the container, or on the server? "
 
 int docker_cli_failed(Job *j, char *const *argv, const ProcessResult *result, Error *reterr) {
         _cleanup_erase_ char *redacted = NULL;
@@ -35,8 +39,8 @@ int docker_cli_failed(Job *j, char *const *argv, const ProcessResult *result, Er
         if (text_make_printable(redacted + n, strlen(redacted + n), &printable) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
-        return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "'docker %s' ended with %i: %s", argv[0],
-                        result->status, printable);
+        return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "'docker %s' ended with %i: %s%s", argv[0],
+                        result->status, result->status == STATUS_KILLED ? KILLED : "", printable);
 }
 
 /* One run: process_run() has one userdata for all its callbacks. */

@@ -13,6 +13,7 @@
 #include "fd-util.h"
 #include "fs-util.h"
 #include "job-dump.h"
+#include "job-engine.h"
 #include "json-util.h"
 #include "string-util.h"
 #include "validate.h"
@@ -98,10 +99,13 @@ void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_
 }
 
 static int on_read(uint64_t at, uint64_t size, void *userdata) {
+        _cleanup_error_ Error error = {};
         Job *j = userdata;
+        int r;
 
         job_tell_bytes(j, -1, at, size, "Reading the backup from the disk");
-        return job_checkpoint(j);
+        r = job_engine_look_now_and_then(j, &error);
+        return r < 0 ? r : job_checkpoint(j);
 }
 
 /* What opens a file, and who must have signed it. */
@@ -155,6 +159,22 @@ static int load_opener(Job *j, Keys *k, const BackupRecord *record, ArchiveOpene
         return 0;
 }
 
+/* Its header is authentic by now, and its end signed by who the header says: of another file nothing more is read. */
+static int check_identity(const ArchiveReader *reader, const BackupRecord *record, const uint8_t *signer,
+                Error *reterr) {
+        const ArchiveHeader *h = archive_reader_header(reader);
+        char id[STORE_ID_MAX];
+
+        /* Of a file from elsewhere the size is known only once it was read. */
+        job_archive_format_id(h->id, id);
+        if (!streq(id, record->archive) ||
+                        (record->size > 0 && archive_reader_size(reader) != record->size) ||
+                        memcmp(h->signer, signer, ARCHIVE_KEY_SIZE) != 0)
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                "Another file than what was written lies at %s.", record->file);
+        return 0;
+}
+
 /* Reads all of a file by one of the reader's two functions for it. */
 static int read_archive(Job *j, int fd, const BackupRecord *record,
                 int (*read_all)(ArchiveReader *reader, Error *reterr), ArchiveReader **ret, Error *reterr) {
@@ -167,7 +187,6 @@ static int read_archive(Job *j, int fd, const BackupRecord *record,
         _cleanup_(keys_done) Keys keys = {};
         ArchiveOpener opener = {};
         const uint8_t *signer = NULL;
-        char id[STORE_ID_MAX];
         int r;
 
         r = load_opener(j, &keys, record, &opener, &signer, reterr);
@@ -176,17 +195,11 @@ static int read_archive(Job *j, int fd, const BackupRecord *record,
         if (r >= 0)
                 r = archive_reader_unlock(reader, &opener, reterr);
         if (r >= 0)
+                r = check_identity(reader, record, signer, reterr);
+        if (r >= 0)
                 r = read_all(reader, reterr);
         if (r < 0)
                 return r;
-
-        /* Of a file from elsewhere the size is known only once it was read. */
-        job_archive_format_id(archive_reader_header(reader)->id, id);
-        if (!streq(id, record->archive) ||
-                        (record->size > 0 && archive_reader_size(reader) != record->size) ||
-                        memcmp(archive_reader_header(reader)->signer, signer, ARCHIVE_KEY_SIZE) != 0)
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                "Another file than what was written lies at %s.", record->file);
 
         archive_reader_be_quiet(reader);
         *ret = TAKE_PTR(reader);
@@ -195,6 +208,25 @@ static int read_archive(Job *j, int fd, const BackupRecord *record,
 
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
         return read_archive(j, fd, record, archive_reader_verify, ret, reterr);
+}
+
+int job_archive_make_unfinished(int folder, const char *part, uint64_t size, Error *reterr) {
+        int fd, r;
+
+        /* What a former attempt wrote is given back to the disk before it is asked. */
+        if (unlinkat(folder, part, 0) < 0 && errno != ENOENT)
+                return error_set_errnof(reterr, errno, "Cannot remove the unfinished backup %s: %m", part);
+        r = job_archive_check_space(folder, size, reterr);
+        if (r < 0)
+                return r;
+        fd = open_beneath(folder, part, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make the backup %s: %m", part) : fd;
+}
+
+int job_archive_sync_unfinished(int folder, const char *part, int fd, Error *reterr) {
+        return fsync(fd) < 0 || fsync(folder) < 0
+                        ? error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", part)
+                        : 0;
 }
 
 int job_archive_open_unfinished(int folder, const char *part, const char *file, Error *reterr) {

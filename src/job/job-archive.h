@@ -34,6 +34,11 @@ int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
  * and open as long as the reader. BackupDamaged, with the place; KeyMissing. */
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr);
 
+/* Makes an empty file that is not a backup yet, under its name until then, in place of what a former attempt left there, for
+ * 'size' bytes, which must fit into the folder; 0: nobody knows. */
+int job_archive_make_unfinished(int folder, const char *part, uint64_t size, Error *reterr);
+/* From here on it is there, and all of it, whatever becomes of the server. */
+int job_archive_sync_unfinished(int folder, const char *part, int fd, Error *reterr);
 /* A file that is not a backup yet, under its name until then, or, where a worker was killed right after it got its own,
  * under that. What is read of it comes from the disk. */
 int job_archive_open_unfinished(int folder, const char *part, const char *file, Error *reterr);

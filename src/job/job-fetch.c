@@ -92,20 +92,11 @@ static int run_download(Job *j, Error *reterr) {
         name = fetched_name(&record);
         if (!name)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        r = remove_fetched(folder, name, reterr);
-        if (r >= 0)
-                r = job_archive_check_space(folder, record.size, reterr);
-        if (r < 0)
-                return r;
-        fd = open_beneath(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        fd = job_archive_make_unfinished(folder, name, record.size, reterr);
         if (fd < 0)
-                return error_set_errnof(reterr, fd, "Cannot make the backup %s: %m", name);
+                return fd;
         r = get(j, &record, fd, name, reterr);
-        if (r < 0)
-                return r;
-        return fsync(fd) < 0 || fsync(folder) < 0
-                        ? error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", name)
-                        : 0;
+        return r < 0 ? r : job_archive_sync_unfinished(folder, name, fd, reterr);
 }
 
 static int run_verify(Job *j, Error *reterr) {

@@ -60,7 +60,7 @@ static int copy(Job *j, int from, int to, uint64_t size, Error *reterr) {
                 if (job_checkpoint(j) < 0)
                         return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
         }
-        return fsync(to) < 0 ? error_set_errnof(reterr, errno, "Cannot copy what is imported: %m") : 0;
+        return 0;
 }
 
 static int run_copy(Job *j, Error *reterr) {
@@ -84,20 +84,13 @@ static int run_copy(Job *j, Error *reterr) {
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        if (unlinkat(folder, part, 0) < 0 && errno != ENOENT)
-                return error_set_errnof(reterr, errno, "Cannot remove the unfinished backup %s: %m", part);
-        to = open_beneath(folder, part, O_WRONLY | O_CREAT | O_EXCL, 0600);
-        if (to < 0)
-                return error_set_errnof(reterr, to, "Cannot make the backup %s: %m", part);
         if (fstat(from, &st) < 0)
                 return error_set_errnof(reterr, errno, "Cannot look at what is imported: %m");
-        r = job_archive_check_space(folder, (uint64_t) st.st_size, reterr);
-        if (r >= 0)
-                r = copy(j, from, to, (uint64_t) st.st_size, reterr);
-        if (r < 0)
-                return r;
-        return fsync(folder) < 0 ? error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", part)
-                                 : 0;
+        to = job_archive_make_unfinished(folder, part, (uint64_t) st.st_size, reterr);
+        if (to < 0)
+                return to;
+        r = copy(j, from, to, (uint64_t) st.st_size, reterr);
+        return r < 0 ? r : job_archive_sync_unfinished(folder, part, to, reterr);
 }
 
 /* What the manifest says of it. */
