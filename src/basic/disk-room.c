@@ -34,7 +34,8 @@ int disk_check_room(int fd, const char *where, uint64_t size, const char *advice
         return error_setf(reterr, CCP_ERROR_NO_SPACE,
                         "There is no room for %" PRIu64 " MiB more in %s: %" PRIu64
                         " MiB are free, of which %" PRIu64 " MiB are kept for others. %s",
-                        size / 1024 / 1024, where, there / 1024 / 1024, kept / 1024 / 1024, advice);
+                        (size + 1024 * 1024 - 1) / 1024 / 1024, where, there / 1024 / 1024,
+                        kept / 1024 / 1024, advice);
 }
 
 int disk_check_entries(int fd, const char *where, uint64_t n, Error *reterr) {

@@ -89,6 +89,19 @@ static void print_time(const char *label, const json_t *row, const char *key) {
         print_field(label, text);
 }
 
+/* "databases/db/app.dump, 12 MiB, postgresql 17.6". NULL if there is no memory for it. */
+static char *describe_content(const json_t *entry) {
+        _cleanup_free_ char *bytes = top_format_bytes(entry, "size"), *made_by = NULL;
+        const char *engine = json_get_text(entry, "engine"), *version = json_get_text(entry, "version");
+        uint64_t changed = json_get_number(entry, "n_changed");
+
+        made_by = !isempty(version) ? strjoin(", ", engine, " ", version) : strdup("");
+        if (!bytes || !made_by)
+                return NULL;
+        return strjoin(json_get_text(entry, "name"), ", ", bytes, made_by,
+                        changed > 0 ? ", with files that changed while they were read" : "");
+}
+
 static int print_backup(const json_t *b) {
         _cleanup_free_ char *size = top_format_bytes(b, "size"), *blueprint = NULL;
         json_t *entry;
@@ -117,13 +130,8 @@ static int print_backup(const json_t *b) {
         print_field("Copy", json_get_text(b, "copy"));
         print_field("Size", size);
         json_array_foreach(json_object_get(b, "contents"), i, entry) {
-                _cleanup_free_ char *bytes = top_format_bytes(entry, "size"), *text = NULL;
-                uint64_t changed = json_get_number(json_object_get(entry, "report"), "n_changed");
+                _cleanup_free_ char *text = describe_content(entry);
 
-                text = bytes ? strjoin(json_get_text(entry, "name"), ", ", bytes,
-                                               changed > 0 ? ", with files that changed while they were read"
-                                                           : "")
-                             : NULL;
                 if (!text)
                         return -ENOMEM;
                 print_field(i == 0 ? "Contents" : "", text);

@@ -52,6 +52,37 @@ static int append_id(sd_bus_message *m, const char *key, uint64_t id) {
         return sd_bus_message_append(m, "{sv}", key, "s", text);
 }
 
+/* What its manifest says of a stream beyond its name and size; what that does not say is left out. */
+static int append_entry(sd_bus_message *m, const json_t *entry) {
+        static const char *const strings[][2] = {
+                { "Service", "service" },
+                { "Engine", "engine" },
+                { "Version", "version" },
+        };
+        static const char *const counts[][2] = {
+                { "NChanged", "n_changed" },
+                { "NSkipped", "n_skipped" },
+        };
+        const json_t *report = json_object_get(entry, "report");
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}", "Name", "s",
+                                strempty(json_object_get_string(entry, "name")), "Kind", "s",
+                                strempty(json_object_get_string(entry, "kind")), "Size", "t",
+                                (uint64_t) json_integer_value(json_object_get(entry, "size")));
+        FOREACH_ARRAY(s, strings, ELEMENTSOF(strings))
+                if (r >= 0 && json_object_get_string(entry, (*s)[1]))
+                        r = sd_bus_message_append(
+                                        m, "{sv}", (*s)[0], "s", json_object_get_string(entry, (*s)[1]));
+        FOREACH_ARRAY(c, counts, ELEMENTSOF(counts))
+                if (r >= 0 && report)
+                        r = sd_bus_message_append(m, "{sv}", (*c)[0], "t",
+                                        (uint64_t) json_integer_value(json_object_get(report, (*c)[1])));
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int append_contents(sd_bus_message *m, const json_t *contents) {
         const json_t *entry;
         size_t i;
@@ -60,10 +91,7 @@ static int append_contents(sd_bus_message *m, const json_t *contents) {
         r = bus_open_entry_array(m, "Contents", "a{sv}");
         json_array_foreach(contents, i, entry)
                 if (r >= 0)
-                        r = sd_bus_message_append(m, "a{sv}", 3, "Name", "s",
-                                        strempty(json_object_get_string(entry, "name")), "Kind", "s",
-                                        strempty(json_object_get_string(entry, "kind")), "Size", "t",
-                                        (uint64_t) json_integer_value(json_object_get(entry, "size")));
+                        r = append_entry(m, entry);
         return r < 0 ? r : bus_close_entry_array(m);
 }
 

@@ -28,7 +28,7 @@ typedef struct CreateRequest {
         char **parameters; /* keys and values in turn */
         char **limits;     /* the same */
         uint64_t backup;   /* it is made of this one; 0: of none */
-        bool any_version;  /* of the blueprint */
+        bool any_version;  /* of the blueprint, and of the databases that wrote the dumps */
 } CreateRequest;
 
 /* What it comes to: all that the records need. */

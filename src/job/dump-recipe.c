@@ -261,6 +261,8 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
         [DATABASE_POSTGRESQL] = {
                 .suffix = ".dump",
                 .password = "PGPASSWORD",
+                .version = { "pg_dump", "--version" },
+                .n_version_parts = 1,
                 /* Compressed later, all alike. */
                 .dump = { "pg_dump", "--format=custom", "--compress=0", PG_DUMP, "--username", USER, "--dbname",
                                 DATABASE },
@@ -280,6 +282,8 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
         [DATABASE_MYSQL] = {
                 .suffix = ".sql",
                 .password = "MYSQL_PWD",
+                .version = { "mysqld", "--version" },
+                .n_version_parts = 2,
                 /* GTIDs would be those of another server. */
                 .dump = { "mysqldump", "--no-tablespaces", "--set-gtid-purged=OFF", MYSQL_DUMP, DATABASE },
                 .is_whole = mysql_is_whole,
@@ -291,6 +295,9 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
         [DATABASE_MARIADB] = {
                 .suffix = ".sql",
                 .password = "MYSQL_PWD",
+                .version = { "mariadbd", "--version" },
+                /* Since one of a row of small versions the first line of a dump is a command that older ones refuse. */
+                .n_version_parts = 3,
                 .dump = { "mariadb-dump", MYSQL_DUMP, DATABASE },
                 .is_whole = mariadb_is_whole,
                 .ready = { "mariadb-admin", "--host=127.0.0.1", "--user=" USER, "--silent", "ping" },
@@ -302,6 +309,8 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
                 .suffix = ".archive",
                 .password = "CCP_MONGODB_CONFIG",
                 .password_format = "password: ",
+                .version = { "mongod", "--version" },
+                .n_version_parts = 2,
                 .dump = { SCRIPT(MONGODB_TOOL("mongodump")), "--username=" USER, "--db=" DATABASE },
                 .is_whole = mongodb_is_whole,
                 /* It reads what comes before the documents. */
@@ -315,6 +324,8 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
         [DATABASE_REDIS] = {
                 .suffix = ".rdb",
                 .password = "REDISCLI_AUTH",
+                .version = { "redis-cli", "--version" },
+                .n_version_parts = 2,
                 .dump = { SCRIPT("exec redis-cli ${1:+--user \"$1\"} --rdb -"), USER },
                 .is_whole = redis_is_whole,
                 .ready = { SCRIPT("test \"$(redis-cli ${1:+--user \"$1\"} ping)\" = PONG"), USER },
@@ -326,6 +337,7 @@ static const Recipe recipes[_DATABASE_KIND_MAX] = {
         },
         [DATABASE_SQLITE] = {
                 .suffix = ".sqlite",
+                .version = { "sqlite3", "--version" }, /* all of version 3 read each other's files */
                 .dump = { SCRIPT(SQLITE_DUMP), FILE },
                 .is_whole = sqlite_is_whole,
                 .offline = true,

@@ -27,7 +27,9 @@ typedef struct Recipe {
         const char *suffix;
         const char *password;        /* name of the variable */
         const char *password_format; /* the text of the variable, with the password as JSON; NULL: the password */
-        RecipeTool dump;             /* writes the dump to stdout */
+        RecipeTool version;          /* says which version the tools and the server are */
+        unsigned n_version_parts; /* so many of its numbers must not be older than those of a dump; 0: none */
+        RecipeTool dump;          /* writes the dump to stdout */
         bool (*is_whole)(const DumpEnds *e);
         RecipeTool check; /* reads a dump on stdin, as far as it can tell that it is whole; [0] NULL: there is none */
 

@@ -41,9 +41,9 @@ typedef struct Backup {
         ArchiveWriter *writer;
         int folder, fd; /* of this instance's backups; of the file */
         char *part;
-        json_t *entry;        /* of the stream that is being written; borrowed */
-        uint64_t size_before; /* of the latest backup; 0: there is none */
-        uint64_t checked;     /* n_bytes when it was looked whether there is room */
+        json_t *entry;    /* of the stream that is being written; borrowed */
+        BackupSize last;  /* that of the latest backup; 0: there is none */
+        uint64_t checked; /* n_bytes when it was looked whether there is room */
         uint64_t n_changed, n_skipped;
         size_t n_items, n_done;
         uint64_t n_bytes; /* of what was taken in so far */
@@ -110,7 +110,7 @@ int job_backup_undo_file(Job *j, Error *reterr) {
 
 static int take(const void *data, size_t size, void *userdata, Error *reterr) {
         Backup *b = userdata;
-
+        uint64_t expected;
         int r;
 
         b->n_bytes += size;
@@ -120,8 +120,10 @@ static int take(const void *data, size_t size, void *userdata, Error *reterr) {
                 if (r < 0)
                         return r;
         }
-        job_tell_bytes(b->job, b->n_items > 0 ? (double) b->n_done / (double) b->n_items : -1, b->n_bytes, 0,
-                        "%s", strempty(json_object_get_string(b->entry, "name")));
+        /* As much as the last time, until it is more. */
+        expected = b->n_bytes < b->last.contents ? b->last.contents : 0;
+        job_tell_bytes(b->job, expected > 0 ? -1 : (double) b->n_done / (double) b->n_items, b->n_bytes,
+                        expected, "%s", strempty(json_object_get_string(b->entry, "name")));
         return archive_writer_write(b->writer, data, size, reterr);
 }
 
@@ -142,7 +144,7 @@ static int end_stream(Backup *b, Error *reterr) {
 }
 
 static int put_database(Backup *b, const BlueprintDatabase *d, Error *reterr) {
-        _cleanup_free_ char *name = NULL;
+        _cleanup_free_ char *name = NULL, *version = NULL;
         int r;
 
         name = job_archive_database_stream(d);
@@ -158,8 +160,12 @@ static int put_database(Backup *b, const BlueprintDatabase *d, Error *reterr) {
                                         json_string(database_kind_to_string(d->kind))) < 0)
                 return error_set_errnof(reterr, ENOMEM, "%m");
 
-        r = job_dump_database(b->job, d, job_quiesce_is_down(b->job, d), take, b, reterr);
-        return r < 0 ? r : end_stream(b, reterr);
+        r = job_dump_database(b->job, d, job_quiesce_is_down(b->job, d), take, b, &version, reterr);
+        if (r < 0)
+                return r;
+        if (version && json_object_set_new(b->entry, "version", json_string(version)) < 0)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        return end_stream(b, reterr);
 }
 
 static int put_tree(Backup *b, const char *kind, const char *name, const char *type, const char *source,
@@ -214,7 +220,7 @@ static int put_volumes(Backup *b, Error *reterr) {
 }
 
 static int put_secrets(Backup *b, Error *reterr) {
-        _cleanup_erase_ char *text = json_dumps(b->job->secrets, JSON_SORT_KEYS);
+        _cleanup_erase_ char *text = json_format(b->job->secrets, JSON_SORT_KEYS);
         int r;
 
         if (!text)
@@ -258,17 +264,10 @@ static int open_file(Backup *b, Error *reterr) {
         b->part = strjoin(b->record.file, JOB_BACKUP_PART_SUFFIX);
         if (!b->part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        if (unlinkat(b->folder, b->part, 0) < 0 && errno != ENOENT)
-                return error_set_errnof(
-                                reterr, errno, "Cannot remove the unfinished backup %s: %m", b->part);
-        /* What a former attempt wrote is given back to the disk before it is asked. */
         b->fd = safe_close(b->fd);
-        r = job_archive_check_space(b->folder, b->size_before, reterr);
-        if (r < 0)
-                return r;
-        b->fd = open_beneath(b->folder, b->part, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        b->fd = job_archive_make_unfinished(b->folder, b->part, b->last.file, reterr);
         if (b->fd < 0)
-                return error_set_errnof(reterr, b->fd, "Cannot make the backup %s: %m", b->part);
+                return b->fd;
 
         archive_header_done(&b->header);
         b->header = (ArchiveHeader) {
@@ -299,10 +298,10 @@ static int finish_file(Backup *b, Error *reterr) {
         if (!manifest)
                 return error_set_errnof(reterr, ENOMEM, "%m");
         r = archive_writer_finish(b->writer, manifest, reterr);
+        if (r >= 0)
+                r = job_archive_sync_unfinished(b->folder, b->part, b->fd, reterr);
         if (r < 0)
                 return r;
-        if (fsync(b->fd) < 0 || fsync(b->folder) < 0)
-                return error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", b->part);
 
         b->record.size = archive_writer_size(b->writer);
         job_archive_format_id(b->header.id, b->record.archive);
@@ -361,11 +360,9 @@ static int write_twice_at_most(Backup *b, Error *reterr) {
         int r;
 
         b->record.consistency = job_quiesce_first(b->job);
-        r = backup_begin(b->job->db, &b->record, reterr);
-        if (r < 0)
-                return r;
-        b->size_before = b->record.size;
-        r = write_file(b, reterr);
+        r = backup_begin(b->job->db, &b->record, &b->last, reterr);
+        if (r >= 0)
+                r = write_file(b, reterr);
         if (r < 0 || b->n_changed == 0 || !job_quiesce_may_pause(b->job))
                 return r;
 
@@ -486,8 +483,8 @@ int job_backup_prepare(Job *j, Error *reterr) {
 }
 
 static const StepOps steps[] = {
-        { "write", run_write, "discard-backup", STEP_ENGINE },
-        { "verify", run_verify, NULL, STEP_ENGINE },
+        { "write", run_write, "discard-backup", STEP_ENGINE | STEP_KEEPS_RUNNING },
+        { "verify", run_verify, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
         { "retention", job_retention_run, NULL, 0 },
 };
 

@@ -10,8 +10,10 @@
 #include "alloc-util.h"
 #include "dump-digest.h"
 #include "dump-recipe.h"
+#include "dump-version.h"
 #include "job-engine.h"
 #include "json-util.h"
+#include "log.h"
 #include "string-util.h"
 
 /* How long a database that is healthy may take until it takes connections, and how often it is asked. */
@@ -46,9 +48,8 @@ static int find_container(Job *j, const BlueprintDatabase *database, char **ret,
                         return 0;
                 }
 
-        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                        "The database of the service '%s' cannot be dumped: it does not run. See: ccpctl "
-                        "status %s",
+        return error_setf(reterr, CCP_ERROR_UNHEALTHY,
+                        "The database of the service '%s' does not run. See: ccpctl status %s",
                         database->service, j->claim.job->slug);
 }
 
@@ -138,6 +139,7 @@ typedef struct Tool {
         uint64_t size, fed; /* of what is fed; and so far */
         usec_t active_at;   /* when something came or went the last time, monotonic */
         bool is_silent;     /* for too long */
+        usec_t end_at;      /* when it must be done, monotonic; 0: it may take its time */
 
         /* What it writes; NULL: nothing is wanted of it. */
         int (*output)(const void *data, size_t size, void *userdata, Error *reterr);
@@ -217,7 +219,7 @@ static int tool_poll(void *userdata) {
                 t->active_at = monotonic;
         }
         t->is_silent = monotonic - t->active_at > SILENCE_USEC;
-        return t->is_silent ? -ETIMEDOUT : job_poll(t->job);
+        return t->is_silent || (t->end_at > 0 && monotonic > t->end_at) ? -ETIMEDOUT : job_poll(t->job);
 }
 
 static int fail_silent(const Tool *t, const char *const *words, Error *reterr) {
@@ -296,12 +298,101 @@ static int wait_until_ready(Tool *t, Error *reterr) {
         }
 }
 
+/* One that ran all the time is not asked. */
+static int wait_after_restart(Tool *t, Error *reterr) {
+        return t->job->engine_restarted && !t->idle && t->recipe->ready[0] ? wait_until_ready(t, reterr) : 0;
+}
+
 int job_dump_wait_until_ready(Job *j, const BlueprintDatabase *database, Error *reterr) {
         _cleanup_tool_ Tool t = {};
         int r;
 
         r = tool_init(&t, j, database, reterr);
         return r < 0 ? r : wait_until_ready(&t, reterr);
+}
+
+/* --- versions --- */
+
+/* The program is a tenant's, and no backup waits for it. */
+#define VERSION_USEC (30 * USEC_PER_SEC)
+#define VERSION_TEXT_MAX 1024U
+
+typedef struct VersionText {
+        char data[VERSION_TEXT_MAX];
+        size_t size;
+        bool is_endless;
+} VersionText;
+
+static int take_version(const void *data, size_t size, void *userdata, Error *reterr) {
+        VersionText *v = userdata;
+
+        v->is_endless = size > sizeof(v->data) - v->size;
+        if (v->is_endless)
+                return error_setf(reterr, CCP_ERROR_ENGINE_FAILED, "This is no version.");
+        memcpy(v->data + v->size, data, size);
+        v->size += size;
+        return 0;
+}
+
+static int run_version(Tool *t, VersionText *text, int *ret_status, Error *reterr) {
+        _cleanup_error_ Error error = {};
+        bool late;
+        int r;
+
+        t->output = take_version;
+        t->userdata = text;
+        t->end_at = now(CLOCK_MONOTONIC) + VERSION_USEC;
+        r = tool_run(t, t->recipe->version, -EBADF, true, ret_status, &error);
+        late = now(CLOCK_MONOTONIC) > t->end_at;
+        t->end_at = 0;
+        t->output = NULL;
+        if (r >= 0)
+                return 0;
+        if (r != -ECANCELED && (late || text->is_endless))
+                return -ENODATA;
+        error_move(reterr, &error);
+        return r;
+}
+
+/* NULL if there is no such program, or if it says something else: that is no reason to make no backup. */
+static int get_version(Tool *t, char **ret, Error *reterr) {
+        VersionText text = {};
+        int status = 0, r;
+
+        *ret = NULL;
+        r = run_version(t, &text, &status, reterr);
+        if (r < 0 && r != -ENODATA)
+                return r;
+        if (r >= 0)
+                r = status == 0 ? dump_version_parse(text.data, text.size, ret) : -ENODATA;
+        if (r == -ENODATA) {
+                log_info("%s in the service '%s' does not say its version.", t->recipe->version[0],
+                                t->database->service);
+                return 0;
+        }
+        return r < 0 ? error_set_errnof(reterr, r, "%m") : 0;
+}
+
+/* Refuses what the tools here are too old for before they are given any of it. */
+static int check_version(Tool *t, ArchiveReader *reader, const char *stream, Error *reterr) {
+        const char *said = json_object_get_string(archive_reader_find(reader, stream), "version");
+        _cleanup_free_ char *version = NULL, *present = NULL;
+        int r;
+
+        if (!said || t->recipe->n_version_parts == 0 ||
+                        json_is_true(json_object_get(t->job->claim.job->spec, "any_version")))
+                return 0;
+        r = dump_version_parse(said, strlen(said), &version);
+        if (r < 0)
+                return r == -ENODATA ? 0 : error_set_errnof(reterr, r, "%m");
+        r = get_version(t, &present, reterr);
+        if (r < 0 || !present || !dump_version_is_newer(version, present, t->recipe->n_version_parts))
+                return r;
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "it was dumped by version %s of %s, which is newer than the %s that is there now. "
+                        "Give the service an image with that version; 'ccpctl backup restore --any-version' "
+                        "loads the dump all the same.",
+                        version, database_kind_to_string(t->database->kind), present);
 }
 
 /* --- dumping --- */
@@ -340,7 +431,8 @@ static int run_dump(Tool *t, Dump *d, Error *reterr) {
         t->userdata = d;
         r = tool_run(t, t->recipe->dump, -EBADF, false, NULL, reterr);
         if (r < 0)
-                return error_prefixf(reterr, r, "Cannot dump the database of '%s'", t->database->service);
+                return error_prefixf(reterr, r, "Cannot dump the database of '%s' with the tool of %s",
+                                t->database->service, database_kind_to_string(t->database->kind));
         if (!t->recipe->is_whole(&d->ends))
                 return error_setf(reterr, CCP_ERROR_ENGINE_FAILED,
                                 "The tool of %s in the service '%s' ended well, but what it wrote is no "
@@ -351,15 +443,25 @@ static int run_dump(Tool *t, Dump *d, Error *reterr) {
 
 int job_dump_database(Job *j, const BlueprintDatabase *database, bool idle,
                 int (*sink)(const void *data, size_t size, void *userdata, Error *reterr), void *userdata,
-                Error *reterr) {
+                char **ret_version, Error *reterr) {
         Dump d = { .sink = sink, .userdata = userdata };
+        _cleanup_free_ char *version = NULL;
         _cleanup_tool_ Tool t = {};
         int r;
 
         r = idle ? tool_init_idle(&t, j, database, reterr) : tool_init(&t, j, database, reterr);
         if (r >= 0)
+                r = wait_after_restart(&t, reterr);
+        if (r >= 0)
+                r = get_version(&t, &version, reterr);
+        if (r >= 0)
                 r = run_dump(&t, &d, reterr);
-        return tool_end(&t, r, reterr);
+        r = tool_end(&t, r, reterr);
+        if (r < 0)
+                return r;
+
+        *ret_version = TAKE_PTR(version);
+        return 0;
 }
 
 /* --- checking --- */
@@ -373,6 +475,8 @@ int job_dump_check(Job *j, const BlueprintDatabase *database, ArchiveReader *rea
         if (!recipe->check[0] || (recipe->check_asks && is_stopped(j)))
                 return 1;
         r = is_stopped(j) ? tool_init_idle(&t, j, database, reterr) : tool_init(&t, j, database, reterr);
+        if (r >= 0)
+                r = wait_after_restart(&t, reterr);
         if (r >= 0) {
                 r = tool_run_fed(&t, recipe->check, reader, stream, reterr);
                 if (r < 0)
@@ -441,7 +545,9 @@ static int restore(Tool *t, ArchiveReader *reader, const char *stream, uint64_t 
         _cleanup_json_ json_t *wanted = NULL, *found = NULL;
         int r;
 
-        r = tool_run_fed(t, t->recipe->restore, reader, stream, reterr);
+        r = check_version(t, reader, stream, reterr);
+        if (r >= 0)
+                r = tool_run_fed(t, t->recipe->restore, reader, stream, reterr);
         if (r < 0)
                 return r;
         (void) snprintf(t->until, sizeof(t->until), "%" PRIu64,

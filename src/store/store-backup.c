@@ -191,8 +191,14 @@ int store_list_backups(Db *db, const StoreBackupFilter *filter, StoreBackupsCall
 
 /* --- the worker's --- */
 
+typedef struct Begin {
+        BackupRecord *record;
+        BackupSize last;
+} Begin;
+
 static int begin_bind(DbParams *params, void *userdata) {
-        const BackupRecord *b = userdata;
+        const Begin *begin = userdata;
+        const BackupRecord *b = begin->record;
 
         db_params_add_string(params, b->instance);
         db_params_add_int64(params, (int64_t) b->job);
@@ -203,7 +209,8 @@ static int begin_bind(DbParams *params, void *userdata) {
 }
 
 static int begin_result(const PGresult *result, void *userdata, Error *reterr) {
-        BackupRecord *b = userdata;
+        Begin *begin = userdata;
+        BackupRecord *b = begin->record;
         _cleanup_free_ char *file = NULL;
         DbRow row = DB_ROW(result, 0);
         int r;
@@ -214,7 +221,8 @@ static int begin_result(const PGresult *result, void *userdata, Error *reterr) {
         db_row_uint(&row, INT64_MAX, &b->sequence);
         db_row_string(&row, &file);
         db_row_usec(&row, &b->created_at);
-        db_row_uint(&row, INT64_MAX, &b->size);
+        db_row_uint(&row, INT64_MAX, &begin->last.file);
+        db_row_uint(&row, INT64_MAX, &begin->last.contents);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);
@@ -224,15 +232,22 @@ static int begin_result(const PGresult *result, void *userdata, Error *reterr) {
         return 0;
 }
 
-int backup_begin(DbSync *db, BackupRecord *b, Error *reterr) {
+int backup_begin(DbSync *db, BackupRecord *b, BackupSize *ret_last, Error *reterr) {
         static const DbStep step = { sql_backup_begin, begin_bind, begin_result };
         static const DbTransaction transaction = {
                 .what = "record the backup",
                 .steps = &step,
                 .n_steps = 1,
         };
+        Begin begin = { .record = b };
+        int r;
 
-        return db_sync_run(db, &transaction, b, reterr);
+        r = db_sync_run(db, &transaction, &begin, reterr);
+        if (r < 0)
+                return r;
+
+        *ret_last = begin.last;
+        return 0;
 }
 
 static int one_row(const PGresult *result, _unused_ void *userdata, Error *reterr) {

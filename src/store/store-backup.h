@@ -74,10 +74,15 @@ typedef void (*StoreBackupsCallback)(int r, BackupRecords *records, Error *error
 int store_list_backups(Db *db, const StoreBackupFilter *filter, StoreBackupsCallback callback,
                 void *userdata, DbSlot **ret_slot, Error *reterr);
 
+/* In bytes. */
+typedef struct BackupSize {
+        uint64_t file, contents;
+} BackupSize;
+
 /* For the worker. Takes instance, job, consistency and the blueprint of the record, and sets its id, sequence, file and
- * created_at; and size, to that of the latest one before it, 0 if there is none. A job that began one before begins it anew,
- * under the same name. */
-int backup_begin(DbSync *db, BackupRecord *b, Error *reterr);
+ * created_at. A job that began one before begins it anew, under the same name. *ret_last is the size of the latest one before
+ * it, 0 if there is none. */
+int backup_begin(DbSync *db, BackupRecord *b, BackupSize *ret_last, Error *reterr);
 /* Takes id, archive, size, contents, config and consistency. */
 int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);
 /* That of the job; -ENOENT, as NoSuchBackup, if it began none. */

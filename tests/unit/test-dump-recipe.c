@@ -70,6 +70,7 @@ START_TEST(each_recipe_is_complete) {
                 const Recipe *r = recipe_get(kind);
 
                 ck_assert_int_eq(r->suffix[0], '.');
+                ck_assert_ptr_nonnull(r->version[0]);
                 ck_assert_ptr_nonnull(r->dump[0]);
                 ck_assert_ptr_nonnull(r->restore[0]);
                 ck_assert_ptr_nonnull(r->dump_rows[0]);

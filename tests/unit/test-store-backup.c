@@ -58,12 +58,15 @@ static void load(Scene *s, const char *instance, uint64_t id, BackupRecords *ret
         *ret = l.records;
 }
 
-static void begin(Scene *s, uint64_t job, BackupRecord *b) {
+static BackupSize begin(Scene *s, uint64_t job, BackupRecord *b) {
+        BackupSize last;
+
         *b = (BackupRecord) { .job = job, .consistency = BACKUP_PAUSED };
         (void) snprintf(b->instance, sizeof(b->instance), "%s", s->id);
         b->blueprint = strdup("talk");
         b->blueprint_version = strdup("1.0");
-        ASSERT_OK(backup_begin(s->db, b, NULL));
+        ASSERT_OK(backup_begin(s->db, b, &last, NULL));
+        return last;
 }
 
 static void written(Scene *s, BackupRecord *b) {
@@ -83,6 +86,7 @@ static void discard(Scene *s, uint64_t job, bool gone) {
 START_TEST(a_backup_is_in_the_list_once_it_is_written) {
         _cleanup_(scene_close) Scene s;
         BackupRecord b, other;
+        BackupSize last;
 
         scene_open(&s);
         begin(&s, 7, &b);
@@ -97,7 +101,7 @@ START_TEST(a_backup_is_in_the_list_once_it_is_written) {
         }
 
         written(&s, &b);
-        begin(&s, 8, &other);
+        last = begin(&s, 8, &other);
         ck_assert_uint_eq(other.sequence, 2);
         {
                 _cleanup_backup_records_ BackupRecords l = {};
@@ -126,11 +130,13 @@ START_TEST(a_backup_is_in_the_list_once_it_is_written) {
         }
 
         /* The next one knows how large it was. */
-        ck_assert_uint_eq(other.size, 0);
+        ck_assert_uint_eq(last.file, 0);
+        ck_assert_uint_eq(last.contents, 0);
         discard(&s, 8, true);
         backup_record_done(&other);
-        begin(&s, 8, &other);
-        ck_assert_uint_eq(other.size, 12345);
+        last = begin(&s, 8, &other);
+        ck_assert_uint_eq(last.file, 12345);
+        ck_assert_uint_eq(last.contents, 7);
 
         /* What is verified is not forgotten by what undoes a job. */
         discard(&s, 7, false);
@@ -139,6 +145,42 @@ START_TEST(a_backup_is_in_the_list_once_it_is_written) {
         ASSERT_ERROR(backup_set_verified(s.db, other.id, NULL), ENOENT);
         backup_record_done(&b);
         backup_record_done(&other);
+}
+END_TEST
+
+/* Which is in the files of who has the keys. */
+START_TEST(what_is_no_size_is_not_counted) {
+        static const struct {
+                const char *contents;
+                uint64_t size;
+        } rows[] = {
+                { "[{\"size\":7},{\"size\":\"x\"},{\"size\":null},{},{\"size\":[1]},3,\"size\",null,{"
+                  "\"size\":\"5\"}]",
+                                7 },
+                { "[{\"size\":1.5},{\"size\":1e1}]", 12 },
+                { "[{\"size\":9223372036854775807},{\"size\":1e999}]", INT64_MAX },
+                { "[{\"size\":-1}]", 0 },
+                { "[{\"size\":true}]", 0 },
+                { "[]", 0 },
+        };
+        _cleanup_(scene_close) Scene s;
+        BackupRecord b;
+
+        scene_open(&s);
+        begin(&s, 7, &b);
+        written(&s, &b);
+        ASSERT_OK(backup_set_verified(s.db, b.id, NULL));
+        FOREACH_ARRAY(row, rows, ELEMENTSOF(rows)) {
+                _cleanup_backup_record_ BackupRecord next;
+                _cleanup_free_ char *sql = strjoin("UPDATE backups SET contents = '", row->contents,
+                                "' WHERE job = 7 RETURNING 'done'");
+
+                ck_assert_ptr_nonnull(sql);
+                ASSERT_QUERY(s.t.conninfo, sql, "done");
+                ck_assert_uint_eq(begin(&s, 8, &next).contents, row->size);
+                discard(&s, 8, true);
+        }
+        backup_record_done(&b);
 }
 END_TEST
 
@@ -586,9 +628,10 @@ START_TEST(no_instance_no_backup) {
                 .instance = "00000000-0000-0000-0000-00000000dead",
                 .blueprint = (char *) "x",
                 .blueprint_version = (char *) "1" };
+        BackupSize last;
 
         scene_open(&s);
-        ASSERT_ERROR(backup_begin(s.db, &b, &error), ENOENT);
+        ASSERT_ERROR(backup_begin(s.db, &b, &last, &error), ENOENT);
         ck_assert_str_eq(error.name, CCP_ERROR_NO_SUCH_INSTANCE);
 }
 END_TEST
@@ -627,8 +670,8 @@ START_TEST(keys_are_made_once) {
 }
 END_TEST
 
-TESTS("store-backup", a_backup_is_in_the_list_once_it_is_written, a_job_that_begins_again_keeps_the_name,
-                a_job_about_a_backup_leaves_the_instance_alone,
+TESTS("store-backup", a_backup_is_in_the_list_once_it_is_written, what_is_no_size_is_not_counted,
+                a_job_that_begins_again_keeps_the_name, a_job_about_a_backup_leaves_the_instance_alone,
                 a_job_about_a_backup_does_without_the_instance, the_last_verified_one_is_not_deleted,
                 what_a_job_uses_is_not_deleted, what_is_deleted_is_gone_step_by_step,
                 what_there_is_is_known_of_the_instance, what_was_imported_is_neither_the_last_nor_proof,

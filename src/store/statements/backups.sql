@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: LGPL-2.1-or-later
 -- Backups and the keys that seal them. $N are bound parameters; times are µs since the epoch.
 
--- Also of a job that was begun before: then it begins anew. With the size of the latest one before it.
+-- Also of a job that was begun before: then it begins anew. With the size of the latest one before it, and of what is in that.
 -- name: backup-begin
 INSERT INTO backups (instance, slug, job, sequence, consistency, blueprint, blueprint_version, file)
 SELECT i.id, i.slug, $2::bigint, s.next, $3, $4, $5,
@@ -12,6 +12,10 @@ WHERE i.id = $1::uuid
 ON CONFLICT (job) DO UPDATE SET state = 'writing', archive = NULL, size = NULL, contents = '[]'
 RETURNING id, sequence, file, (extract(epoch FROM created_at) * 1000000)::bigint,
         coalesce((SELECT o.size FROM backups o WHERE o.instance = backups.instance AND o.state = 'verified' AND o.id <> backups.id
+                ORDER BY o.sequence DESC LIMIT 1), 0),
+        coalesce((SELECT (SELECT greatest(0, least(9223372036854775807, coalesce(sum(CASE jsonb_typeof(e -> 'size')
+                        WHEN 'number' THEN (e ->> 'size')::numeric END), 0)))::bigint FROM jsonb_array_elements(o.contents) e)
+                FROM backups o WHERE o.instance = backups.instance AND o.state = 'verified' AND o.id <> backups.id
                 ORDER BY o.sequence DESC LIMIT 1), 0);
 
 -- name: backup-written
