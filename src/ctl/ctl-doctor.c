@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
 #include "ctl.h"
@@ -12,6 +13,14 @@
 
 #define NAME_WIDTH 15
 #define SYSTEMD_NAME "org.freedesktop.systemd1"
+/* Of a service that PID 1 could not give its credentials; see systemd.exec(5). */
+#define STATUS_CREDENTIALS 243
+#define STATUS_TRIES 30U
+#define STATUS_DELAY_USEC (100 * USEC_PER_MSEC)
+#define ADVICE_UNIT "See: systemctl status ccpd; journalctl -u ccpd -b."
+#define ADVICE_KEY                                                                                        \
+        "Are /etc/credstore.encrypted/ccpd.master-key, and ccpd.master-key-next if it is there, of this " \
+        "server? Put them back, see ccpd(8)."
 
 static const struct {
         Glyph glyph;
@@ -75,8 +84,23 @@ int ctl_print_findings(Ctl *c, const json_t *findings, const char *well) {
         return n_failed > 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* How PID 1 says that ccpd's unit is: "failed (exit-code)". */
-static int describe_unit(Ctl *c, char **ret) {
+/* The status that ccpd ended with, 0 if that is not known. While PID 1 makes another attempt at its start it knows none. */
+static int32_t read_status(Ctl *c, const char *path) {
+        int32_t status = 0;
+
+        for (unsigned n = 0; n < STATUS_TRIES; n++) {
+                if (sd_bus_get_property_trivial(c->bus, SYSTEMD_NAME, path, SYSTEMD_NAME ".Service",
+                                    "ExecMainStatus", NULL, 'i', &status) < 0)
+                        return 0;
+                if (status != 0)
+                        break;
+                (void) usleep(STATUS_DELAY_USEC);
+        }
+        return status;
+}
+
+/* How PID 1 says that ccpd's unit is: "failed (exit-code)"; and whether that is since it could not be given its key. */
+static int describe_unit(Ctl *c, char **ret, bool *ret_keyless) {
         _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_free_ char *active = NULL, *result = NULL;
@@ -99,6 +123,8 @@ static int describe_unit(Ctl *c, char **ret) {
         if (r < 0)
                 return r;
 
+        *ret_keyless = (streq(result, "exit-code") || streq(active, "activating")) &&
+                        read_status(c, path) == STATUS_CREDENTIALS;
         *ret = streq(result, "success") ? TAKE_PTR(active) : strjoin(active, " (", result, ")");
         return *ret ? 0 : -ENOMEM;
 }
@@ -107,16 +133,17 @@ static int describe_unit(Ctl *c, char **ret) {
 static int report_away(Ctl *c, const Error *error) {
         _cleanup_json_ json_t *findings = json_array();
         _cleanup_free_ char *unit = NULL;
+        bool keyless = false;
         int r;
 
         if (!findings)
                 return -ENOMEM;
-        r = c->bus ? describe_unit(c, &unit) : -ENOTCONN;
+        r = c->bus ? describe_unit(c, &unit, &keyless) : -ENOTCONN;
         r = findings_addf(findings, "ccpd", FINDING_FAILED,
-                        "See: systemctl status ccpd; journalctl -u ccpd -b. The instances run on without "
-                        "it.",
-                        "%s%s%s%s", error->message, r >= 0 ? " Its unit is " : "", r >= 0 ? unit : "",
-                        r >= 0 ? "." : "");
+                        keyless ? ADVICE_KEY " The instances run on without it."
+                                : ADVICE_UNIT " The instances run on without it.",
+                        "%s%s%s%s%s", error->message, r >= 0 ? " Its unit is " : "", r >= 0 ? unit : "",
+                        r >= 0 ? "." : "", keyless ? " systemd could not give it the master key." : "");
         if (r < 0)
                 return r;
 

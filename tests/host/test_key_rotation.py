@@ -10,6 +10,7 @@ from recovery import make_recovery_key
 # systemd-creds says each time that the key of the host lies on a disk like all others.
 pytestmark = pytest.mark.allow_journal(r'not located on encrypted media')
 
+FAILS = pytest.mark.allow_journal(r'Turning back: ', r'The job failed: ')
 KEYS = '/etc/credstore.encrypted'
 IN_USE = ('SELECT DISTINCT key_id FROM (SELECT key_id FROM secrets UNION ALL SELECT key_id FROM alert_secrets '
           'UNION ALL SELECT key_id FROM backup_keys UNION ALL SELECT key_id FROM storage WHERE key_id IS NOT NULL) s')
@@ -156,3 +157,68 @@ def test_without_the_key_of_the_host_nothing_is_changed(server, fleet):
         server.sh('mv /root/credential.secret /var/lib/systemd/')
     assert (files(server), master_key(server)) == before
     assert server.json('audit', '--action=KEY_ROTATE', '--lines=1')[0]['outcome'] == 'failed'
+
+
+# --- another key, or none ---
+
+# PID 1 says so in the names of our units.
+KEYLESS = pytest.mark.allow_journal(r'ccp(d|-job@\d+)\.service', r"Job \d+.*(exit-code|can't be run)", r'is sealed with the master key',
+                                    r'CREDENTIALS')
+
+
+def kept(server):
+    """What no call may change that finds no key, or another one."""
+    rows = [query(server, f'SELECT md5(t::text) FROM {table} t ORDER BY 1') for table in ('secrets', 'backup_keys', 'alert_secrets', 'backups', 'revisions')]
+    return rows, server.sh('docker ps --quiet --no-trunc | sort; find /var/lib/ccpd -type f | sort')
+
+
+@pytest.fixture
+def key(server, fleet):
+    """The file of the only key: what becomes of it in the test is mended after it."""
+    file = f'{KEYS}/ccpd.master-key'
+    server.sh(f'rm -f {KEYS}/ccpd.master-key-next; cp -p {file} /root/right-key')
+    before = kept(server), master_key(server)
+    yield file
+    assert kept(server) == before[0]
+    server.sh(f'mv /root/right-key {file}; systemctl reset-failed ccpd; systemctl restart ccpd')
+    server.wait(lambda: server.ccpctl('key', 'status', check=False).returncode == 0, 60, 'ccpd')
+    assert (kept(server), master_key(server)) == before
+    assert [slug_secrets(server, slug) for slug in ('oslo', 'bergen')] == fleet[0]
+
+
+@KEYLESS
+def test_without_a_key_nothing_of_ccpd_runs(server, fleet, key):
+    for make in (f'echo nonsense >{key}', f'head -c 32 /dev/urandom | systemd-creds encrypt --name=other - {key}', f'rm {key}'):
+        server.sh(make)
+        # ccpd has its own since it began; a worker gets none, and is not made without.
+        result = server.ccpctl('restart', 'oslo', check=False)
+        assert result.returncode != 0 and 'journalctl -u ccp-job@' in result.stderr, result
+    assert server.sh('systemctl restart ccpd >&2 || echo $?') == '1'
+    assert server.sh('systemctl show -P ExecMainStatus ccpd') == '243'
+    # Nobody has to know what that number means. The bus waits for ccpd as long as it does for any service.
+    result = server.ccpctl('doctor', check=False)
+    assert result.returncode == 5 and f'{key},' in result.stdout and 'systemd could not give it the master key' in result.stdout, result
+
+
+@KEYLESS
+@FAILS
+def test_with_another_key_nothing_is_sealed_or_opened(server, fleet, key):
+    right = master_key(server)['id']
+    server.sh(f'head -c 32 /dev/urandom | systemd-creds encrypt --name=ccpd.master-key - {key}; systemctl restart ccpd')
+    server.wait(lambda: server.ccpctl('key', 'status', check=False).returncode == 0, 60, 'ccpd')
+    other = master_key(server)['id']
+    assert other != right
+    for command in (['create', 'voss', '--blueprint', 'hello', '--domain', 'voss.example.org'], ['backup', 'create', 'oslo'], ['alert', 'secret'],
+                    ['secret', 'reveal', 'oslo', 'ADMIN_TOKEN'], ['restart', 'oslo'], ['key', 'rotate']):
+        result = server.ccpctl(*command, check=False)
+        assert result.returncode != 0 and right in result.stderr and other in result.stderr, (command, result)
+    assert any(f['check'] == 'key' and f['verdict'] == 'failed' and right in f['message'] and key in f['advice']
+               for f in server.json('doctor', check=False))
+    # All else goes on.
+    server.ccpctl('stop', 'bergen', '--quiet')
+    result = server.ccpctl('start', 'bergen', check=False)
+    assert result.returncode == 6 and 'Bring the right key back; nothing is lost' in result.stderr
+    server.sh(f'cp -p /root/right-key {key}')
+    server.sh('systemctl restart ccpd')
+    server.wait(lambda: server.ccpctl('key', 'status', check=False).returncode == 0, 60, 'ccpd')
+    server.ccpctl('start', 'bergen', '--quiet')
