@@ -61,8 +61,9 @@ test_unit() {
     meson_suite unit "$1"
 }
 
+# Most of the time these tests wait: for what happens once a minute, and for one program after the other.
 test_bus() {
-    meson_suite bus "$1"
+    meson_suite bus "$1" --num-processes "$(($(nproc) * 2))"
 }
 
 # The fuzzers run over their corpus; ./dev fuzz searches for more.
@@ -82,9 +83,10 @@ compile_quietly() {
     configure "$1" && run_quietly "$(build_space)/$1.compile" in_build_root meson compile -C "/build/$1"
 }
 
-# meson_suite SUITE EXPRESSION: the tests of that suite under AddressSanitizer and UndefinedBehaviorSanitizer.
+# meson_suite SUITE EXPRESSION OPTION…: the tests of that suite under AddressSanitizer and UndefinedBehaviorSanitizer.
 meson_suite() {
     local suite=$1 expression=$2 names=() log results
+    shift 2
     log=$(build_space)/asan/meson-logs
     if (compile_quietly asan); then
         record "$suite" "compiles with gcc and sanitizers" pass
@@ -99,7 +101,7 @@ meson_suite() {
     fi
     in_build_root env ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1 \
         UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1 \
-        meson test -C /build/asan --no-rebuild --suite "$suite" --print-errorlogs "${names[@]}" >&2 || true
+        meson test -C /build/asan --no-rebuild --suite "$suite" --print-errorlogs "$@" "${names[@]}" >&2 || true
     results=$log/testlog.json
     if [[ -s $results ]]; then
         cp "$results" "$TALLY/$suite.meson"
