@@ -31,7 +31,7 @@ def pytest_configure(config):
 
 
 # Modules that take minutes, the longest first: a worker that comes to one last keeps all others waiting.
-LONG = ['restore', 'recovery', 'databases', 'jobs', 'alert', 'logs', 'storage', 'backup', 'roles', 'backup_life', 'audit', 'health']
+LONG = ['restore', 'restore_faults', 'recovery', 'databases', 'jobs', 'alert', 'logs', 'storage', 'backup', 'roles', 'backup_life', 'audit', 'health']
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Backups of Changemaker Lite: a real PostgreSQL, Redis and nginx, real volumes; opened again without ccpd, and spoiled."""
 
+import contextlib
 import json
 
 import pytest
@@ -140,6 +141,23 @@ def test_a_file_that_changes_is_read_again_with_the_containers_paused(server, in
     assert state(server, instance)
 
 
+def test_what_changed_while_it_was_read_is_said_of_a_live_backup(server, instance):
+    volume = server.sh(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {PROJECT}_uploads")
+    server.sh(f'head -c 200000000 /dev/zero >{volume}/log; touch /run/growing; '
+              f'(while [ -e /run/growing ]; do echo more >>{volume}/log; done) </dev/null >/dev/null 2>&1 &')
+    try:
+        server.ccpctl('backup', 'create', SLUG, '--consistency=live', timeout=300)
+    finally:
+        server.sh(f'rm /run/growing; sleep 0.5; rm {volume}/log')
+    backup = backups(server)[0]
+    assert backup['consistency'] == 'live'
+    entry = next(entry for entry in backup['contents'] if entry['name'] == 'volumes/uploads.tar')
+    assert (entry['n_changed'], entry['n_skipped']) == (1, 0)
+    shown = server.ccpctl('backup', 'show', backup['id']).stdout
+    assert [line for line in shown.splitlines() if 'uploads.tar' in line][0].endswith('with files that changed while they were read')
+    server.ccpctl('backup', 'delete', backup['id'], '--yes', timeout=60)
+
+
 def assert_nothing_left(server, before, job_state, error=None):
     job = server.json('job', 'list', '--lines=1')[0]
     assert (job['kind'], job['state']) == ('backup', job_state)
@@ -153,23 +171,105 @@ def assert_nothing_left(server, before, job_state, error=None):
 FAILS = pytest.mark.allow_journal(r'(Turning back|The job failed): ')
 
 
-@FAILS
-def test_a_dump_whose_tool_fails_is_no_backup(server, instance):
-    before = backups(server), files(server)
-    server.sh(f'''docker exec {PROJECT}-v2-postgres-1 sh -c 'mv "$(command -v pg_dump)" /usr/local/bin/pg_dump.real
-                      printf "#!/bin/sh\\npg_dump.real \\"\\$@\\" | head -c 100000; exit 1\\n" >/usr/local/bin/pg_dump; chmod 755 /usr/local/bin/pg_dump' ''')
+DATABASE = f'{PROJECT}-v2-postgres-1'
+
+
+@contextlib.contextmanager
+def pg_dump_is(server, script):
+    """The tool of the database is this script meanwhile, and the real one is pg_dump.real. It also has a folder /tmp/test."""
+    server.run(['docker', 'exec', '-i', DATABASE, 'sh', '-euc', '''mv "$(command -v pg_dump)" /usr/local/bin/pg_dump.real
+                mkdir /tmp/test; cat >/usr/local/bin/pg_dump; chmod 755 /usr/local/bin/pg_dump'''], input=f'#!/bin/sh\ncase $1 in --version) exec pg_dump.real "$@" ;; esac\n{script}\n')
     try:
-        result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
-        assert result.returncode == 6 and 'v2-postgres' in result.stderr
-        assert_nothing_left(server, before, 'failed', 'EngineFailed')
-        # Nor one that ends well and is none, or breaks off.
-        for script in ('echo nothing', 'pg_dump.real "$@" | head -c 100000', 'pg_dump.real "$@" | head -c 1000000'):
-            server.run(['docker', 'exec', '-i', f'{PROJECT}-v2-postgres-1', 'sh', '-c', 'cat >/usr/local/bin/pg_dump'],
-                       input=f'#!/bin/sh\n{script}\n')
-            assert server.ccpctl('backup', 'create', SLUG, check=False, timeout=300).returncode == 6, script
-            assert_nothing_left(server, before, 'failed', 'EngineFailed')
+        yield
     finally:
-        server.sh(f"docker exec {PROJECT}-v2-postgres-1 sh -c 'mv /usr/local/bin/pg_dump.real /usr/local/bin/pg_dump'")
+        server.wait(lambda: server.run(['docker', 'exec', DATABASE, 'true'], check=False).returncode == 0, 60, 'the container')
+        server.sh(f"docker exec {DATABASE} sh -c 'mv /usr/local/bin/pg_dump.real /usr/local/bin/pg_dump; rm -r /tmp/test'")
+
+
+def there(server, path):
+    """Waits for a file in the container of the database."""
+    server.wait(lambda: server.run(['docker', 'exec', DATABASE, 'test', '-e', path], check=False).returncode == 0, 60, path)
+
+
+@FAILS
+@pytest.mark.parametrize('script, words', [
+    ('pg_dump.real "$@" | head -c 100000; exit 1', 'ended with 1:'),
+    ('pg_dump.real "$@" >/tmp/test/dump; head -c $(($(stat -c %s /tmp/test/dump) * 9 / 10)) /tmp/test/dump; kill -KILL $$',
+     'ended with 137: it was killed'),
+    # Those end well.
+    (':', 'no whole dump'), ('echo nothing', 'no whole dump'),
+    ('pg_dump.real "$@" | head -c 100000', 'cannot be read'), ('pg_dump.real "$@" | head -c 1000000', 'cannot be read'),
+], ids=['fails', 'is-killed', 'writes-nothing', 'writes-something-else', 'breaks-off', 'breaks-off-later'])
+def test_a_dump_whose_tool_fails_is_no_backup(server, instance, script, words):
+    before = backups(server), files(server)
+    with pg_dump_is(server, script):
+        result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
+    assert result.returncode == 6 and "'v2-postgres'" in result.stderr and words in result.stderr, result.stderr
+    assert_nothing_left(server, before, 'failed', 'EngineFailed')
+
+
+@contextlib.contextmanager
+def little_memory(server, container):
+    """What this gives, called, has the programs of a container live with 64 MiB. A server without a controller for memory of its
+    own borrows the one of the outer machine, which is of the former kind."""
+    if 'memory' in server.file('/sys/fs/cgroup/cgroup.controllers').split():
+        yield lambda: server.sh(f'docker update --memory=64m --memory-swap=64m {container}')
+        server.sh(f'docker update --memory=4g --memory-swap=-1 {container}')
+        return
+    server.sh('''mkdir -p /run/memory; mount -t cgroup -o memory memory /run/memory
+                 mkdir /run/memory/ccp-test; echo 64M >/run/memory/ccp-test/memory.limit_in_bytes''')
+    try:
+        yield lambda: server.sh(f'''for pid in $(docker top {container} -eo pid,comm | sed -n 's/ *\\([0-9]*\\) pg_dump$/\\1/p'); do
+                                       echo $pid >/run/memory/ccp-test/cgroup.procs; done; grep -q . /run/memory/ccp-test/cgroup.procs''')
+    finally:
+        server.sh('''for pid in $(cat /run/memory/ccp-test/cgroup.procs); do echo $pid >/run/memory/cgroup.procs; done
+                     rmdir /run/memory/ccp-test; umount /run/memory''')
+
+
+@FAILS
+def test_a_tool_that_takes_too_much_memory_makes_no_backup(server, instance):
+    before = backups(server), files(server)
+    # A text without a line's end is held in memory until it ends.
+    hog = 'pg_dump.real "$@" | head -c 1000000; touch /tmp/test/half; until [ -e /tmp/test/go ]; do sleep 0.1; done; exec tail -n 1 /dev/zero'
+    with pg_dump_is(server, hog), little_memory(server, DATABASE) as limit:
+        server.ccpctl('backup', 'create', SLUG, '--no-wait')
+        there(server, '/tmp/test/half')
+        limit()
+        server.sh(f'docker exec {DATABASE} touch /tmp/test/go')
+        server.wait(lambda: server.json('job', 'list', '--lines=1')[0]['state'] == 'failed', 60, 'the end')
+    assert_nothing_left(server, before, 'failed', 'EngineFailed')
+    message = server.json('job', 'list', '--lines=1')[0]['error']['message']
+    assert "'v2-postgres'" in message and 'ended with 137: it was killed. Was there no memory left in the container' in message
+
+
+AWAY = pytest.mark.allow_journal(r'[Tt]he Docker Engine', r'Docker does not answer')
+
+
+@AWAY
+@pytest.mark.parametrize('act', ['restart', 'kill'])
+def test_an_engine_that_ends_in_the_middle_of_a_dump(server, instance, act):
+    """The dump is none, whatever of it came; the database runs again, and is dumped again."""
+    known, ran, since = files(server), running(server), server.cursor()
+    with pg_dump_is(server, '''pg_dump.real "$@" >/tmp/test/dump
+            head -c 100000 /tmp/test/dump
+            [ -e /tmp/test/half ] || { touch /tmp/test/half; sleep 60; }
+            tail -c +100001 /tmp/test/dump'''):
+        server.ccpctl('backup', 'create', SLUG, '--no-wait')
+        there(server, '/tmp/test/half')
+        assert [file for file in files(server) - known if file.endswith('.part')]
+        server.sh('systemctl restart docker.service' if act == 'restart' else 'systemctl kill --signal=KILL --kill-whom=main docker.service')
+        server.wait(lambda: server.json('job', 'list', '--lines=1')[0]['state'] != 'running', 120, 'the end')
+    job = server.json('job', 'list', '--lines=1')[0]
+    assert (job['kind'], job['state'], job['attempt']) == ('backup', 'succeeded', 1), job
+    said = [entry['MESSAGE'] for entry in server.journal(f'CCP_JOB={job["id"]}', since=since)]
+    assert any(line.startswith("write: waiting for the engine: Cannot dump the database of 'v2-postgres'") for line in said), said
+    # Of what came first nothing is in it.
+    [new] = files(server) - known
+    assert not new.endswith('.part') and backups(server)[0]['file'] == new.rpartition('/')[2]
+    assert backups(server)[0]['state'] == 'verified'
+    assert {entry['name']: entry for entry in backups(server)[0]['contents']}['databases/v2-postgres/changemaker.dump']['size'] > 50000 * 32
+    assert (helpers(server), paused(server), running(server)) == ('', '', ran)
+    well(server)
 
 
 @FAILS

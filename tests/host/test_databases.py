@@ -3,6 +3,7 @@
 before a MariaDB, and MongoDB is a stand-in (tests/images/databases)."""
 
 import json
+import re
 
 import pytest
 
@@ -233,12 +234,12 @@ def data_of_spoiled(server):
     return sql_data(server, 'mariadb'), redis(server, '-n', 7, 'keys', '*'), redis(server, 'info', 'keyspace'), notes(server, '.dump')
 
 
-def restore_until(server, backup, step, act, *arguments):
+def restore_until(server, backup, step, act, *arguments, verb='restore'):
     """Lets a restore stop before a step, and does something to it there."""
     server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
               f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
     try:
-        server.ccpctl('backup', 'restore', backup['id'], *arguments, '--no-wait')
+        server.ccpctl('backup', verb, backup['id'], *arguments, '--no-wait')
         server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 120, 'the pause')
         act()
     finally:
@@ -287,12 +288,69 @@ def test_a_restore_gives_each_database_back_whatever_its_volume_has(server, inst
     assert redis_data(server) == backup['data']['redis']
 
 
+PROGRAMS = {'mariadb': 'mariadbd', 'mysql': 'mysqld', 'redis': 'redis-cli', 'mongo': 'mongod', 'notes': 'sqlite3'}
+
+
+def test_a_backup_says_the_version_of_each_database(server, instance, backup):
+    contents = [entry for entry in server.json('backup', 'show', backup['id'])['contents'] if entry['kind'] == 'database']
+    for entry in contents:
+        said = execute(server, entry['service'], PROGRAMS[entry['service']], '--version')
+        assert entry['version'] == re.search(r'\d+(\.\d+)+', said).group(), said
+    shown = server.ccpctl('backup', 'show', backup['id']).stdout
+    assert f"mongodb {dict((e['service'], e['version']) for e in contents)['mongo']}" in shown
+
+
+@FAILS
+def test_a_dump_of_a_newer_database_is_not_loaded(server, instance, backup):
+    before = data(server)
+    # What the server was, by what its program says; the image has what it had.
+    server.run(['docker', 'exec', '-u', '0', name('mariadb'), 'sh', '-euc', 'mv /usr/sbin/mariadbd /usr/sbin/mariadbd.real; '
+                'printf "#!/bin/sh\\necho mariadbd  Ver 99.1.2-MariaDB\\n" >/usr/sbin/mariadbd; chmod 755 /usr/sbin/mariadbd'])
+    try:
+        server.ccpctl('backup', 'create', SLUG, timeout=120)
+        newer = server.json('backup', 'list')[0]
+    finally:
+        server.run(['docker', 'exec', '-u', '0', name('mariadb'), 'mv', '/usr/sbin/mariadbd.real', '/usr/sbin/mariadbd'])
+    assert 'mariadb 99.1.2' in server.ccpctl('backup', 'show', newer['id']).stdout
+    result = server.ccpctl('backup', 'restore', newer['id'], check=False, timeout=300)
+    assert result.returncode == 6 and '99.1.2 of mariadb' in result.stderr and '--any-version' in result.stderr, result.stderr
+    assert leftovers(server) == ''
+    assert_same(server, before)
+    server.ccpctl('backup', 'restore', newer['id'], '--any-version', timeout=300)
+    assert_same(server, before)
+    server.ccpctl('backup', 'delete', newer['id'], '--yes', timeout=60)
+
+
 def test_a_drill_proves_each_database(server, instance, backup):
     before = data(server)
     server.ccpctl('backup', 'drill', backup['id'], timeout=300)
     assert 'rows' in steps(server)['databases']['detail'] and 'rows' in steps(server)['volumes']['detail']
     assert leftovers(server) == ''
     assert_same(server, before)
+
+
+@pytest.mark.allow_journal(r'[Tt]he Docker Engine', r'Docker does not answer')
+@pytest.mark.parametrize('verb, step', [('drill', 'volumes'), ('drill', 'databases'), ('restore', 'volumes')])
+def test_it_goes_on_though_the_engine_is_restarted(server, instance, backup, verb, step):
+    before = data(server)
+
+    def restart():
+        if step == 'volumes':
+            # In the middle of it: there is a container for SQLite's file, which holds the volumes.
+            server.sh('pkill -CONT -x ccp-job')
+            server.wait(lambda: server.sh('docker ps -q --filter label=com.docker.compose.oneoff=True'), 60, 'the container', interval=0.02)
+            server.sh('systemctl restart docker.service')
+        else:
+            # Neither the instance's databases run any more, nor those of the drill.
+            server.sh('systemctl restart docker.service')
+            assert server.sh('docker ps --quiet') == ''
+            server.sh('pkill -CONT -x ccp-job')
+    restore_until(server, backup, step, restart, verb=verb)
+    server.wait(lambda: last_job(server)['state'] in ('succeeded', 'failed'), 180, 'the end')
+    assert (last_job(server)['kind'], last_job(server)['state'], last_job(server)['attempt']) == (verb, 'succeeded', 1)
+    server.wait(lambda: server.json('show', SLUG)['health'] == 'healthy', 60, 'the health')
+    assert_same(server, before if verb == 'drill' else backup['data'])
+    assert leftovers(server) == ''
 
 
 @pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
@@ -377,12 +435,14 @@ def test_a_tool_that_fails_after_some_output_makes_no_backup(server, instance, b
     before = server.json('backup', 'list')
     tool = TOOLS[service]
     try:
-        # The one fails, the other ends well and wrote no whole dump. sqlite3 writes to a file.
-        for script in (f'{tool}.real "$@" | head -c 20000; exit 1', f'{tool}.real "$@" | head -c 20000')[:1 if service == 'notes' else 2]:
+        # One fails and one is killed; others end well, and wrote no whole dump, or nothing. sqlite3 writes to a file.
+        for script, words in ((f'{tool}.real "$@" | head -c 20000; exit 1', 'ended with 1'),
+                              (f'{tool}.real "$@" | head -c 20000; kill -KILL $$', 'ended with 137: it was killed'),
+                              (f'{tool}.real "$@" | head -c 20000', 'no whole dump'), (':', 'no whole dump'))[:2 if service == 'notes' else 4]:
             server.run(['docker', 'exec', '-u', '0', name(service), 'sh', '-euc',
                         f'[ -e {tool}.real ] || mv {tool} {tool}.real; printf "#!/bin/sh\\n%s\\n" "$1" >{tool}; chmod 755 {tool}', 'sh', script])
             result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=120)
-            assert result.returncode == 6 and f"'{service}'" in result.stderr, result.stderr
+            assert result.returncode == 6 and f"'{service}'" in result.stderr and words in result.stderr, result.stderr
             assert server.json('backup', 'list') == before
     finally:
         server.run(['docker', 'exec', '-u', '0', name(service), 'mv', f'{tool}.real', tool])

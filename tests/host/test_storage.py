@@ -208,9 +208,7 @@ def test_while_it_is_down_it_is_tried_again_and_told(server, storage):
 
 
 def test_requests_that_fail_are_made_again(server, storage):
-    storage.down()
-    storage.mode(fail=[['PUT', 0, 2], ['HEAD', 0, 1], ['GET', 1, 3]])
-    storage.up()
+    storage.afresh(fail=[['PUT', 0, 2], ['HEAD', 0, 1], ['GET', 1, 3]])
     backup = copied(server, make(server), 60)
     [job] = jobs(server, backup)
     assert job['attempt'] == 1 and same(server, storage, backup)
@@ -229,6 +227,81 @@ def test_a_killed_worker_goes_on(server, storage, step):
     [job] = jobs(server, backup)
     assert (job['state'], job['attempt']) == ('succeeded', 2)
     assert [key for key in storage.keys() if backup['archive'] in key] == [backup['copy'] or row(server, backup)['copy']]
+
+
+# --- in parts ---
+
+
+@pytest.fixture
+def large(server, storage):
+    """Backups are sent in three parts."""
+    file = f'/var/lib/ccpd/instances/{SLUG}/large'
+    server.sh(f'head -c 40000000 /dev/urandom >{file}; chown ccpd: {file}')
+    yield
+    server.sh(f'rm -f {file}')
+
+
+def parts(storage):
+    return [line for line in storage.accepted('PUT') if 'partNumber=' in line]
+
+
+@FAILS
+@pytest.mark.parametrize('code, advice', [('InvalidAccessKeyId', 'Correct the access key'), ('ExpiredToken', 'a key that does not expire')])
+def test_credentials_that_go_bad_in_the_middle_of_an_upload(server, storage, large, code, advice):
+    bad = [403, code]
+    storage.afresh(fail=[['PUT', 1, 99, *bad], ['DELETE', 0, 99, *bad], ['GET', 1, 99, *bad], ['HEAD', 1, 99, *bad], ['POST', 1, 99, *bad]])
+    storage.forget()
+    backup = make(server)
+    server.wait(lambda: [job['state'] for job in jobs(server, backup)] == ['failed'], 60, 'the failure')
+    [job] = jobs(server, backup)
+    assert len(parts(storage)) == 1 and len(storage.uploads()) == 1 and backup['archive'] in storage.uploads()[0]
+    error = job['error']
+    assert error['name'].endswith('StorageFailed') and ENDPOINT in error['message'] and "'backups'" in error['message'], error
+    assert f'403 ({code}' in error['message'] and advice in error['message'], error
+    # What is here is what it was, and nobody is told of a copy.
+    assert (row(server, backup)['state'], row(server, backup)['replicated_at']) == ('verified', 0)
+    assert not [key for key in storage.keys() if backup['archive'] in key]
+    assert code in server.json('storage', 'show')['error']
+    query(server, f"UPDATE backups SET copy_wanted_at = now() - interval '3 days' WHERE id = {backup['id']}")
+    server.wait(lambda: [a['rule'] for a in server.json('alert', 'list')] == ['backup-unreplicated'], 30, 'the alert')
+    assert code in server.json('alert', 'list')[0]['message']
+    server.ccpctl('backup', 'verify', backup['id'], '--quiet')
+
+    # With good ones it goes on by itself, once it is its turn.
+    storage.mode()
+    query(server, f"UPDATE backups SET copy_due_at = now() WHERE id = {backup['id']}")
+    assert same(server, storage, copied(server, backup, 120))
+    assert storage.uploads() == [] and [key for key in storage.keys() if backup['archive'] in key] == [row(server, backup)['copy']]
+    server.wait(lambda: server.json('alert', 'list') == [], 30, 'the end of the alert')
+
+
+@KILLED
+def test_a_worker_that_is_killed_in_the_middle_of_an_upload(server, storage, large):
+    storage.afresh(hold=[['PUT', 1, 2]])
+    storage.forget()
+    backup = make(server)
+    server.wait(lambda: parts(storage), 60, 'the first part')
+    [left] = storage.uploads()
+    server.sh('pkill -KILL -x ccp-job')
+    storage.mode()
+    backup = copied(server, backup, 60)
+    [job] = jobs(server, backup)
+    assert (job['state'], job['attempt']) == ('succeeded', 2) and same(server, storage, backup)
+    assert left.endswith(backup['copy']) and storage.uploads() == []
+    assert [key for key in storage.keys() if backup['archive'] in key] == [backup['copy']]
+    # The part that was there belonged to an upload that was ended: all were sent again.
+    assert len([line for line in storage.accepted('DELETE') if 'uploadId=' in line]) == 1
+    assert len([line for line in parts(storage) if 'partNumber=1&' in line]) == 2
+
+
+def test_parts_that_are_refused_for_a_while(server, storage, large):
+    # The end of an upload is answered by 200, and is none.
+    storage.afresh(fail=[['PUT', 1, 3], ['POST', 1, 2, 200, 'InternalError']])
+    storage.forget()
+    backup = copied(server, make(server), 60)
+    [job] = jobs(server, backup)
+    assert (job['state'], job['attempt']) == ('succeeded', 1) and same(server, storage, backup)
+    assert len(storage.accepted('POST')) == 3 and storage.uploads() == [] and len(parts(storage)) == 3
 
 
 @CANCELLED
@@ -317,6 +390,21 @@ def test_a_file_comes_back(server, storage):
     result = server.ccpctl('backup', 'fetch', backup['id'], check=False)
     assert result.returncode == 6 and "There is no '" in result.stderr
     assert copied(server, backup, 90) and same(server, storage, backup)
+
+
+@FAILS
+def test_a_file_that_has_no_room_stays_there(server, storage):
+    backup = make_copied(server)
+    folder = f'{BACKUPS}/{backup["instance_id"]}'
+    server.sh(f'mv {path(backup)} /srv/whole; mount -t tmpfs -o size=64k,mode=0700 tmpfs {folder}; chown ccpd: {folder}; head -c 60000 /dev/zero >{folder}/full')
+    try:
+        result = server.ccpctl('backup', 'fetch', backup['id'], check=False)
+        assert result.returncode == 6 and f'There is no room for 1 MiB more in {BACKUPS}: 0 MiB are free' in result.stderr, result.stderr
+        assert server.sh(f'ls -A {folder}') == 'full'
+        assert jobs(server, backup, 'fetch')[0]['error']['name'].endswith('NoSpace')
+    finally:
+        server.sh(f'umount {folder}; mv /srv/whole {path(backup)}')
+    assert (row(server, backup)['state'], row(server, backup)['replicated_at'] > 0) == ('verified', True)
 
 
 @KILLED

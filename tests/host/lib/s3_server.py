@@ -2,9 +2,12 @@
 """A storage that speaks as much S3 as is needed: s3_server.py FOLDER PORT. Runs in the server, and verifies each signature. Objects
 are files in FOLDER/objects, named as their keys with ":" for "/"; FOLDER/mode is JSON, and says what goes wrong:
     delete      "deny": it keeps what it has
-    fail        [[METHOD, from, to], …]: the n-th request of a method, counted from 0, is answered by 503
+    fail        [[METHOD, from, to, status, code], …]: the n-th request of a method, counted from 0, is answered by this (503
+                SlowDown, where no more is said)
+    hold        [[METHOD, from, to], …]: these are not answered while the mode says so
     slow        seconds that each part of an object takes
-Each request is a line of FOLDER/requests: METHOD, path, query, status."""
+Each request is a line of FOLDER/requests: METHOD, path, query, status. FOLDER/uploads has the keys of the uploads in parts that
+were begun and not ended."""
 
 import hashlib
 import json
@@ -147,11 +150,16 @@ def list_uploads(query):
     return 200, {}, xml('ListMultipartUploadsResult', f'<IsTruncated>false</IsTruncated>{found}')
 
 
+def tell_uploads():
+    (FOLDER / 'uploads').write_text(''.join(f'{u["key"]}\n' for u in list(uploads.values())))
+
+
 def upload(method, key, query, headers, body):
     """What belongs to an upload in parts."""
     if 'uploads' in query and method == 'POST':
         identifier = os.urandom(8).hex()
         uploads[identifier] = {'key': key, 'at': time.time(), 'parts': {}}
+        tell_uploads()
         return 200, {}, xml('InitiateMultipartUploadResult', f'<UploadId>{identifier}</UploadId>')
     if query['uploadId'] not in uploads:
         raise Refused(404, 'NoSuchUpload')
@@ -162,17 +170,27 @@ def upload(method, key, query, headers, body):
         parts = uploads[query['uploadId']]['parts']
         tag = store(key, headers, b''.join(parts[n] for n in sorted(parts)))
         del uploads[query['uploadId']]
+        tell_uploads()
         return 200, {}, xml('CompleteMultipartUploadResult', f'<ETag>{tag}</ETag>')
     del uploads[query['uploadId']]
+    tell_uploads()
     return 204, {}, b''
+
+
+def named(what, method, n):
+    """What the mode says of the n-th request of a method; None: nothing."""
+    return next((more for m, first, last, *more in mode().get(what, []) if m == method and first <= n < last), None)
 
 
 def handle(method, path, query, headers, body):
     verify(method, path, query, headers, body)
     with lock:
         n = counts[method] = counts.get(method, -1) + 1
-    if any(m == method and first <= n < last for m, first, last in mode().get('fail', [])):
-        raise Refused(503, 'SlowDown')
+    while named('hold', method, n) is not None:
+        time.sleep(0.1)
+    failure = named('fail', method, n)
+    if failure is not None:
+        raise Refused(*(failure or (503, 'SlowDown')))
     query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
     bucket, _, key = urllib.parse.unquote(path).removeprefix('/').partition('/')
     if bucket != BUCKET:
@@ -219,6 +237,7 @@ def serve(connection):
 
 
 OBJECTS.mkdir(parents=True, exist_ok=True)
+tell_uploads()
 listener = socket.create_server(('127.0.0.1', PORT))
 while True:
     threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()

@@ -33,6 +33,12 @@ class Storage:
     def mode(self, **mode):
         self.server.write(f'{FOLDER}/mode', json.dumps(mode))
 
+    def afresh(self, **mode):
+        """A mode by which requests are counted from now on. What was begun in parts is forgotten."""
+        self.down()
+        self.mode(**mode)
+        self.up()
+
     def forget(self):
         """The requests up to now."""
         self.server.write(f'{FOLDER}/requests', '')
@@ -48,6 +54,10 @@ class Storage:
         """Of all objects, without the prefix."""
         names = self.server.sh(f'ls {FOLDER}/objects').split()
         return sorted(name.replace(':', '/').removeprefix(PREFIX + '/') for name in names)
+
+    def uploads(self):
+        """The keys of those in parts that were begun and not ended."""
+        return self.server.file(f'{FOLDER}/uploads').split()
 
     def file(self, key):
         return f'{FOLDER}/objects/' + f'{PREFIX}/{key}'.replace('/', ':')

@@ -75,6 +75,8 @@ def options(program, argv, *more):
 
 
 def mongod(argv):
+    if argv == ['--version']:
+        sys.exit(print('db version v7.0.5\nBuild Info: {\n    "version": "7.0.5"\n}'))
     if not (DATA / 'user').exists():
         (DATA / 'user').write_text(f'{os.environ["MONGO_INITDB_ROOT_USERNAME"]}:{os.environ["MONGO_INITDB_ROOT_PASSWORD"]}')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
