@@ -322,8 +322,9 @@ static int bring(Ctl *c, const Source *s, char **ret_token, char ret_signer[stat
         if (r >= 0)
                 r = copy(c, s, to, reterr);
         if (r < 0) {
-                /* The disk has it back at once, and not when somebody sweeps. */
-                (void) ftruncate(to, 0);
+                /* The disk has it back at once; or, where this fails, when somebody sweeps. */
+                _unused_ int truncated = ftruncate(to, 0);
+
                 return r;
         }
         *ret_token = strdup(token);
