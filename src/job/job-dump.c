@@ -420,10 +420,6 @@ static int take(const void *data, size_t size, void *userdata, Error *reterr) {
         return d->sink(data, size, d->userdata, reterr);
 }
 
-static bool is_stopped(const Job *j) {
-        return j->claim.job->state_before == INSTANCE_STOPPED;
-}
-
 static int run_dump(Tool *t, Dump *d, Error *reterr) {
         int r;
 
@@ -472,9 +468,10 @@ int job_dump_check(Job *j, const BlueprintDatabase *database, ArchiveReader *rea
         _cleanup_tool_ Tool t = {};
         int r;
 
-        if (!recipe->check[0] || (recipe->check_asks && is_stopped(j)))
+        if (!recipe->check[0] || (recipe->check_asks && job_began_stopped(j)))
                 return 1;
-        r = is_stopped(j) ? tool_init_idle(&t, j, database, reterr) : tool_init(&t, j, database, reterr);
+        r = job_began_stopped(j) ? tool_init_idle(&t, j, database, reterr)
+                                 : tool_init(&t, j, database, reterr);
         if (r >= 0)
                 r = wait_after_restart(&t, reterr);
         if (r >= 0) {

@@ -13,18 +13,14 @@ static BackupConsistency wanted(const Job *j) {
         return backup_consistency_from_string(json_object_get_string(j->claim.job->spec, "consistency"));
 }
 
-static bool is_stopped(const Job *j) {
-        return j->claim.job->state_before == INSTANCE_STOPPED;
-}
-
 BackupConsistency job_quiesce_first(const Job *j) {
         BackupConsistency c = wanted(j);
 
-        return is_stopped(j) ? BACKUP_COLD : c < 0 ? BACKUP_LIVE : c;
+        return job_began_stopped(j) ? BACKUP_COLD : c < 0 ? BACKUP_LIVE : c;
 }
 
 bool job_quiesce_may_pause(const Job *j) {
-        return !is_stopped(j) && wanted(j) < 0;
+        return !job_began_stopped(j) && wanted(j) < 0;
 }
 
 static int for_each_container(Job *j, ContainerState state,
@@ -126,7 +122,7 @@ int job_quiesce_for_dumps(Job *j, BackupConsistency consistency, Error *reterr) 
                                 "cannot be told. Make another one (ccpctl backup create %s), or stop it.",
                                 j->claim.job->slug, instance_state_to_string(j->claim.job->state_before),
                                 j->claim.job->slug);
-        r = is_stopped(j) ? start_servers(j, reterr) : stop_others(j, reterr);
+        r = job_began_stopped(j) ? start_servers(j, reterr) : stop_others(j, reterr);
         return r < 0 ? r : wait_for_servers(j, reterr);
 }
 
@@ -156,7 +152,7 @@ int job_quiesce_end(Job *j, Error *reterr) {
         r = job_dump_clean_up(j, reterr);
         if (r < 0)
                 return r;
-        if (is_stopped(j))
+        if (job_began_stopped(j))
                 return job_engine_stop(j, reterr);
         return j->claim.job->state_before == INSTANCE_RUNNING ? job_engine_start_existing(j, reterr) : 0;
 }

@@ -291,7 +291,7 @@ int job_restore_undo_switch(Job *j, Error *reterr) {
                 r = job_revision_point_to(j, restore.revision_before, reterr);
         if (r >= 0)
                 r = load_active(j, restore.revision_before, reterr);
-        if (r < 0 || j->claim.job->state_before == INSTANCE_STOPPED)
+        if (r < 0 || job_began_stopped(j))
                 return r;
 
         r = job_stage_run_infrastructure(j, reterr);

@@ -150,6 +150,11 @@ static inline const InstanceRecord *job_instance(const Job *j) {
         return j->claim.instance;
 }
 
+/* The instance was stopped when the job began, and is to be so at its end. */
+static inline bool job_began_stopped(const Job *j) {
+        return j->claim.job->state_before == INSTANCE_STOPPED;
+}
+
 /* Claims the job and does it, to its end. 0 if the end is recorded, whatever it is; JOB_LEFT; or a negative
  * errno: logged. */
 int job_run(Job *j);

@@ -55,8 +55,8 @@ def test_a_timer_knocks_and_all_are_backed_up(server, fleet):
     server.wait(lambda: all(len(backups(server, slug)) > 1 for slug in SLUGS), 120, 'two backups of each')
     off(server)
     jobs = [job for job in server.json('job', 'list', '--lines=500') if job['kind'] == 'backup']
-    assert {job['state'] for job in jobs} == {'succeeded'} and {job['started_by'] for job in jobs} == {'ccpd'}
-    assert {job['reason'] for job in jobs} == {'schedule'}
+    other = [job for job in jobs if (job['state'], job['started_by'], job['reason']) != ('succeeded', 'ccpd', 'schedule')]
+    assert len(jobs) >= 2 * len(SLUGS) and other == []
     # Never more than two at a time, and never two of one instance.
     for job in jobs:
         beside = [other for other in jobs if other['started_at'] <= job['started_at'] < other['finished_at']]
