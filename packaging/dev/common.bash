@@ -108,14 +108,13 @@ list_sources() {
         die "git cannot list the files of $TOP" "./dev works in a git checkout; is git installed?"
 }
 
-# start_time PID: field 22 of /proc/PID/stat, which with the pid names a process for good. A zombie has none.
+# start_time PID: REPLY becomes field 22 of /proc/PID/stat, which with the pid names a process for good. A zombie has none.
 start_time() {
-    local stat
+    local stat fields
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-    stat=${stat##*) }
-    local fields
-    read -ra fields <<<"$stat"
-    [[ ${fields[0]} != Z ]] && printf '%s\n' "${fields[19]}"
+    read -ra fields <<<"${stat##*) }"
+    REPLY=${fields[19]}
+    [[ ${fields[0]} != Z ]]
 }
 
 # prune FOLDER: what nobody used for two days goes, but for what a booted server or a build holds a lock on. Who uses an entry

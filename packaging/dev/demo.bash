@@ -9,7 +9,7 @@ demo() {
     takes_nothing demo "$@"
     local began=$SECONDS port
     need_for_hosts
-    ! alive "$DEMO_SERVER" >/dev/null || say "The server '$DEMO_SERVER' is up already; it is begun afresh, without what was in it."
+    ! alive "$DEMO_SERVER" || say "The server '$DEMO_SERVER' is up already; it is begun afresh, without what was in it."
     up "$DEMO_SERVER" false busybox -
     say "A fresh server '$DEMO_SERVER' is up, with ccpd installed (${SECONDS} s)."
 

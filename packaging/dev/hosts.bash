@@ -16,23 +16,28 @@ check_name() {
         usage "a server's name is made of a-z, 0-9 and '-' and has at most 40 characters, not '$1'"
 }
 
-# alive NAME: prints the pid of the server's outermost process, if it runs.
+# These answer in REPLY, and by their status whether there is such a process: a test asks thousands of times, and a subshell
+# for each answer would take longer than what is asked.
+
+# alive NAME: the pid of the server's outermost process, if it runs.
 alive() {
     local pid began
-    { read -r pid began <"$RUN/$1/pid"; } 2>/dev/null && [[ $(start_time "$pid") == "$began" ]] && printf '%s\n' "$pid"
+    { read -r pid began <"$RUN/$1/pid"; } 2>/dev/null && start_time "$pid" && [[ $REPLY == "$began" ]] || return 1
+    REPLY=$pid
 }
 
+# first_child PID
 first_child() {
-    local pids=
-    { read -r pids _ <"/proc/$1/task/$1/children" || true; } 2>/dev/null
-    [[ -n $pids ]] && printf '%s\n' "$pids"
+    REPLY=
+    { read -r REPLY _ <"/proc/$1/task/$1/children" || true; } 2>/dev/null
+    [[ -n $REPLY ]]
 }
 
-# leader NAME: prints the pid of the server's systemd, if it is booted or booting.
+# leader NAME: the pid of the server's systemd, if it is booted or booting.
 leader() {
-    local pid supervisor child comm children=()
-    pid=$(alive "$1") && supervisor=$(first_child "$pid") || return 1
-    { read -ra children <"/proc/$supervisor/task/$supervisor/children" || true; } 2>/dev/null
+    local child comm children=()
+    alive "$1" && first_child "$REPLY" || return 1
+    { read -ra children <"/proc/$REPLY/task/$REPLY/children" || true; } 2>/dev/null
     for child in "${children[@]}"; do
         { read -r comm <"/proc/$child/comm"; } 2>/dev/null || continue
         [[ $comm == systemd-nspawn ]] || continue
@@ -43,18 +48,21 @@ leader() {
 }
 
 need_leader() {
-    leader "$1" || die "no server '$1' is up" "./dev host up $1 boots it; ./dev host list shows those that are up."
+    leader "$1" ||
+        die "no server '$1' is up" "./dev host up $1 boots it; ./dev host list shows those that are up, -n NAME chooses one for exec."
 }
 
 # inside NAME USER COMMAND…: runs the command in the server, then ends this process with its status. It dies with its caller.
 inside() {
     local name=$1 user=$2 pid hierarchy group
     shift 2
-    pid=$(need_leader "$name")
+    need_leader "$name"
+    pid=$REPLY
     # In the server's control groups too, else it would look to the server like a process of no place.
     for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+        [[ -e $hierarchy/cgroup.controllers ]] || continue
         group=$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null) || true
-        [[ ! -e $hierarchy/cgroup.controllers ]] || { echo "$BASHPID" >"$hierarchy$group/cgroup.procs"; } 2>/dev/null || true
+        { echo "$BASHPID" >"$hierarchy$group/cgroup.procs"; } 2>/dev/null || true
     done
     local as=(setpriv --pdeathsig KILL --)
     # shellcheck disable=SC2016 # the server's shell expands it
@@ -103,7 +111,8 @@ boot() {
     ) &
     local pid=$!
     disown "$pid"
-    printf '%s %s\n' "$pid" "$(start_time "$pid")" >"$state/pid"
+    start_time "$pid" || REPLY=
+    printf '%s %s\n' "$pid" "$REPLY" >"$state/pid"
     await_boot "$name"
 }
 
@@ -111,8 +120,8 @@ boot() {
 await_boot() {
     local name=$1 limit=$((SECONDS + BOOT_LIMIT)) state=
     while [[ $SECONDS -lt $limit ]]; do
-        alive "$name" >/dev/null || break
-        if leader "$name" >/dev/null; then
+        alive "$name" || break
+        if leader "$name"; then
             state=$( (inside "$name" root timeout $((limit - SECONDS + 1)) systemctl is-system-running --wait) 2>/dev/null </dev/null) || true
             [[ $state != running ]] || return 0
             [[ -z $state || $state == offline ]] || break
@@ -121,7 +130,7 @@ await_boot() {
     done
     say "The end of the console of '$name':"
     tail -n 15 "$RUN/$name/console" 2>/dev/null >&2 || true
-    if leader "$name" >/dev/null; then
+    if leader "$name"; then
         (inside "$name" root systemctl --no-pager --failed) >&2 </dev/null || true
         (inside "$name" root journalctl --no-pager -b -p warning -n 40) >&2 </dev/null || true
     fi
@@ -131,10 +140,10 @@ await_boot() {
 
 # end_server NAME: ends its processes, which ends its mounts, and removes its disk. Called with the server's lock held.
 end_server() {
-    local name=$1 pid supervisor hierarchy group
-    if pid=$(alive "$name"); then
-        supervisor=$(first_child "$pid") || supervisor=
-        [[ -z $supervisor ]] || kill -KILL "$supervisor" 2>/dev/null || true
+    local name=$1 pid hierarchy group
+    if alive "$name"; then
+        pid=$REPLY
+        ! first_child "$pid" || kill -KILL "$REPLY" 2>/dev/null || true
         await_end "$pid" 50 || kill -KILL "$pid" 2>/dev/null || true
         await_end "$pid" 50 || die "process $pid of the server '$name' does not end" "See /proc/$pid/stack."
     fi
@@ -191,10 +200,10 @@ sweep() {
     for folder in "$RUN"/*/ "$CACHE"/hosts/*/; do
         name=$(basename "$folder")
         [[ -d $folder ]] || continue
-        ! alive "$name" >/dev/null || continue
+        ! alive "$name" || continue
         (
             take_lock "$name" -n || exit 0
-            if ! alive "$name" >/dev/null; then
+            if ! alive "$name"; then
                 end_server "$name"
                 rm -f "$RUN/$name.lock"
             fi
@@ -217,8 +226,10 @@ tie() {
 # power_off NAME: an orderly end that leaves the disk. Called with the server's lock held.
 power_off() {
     local name=$1 pid
-    pid=$(alive "$name") || return 1
-    kill -s RTMIN+4 "$(leader "$name")"
+    alive "$name" || return 1
+    pid=$REPLY
+    need_leader "$name"
+    kill -s RTMIN+4 "$REPLY"
     await_end "$pid" 600 || die "the server '$name' does not power off" "./dev host logs $name shows why."
 }
 
@@ -292,7 +303,7 @@ host_up() {
     # Out of the way of the numbers that locks and layers take.
     [[ $eof == - ]] || exec {eof}<&"$eof"
     need_for_hosts
-    ! alive "$name" >/dev/null || die "the server '$name' is up already" "./dev host reset $name gives a fresh one."
+    ! alive "$name" || die "the server '$name' is up already" "./dev host reset $name gives a fresh one."
     up "$name" "$bare" "$images" "$eof"
     say "The server '$name' is up. ./dev host shell $name enters it, ./dev host down $name ends it."
 }
@@ -344,7 +355,8 @@ host_reboot() {
     local name=${1:-default} pid
     check_name "$name"
     need_root
-    pid=$(need_leader "$name")
+    need_leader "$name"
+    pid=$REPLY
     if $hard; then
         touch "$RUN/$name/again"
         kill -KILL "$pid"
@@ -358,11 +370,11 @@ host_reboot() {
 host_list() {
     takes_nothing "host list" "$@"
     need_root
-    local folder name pid
+    local folder name
     for folder in "$RUN"/*/; do
         name=$(basename "$folder")
-        if pid=$(leader "$name"); then
-            printf '%-30s up    leader %s\n' "$name" "$pid"
+        if leader "$name"; then
+            printf '%-30s up    leader %s\n' "$name" "$REPLY"
         elif [[ -d $folder && $name != '*' ]]; then
             printf '%-30s dead  ./dev host down %s removes what is left\n' "$name" "$name"
         fi
@@ -384,8 +396,6 @@ host_exec() {
     [[ $# -gt 0 ]] || usage "host exec needs a command: ./dev host exec [-u USER] [-n NAME] -- COMMAND…"
     check_name "$name"
     need_root
-    leader "$name" >/dev/null ||
-        die "no server '$name' is up" "./dev host up $name boots it; ./dev host list shows those that are up, -n NAME chooses one."
     inside "$name" "$user" "$@"
 }
 
@@ -405,7 +415,7 @@ host_logs() {
     fi
     check_name "$name"
     need_root
-    if leader "$name" >/dev/null; then
+    if leader "$name"; then
         inside "$name" root journalctl --no-pager "$@"
     elif [[ -e $RUN/$name/console ]]; then
         cat "$RUN/$name/console"
