@@ -551,8 +551,8 @@ void store_finish_log(const StoreFinishOp *op, int r, const Error *error) {
                 return;
         }
 
-        /* The job was read right before. */
-        if (op->job && !op->ended && !op->audit)
+        /* The job was read right before. An end that was interrupted is recorded later, by this worker or the next one. */
+        if (op->job && !op->ended && !op->audit && r != -ECANCELED)
                 audit_entry_log_lost(
                                 &(AuditEntry) {
                                                 .action = audit_action_of_job(op->job->kind),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include "fd-util.h"
 #include "log.h"
 #include "store-audit.h"
+#include "store-internal.h"
 #include "string-util.h"
 #include "test.h"
 
@@ -99,4 +101,28 @@ START_TEST(each_action_has_a_sentence) {
 }
 END_TEST
 
-TESTS("audit-journal", entries_read_like_sentences, each_action_has_a_sentence)
+START_TEST(an_end_that_is_recorded_later_is_not_lost) {
+        _cleanup_error_ Error error = {};
+        JobRecord job = {
+                .kind = JOB_STOP,
+                .slug = (char *) "edmonton",
+                .started_by = (char *) "alice",
+                .id = 12,
+        };
+        const StoreFinishOp op = { .job = &job, .finish = { .job = 12, .state = JOB_SUCCEEDED } };
+
+        (void) error_setf(&error, CCP_ERROR_CANCELLED, "It was interrupted.");
+        begin();
+        store_finish_log(&op, -ECANCELED, &error);
+        ck_assert_str_eq(end(), "");
+
+        error_done(&error);
+        (void) error_setf(&error, CCP_ERROR_STORE_UNAVAILABLE, "Why.");
+        begin();
+        store_finish_log(&op, -EHOSTDOWN, &error);
+        ck_assert_str_eq(end(), "alice tried to stop edmonton: lost from the audit record (job 12): Why.\n");
+}
+END_TEST
+
+TESTS("audit-journal", entries_read_like_sentences, each_action_has_a_sentence,
+                an_end_that_is_recorded_later_is_not_lost)
