@@ -126,6 +126,10 @@ static bool keeps_containers(Docker *d) {
                         json_is_true(json_object_get(info, "LiveRestoreEnabled"));
 }
 
+static bool runs(const DockerObject *o) {
+        return IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_PAUSED, CONTAINER_RESTARTING);
+}
+
 static int stop_batch(const DockerObject *containers, size_t n) {
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_strv_free_ char **argv = NULL;
@@ -147,6 +151,19 @@ static int stop_batch(const DockerObject *containers, size_t n) {
         return r < 0 ? r : result.status != 0 ? -EIO : 0;
 }
 
+/* One that ended by itself, and is gone, is none that could not be stopped. */
+static bool any_runs(Docker *d, char *const *labels, const DockerObject *containers, size_t n) {
+        _cleanup_docker_objects_ DockerObjects list = {};
+
+        if (docker_list(d, DOCKER_CONTAINER, labels, &list, NULL) < 0)
+                return true;
+        FOREACH_ARRAY(o, list.items, list.n)
+                FOREACH_ARRAY(c, containers, n)
+                        if (runs(o) && streq(o->id, c->id))
+                                return true;
+        return false;
+}
+
 /* The program stops those that it is told of all at once. What it does not stop, Docker does. */
 static void stop_instances(Docker *d) {
         char *const labels[] = { (char *) CCP_LABEL_ID, NULL };
@@ -164,7 +181,7 @@ static void stop_instances(Docker *d) {
 
         /* Those that run come first. */
         FOREACH_ARRAY(o, list.items, list.n)
-                if (IN_SET(o->state, CONTAINER_RUNNING, CONTAINER_PAUSED, CONTAINER_RESTARTING)) {
+                if (runs(o)) {
                         DockerObject other = list.items[n];
 
                         list.items[n++] = *o;
@@ -173,8 +190,10 @@ static void stop_instances(Docker *d) {
 
         log_info("Docker is being stopped: stopping %zu containers before it.", n);
         for (size_t i = 0; i < n; i += BATCH_MAX) {
-                r = stop_batch(list.items + i, MIN(n - i, (size_t) BATCH_MAX));
-                if (r < 0)
+                const size_t k = MIN(n - i, (size_t) BATCH_MAX);
+
+                r = stop_batch(list.items + i, k);
+                if (r < 0 && any_runs(d, labels, list.items + i, k))
                         log_warning_errno(r,
                                         "Cannot stop all instances before Docker stops, it will do so "
                                         "itself: %m");

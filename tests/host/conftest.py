@@ -108,6 +108,8 @@ def quiet_journal(request):
     # What fixtures of the module did since the last test counts for this one, so that nothing is overlooked.
     request.node.journal_cursor = booted.checked
     yield
+    # What was sent until now belongs to this test, also if journald has yet to take it in.
+    booted.run(['journalctl', '--sync'])
     booted.checked = booted.cursor()
     allowed = [pattern for marker in request.node.iter_markers('allow_journal') for pattern in marker.args]
     unexpected = [

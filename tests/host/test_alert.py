@@ -83,7 +83,7 @@ def calm(server, hook, hello):
     if not hook.process:
         hook.up()
     hook.answers('200')
-    server.wait(lambda: get(server, ROOT, 'Manager', 'StoreState') == 'available', 60, what='the records')
+    server.wait(lambda: get(server, ROOT, 'Manager', 'StoreState') == 'available', what='the records')
     server.sh('docker start hello_ccp-web-1 >&2')
     for silence in server.json('alert', 'silences'):
         server.ccpctl('alert', 'unsilence', silence['id'], '--quiet')
@@ -147,6 +147,8 @@ def test_what_gets_unwell_is_told_after_a_while_and_so_is_its_end(server, hook):
     assert request['headers']['CCP-Delivery'] == request['json']['id']
     [alert] = request['json']['alerts']
     assert alert['name'] == DISPLAY_NAME and alert['repeated'] == 0
+    # The hook is told first, and it is put on record then.
+    server.wait(lambda: 'webhook delivered' in server.ccpctl('alert', 'list').stdout, what='the record of the delivery')
     shown = server.ccpctl('alert', 'list').stdout
     assert all(text in shown for text in ('instance-unhealthy', 'hello is unhealthy: web has ended', 'ccpctl status hello', 'webhook delivered'))
     assert get(server, ROOT, 'Manager', 'NAlerts') == 1
@@ -166,7 +168,7 @@ def test_what_gets_unwell_is_told_after_a_while_and_so_is_its_end(server, hook):
 def test_a_webhook_that_is_down_gets_all_in_order_once(server, hook):
     hook.down()
     stop(server)
-    server.wait(lambda: fires(server) == {'instance-unhealthy'}, 60, 'the alert')
+    server.wait(lambda: fires(server) == {'instance-unhealthy'}, what='the alert')
     number = server.json('alert', 'list')[0]['id']
 
     def delivery():
@@ -177,19 +179,19 @@ def test_a_webhook_that_is_down_gets_all_in_order_once(server, hook):
     assert 'the next is in' in server.ccpctl('alert', 'list').stdout
     server.sh('systemctl restart ccpd')
     server.sh('docker start hello_ccp-web-1 >&2')
-    server.wait(lambda: fires(server) == set(), 60, 'the end of the alert')
+    server.wait(lambda: fires(server) == set(), what='the end of the alert')
     server.wait(lambda: delivery()['status'] == 'resolved', what='the notice of the end')
     # What is sent and not noted is sent again, under the same id.
     hook.answers('hang')
     hook.up()
     query(server, 'UPDATE alert_messages SET due_at = now()')
     server.sh('systemctl restart ccpd')
-    server.wait(hook.requests, 60, 'the attempt')
+    server.wait(hook.requests, what='the attempt')
     server.sh('systemctl kill --signal=KILL ccp-alert-webhook.service; systemctl restart ccpd')
     hook.answers('200')
     server.wait(lambda: main_pid(server, 'ccp-alert-webhook.service') == '0', what='the end of the worker')
     server.ccpctl('alert', 'test', 'webhook')
-    server.wait(lambda: len(hook.told()) >= 3, 60, 'the messages')
+    server.wait(lambda: len(hook.told()) >= 3, what='the messages')
     assert [told for told in hook.told() if told[0] != 'test'] == [UNHEALTHY, WELL]
     first = [r for r in hook.requests() if ('firing', 'instance-unhealthy') in {(a['status'], a['rule']) for a in r['json']['alerts']}]
     assert len(first) >= 2 and len({(r['json']['id'], r['body']) for r in first}) == 1
@@ -235,7 +237,7 @@ def test_silence_and_its_end(server, hook):
     assert (silence['instance'], silence['reason'], silence['by']) == ('hello', 'we move', 'root')
     cursor = server.cursor()
     stop(server)
-    server.wait(lambda: fires(server) == {'instance-unhealthy'}, 60, 'the alert')
+    server.wait(lambda: fires(server) == {'instance-unhealthy'}, what='the alert')
     assert len(server.journal(f'MESSAGE_ID={FIRING}', since=cursor)) == 1
     assert 'silenced' in server.ccpctl('alert', 'list').stdout
     assert get(server, ROOT, 'Manager', 'NAlerts') == 0
@@ -261,8 +263,8 @@ def test_docker_that_is_away_is_one_alert(server, hook):
     assert fires(server) == {'engine-unavailable'}
     wait_told(server, hook, ('firing', 'engine-unavailable', None))
     server.sh('systemctl start docker.socket docker')
-    server.wait(lambda: 'engine-unavailable' not in fires(server), 60, 'its end')
-    server.wait(lambda: ('resolved', 'engine-unavailable', None) in hook.told(), 60, 'the notice')
+    server.wait(lambda: 'engine-unavailable' not in fires(server), what='its end')
+    server.wait(lambda: ('resolved', 'engine-unavailable', None) in hook.told(), what='the notice')
 
 
 def test_postgresql_that_is_away_is_in_the_journal_and_told_later(server, hook):
@@ -283,7 +285,7 @@ def test_a_disk_that_is_nearly_full(server, hook):
     server.wait(lambda: fires(server) == {'disk-space'}, what='the alert')
     alert = server.json('alert', 'list')[0]
     assert alert['subject'].startswith('/var') and '% of its' in alert['message']
-    server.wait(lambda: hook.told(), 60, 'the notice')
+    server.wait(lambda: hook.told(), what='the notice')
 
 
 @pytest.fixture
@@ -300,9 +302,9 @@ def test_mail_reaches_a_sendmail_that_comes_back(server, sendmail):
     server.write('/run/mail/script', 'echo "the queue is full" >&2; exit 75')
     settings(server, alert_mail_to='root, ops@example.org', alert_webhook_url='')
     stop(server)
-    server.wait(lambda: fires(server) == {'instance-unhealthy'}, 60, 'the alert')
+    server.wait(lambda: fires(server) == {'instance-unhealthy'}, what='the alert')
     number = server.json('alert', 'list')[0]['id']
-    server.wait(lambda: 'status 75: "the queue is full"' in server.ccpctl('alert', 'show', number).stdout, 60, 'the failure')
+    server.wait(lambda: 'status 75: "the queue is full"' in server.ccpctl('alert', 'show', number).stdout, what='the failure')
     server.write('/run/mail/script', 'cat >/run/mail/got.$$; /usr/local/lib/mail-id -gn >/run/mail/group; grep NoNewPrivs /proc/self/status >>/run/mail/group')
     assert 'delivered' in server.ccpctl('alert', 'test', 'mail', timeout=90).stdout
     server.wait(lambda: 'delivered' in server.ccpctl('alert', 'show', number).stdout, 90, 'the delivery')

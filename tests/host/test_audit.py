@@ -159,8 +159,8 @@ def enroll_key(server):
 
 
 def begin_slow(server):
-    """A create that takes ten minutes, with its first container."""
-    create(server, 'slow', 'slow', '--set', 'seconds=600', '--no-wait')
+    """A create that takes longer than the module, with its first container."""
+    create(server, 'slow', 'slow', '--set', 'seconds=3600', '--no-wait')
     server.wait(lambda: 'data' in containers(server, 'slow'), what='the first container')
 
 
@@ -237,13 +237,13 @@ def test_each_other_change_has_one_entry(server, root, record):
 
 
 def test_a_job_that_is_disturbed_still_has_one_end(server, record):
-    create(server, 'shaken', 'slow', '--set', 'seconds=4', '--no-wait')
+    create(server, 'shaken', 'slow', '--set', 'seconds=10', '--no-wait')
     job = last_job(server, 'shaken')
     unit = f'ccp-job@{job}.service'
     server.wait(lambda: main_pid(server, unit) != '0', what='the worker')
     server.sh(f'kill -KILL {main_pid(server, "ccpd")}')
     server.wait(lambda: server.ccpctl('list', '--quiet', check=False).returncode == 0, what='ccpd')
-    server.sh(f'kill -KILL {main_pid(server, unit)}; systemctl restart ccpd')
+    server.sh(f'systemctl kill --signal=KILL --kill-whom=main {unit}; systemctl restart ccpd')
     assert wait_job(server, 'shaken')['state'] == 'succeeded'
     assert [(entry['Action'], entry['Outcome']) for entry in record.of_job(job)] == [
         ('INSTANCE_CREATE', 'accepted'), ('INSTANCE_CREATE', 'succeeded')]

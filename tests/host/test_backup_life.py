@@ -58,7 +58,7 @@ def pausing_at(server, step):
     server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
               f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
     try:
-        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), what='the pause')
+        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 180, 'the pause')
     finally:
         server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
 
@@ -156,7 +156,7 @@ def test_a_killed_deletion_goes_on(server, instance, step):
         # What is listed has its file, at any time.
         assert expected_files(server) <= files(server)
         server.sh('pkill -KILL -x ccp-job')
-        server.wait(lambda: last_job(server)['state'] == 'succeeded', 60, 'the end')
+        server.wait(lambda: last_job(server)['state'] == 'succeeded', what='the end')
     assert last_job(server)['attempt'] == 2
     assert files(server) == expected_files(server)
     assert backup['id'] not in [row['id'] for row in backups(server)]

@@ -124,7 +124,7 @@ def show(server, slug):
     return server.json('show', slug)
 
 
-def wait_health(server, slug, health, timeout=20):
+def wait_health(server, slug, health, timeout=120):
     server.wait(lambda: show(server, slug)['health'] == health, timeout, f'{health} of {slug}: {show(server, slug)["health_reason"]}')
     return show(server, slug)
 
@@ -168,7 +168,8 @@ def odd(server, quiet):
     process = server.start(['python3', '-c', LISTENER, *(f'{name}={port}' for name, port in PORTS.items() if name != 'tls')])
     assert process.stdout.readline() == 'ready\n', process.stderr.read()
     assert wait_job(server, 'odd')['state'] == 'succeeded'
-    yield show(server, 'odd')
+    # The first look that knows that the job has ended.
+    yield server.wait(lambda: (shown := show(server, 'odd'))['state'] == 'running' and shown, what='the news of its end')
     for one in (process, tls):
         one.kill()
         one.wait()
@@ -187,12 +188,12 @@ def test_the_timer_of_the_setting_sweeps(server, mixed):
         server.ccpctl('settings', 'set', 'health_interval=10')
         server.wait(lambda: timers(server) == ['ccp-health@10s.timer'], what='the timer')
         before = n_sweeps(server)
-        server.wait(lambda: n_sweeps(server) >= before + 2, 40, 'two sweeps', interval=1)
+        server.wait(lambda: n_sweeps(server) >= before + 2, what='two sweeps', interval=1)
         assert last(server, 'mixed') == 'healthy'
         # It goes on without ccpd, and does not bring it back.
         server.sh('systemctl stop ccpd')
         before = n_sweeps(server)
-        server.wait(lambda: n_sweeps(server) > before, 30, 'a sweep without ccpd', interval=1)
+        server.wait(lambda: n_sweeps(server) > before, what='a sweep without ccpd', interval=1)
         assert server.run(['systemctl', 'is-active', 'ccpd'], check=False).stdout.strip() == 'inactive'
         assert timers(server) == ['ccp-health@10s.timer']
     finally:
@@ -212,7 +213,7 @@ def test_no_line_of_the_journal_for_a_sweep_that_finds_nothing_new(server, mixed
 def test_it_is_healthy_as_soon_as_its_job_has_proven_it(server, odd):
     # Without a moment in which it is still starting: the fixture has asked once, at once.
     assert (odd['state'], odd['health'], odd['health_reason']) == ('running', 'healthy', '')
-    assert query(server, "SELECT count(*) FROM health_probes WHERE verdict = 'healthy'") >= str(len(PORTS))
+    assert int(query(server, "SELECT count(*) FROM health_probes WHERE verdict = 'healthy'")) >= len(PORTS)
 
 
 def test_one_lost_probe_does_not_flap_and_three_do(server, odd):
@@ -326,8 +327,8 @@ def test_a_command_that_hangs_is_not_started_again(server, mixed):
     assert len(hanging) == 1, processes
     health_script(server, 'true')
     server.run(['kill', *hanging])
-    sweep(server)
-    wait_health(server, 'mixed', 'healthy')
+    # Docker hears of its end in its own time.
+    server.wait(lambda: sweep(server) and show(server, 'mixed')['health'] == 'healthy', what='the health of mixed', interval=1)
 
 
 def test_an_optional_service_degrades(server, mixed):
@@ -381,9 +382,9 @@ def test_a_docker_that_hangs_makes_nobody_ill(server, odd, mixed):
         assert result.returncode == 5 and 'Docker Engine did not answer' in result.stderr, result
     finally:
         server.sh(f'kill -CONT {pid}')
-    sweep(server)
-    wait_health(server, 'odd', 'healthy')
-    wait_health(server, 'mixed', 'healthy')
+    # It has a lot to answer first.
+    server.wait(lambda: sweep(server) and {show(server, slug)['health'] for slug in ('odd', 'mixed')} == {'healthy'}, what='their health',
+                interval=1)
 
 
 def test_a_docker_that_is_stopped_makes_nobody_ill(server, odd, mixed):
@@ -400,7 +401,7 @@ def test_a_docker_that_is_stopped_makes_nobody_ill(server, odd, mixed):
     # A stopped Docker ends its containers, and ccpd starts them again.
     for slug in ('odd', 'mixed'):
         wait_health(server, slug, 'healthy', 120)
-    server.wait(lambda: server.json()['recovery'].get('ended_at'), 60, what='the end of the recovery')
+    server.wait(lambda: server.json()['recovery'].get('ended_at'), what='the end of the recovery')
 
 
 def test_without_the_records_nothing_is_looked_at_and_health_goes_on(server, odd, mixed):

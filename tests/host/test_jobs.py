@@ -149,12 +149,12 @@ def create(server, slug, blueprint='everything', *options):
     return query(server, f"SELECT max(id) FROM jobs WHERE slug = '{slug}'")
 
 
-def wait_end(server, job, timeout=90):
+def wait_end(server, job, timeout=300):
     server.wait(lambda: query(server, f'SELECT state FROM jobs WHERE id = {job}') in FINAL, timeout, f'the end of job {job}')
     return job_row(server, job)
 
 
-def wait_step(server, job, step, state='running', timeout=60):
+def wait_step(server, job, step, state='running', timeout=180):
     server.wait(lambda: steps(server, job)[step] == state, timeout, f'step {step} {state}')
 
 
@@ -221,7 +221,7 @@ def unpause(server):
     server.sh('rm -rf /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
 
 
-def wait_paused(server, job, timeout=60):
+def wait_paused(server, job, timeout=180):
     def paused():
         pid = server.sh(f'systemctl show -P MainPID ccp-job@{job}.service')
         return pid != '0' and server.run(['grep', '-q', '^State:.T', f'/proc/{pid}/status'], check=False).returncode == 0
@@ -274,13 +274,12 @@ def test_the_daemon_killed_during_the_first_four_steps_leaves_a_whole_instance_o
     call = server.start(['ccpctl', 'create', 'alpha', '--blueprint', 'trivial', '--domain', 'a.example.org', '--no-wait'])
     time.sleep(delay)
     server.sh('systemctl kill -s KILL ccpd.service')
-    call.wait(30)
+    call.wait(150)
     server.wait(lambda: server.ccpctl('list', check=False).returncode == 0, what='ccpd to answer again')
-    job = query(server, "SELECT max(id) FROM jobs WHERE slug = 'alpha' AND state <> 'succeeded' OR slug = 'alpha' AND "
-                "queued_at > now() - interval '20 seconds'")
     if query(server, 'SELECT count(*) FROM instances') == '0':
         assert server.sh(f'ls -A {INSTANCES}') == ''
         return
+    job = query(server, "SELECT max(id) FROM jobs WHERE slug = 'alpha'")
     assert wait_end(server, job)['state'] == 'succeeded'
     assert query(server, "SELECT state FROM instances WHERE slug = 'alpha'") == 'running'
 
@@ -344,7 +343,7 @@ def test_a_cancel_at_a_step_leaves_nothing(server, step):
 
 @pytest.mark.parametrize('step', ['infrastructure', 'application'])
 def test_a_cancel_ends_a_wait_for_health(server, step):
-    job = create(server, 'alpha', 'slow', '--set', 'seconds=5' if step == 'application' else 'seconds=300')
+    job = create(server, 'alpha', 'slow', '--set', 'seconds=10' if step == 'application' else 'seconds=300')
     wait_step(server, job, step)
     time.sleep(1)
     began = time.monotonic()
@@ -438,7 +437,7 @@ def test_an_engine_that_restarts_while_health_is_waited_for(server):
     wait_step(server, job, 'infrastructure')
     time.sleep(3)
     server.sh('systemctl restart docker.service')
-    row = wait_end(server, job, timeout=120)
+    row = wait_end(server, job)
     assert row['state'] == 'succeeded', row
 
 
@@ -457,10 +456,10 @@ def test_an_engine_whose_pid_file_is_elsewhere_is_found_again(server):
         time.sleep(2)
         assert server.sh('systemctl is-active docker.service || true') == 'inactive'
         server.sh('systemctl start docker.service; test ! -e /run/docker.pid')
-        server.wait(lambda: state() == 's "available"', timeout=60, what='the engine to be found')
+        server.wait(lambda: state() == 's "available"', what='the engine to be found')
     finally:
         server.sh('cp /root/daemon.json /etc/docker/daemon.json; systemctl restart docker.service')
-    server.wait(lambda: state() == 's "available"', timeout=60, what='the engine to be found')
+    server.wait(lambda: state() == 's "available"', what='the engine to be found')
 
 
 def test_an_engine_that_stays_away_ends_the_job_and_is_waited_for_to_undo(server):
@@ -850,7 +849,7 @@ def test_a_job_goes_on_after_a_reboot(server, hard):
         resume(server, job)
     server.reboot(hard=hard)
     server.wait(lambda: server.ccpctl('list', check=False).returncode == 0, what='ccpd after the reboot')
-    row = wait_end(server, job, timeout=120)
+    row = wait_end(server, job)
     assert row['state'] == 'succeeded', row
     server.wait(lambda: answers(server, 'alpha') == 'It works.\n', what='the instance to answer')
 
@@ -863,5 +862,5 @@ def test_shutting_down_leaves_a_job_as_it_is(server):
         wait_step(server, job, 'infrastructure')
         server.reboot()
         server.wait(lambda: server.ccpctl('list', check=False).returncode == 0, what='ccpd after the reboot')
-    row = wait_end(server, job, timeout=180)
+    row = wait_end(server, job, timeout=400)
     assert (row['state'], row['attempt']) == ('succeeded', 1), row

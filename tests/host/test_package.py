@@ -33,7 +33,7 @@ def copy(server, debs):
 
 def install(server, debs):
     copy(server, debs)
-    return server.run([*APT, 'install', '--allow-downgrades', *(f'/root/debs/{path.name}' for path in debs)])
+    return server.run([*APT, 'install', '--allow-downgrades', *(f'/root/debs/{path.name}' for path in debs)], timeout=600)
 
 
 def later(server, suffix):
@@ -47,7 +47,7 @@ def later(server, suffix):
             dpkg-deb --build new "${{package}}_later.deb" >/dev/null
             rm -r new
         done''')
-    return server.run([*APT, 'install', '/root/debs/ccpctl_later.deb', '/root/debs/ccpd_later.deb'])
+    return server.run([*APT, 'install', '/root/debs/ccpctl_later.deb', '/root/debs/ccpd_later.deb'], timeout=600)
 
 
 def pid(server, unit):
@@ -160,7 +160,7 @@ def test_upgrade_restarts_the_daemon_and_no_job(installed, debs):
     assert installed.sh("dpkg-query -W -f '${Version}' ccpd").endswith('+1')
     assert pid(installed, 'ccp-job@1') == job
     assert pid(installed, 'ccpd') not in ('0', daemon)
-    assert pid(installed, 'ccp-watch') not in ('0', watch)
+    installed.wait(lambda: pid(installed, 'ccp-watch') not in ('0', watch), what='ccp-watch')
     assert installed.sh('docker inspect -f "{{.State.Pid}}" tenant') == container
     assert installed.sh(f'sha256sum {KEY}') == key
     installed.sh('systemctl stop ccp-job@1.service; rm -r "/run/systemd/system/ccp-job@1.service.d"; systemctl daemon-reload')
@@ -177,14 +177,14 @@ def test_remove_and_purge_keep_what_belongs_to_tenants(installed, debs):
     before = kept(installed)
     # As on a server where apt brought them for ccpd.
     installed.sh('apt-mark auto docker.io postgresql')
-    result = installed.run([*APT, 'remove', 'ccpd'])
+    result = installed.run([*APT, 'remove', 'ccpd'], timeout=600)
     assert 'apt-mark manual docker.io postgresql' in result.stderr + result.stdout
     installed.sh('apt-mark manual docker.io postgresql')
     assert not installed.exists('/usr/lib/ccpd/ccpd')
     assert installed.run(['systemctl', 'is-active', 'ccpd.service'], check=False).returncode != 0
     assert installed.sh('docker inspect -f "{{.State.Running}}" tenant') == 'true'
     assert kept(installed) == before
-    result = installed.run([*APT, 'purge', 'ccpd'])
+    result = installed.run([*APT, 'purge', 'ccpd'], timeout=600)
     assert 'kept /var/lib/ccpd' in result.stderr + result.stdout
     assert kept(installed) == before
     # A later installation goes on with it.
@@ -197,7 +197,7 @@ def test_purge_deletes_only_what_was_asked_for(installed):
     def purge():
         installed.sh('echo "ccpd ccpd/purge-data boolean true" | debconf-set-selections')
         # The question is asked anew at each purge; with this frontend the answer given beforehand counts.
-        return installed.run([*APT, 'purge', 'ccpd'])
+        return installed.run([*APT, 'purge', 'ccpd'], timeout=600)
 
     # While containers of instances exist, not even a yes deletes their data.
     result = purge()

@@ -129,9 +129,9 @@ def test_a_rule_holds_as_soon_as_its_file_is_there(server, people):
     details = {'instance': 'edmonton', 'role': 'viewer', 'owner': '', 'verb': 'stop'}
     file = '/etc/polkit-1/rules.d/10-site.rules'
     server.write(file, answer(OPERATE, 'YES'))
-    server.wait(lambda: people.ask(OPERATE, **details) == 'yes', 10, 'the rule')
+    server.wait(lambda: people.ask(OPERATE, **details) == 'yes', what='the rule')
     server.run(['rm', file])
-    server.wait(lambda: people.ask(OPERATE, **details) == 'no', 10, 'the end of the rule')
+    server.wait(lambda: people.ask(OPERATE, **details) == 'no', what='the end of the rule')
 
 
 def test_a_rule_with_a_mistake_allows_nothing(people, rules):

@@ -78,13 +78,13 @@ def fleet(server):
 def all_well(server, fleet):
     """Each test begins with a fleet that runs."""
     server.sh('systemctl start postgresql docker.socket docker ccpd')
-    server.wait(lambda: answers(server) and get(server, ROOT, 'Manager', 'EngineState') == 'available', 60, 'Docker')
+    server.wait(lambda: answers(server) and get(server, ROOT, 'Manager', 'EngineState') == 'available', what='Docker')
     server.wait(lambda: not query(server, 'SELECT 1 FROM jobs WHERE finished_at IS NULL'), 120, 'the end of all jobs')
     for slug in SLUGS:
         server.ccpctl('set', slug, 'repair=default')
         if query(server, f"SELECT 1 FROM instances WHERE slug = '{slug}' AND (state <> 'running' OR stopped_services <> '{{}}')"):
             server.ccpctl('start', slug, '--quiet')
-    server.wait(lambda: healthy(server) == set(SLUGS), 60, 'the health of all')
+    server.wait(lambda: healthy(server) == set(SLUGS), what='the health of all')
     yield
 
 
@@ -102,10 +102,13 @@ def last_recovery(server):
     return int(query(server, 'SELECT coalesce(max(id), 0) FROM recoveries') or 0)
 
 
-def wait_recovered(server, after, timeout=120):
-    server.wait(lambda: answers(server), 60, 'ccpd')
+def wait_recovered(server, after, timeout=300):
+    server.wait(lambda: answers(server), what='ccpd')
     server.wait(lambda: query(server, f'SELECT 1 FROM recoveries WHERE id > {after} AND ended_at IS NOT NULL AND total > 0'), timeout,
                 'the end of the recovery')
+    # What ccpd says of it follows the record.
+    ended = query(server, 'SELECT (extract(epoch FROM ended_at) * 1000000)::bigint FROM recoveries ORDER BY id DESC LIMIT 1')
+    server.wait(lambda: str(recovery(server)[1].get('EndedAt')) == ended, what='the news of it')
     return recovery(server)
 
 
@@ -191,7 +194,7 @@ def test_jobs_of_people_do_not_wait_meanwhile(server):
     after = last_recovery(server)
     server.ccpctl('settings', 'set', 'job_concurrency=1')
     server.sh('systemctl restart docker')
-    server.wait(lambda: query(server, f'SELECT 1 FROM recoveries WHERE id > {after}'), 30, 'the recovery')
+    server.wait(lambda: query(server, f'SELECT 1 FROM recoveries WHERE id > {after}'), what='the recovery')
     server.ccpctl('start', 'resting', '--quiet')
     assert query(server, f'SELECT count(*) FROM recoveries WHERE id > {after} AND ended_at IS NULL') == '1', 'it was too fast to tell'
     server.ccpctl('stop', 'resting', '--quiet')
@@ -219,7 +222,7 @@ def test_a_docker_that_hangs_is_found_out(server):
         assert server.ccpctl('stop', 'i0', check=False).returncode == 5
     finally:
         server.sh('systemctl kill -s CONT docker')
-    server.wait(lambda: healthy(server) == set(SLUGS), 60, 'the health of all')
+    server.wait(lambda: healthy(server) == set(SLUGS), what='the health of all')
     # It is the same one, and nothing had to be brought back.
     assert last_recovery(server) == after and started(server, 'i0') == times
 
@@ -240,7 +243,7 @@ def test_one_that_does_not_come_back_is_told_and_tried_again(server):
     server.sh('docker run --rm --volumes-from i1_ccp-db-1 busybox:1.37 rm /data/broken')
     query(server, "UPDATE instances SET recovery_at = recovery_at - interval '1 hour' WHERE slug = 'i1'")
     server.wait(lambda: server.json('show', 'i1')['state'] == 'running', 120, 'the second attempt')
-    server.wait(lambda: healthy(server) == set(SLUGS), 30, 'the health of all')
+    server.wait(lambda: healthy(server) == set(SLUGS), what='the health of all')
     assert server.sh('docker exec i1_ccp-db-1 cat /data/migrations | wc -l') == '1'
     assert server.json('show', 'i1')['recovery']['attempts'] == 0
 
@@ -287,7 +290,7 @@ def test_an_upgrade_of_the_package_stops_nothing(server):
     after = last_recovery(server)
     server.sh('cd /root/debs && dpkg --install --force-confold ./*.deb >&2', timeout=300)
     server.wait(lambda: answers(server), what='ccpd')
-    server.wait(lambda: healthy(server) == set(SLUGS), 60, 'the health of all')
+    server.wait(lambda: healthy(server) == set(SLUGS), what='the health of all')
     assert {slug: started(server, slug) for slug in SLUGS} == times and last_recovery(server) == after
     server.sh('systemctl restart ccp-gate')
     assert {slug: started(server, slug) for slug in SLUGS} == times and server.exists('/run/ccp-gate/open')
@@ -300,25 +303,25 @@ def test_a_container_that_crashes_is_started_again_by_docker(server):
     server.sh('kill -9 $(docker inspect -f "{{.State.Pid}}" i2_ccp-app-1)')
     server.wait(lambda: next(s for s in server.json('show', 'i2')['services'] if s['service'] == 'app')['restarts'] == 1, 20,
                 'the restart')
-    server.wait(lambda: healthy(server) == set(SLUGS), 30, 'the health')
+    server.wait(lambda: healthy(server) == set(SLUGS), what='the health')
     assert drift(server, 'i2') == []
 
 
 def test_an_unhealthy_container_is_seen(server):
     server.ccpctl('create', 'watched', '--blueprint', 'watched', '--domain', 'watched.example.org', '--quiet')
     server.sh('docker exec watched_ccp-db-1 touch /tmp/sick')
-    server.wait(lambda: health_of(server, 'watched', 'db') == 'unhealthy', 20, 'the health')
+    server.wait(lambda: health_of(server, 'watched', 'db') == 'unhealthy', what='the health')
     assert server.json('show', 'watched')['health'] == 'degraded' and drift(server, 'watched') == []
     server.sh('docker exec watched_ccp-db-1 rm /tmp/sick')
-    server.wait(lambda: server.json('show', 'watched')['health'] == 'healthy', 20, 'the health')
+    server.wait(lambda: server.json('show', 'watched')['health'] == 'healthy', what='the health')
     server.ccpctl('delete', 'watched', '--yes', '--quiet')
 
 
 def test_a_watcher_that_is_killed(server):
     server.sh('systemctl kill -s KILL ccp-watch; docker pause i2_ccp-app-1 >&2')
-    server.wait(lambda: drift(server, 'i2') == [('paused', 'app')], 20, 'the drift')
+    server.wait(lambda: drift(server, 'i2') == [('paused', 'app')], what='the drift')
     server.sh('docker unpause i2_ccp-app-1 >&2')
-    server.wait(lambda: drift(server, 'i2') == [], 20, 'its end')
+    server.wait(lambda: drift(server, 'i2') == [], what='its end')
 
 
 # --- drift ---
@@ -332,14 +335,14 @@ def test_a_watcher_that_is_killed(server):
 ])
 def test_what_is_done_to_a_container_is_shown_and_put_right(server, command, kind, sentence):
     server.sh(f'{command} >&2')
-    server.wait(lambda: drift(server, 'i3') == [(kind, 'app')], 20, 'the drift')
+    server.wait(lambda: drift(server, 'i3') == [(kind, 'app')], what='the drift')
     shown = server.ccpctl('status', 'i3').stdout
     assert sentence in shown and 'ccpctl start i3' in shown
     # Nothing is done about it unless somebody says so.
     assert server.json('show', 'i3')['state'] == 'running'
     assert query(server, "SELECT count(*) FROM jobs WHERE slug = 'i3' AND spec->>'reason' = 'drift'") == '0'
     server.ccpctl('start', 'i3', '--quiet')
-    server.wait(lambda: drift(server, 'i3') == [] and server.json('show', 'i3')['health'] == 'healthy', 20, 'its end')
+    server.wait(lambda: drift(server, 'i3') == [] and server.json('show', 'i3')['health'] == 'healthy', what='its end')
 
 
 def test_a_container_of_another_image_and_one_too_many(server):
@@ -347,14 +350,14 @@ def test_a_container_of_another_image_and_one_too_many(server):
                        "{{end}}'").splitlines()
     server.sh('docker commit i3_ccp-app-1 other:1 >&2; docker rm -f i3_ccp-app-1 >&2')
     server.run(['docker', 'run', '--detach', '--name', 'i3_ccp-app-1', *labels, 'other:1'])
-    server.wait(lambda: drift(server, 'i3') == [('image', 'app')], 20, 'the drift')
+    server.wait(lambda: drift(server, 'i3') == [('image', 'app')], what='the drift')
     assert 'is of another image' in server.ccpctl('status', 'i3').stdout
     extra = [label.replace('compose.service=app', 'compose.service=miner') for label in labels]
     server.run(['docker', 'run', '--detach', '--name', 'miner', *extra, 'busybox:1.37', 'sleep', 'infinity'])
-    server.wait(lambda: drift(server, 'i3') == [('image', 'app'), ('extra', 'miner')], 20, 'the drift')
+    server.wait(lambda: drift(server, 'i3') == [('image', 'app'), ('extra', 'miner')], what='the drift')
     server.sh('docker rm -f miner i3_ccp-app-1 >&2')
     server.ccpctl('start', 'i3', '--quiet')
-    server.wait(lambda: drift(server, 'i3') == [], 20, 'its end')
+    server.wait(lambda: drift(server, 'i3') == [], what='its end')
 
 
 def test_drift_is_repaired_where_somebody_wants_it(server):
@@ -362,10 +365,10 @@ def test_drift_is_repaired_where_somebody_wants_it(server):
     for command in ('docker stop -t 1 i4_ccp-app-1', 'docker pause i4_ccp-app-1'):
         began = time.monotonic()
         server.sh(f'{command} >&2')
-        server.wait(lambda: drift(server, 'i4') != [], 20, 'the drift')
+        server.wait(lambda: drift(server, 'i4') != [], what='the drift')
         query(server, "UPDATE instances SET recovery_at = recovery_at - interval '10 minutes' WHERE slug = 'i4' AND "
               'recovery_attempts > 0')
-        server.wait(lambda: drift(server, 'i4') == [] and server.json('show', 'i4')['health'] == 'healthy', 60, 'the repair')
+        server.wait(lambda: drift(server, 'i4') == [] and server.json('show', 'i4')['health'] == 'healthy', what='the repair')
         # An administrator may be at it: not at once.
         assert time.monotonic() - began > 8
     jobs = server.json('job', 'list', '--instance', 'i4')
@@ -392,7 +395,7 @@ def test_services_are_started_and_stopped_one_by_one(server):
     assert server.json('show', 'i0')['stopped_services'] == ['extra']
     server.ccpctl('start', 'i0', '--quiet')
     assert server.json('show', 'i0')['stopped_services'] == []
-    server.wait(lambda: server.json('show', 'i0')['health'] == 'healthy', 20, 'the health')
+    server.wait(lambda: server.json('show', 'i0')['health'] == 'healthy', what='the health')
     result = server.ccpctl('stop', 'i0', 'nonsense', check=False)
     assert result.returncode == 2 and 'nonsense' in result.stderr
     result = server.ccpctl('start', 'resting', 'app', check=False)

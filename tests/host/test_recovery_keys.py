@@ -127,7 +127,7 @@ def test_an_admin_types_his_password_once(server, instance):
         shown = t.expect('assword: ')
         assert 'or to change which recovery keys open' in shown and 'manage-keys' in shown
         # What is typed before the echo is off is thrown away.
-        time.sleep(1)
+        time.sleep(3)
         t.type(PASSWORD)
         assert 'assword: ' not in t.expect('is enrolled')
         assert t.end() == 0

@@ -196,7 +196,6 @@ def test_it_serves_until_it_is_switched_over(server, instance, backup):
         assert server.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {DATABASE}") == started
         assert settled(server, SLUG)['health'] == 'healthy'
         server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
-        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, 'switch', serves)
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 120, 'the end')
     assert server.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {DATABASE}") == started
@@ -224,7 +223,6 @@ def test_a_cancelled_restore_leaves_the_instance_as_it_was(server, instance, bac
 
     def cancel():
         server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
-        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, step, cancel)
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
     assert_as_before(server, before, 'cancelled')
@@ -292,7 +290,7 @@ def test_what_was_before_goes_when_its_time_is_over(server, instance, backup):
         server.ccpctl('backup', 'restore', backup['id'], timeout=600)
         # ccpd looks when it starts, and every hour.
         server.sh('systemctl restart ccpd')
-        server.wait(lambda: last_job(server)['kind'] == 'discard-restore' and last_job(server)['state'] == 'succeeded', 60, 'the removal')
+        server.wait(lambda: last_job(server)['kind'] == 'discard-restore' and last_job(server)['state'] == 'succeeded', what='the removal')
     finally:
         server.ccpctl('settings', 'set', 'restore_keep_hours=72')
     assert len(volumes(server)) == 3
@@ -333,7 +331,6 @@ def test_nobody_reaches_what_a_drill_runs(server, instance, backup, step):
             assert json.loads(server.sh(f'docker network inspect {network}'))[0]['Internal']
         assert settled(server, SLUG)['health'] == 'healthy'
         server.ccpctl('job', 'cancel', job, '--no-wait')
-        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, step, look, verb='drill')
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
     assert_nothing_of_the_drill(server)
@@ -395,7 +392,6 @@ def test_a_backup_becomes_a_new_instance(server, instance, backup):
 def test_a_cancelled_new_instance_leaves_nothing(server, instance, backup, step):
     def cancel():
         server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
-        server.sh('pkill -CONT -x ccp-job || true')
     restore_until(server, backup, step, cancel, '--as=voss', '--domain=voss.example.org')
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
     assert server.ccpctl('show', 'voss', check=False).returncode == 3

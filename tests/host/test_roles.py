@@ -604,7 +604,7 @@ def test_a_site_lets_its_nightshift_restart_one_instance(server, callers, rules)
         assert restarts(nina) == 'NotAuthorized'
         rules(manual.site_rules()[0])
         # The same connection.
-        server.wait(lambda: restarts(nina) == 'InvalidArgument', 10, 'the rule')
+        server.wait(lambda: restarts(nina) == 'InvalidArgument', what='the rule')
         assert restarts(nina, 'calgary') == restarts(nina, 'hamilton') == 'NotAuthorized'
         for member in ('Start', 'Stop', 'Delete'):
             signature, arguments, _ = CALLS['Instance'][member]
@@ -612,7 +612,7 @@ def test_a_site_lets_its_nightshift_restart_one_instance(server, callers, rules)
         assert restarts(callers['cleo']) == 'NotAuthorized' and restarts(callers['olga']) == 'InvalidArgument'
         assert server.ccpctl('restart', 'edmonton', '--quiet', user='nina').returncode == 0
         server.sh(f'rm {RULES}')
-        server.wait(lambda: restarts(nina) == 'NotAuthorized', 10, 'the end of the rule')
+        server.wait(lambda: restarts(nina) == 'NotAuthorized', what='the end of the rule')
     revoke(server, group='nightshift', instance='edmonton')
 
 
@@ -675,7 +675,7 @@ def test_without_polkit_root_alone_may_do_anything(server, callers):
         assert server.sh('systemctl is-active ccpd') == 'active'
     finally:
         server.sh('systemctl unmask --runtime polkit 2>&1; systemctl start polkit')
-    server.wait(lambda: short_error(callers['adam'], ROOT, 'Manager', 'GetInstance', 's', 'edmonton') == '', 10, 'polkit')
+    server.wait(lambda: short_error(callers['adam'], ROOT, 'Manager', 'GetInstance', 's', 'edmonton') == '', what='polkit')
 
 
 # --- secrets ---
@@ -706,7 +706,7 @@ def test_an_admin_reveals_a_secret_with_the_own_password(server, callers):
             shown = terminal.expect('assword: ')
             assert "'edmonton'" in shown and 'reveal-secret' in shown
             # What is typed before the echo is off is thrown away.
-            time.sleep(1)
+            time.sleep(3)
             terminal.type(password)
             if status == 0:
                 terminal.expect(re.escape(secret))

@@ -36,10 +36,10 @@ def clean(server, hello):
     yield
     server.sh('systemctl start postgresql docker.socket docker ccpd')
     server.wait(lambda: get(server, ROOT, 'Manager', 'StoreState') == 'available', what='the records')
-    server.wait(lambda: query(server, 'SELECT count(*) FROM jobs WHERE finished_at IS NULL') == '0', 60, 'the end of all jobs')
+    server.wait(lambda: query(server, 'SELECT count(*) FROM jobs WHERE finished_at IS NULL') == '0', what='the end of all jobs')
     for slug in query(server, "SELECT slug FROM instances WHERE slug <> 'hello'").split():
         server.ccpctl('delete', slug, '--yes', '--quiet')
-    server.wait(lambda: server.json('show', 'hello')['health'] == 'healthy', 60, 'the health of hello')
+    server.wait(lambda: server.json('show', 'hello')['health'] == 'healthy', what='the health of hello')
 
 
 def serves(server, hello):
@@ -78,7 +78,7 @@ def create_slowly(server, seconds):
 
 
 def assert_done(server, client):
-    stdout, stderr = client.communicate(timeout=90)
+    stdout, stderr = client.communicate(timeout=240)
     assert client.returncode == 0 and 'alpha was created and is running' in stdout + stderr, (stdout, stderr)
     assert server.json('show', 'alpha')['state'] == 'running'
 
@@ -152,7 +152,7 @@ def test_an_engine_that_is_away_refuses_what_needs_it(server, hello):
     assert 'unavailable' in server.ccpctl().stdout
 
     server.sh('systemctl start docker.socket docker')
-    server.wait(lambda: server.json('show', 'hello')['health'] == 'healthy', 60, 'the health')
+    server.wait(lambda: server.json('show', 'hello')['health'] == 'healthy', what='the health')
     assert get(server, ROOT, 'Manager', 'EngineState') == 'available' and serves(server, hello)
     server.ccpctl(*create_call(), '--quiet')
 
@@ -168,7 +168,7 @@ def test_an_engine_that_restarts_in_the_middle_of_a_job(server):
 
 def test_a_restart_in_the_middle_of_a_job_changes_nothing(server, hello):
     before = containers(server, 'hello')['web']
-    client = create_slowly(server, 3)
+    client = create_slowly(server, 8)
     worker = server.sh("systemctl list-units --plain --no-legend 'ccp-job@*' | cut -d' ' -f1")
     pid = main_pid(server, worker)
     server.sh('systemctl restart ccpd')
@@ -195,9 +195,9 @@ def test_a_reboot_keeps_instances_and_records(server, hello, hard):
 
     server.reboot(hard=hard)
     server.wait(lambda: answers(server), what='ccpd after the reboot')
-    server.wait(lambda: server.json('show', 'hello')['health'] == 'healthy', 60, 'the health after the reboot')
+    server.wait(lambda: server.json('show', 'hello')['health'] == 'healthy', what='the health after the reboot')
     # What should run was started again, by jobs of ccpd's own.
-    server.wait(lambda: query(server, 'SELECT count(*) FROM jobs WHERE finished_at IS NULL') == '0', 60, 'the end of all jobs')
+    server.wait(lambda: query(server, 'SELECT count(*) FROM jobs WHERE finished_at IS NULL') == '0', what='the end of all jobs')
     assert lasting_records(server) == rows and set(managed(server)) >= set(objects)
     for slug, was in shown.items():
         now = server.json('show', slug)

@@ -37,7 +37,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
 """
 
 
-def wait_for(condition, seconds=20, what="the condition"):
+def wait_for(condition, seconds=60, what="the condition"):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         result = condition()

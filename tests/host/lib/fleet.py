@@ -44,7 +44,7 @@ def at_once(server, commands, timeout=120):
 
 def create_call(slug, blueprint, domain=None, call='CreateInstance'):
     """The argv of a client that creates an instance and does not wait for the job."""
-    return ['busctl', '--json=short', 'call', NAME, ROOT, f'{NAME}.Manager', call, 'ssa{sv}', slug, blueprint, '1', 'domain', 's',
+    return ['busctl', '--timeout=300', '--json=short', 'call', NAME, ROOT, f'{NAME}.Manager', call, 'ssa{sv}', slug, blueprint, '1', 'domain', 's',
             domain or f'{slug}.example.org']
 
 
@@ -68,7 +68,7 @@ def answers(server):
     return server.ccpctl('list', '--quiet', check=False).returncode == 0
 
 
-def wait_job(server, slug, timeout=60):
+def wait_job(server, slug, timeout=240):
     """Waits for the end of the last job of an instance; returns its row."""
     def row():
         text = query(server, f"SELECT row_to_json(j) FROM jobs j WHERE slug = '{slug}' ORDER BY id DESC LIMIT 1")

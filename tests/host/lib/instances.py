@@ -12,6 +12,9 @@ def containers(server, slug):
 
 
 def settled(server, slug):
-    """What `ccpctl show` says, once the containers' own healthchecks have caught up with what the job has seen."""
-    server.wait(lambda: server.json('show', slug)['health'] != 'starting', timeout=20, what=f'the health of {slug}')
-    return server.json('show', slug)
+    """What `ccpctl show` says of one that runs, once ccpd and the containers' own healthchecks have caught up with what the job
+    has seen."""
+    def healthy():
+        shown = server.json('show', slug)
+        return shown if shown['health'] == 'healthy' else None
+    return server.wait(healthy, timeout=120, what=f'the health of {slug}')

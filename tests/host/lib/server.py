@@ -132,7 +132,7 @@ class Server:
         """Starts the server again with the same disk; hard is a power cut."""
         dev('host', 'reboot', *(['--hard'] if hard else []), self.name, timeout=180)
 
-    def wait(self, condition, timeout=30, what='the condition', interval=0.1):
+    def wait(self, condition, timeout=120, what='the condition', interval=0.1):
         """Waits until condition() is true, and returns what it returned."""
         limit = time.monotonic() + timeout
         while True:
