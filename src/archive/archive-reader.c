@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@
 #include "json-util.h"
 #include "string-util.h"
 
-/* Of what a manifest says of a stream besides its name: bytes. */
+/* Of a stream's name, and of what else a manifest says of it: bytes. */
+#define NAME_MAX_SIZE 1024U
 #define SHOWN_MAX 256U
 
 typedef struct ArchiveStream {
@@ -38,6 +40,7 @@ struct ArchiveReader {
         ArchiveStream *streams; /* by their numbers; of a file that was verified */
         size_t n_streams, n_streams_allocated;
         bool verified;
+        atomic_bool damaged; /* whoever extracts may do that in another thread than who asks */
 };
 
 ArchiveReader *archive_reader_free(ArchiveReader *r) {
@@ -328,7 +331,7 @@ static const struct {
         const char *key;
         size_t size_max;
 } shown[] = {
-        { "name", SIZE_MAX },
+        { "name", NAME_MAX_SIZE },
         { "kind", SHOWN_MAX },
         { "service", SHOWN_MAX },
         { "engine", SHOWN_MAX },
@@ -553,6 +556,7 @@ static int take_data(Walk *w, const ArchiveSlot *s, Error *reterr) {
 int archive_reader_extract(
                 ArchiveReader *r, const char *name, archive_sink_t sink, void *userdata, Error *reterr) {
         Extraction x = { .sink = sink, .userdata = userdata };
+        _cleanup_error_ Error error = {};
         json_t *entry = archive_reader_find(r, name);
         _cleanup_walk_ Walk w = {
                 .end = r->trailer.file_size - ARCHIVE_TRAILER_SIZE,
@@ -569,6 +573,18 @@ int archive_reader_extract(
         number = (size_t) json_integer_value(json_object_get(entry, "number"));
         w.offset = r->streams[number].offset;
         w.expected = (ArchiveFrame) { .type = ARCHIVE_FRAME_DATA, .stream = (uint16_t) number };
-        k = walk_new(r, &w, open_slot, reterr);
-        return k < 0 ? k : walk_run(&w, (unsigned) number, reterr);
+        k = walk_new(r, &w, open_slot, &error);
+        if (k >= 0)
+                k = walk_run(&w, (unsigned) number, &error);
+        if (k >= 0)
+                return 0;
+
+        if (streq_ptr(error.name, CCP_ERROR_BACKUP_DAMAGED))
+                r->damaged = true;
+        error_move(reterr, &error);
+        return k;
+}
+
+bool archive_reader_found_damage(const ArchiveReader *r) {
+        return r->damaged;
 }

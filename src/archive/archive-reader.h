@@ -52,6 +52,9 @@ json_t *archive_reader_find(const ArchiveReader *r, const char *name);
 /* Takes the bytes of a stream in order. A negative errno with the error set ends it. */
 typedef int (*archive_sink_t)(const void *data, size_t size, void *userdata, Error *reterr);
 
+/* True once a stream that was given to a sink was found to be another than what was written. */
+bool archive_reader_found_damage(const ArchiveReader *r);
+
 /* Gives a stream to a sink. Only after one of these, with the key. */
 int archive_reader_extract(
                 ArchiveReader *r, const char *name, archive_sink_t sink, void *userdata, Error *reterr);

@@ -93,6 +93,15 @@ bool utf8_is_valid(const char *s, size_t n) {
         return true;
 }
 
+/* U+FDD0 to U+FDEF, and the last two of each plane. */
+bool utf8_is_noncharacter(const unsigned char *s, size_t n) {
+        if (n == 3)
+                return s[0] == 0xEF &&
+                                ((s[1] == 0xB7 && s[2] >= 0x90 && s[2] <= 0xAF) ||
+                                                (s[1] == 0xBF && s[2] >= 0xBE));
+        return n == 4 && (s[1] & 0x0F) == 0x0F && s[2] == 0xBF && s[3] >= 0xBE;
+}
+
 void utf8_make_valid(char *s) {
         size_t n = strlen(s);
 
@@ -104,11 +113,15 @@ void utf8_make_valid(char *s) {
 }
 
 bool string_is_safe(const char *s) {
-        for (const char *p = s; *p; p++)
-                if ((unsigned char) *p < ' ' || *p == 0x7F)
-                        return false;
+        const unsigned char *p = (const unsigned char *) s;
 
-        return utf8_is_valid(s, strlen(s));
+        for (size_t n = strlen(s), k; n > 0; p += k, n -= k) {
+                k = utf8_sequence_length(p, n);
+                if (k == 0 || *p < ' ' || *p == 0x7F || (k == 2 && *p == 0xC2 && p[1] < 0xA0) ||
+                                utf8_is_noncharacter(p, k))
+                        return false;
+        }
+        return true;
 }
 
 /* realloc() would leave a copy of what may be a secret behind. */

@@ -43,13 +43,15 @@ int string_table_lookup(const char *const *table, size_t n, const char *s);
 /* Replaces *p by a copy of s (NULL allowed). 0 or -ENOMEM. */
 int free_and_strdup(char **p, const char *s);
 
-/* True if every byte is printable text or a UTF-8 sequence: no control character (so no newline, NUL can't
- * occur) and no malformed sequence. */
+/* True if all of it is text that a person and the bus can be shown: no control character, neither of ASCII nor of C1, no
+ * malformed sequence, and no noncharacter, which sd-bus refuses. */
 bool string_is_safe(const char *s);
 bool utf8_is_valid(const char *s, size_t n);
 /* Length of the UTF-8 sequence at s (RFC 3629: no overlong form, no surrogate, at most U+10FFFF), 0 if it is
  * malformed. */
 size_t utf8_sequence_length(const unsigned char *s, size_t n);
+/* Of a valid sequence of n bytes: whether Unicode has set that code point aside for no character. */
+bool utf8_is_noncharacter(const unsigned char *s, size_t n);
 /* Puts '?' in place of each byte that belongs to no UTF-8 sequence: neither the records nor the bus take such
  * text, and what a program wrote, or what was cut in the middle of a character, shall be told all the same. */
 void utf8_make_valid(char *s);

@@ -237,7 +237,7 @@ static const struct {
                 .severity = ALERT_ERROR,
                 .judge = judge_drill_failed,
                 .title = "the last drill of @ failed",
-                .next_step = "ccpctl job list --instance @, ccpctl backup list @, then ccpctl backup drill",
+                .next_step = "ccpctl job list --instance @, ccpctl backup list --instance @, then ccpctl backup drill ID",
         },
         [ALERT_BACKUP_UNDRILLED] = {
                 .name = "backup-undrilled",
@@ -246,7 +246,7 @@ static const struct {
                 .judge = judge_undrilled,
                 .hold = BACKUP_HOLD_USEC,
                 .title = "no backup of @ was drilled in the last two rounds",
-                .next_step = "ccpctl status @, systemctl list-timers 'ccp-schedule*', then ccpctl backup drill",
+                .next_step = "ccpctl status @, systemctl list-timers 'ccp-schedule*', then ccpctl backup drill ID",
         },
         [ALERT_BACKUP_UNREPLICATED] = {
                 .name = "backup-unreplicated",

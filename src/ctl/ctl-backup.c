@@ -223,6 +223,13 @@ int verb_backup_restore(Ctl *c, char **args, Error *reterr) {
         slug = json_get_text(backup, "instance");
         r = ctl_run_instance_job(c, slug,
                         &(CtlJobCall) { .method = "Restore", .text = args[0], .options = options }, reterr);
+        if (r < 0 && streq_ptr(reterr->name, CCP_ERROR_NO_SUCH_INSTANCE)) {
+                error_done(reterr);
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
+                                "There is no instance '%s' any more. To make a new one of backup %s: ccpctl "
+                                "backup restore %s --as=%s --domain=DOMAIN",
+                                slug, args[0], args[0], slug);
+        }
         if (r == EXIT_DONE && !arguments_have(&c->arguments, OPTION(NO_WAIT)) &&
                         !arguments_have(&c->arguments, OPTION(QUIET)))
                 (void) fprintf(stderr, "What '%s' had before is kept. To go back: ccpctl restore undo %s\n",
@@ -234,8 +241,34 @@ int verb_restore_undo(Ctl *c, char **args, Error *reterr) {
         return ctl_run_instance_job(c, args[0], &(CtlJobCall) { .method = "UndoRestore" }, reterr);
 }
 
+/* Unless --yes says so. */
+static int confirm_delete(const Ctl *c, const char *what, Error *reterr) {
+        _cleanup_free_ char *question = strjoin("Delete for good ", what);
+        int r;
+
+        if (arguments_have(&c->arguments, OPTION(YES)))
+                return 0;
+        if (!terminal_is_input())
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "There is no terminal to ask on. To delete %s, say --yes.", what);
+        if (!question)
+                return -ENOMEM;
+        r = prompt_yes_no(question, false);
+        if (r < 0 && !IN_SET(r, -ECANCELED, -EINTR))
+                return error_set_errnof(reterr, r, "Cannot read from the terminal: %m.");
+        return r > 0 ? 0 : error_setf(reterr, CCP_ERROR_CANCELLED, "Nothing was deleted.");
+}
+
 int verb_restore_discard(Ctl *c, char **args, Error *reterr) {
-        return ctl_run_instance_job(c, args[0], &(CtlJobCall) { .method = "DiscardRestore" }, reterr);
+        _cleanup_free_ char *what = strjoin("what '", args[0], "' had before it was restored");
+        int r;
+
+        if (!what)
+                return -ENOMEM;
+        r = confirm_delete(c, what, reterr);
+        return r < 0 ? r
+                     : ctl_run_instance_job(
+                                       c, args[0], &(CtlJobCall) { .method = "DiscardRestore" }, reterr);
 }
 
 /* --- verifying and deleting --- */
@@ -342,24 +375,6 @@ int verb_backup_replicate(Ctl *c, char **args, Error *reterr) {
 
 int verb_backup_fetch(Ctl *c, char **args, Error *reterr) {
         return run_backup_jobs(c, "FetchBackup", args, false, reterr);
-}
-
-/* Unless --yes says so. */
-static int confirm_delete(const Ctl *c, const char *what, Error *reterr) {
-        _cleanup_free_ char *question = strjoin("Delete for good ", what);
-        int r;
-
-        if (arguments_have(&c->arguments, OPTION(YES)))
-                return 0;
-        if (!terminal_is_input())
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "There is no terminal to ask on. To delete backups, say --yes.");
-        if (!question)
-                return -ENOMEM;
-        r = prompt_yes_no(question, false);
-        if (r < 0 && !IN_SET(r, -ECANCELED, -EINTR))
-                return error_set_errnof(reterr, r, "Cannot read from the terminal: %m.");
-        return r > 0 ? 0 : error_setf(reterr, CCP_ERROR_CANCELLED, "Nothing was deleted.");
 }
 
 int verb_backup_delete(Ctl *c, char **args, Error *reterr) {

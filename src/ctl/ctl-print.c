@@ -117,7 +117,7 @@ int ctl_print_table(Ctl *c, const json_t *rows, const ListColumn *columns, size_
 
 /* "1 entry listed.", "2 entries listed." */
 static void print_count(size_t n, const char *what) {
-        const char *y = n != 1 ? endswith(what, "y") : NULL;
+        const char *y = n != 1 && !endswith(what, "ey") ? endswith(what, "y") : NULL;
 
         (void) printf("%s%zu %.*s%s listed.\n", n > 0 ? "\n" : "", n,
                         (int) (y ? (size_t) (y - what) : strlen(what)), what,

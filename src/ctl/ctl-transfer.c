@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -128,7 +129,36 @@ static uint64_t size_of(int fd) {
 
 /* --- out --- */
 
+/* Without a name until all of it is there, where the file system knows that: whoever ends this leaves nothing behind that looks
+ * like a backup. */
+static int make_file(const char *path, bool *ret_named) {
+        _cleanup_free_ char *copy = strdup(path);
+        int fd;
+
+        if (!copy)
+                return -ENOMEM;
+        *ret_named = false;
+        if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                return -EEXIST;
+        fd = open(dirname(copy), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+        if (fd >= 0 || !IN_SET(errno, EOPNOTSUPP, EISDIR, ENOENT))
+                return fd < 0 ? -errno : fd;
+
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        *ret_named = fd >= 0;
+        return fd < 0 ? -errno : fd;
+}
+
+/* As open(2) says of O_TMPFILE. */
+static int name_file(int fd, const char *path) {
+        char own[STRLEN("/proc/self/fd/-2147483648") + 1];
+
+        (void) snprintf(own, sizeof(own), "/proc/self/fd/%i", fd);
+        return linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
 int verb_backup_export(Ctl *c, char **args, Error *reterr) {
+        bool named = false;
         const char *path = c->arguments.values[OPTION_OUTPUT], *name;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_close_ int made = -EBADF;
@@ -146,15 +176,15 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
                 return ctl_bad_reply(reterr, r);
 
         if (path) {
-                made = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+                made = make_file(path, &named);
                 if (made < 0)
-                        return error_set_errnof(reterr, errno, "Cannot make the file '%s': %m.", path);
+                        return error_set_errnof(reterr, made, "Cannot make the file '%s': %m.", path);
         }
         r = copy(c, &(Source) { .fd = fd, .what = name, .size = size_of(fd), .head = -EBADF },
                         path ? made : STDOUT_FILENO, reterr);
-        if (r >= 0 && path && fsync(made) < 0)
+        if (r >= 0 && path && (fsync(made) < 0 || (!named && name_file(made, path) < 0)))
                 r = error_set_errnof(reterr, errno, "Cannot write the file '%s': %m.", path);
-        if (r < 0 && path)
+        if (r < 0 && named)
                 (void) unlink(path);
         return r < 0 ? r : EXIT_DONE;
 }

@@ -80,7 +80,7 @@ static const Verb verbs[] = {
                         "Give an instance back what it had then", verb_backup_restore },
         { "restore", "undo", "SLUG", 1, 1, 0, "Give it back what it had before a restore",
                         verb_restore_undo },
-        { "restore", "discard", "SLUG", 1, 1, 0, "Remove what is kept from before a restore",
+        { "restore", "discard", "SLUG", 1, 1, OPTION(YES), "Remove what is kept from before a restore",
                         verb_restore_discard },
         { "backup", "verify", "ID…", 1, ARGUMENTS_ANY, 0, "Read backups again, from the disk",
                         verb_backup_verify },

@@ -52,8 +52,10 @@ static int check_origin(
                                 call->backup, i->record->slug);
         return own ? 0
                    : error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                     "Backup %" PRIu64 " is of '%s', another instance than '%s' is now.",
-                                     call->backup, records->items[0].slug, i->record->slug);
+                                     "Backup %" PRIu64
+                                     " is of '%s', another instance than '%s' is now. To make a new one of "
+                                     "it: ccpctl backup restore %" PRIu64 " --as=SLUG --domain=DOMAIN",
+                                     call->backup, records->items[0].slug, i->record->slug, call->backup);
 }
 
 static int submit(RestoreCall *call, const BackupRecords *records, Error *reterr) {

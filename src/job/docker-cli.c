@@ -12,10 +12,9 @@
 
 #define OUTPUT_MAX (16U * 1024U * 1024U)
 #define WORDS_MAX 500U
-/* Of what SIGKILL has ended: a program in a container, or docker itself. Mostly that is the kernel, when memory runs out; the
- * Engine does not tell it of what "exec" runs. */
+/* Of what SIGKILL has ended: a program in a container, or docker itself. The Engine does not tell why of what "exec" runs. */
 #define STATUS_KILLED 137
-#define KILLED "it was killed. Was there no memory left in the container, or on the server? "
+#define KILLED "it was killed: with its container, or for want of memory in that or on the server. "
 
 int docker_cli_failed(Job *j, char *const *argv, const ProcessResult *result, Error *reterr) {
         _cleanup_erase_ char *redacted = NULL;

@@ -104,6 +104,7 @@ static int on_read(uint64_t at, uint64_t size, void *userdata) {
         int r;
 
         job_tell_bytes(j, -1, at, size, "Reading the backup from the disk");
+        /* It fails only if the worker is asked to end, which the reader says in its own words. */
         r = job_engine_look_now_and_then(j, &error);
         return r < 0 ? r : job_checkpoint(j);
 }
@@ -299,6 +300,13 @@ int job_archive_note_damage(Job *j, const BackupRecord *record, int r, Error *er
         return r;
 }
 
+int job_archive_note_step(Job *j, int r, Error *error, Error *reterr) {
+        if (j->archive && archive_reader_found_damage(j->archive->reader))
+                return job_archive_note_damage(j, &j->archive->record, r, error, reterr);
+        error_move(reterr, error);
+        return r;
+}
+
 JobArchive *job_archive_free(JobArchive *a) {
         if (!a)
                 return NULL;
@@ -310,6 +318,7 @@ JobArchive *job_archive_free(JobArchive *a) {
 }
 
 static int open_archive(Job *j, JobArchive *a, Error *reterr) {
+        _cleanup_error_ Error error = {};
         uint64_t id = job_archive_number(j);
         int r;
 
@@ -321,10 +330,10 @@ static int open_archive(Job *j, JobArchive *a, Error *reterr) {
                                 "Backup %" PRIu64 " is %s: nothing is restored from it.", id,
                                 backup_state_to_string(a->record.state));
 
-        a->fd = job_archive_open_file(&a->record, reterr);
-        if (a->fd < 0)
-                return a->fd;
-        return read_archive(j, a->fd, &a->record, archive_reader_authenticate, &a->reader, reterr);
+        r = a->fd = job_archive_open_file(&a->record, &error);
+        if (r >= 0)
+                r = read_archive(j, a->fd, &a->record, archive_reader_authenticate, &a->reader, &error);
+        return r < 0 ? job_archive_note_damage(j, &a->record, r, &error, reterr) : 0;
 }
 
 int job_archive_get(Job *j, JobArchive **ret, Error *reterr) {

@@ -51,6 +51,8 @@ int job_archive_find(Job *j, BackupRecord *ret, Error *reterr);
 int job_archive_open_file(const BackupRecord *record, Error *reterr);
 /* What became of reading it, where that failed: damage is put on record. Moves the error, and returns r. */
 int job_archive_note_damage(Job *j, const BackupRecord *record, int r, Error *error, Error *reterr);
+/* The same for a step that failed, with the backup that the job restores from, if it is that what was found damaged. */
+int job_archive_note_step(Job *j, int r, Error *error, Error *reterr);
 
 /* A backup that a job restores from. */
 typedef struct JobArchive {

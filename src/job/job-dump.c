@@ -315,6 +315,8 @@ int job_dump_wait_until_ready(Job *j, const BlueprintDatabase *database, Error *
 
 /* The program is a tenant's, and no backup waits for it. */
 #define VERSION_USEC (30 * USEC_PER_SEC)
+/* A restore asks for longer: what it is not told it cannot refuse. */
+#define CHECK_USEC (5 * USEC_PER_MINUTE)
 #define VERSION_TEXT_MAX 1024U
 
 typedef struct VersionText {
@@ -334,14 +336,14 @@ static int take_version(const void *data, size_t size, void *userdata, Error *re
         return 0;
 }
 
-static int run_version(Tool *t, VersionText *text, int *ret_status, Error *reterr) {
+static int run_version(Tool *t, usec_t patience, VersionText *text, int *ret_status, Error *reterr) {
         _cleanup_error_ Error error = {};
         bool late;
         int r;
 
         t->output = take_version;
         t->userdata = text;
-        t->end_at = now(CLOCK_MONOTONIC) + VERSION_USEC;
+        t->end_at = now(CLOCK_MONOTONIC) + patience;
         r = tool_run(t, t->recipe->version, -EBADF, true, ret_status, &error);
         late = now(CLOCK_MONOTONIC) > t->end_at;
         t->end_at = 0;
@@ -355,12 +357,12 @@ static int run_version(Tool *t, VersionText *text, int *ret_status, Error *reter
 }
 
 /* NULL if there is no such program, or if it says something else: that is no reason to make no backup. */
-static int get_version(Tool *t, char **ret, Error *reterr) {
+static int get_version(Tool *t, usec_t patience, char **ret, Error *reterr) {
         VersionText text = {};
         int status = 0, r;
 
         *ret = NULL;
-        r = run_version(t, &text, &status, reterr);
+        r = run_version(t, patience, &text, &status, reterr);
         if (r < 0 && r != -ENODATA)
                 return r;
         if (r >= 0)
@@ -385,14 +387,19 @@ static int check_version(Tool *t, ArchiveReader *reader, const char *stream, Err
         r = dump_version_parse(said, strlen(said), &version);
         if (r < 0)
                 return r == -ENODATA ? 0 : error_set_errnof(reterr, r, "%m");
-        r = get_version(t, &present, reterr);
+        r = get_version(t, CHECK_USEC, &present, reterr);
+        if (r >= 0 && !present)
+                log_notice("Whether the database of '%s' is too old for the dump was not seen.",
+                                t->database->service);
         if (r < 0 || !present || !dump_version_is_newer(version, present, t->recipe->n_version_parts))
                 return r;
         return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                         "it was dumped by version %s of %s, which is newer than the %s that is there now. "
-                        "Give the service an image with that version; 'ccpctl backup restore --any-version' "
-                        "loads the dump all the same.",
-                        version, database_kind_to_string(t->database->kind), present);
+                        "Give the service an image with that version%s.",
+                        version, database_kind_to_string(t->database->kind), present,
+                        t->job->claim.job->kind == JOB_DRILL ? ""
+                                                             : "; 'ccpctl backup restore --any-version' "
+                                                               "loads the dump all the same");
 }
 
 /* --- dumping --- */
@@ -449,7 +456,7 @@ int job_dump_database(Job *j, const BlueprintDatabase *database, bool idle,
         if (r >= 0)
                 r = wait_after_restart(&t, reterr);
         if (r >= 0)
-                r = get_version(&t, &version, reterr);
+                r = get_version(&t, VERSION_USEC, &version, reterr);
         if (r >= 0)
                 r = run_dump(&t, &d, reterr);
         r = tool_end(&t, r, reterr);

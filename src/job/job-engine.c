@@ -152,7 +152,8 @@ bool job_engine_was_away(Job *j, usec_t since) {
         return read_unit(j, &stopping, &active_since) >= 0 && (stopping || active_since > since);
 }
 
-/* Notes whether PID 1 has started the engine since the job began. What an earlier worker saw is told by the clock alone. */
+/* Notes whether PID 1 has started the engine since somebody asked for the job: from then on nobody else starts what it ends. Until
+ * this worker has seen it once, that is told by the clock alone. */
 static void note_restart(Job *j) {
         usec_t before = j->engine_active_since, active_since, up;
         bool stopping;
@@ -163,7 +164,7 @@ static void note_restart(Job *j) {
 
         j->engine_active_since = active_since;
         up = now(CLOCK_MONOTONIC) - active_since;
-        if (before > 0 || (j->claim.job->attempt > 1 && now(CLOCK_REALTIME) - up > j->claim.job->started_at))
+        if (before > 0 || now(CLOCK_REALTIME) - up > j->claim.job->queued_at)
                 j->engine_restarted = j->engine_owes = true;
 }
 
@@ -355,7 +356,7 @@ static int bring_back(Job *j, Error *reterr) {
         r = job_engine_start_existing(j, &error);
         j->aside = aside;
         j->engine_owes = r < 0;
-        if (IN_SET(r, -ECANCELED, JOB_LEFT) || streq_ptr(error.name, CCP_ERROR_BUSY)) {
+        if (r == -ECANCELED) {
                 error_move(reterr, &error);
                 return r;
         }

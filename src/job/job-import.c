@@ -20,6 +20,8 @@
 #include "validate.h"
 
 #define COPY_SIZE (8U * 1024U * 1024U)
+/* Of what a manifest says of the instance. */
+#define SHOWN_MAX 256U
 
 /* The file that the caller wrote into, in the folder of all backups. */
 static int open_brought(Job *j, char **ret_name, int *ret_folder, Error *reterr) {
@@ -93,6 +95,10 @@ static int run_copy(Job *j, Error *reterr) {
         return r < 0 ? r : job_archive_sync_unfinished(folder, part, to, reterr);
 }
 
+static bool is_shown(const char *s) {
+        return s && strlen(s) <= SHOWN_MAX && string_is_safe(s);
+}
+
 /* What the manifest says of it. */
 static int describe(BackupRecord *record, const ArchiveReader *reader, Error *reterr) {
         json_t *manifest = archive_reader_manifest(reader),
@@ -103,7 +109,8 @@ static int describe(BackupRecord *record, const ArchiveReader *reader, Error *re
                    *version = json_object_get_string(instance, "blueprint_version");
 
         record->consistency = backup_consistency_from_string(consistency);
-        if (record->consistency < 0 || !blueprint || !version || !json_is_array(streams))
+        /* Both are shown to people, wherever the file comes from. */
+        if (record->consistency < 0 || !is_shown(blueprint) || !is_shown(version) || !json_is_array(streams))
                 return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
                                 "The backup does not say what it is of; no ccpd wrote it.");
         if (free_and_strdup(&record->blueprint, blueprint) < 0 ||

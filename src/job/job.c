@@ -319,7 +319,7 @@ static int take_up_engine(Job *j, const StepOps *step, bool again, Error *reterr
                         j->claim.job->state_before == INSTANCE_RUNNING;
         if (!(step->flags & STEP_ENGINE))
                 return 0;
-        r = again || j->keeps_running ? job_engine_wait(j, ENGINE_PATIENCE_USEC, reterr) : 0;
+        r = again ? job_engine_wait(j, ENGINE_PATIENCE_USEC, reterr) : 0;
         return r < 0 ? r : job_engine_look(j, reterr);
 }
 
@@ -332,18 +332,18 @@ static int run_with_engine(Job *j, const StepOps *step, Error *reterr) {
                 _cleanup_error_ Error error = {};
 
                 r = take_up_engine(j, step, again, reterr);
-                if (r < 0)
+                if (r < 0) {
+                        j->keeps_running = false;
                         return r;
+                }
 
                 r = step->run(j, &error);
                 j->keeps_running = false;
                 if (r >= 0)
                         return r;
                 if (!(step->flags & STEP_ENGINE) || n >= ENGINE_RETRIES ||
-                                !engine_is_to_blame(j, begin, &error)) {
-                        error_move(reterr, &error);
-                        return r;
-                }
+                                !engine_is_to_blame(j, begin, &error))
+                        return job_archive_note_step(j, r, &error, reterr);
 
                 log_info("%s: waiting for the engine: %s", step->name, strempty(error.message));
                 again = true;

@@ -37,15 +37,6 @@ void log_line_done(LogLine *l) {
         l->cursor = mfree(l->cursor);
 }
 
-/* U+FDD0 to U+FDEF, and the last two of each plane. */
-static bool is_noncharacter(const unsigned char *s, size_t n) {
-        if (n == 3)
-                return s[0] == 0xEF &&
-                                ((s[1] == 0xB7 && s[2] >= 0x90 && s[2] <= 0xAF) ||
-                                                (s[1] == 0xBF && s[2] >= 0xBE));
-        return n == 4 && (s[1] & 0x0F) == 0x0F && s[2] == 0xBF && s[3] >= 0xBE;
-}
-
 void log_text_append(StringBuilder *b, const char *s, size_t n) {
         size_t begin = 0;
 
@@ -53,7 +44,7 @@ void log_text_append(StringBuilder *b, const char *s, size_t n) {
                 const unsigned char *p = (const unsigned char *) s + i;
 
                 k = utf8_sequence_length(p, n - i);
-                if (k > 0 && *p != 0 && !is_noncharacter(p, k))
+                if (k > 0 && *p != 0 && !utf8_is_noncharacter(p, k))
                         continue;
 
                 string_builder_append_n(b, s + begin, i - begin);
@@ -149,21 +140,19 @@ static json_t *line_to_json(const LogLine *l) {
         return NULL;
 }
 
-static int dump_to_builder(const char *data, size_t size, void *userdata) {
-        string_builder_append_n(userdata, data, size);
-        return 0;
-}
-
 int log_line_append(StringBuilder *b, const LogLine *l) {
         _cleanup_json_ json_t *o = NULL;
+        _cleanup_free_ char *text = NULL;
 
         if (l->type == LOG_LINE_ENTRY)
                 return log_entry_append(b, &l->entry, 0);
 
         o = line_to_json(l);
-        if (!o || json_dump_callback(o, dump_to_builder, b, JSON_COMPACT) < 0)
-                return -EINVAL;
+        text = o ? json_format(o, JSON_COMPACT) : NULL;
+        if (!text)
+                return -ENOMEM;
 
+        string_builder_append(b, text);
         string_builder_append(b, "\n");
         return 0;
 }

@@ -57,6 +57,7 @@ typedef struct CreateJobOp {
         InstanceState state;
         char *slug;
         bool busy;
+        bool gone; /* the instance of the backup */
         uint64_t id;
         InstanceRecord *instance;
         JobRecord *job;
@@ -120,7 +121,8 @@ static int create_job_result_lock(const PGresult *result, void *userdata, Error 
         DbRow row = DB_ROW(result, 0);
         int state = 0, r;
 
-        if (PQntuples(result) == 0 && op->backup > 0) {
+        op->gone = PQntuples(result) == 0;
+        if (op->gone && op->backup > 0) {
                 op->state = INSTANCE_DELETING;
                 return 0;
         }
@@ -174,6 +176,12 @@ static int create_job_result_job(const PGresult *result, void *userdata, Error *
         if (r < 0)
                 return db_row_error(r, "a job", reterr);
 
+        if (!instance_state_allows(op->state, op->kind) && op->gone)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
+                                "Backup %" PRIu64
+                                " is of '%s', an instance that is not there. To make a new "
+                                "one of it: ccpctl backup restore %" PRIu64 " --as=SLUG --domain=DOMAIN",
+                                op->backup, op->slug, op->backup);
         if (!instance_state_allows(op->state, op->kind))
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                                 "'%s' is in the state '%s', which does not allow '%s'.", op->slug,

@@ -239,7 +239,7 @@ def test_a_tool_that_takes_too_much_memory_makes_no_backup(server, instance):
         server.wait(lambda: server.json('job', 'list', '--lines=1')[0]['state'] == 'failed', 180, 'the end')
     assert_nothing_left(server, before, 'failed', 'EngineFailed')
     message = server.json('job', 'list', '--lines=1')[0]['error']['message']
-    assert "'v2-postgres'" in message and 'ended with 137: it was killed. Was there no memory left in the container' in message
+    assert "'v2-postgres'" in message and 'ended with 137: it was killed: with its container, or for want of memory' in message
 
 
 AWAY = pytest.mark.allow_journal(r'[Tt]he Docker Engine', r'Docker does not answer', r'after a restart of the engine')

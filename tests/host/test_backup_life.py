@@ -201,6 +201,10 @@ def test_backups_of_what_is_gone(server, instance):
     server.ccpctl('delete', 'other', '--yes')
     server.ccpctl('backup', 'verify', backup['id'])
     assert 'the instance is gone' in json.dumps(last_job(server)['steps'])
+    # What needs the instance says so, and what to do.
+    for verb in ('drill', 'restore'):
+        result = server.ccpctl('backup', verb, backup['id'], check=False)
+        assert result.returncode == 3 and f"ccpctl backup restore {backup['id']} --as=" in result.stderr, result
     server.sh(f'printf X | dd of={path(backup)} bs=1 seek=1500 conv=notrunc status=none')
     assert server.ccpctl('backup', 'verify', backup['id'], check=False).returncode == 6
     assert backups(server, 'other')[0]['state'] == 'damaged'

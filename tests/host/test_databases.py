@@ -331,9 +331,9 @@ def test_a_drill_proves_each_database(server, instance, backup):
 
 
 @pytest.mark.allow_journal(r'[Tt]he Docker Engine', r'Docker does not answer', r'after a restart of the engine')
-@pytest.mark.parametrize('verb, step', [('drill', 'volumes'), ('drill', 'databases'), ('restore', 'volumes')])
+@pytest.mark.parametrize('verb, step', [('drill', 'open'), ('drill', 'volumes'), ('drill', 'databases'), ('restore', 'volumes')])
 def test_it_goes_on_though_the_engine_is_restarted(server, instance, backup, verb, step):
-    before = data(server)
+    before, since = data(server), server.cursor()
 
     def restart():
         if step == 'volumes':
@@ -348,7 +348,11 @@ def test_it_goes_on_though_the_engine_is_restarted(server, instance, backup, ver
             server.sh('pkill -CONT -x ccp-job')
     restore_until(server, backup, step, restart, verb=verb)
     server.wait(lambda: last_job(server, verb)['state'] in ('succeeded', 'failed'), 180, 'the end')
-    assert (last_job(server, verb)['state'], last_job(server, verb)['attempt']) == ('succeeded', 1)
+    job = last_job(server, verb)
+    assert (job['state'], job['attempt']) == ('succeeded', 1)
+    # Nobody else may start the instance meanwhile, whether the worker saw the engine before or not.
+    said = [entry['MESSAGE'] for entry in server.journal(f'CCP_JOB={job["id"]}', since=since)]
+    assert 'The engine was restarted: starting what ran before.' in said, said
     server.wait(lambda: server.json('show', SLUG)['health'] == 'healthy', what='the health')
     assert_same(server, before if verb == 'drill' else backup['data'])
     assert leftovers(server) == ''

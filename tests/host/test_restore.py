@@ -164,7 +164,7 @@ def test_a_restore_gives_back_what_was_backed_up(server, instance, backup):
     assert differences(server, backup['data']) == []
     assert leftovers(server) == ''
 
-    server.ccpctl('restore', 'discard', SLUG, timeout=120)
+    server.ccpctl('restore', 'discard', SLUG, '--yes', timeout=120)
     assert len(volumes(server)) == len(before)
     assert differences(server, backup['data']) == []
     assert server.json('show', SLUG)['restored_at'] == 0 and 'Restored:' not in server.ccpctl('status', SLUG).stdout
@@ -213,7 +213,7 @@ def test_a_killed_restore_goes_on(server, instance, backup, step):
     assert differences(server, backup['data']) == []
     assert leftovers(server) == ''
     assert settled(server, SLUG)['state'] == 'running'
-    server.ccpctl('restore', 'discard', SLUG, timeout=120)
+    server.ccpctl('restore', 'discard', SLUG, '--yes', timeout=120)
 
 
 @FAILS
@@ -250,9 +250,19 @@ def test_a_damaged_backup_touches_nothing(server, instance, backup):
     try:
         result = server.ccpctl('backup', 'restore', backup['id'], check=False, timeout=300)
         assert result.returncode == 6 and 'damaged' in result.stderr
+        # Whoever deletes by the list must not keep this one.
+        [row] = [row for row in server.json('backup', 'list') if row['id'] == backup['id']]
+        assert row['state'] == 'damaged' and 'damaged at byte' in row['error']
+        server.wait(lambda: 'backup-damaged' in {alert['rule'] for alert in server.json('alert', 'list')}, what='the alert')
     finally:
         server.sh(f'mv /srv/whole {file}')
     assert_as_before(server, before)
+    server.ccpctl('backup', 'verify', backup['id'], '--quiet', timeout=300)
+
+
+def test_what_is_kept_is_not_discarded_unasked(server, instance):
+    result = server.ccpctl('restore', 'discard', SLUG, check=False)
+    assert result.returncode == 2 and f"what '{SLUG}' had before" in result.stderr and '--yes' in result.stderr
 
 
 @FAILS
@@ -284,7 +294,7 @@ def test_a_stopped_instance_is_restored_and_runs(server, instance, backup):
 
 
 def test_what_was_before_goes_when_its_time_is_over(server, instance, backup):
-    server.ccpctl('restore', 'discard', SLUG, check=False)
+    server.ccpctl('restore', 'discard', SLUG, '--yes', check=False)
     server.ccpctl('settings', 'set', 'restore_keep_hours=0')
     try:
         server.ccpctl('backup', 'restore', backup['id'], timeout=600)

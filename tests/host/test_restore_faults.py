@@ -94,7 +94,7 @@ def sick_backup(server, instance, backup):
 @pytest.fixture
 def present(server, backup):
     """Data that is not the backup's, and nothing that is kept."""
-    server.ccpctl('restore', 'discard', SLUG, '--quiet', check=False)
+    server.ccpctl('restore', 'discard', SLUG, '--yes', '--quiet', check=False)
     put(server, 'present')
     assert_whole(server, 'present')
 

@@ -489,8 +489,8 @@ static void expect_taken(const char *text) {
 
 START_TEST(what_is_shown_is_short_text) {
         static const char *const keys[] = { "kind", "service", "engine", "database", "version" };
-        static const char *const values[] = { "\"a\\nb\"", "\"\\u001b[2J\"", "\"\\u007f\"", "7", "1.5",
-                "null", "true", "[\"a\"]", "{\"a\":\"b\"}" };
+        static const char *const values[] = { "\"a\\nb\"", "\"\\u001b[2J\"", "\"\\u007f\"", "\"\\u009b\"",
+                "\"\\ufffe\"", "\"\\ufdd0\"", "7", "1.5", "null", "true", "[\"a\"]", "{\"a\":\"b\"}" };
         char longest[1 + 256 + 1 + 1], longer[1 + 257 + 1 + 1];
 
         (void) snprintf(longest, sizeof(longest), "\"%0256d\"", 0);

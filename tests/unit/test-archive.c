@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -354,6 +356,35 @@ START_TEST(every_changed_byte_is_found) {
 }
 END_TEST
 
+START_TEST(damage_that_comes_later_is_known) {
+        const ArchiveReaderOptions options = { .n_threads = 1 };
+        _cleanup_(archive_reader_freep) ArchiveReader *r = NULL;
+        _cleanup_string_builder_ StringBuilder text = {};
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_error_ Error error = {};
+        ArchiveOpener opener;
+        struct stat st;
+        TestKeys k;
+
+        test_keys(&k, 1);
+        fd = test_archive(&k, 9 * ARCHIVE_CHUNK_SIZE, 0);
+        opener = test_opener(&k);
+        ASSERT_OK(archive_reader_new(fd, &options, &r, NULL));
+        ASSERT_OK(archive_reader_unlock(r, &opener, NULL));
+        ASSERT_OK(archive_reader_authenticate(r, NULL));
+        ASSERT_OK(archive_reader_extract(r, "volume/noise", append, &text, NULL));
+        ck_assert(!archive_reader_found_damage(r));
+        ASSERT_ERROR(archive_reader_extract(r, "no such stream", append, &text, NULL), EINVAL);
+        ck_assert(!archive_reader_found_damage(r));
+
+        ASSERT_OK(fstat(fd, &st));
+        ck_assert_int_eq(pwrite(fd, "damage", 6, st.st_size / 2), 6);
+        ASSERT_ERROR(archive_reader_extract(r, "volume/noise", append, &text, &error), EBADMSG);
+        ck_assert_str_eq(error.name, CCP_ERROR_BACKUP_DAMAGED);
+        ck_assert(archive_reader_found_damage(r));
+}
+END_TEST
+
 /* Whatever is a size there, in either order of bytes: it is large, or negative. */
 START_TEST(no_size_is_believed) {
         static const uint8_t values[][8] = {
@@ -632,7 +663,7 @@ END_TEST
 
 TESTS("archive", what_was_written_is_read, the_golden_file_is_read, a_stream_may_end_where_a_frame_does,
                 threads_make_no_difference, each_key_opens_and_no_other, every_changed_byte_is_found,
-                no_size_is_believed, every_cut_is_found, every_splice_is_found, a_key_is_of_one_file,
-                the_key_of_the_file_itself_opens_it, a_forged_file_has_another_signer,
-                a_newer_version_is_named, what_is_no_file_is_no_backup, a_full_disk_is_said,
-                reading_can_be_ended)
+                damage_that_comes_later_is_known, no_size_is_believed, every_cut_is_found,
+                every_splice_is_found, a_key_is_of_one_file, the_key_of_the_file_itself_opens_it,
+                a_forged_file_has_another_signer, a_newer_version_is_named, what_is_no_file_is_no_backup,
+                a_full_disk_is_said, reading_can_be_ended)

@@ -37,6 +37,14 @@ START_TEST(safe_strings_have_no_control_characters) {
         ck_assert(!string_is_safe("\xed\xa0\x80")); /* surrogate */
         ck_assert(!string_is_safe("\xf4\x90\x80\x80"));
         ck_assert(!string_is_safe("\xe2\x82"));
+        /* CSI, which terminals obey */
+        ck_assert(!string_is_safe("\xc2\x9b"));
+        ck_assert(string_is_safe("\xc2\xa0"));
+        /* U+FDD0, U+FFFE, U+10FFFF: sd-bus refuses them */
+        ck_assert(!string_is_safe("\xef\xb7\x90"));
+        ck_assert(!string_is_safe("\xef\xbf\xbe"));
+        ck_assert(!string_is_safe("\xf4\x8f\xbf\xbf"));
+        ck_assert(string_is_safe("\xef\xbf\xbd"));
 }
 END_TEST
 
