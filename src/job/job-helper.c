@@ -14,25 +14,44 @@
 
 /* An empty archive: two blocks of zeros */
 #define TAR_SIZE 1024
-#define IMPORT_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define IMAGE_PATIENCE_USEC (10 * USEC_PER_SEC)
 #define REMOVE_DELAY_USEC (250 * USEC_PER_MSEC)
 #define REMOVE_PATIENCE_USEC (15 * USEC_PER_SEC)
 
-typedef struct Import {
+/* A call about the image, which takes milliseconds. */
+typedef struct ImageCall {
         Job *job;
         usec_t begin; /* monotonic */
-} Import;
+} ImageCall;
 
 /* One for each job, so that what is left of it can be found. */
 static char *image_name(const Job *j) {
         return strjoin("ccp-helper:job-", j->id_text);
 }
 
-/* What the Engine has been asked for it makes, also when nobody waits for it any more; then nobody would remove it. */
-static int on_import(void *userdata) {
-        const Import *i = userdata;
+/* A cancelled job waits for it, too. What the Engine has been asked for it makes, also when nobody waits for it any more;
+ * and another image that takes over the name of one that was left would leave that without any. */
+static int on_image_call(void *userdata) {
+        const ImageCall *c = userdata;
 
-        return now(CLOCK_MONOTONIC) - i->begin < IMPORT_PATIENCE_USEC ? 0 : job_poll(i->job);
+        return now(CLOCK_MONOTONIC) - c->begin < IMAGE_PATIENCE_USEC ? 0 : job_poll(c->job);
+}
+
+static int call_image(Job *j, char *const *argv, int stdin_fd, ProcessResult *ret, Error *reterr) {
+        ImageCall call = { j, now(CLOCK_MONOTONIC) };
+        const DockerCliOptions options = { .stdin_fd = stdin_fd, .poll = on_image_call, .userdata = &call };
+
+        return docker_cli(j, argv, &options, ret, reterr);
+}
+
+/* 1 if it does. */
+static int image_exists(Job *j, const char *image, Error *reterr) {
+        char *const argv[] = { (char *) "image", (char *) "ls", (char *) "--quiet", (char *) image, NULL };
+        _cleanup_process_result_ ProcessResult found = {};
+        int r;
+
+        r = call_image(j, argv, -EBADF, &found, reterr);
+        return r < 0 ? r : !isempty(found.out.data);
 }
 
 /* Makes an image with nothing in it: no image of anybody else can be counted on. */
@@ -40,30 +59,30 @@ static int make_image(Job *j, const char *image, Error *reterr) {
         char *const argv[] = { (char *) "image", (char *) "import", (char *) "-", (char *) image, NULL };
         _cleanup_process_result_ ProcessResult result = {};
         _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (j->helper_image_left) {
+                r = image_exists(j, image, reterr);
+                if (r != 0)
+                        return MIN(r, 0);
+        }
 
         fd = memfd_create("empty.tar", MFD_CLOEXEC);
         if (fd < 0 || ftruncate(fd, TAR_SIZE) < 0)
                 return error_set_errnof(reterr, errno, "Cannot make an empty archive: %m");
-
-        return docker_cli(j, argv,
-                        &(DockerCliOptions) {
-                                        .stdin_fd = fd,
-                                        .poll = on_import,
-                                        .userdata = &(Import) { j, now(CLOCK_MONOTONIC) },
-                        },
-                        &result, reterr);
+        return call_image(j, argv, fd, &result, reterr);
 }
 
 static int remove_image(Job *j, const char *image, Error *reterr) {
-        char *const list[] = { (char *) "image", (char *) "ls", (char *) "--quiet", (char *) image, NULL };
         char *const argv[] = { (char *) "image", (char *) "rm", (char *) image, NULL };
-        _cleanup_process_result_ ProcessResult found = {}, result = {};
+        _cleanup_process_result_ ProcessResult result = {};
         int r;
 
-        r = docker_cli(j, list, NULL, &found, reterr);
-        if (r < 0 || isempty(found.out.data))
-                return r;
-        return docker_cli(j, argv, NULL, &result, reterr);
+        r = image_exists(j, image, reterr);
+        if (r > 0)
+                r = call_image(j, argv, -EBADF, &result, reterr);
+        j->helper_image_left = r < 0;
+        return r;
 }
 
 static int build_argv(const Job *j, const JobHelper *h, const char *image, char ***ret) {

@@ -104,9 +104,10 @@ struct Job {
         usec_t engine_looked_at;    /* when it was seen last, monotonic */
         bool engine_restarted;      /* since the job was queued: what ran then may not run any more */
         bool engine_owes;           /* and what of the instance ran then was not started again yet */
-        bool keeps_running;         /* the present step is to leave the instance as it is */
-        bool stopped;               /* asked to end before the job's end, and it did */
-        bool deaf;                  /* SIGTERM was answered, and this is the answer */
+        bool helper_image_left; /* that of a helper before may be there, under the name for the next one's */
+        bool keeps_running;     /* the present step is to leave the instance as it is */
+        bool stopped;           /* asked to end before the job's end, and it did */
+        bool deaf;              /* SIGTERM was answered, and this is the answer */
         usec_t deaf_until;
         usec_t store_since, store_asked_at; /* of the present wait for the records */
 };
