@@ -103,12 +103,14 @@ static char *describe_content(const json_t *entry) {
 }
 
 static int print_backup(const json_t *b) {
-        _cleanup_free_ char *size = top_format_bytes(b, "size"), *blueprint = NULL;
+        _cleanup_free_ char *size = top_format_bytes(b, "size"), *blueprint = NULL, *keys = NULL;
+        const json_t *ids = json_object_get(b, "recovery_keys");
         json_t *entry;
         size_t i;
 
         blueprint = strjoin(json_get_text(b, "blueprint"), " ", json_get_text(b, "blueprint_version"));
-        if (!size || !blueprint)
+        keys = json_array_size(ids) > 0 ? json_to_text(ids) : NULL;
+        if (!size || !blueprint || (json_array_size(ids) > 0 && !keys))
                 return -ENOMEM;
 
         print_field("Backup", json_get_text(b, "id"));
@@ -128,6 +130,8 @@ static int print_backup(const json_t *b) {
         print_field("Archive", json_get_text(b, "archive"));
         print_field("Signer", json_get_text(b, "signer"));
         print_field("Copy", json_get_text(b, "copy"));
+        /* Else who lost the server learns it from the file. */
+        print_field("Opened by", keys ? keys : "no recovery key: only this server opens it");
         print_field("Size", size);
         json_array_foreach(json_object_get(b, "contents"), i, entry) {
                 _cleanup_free_ char *text = describe_content(entry);
@@ -237,8 +241,44 @@ int verb_backup_restore(Ctl *c, char **args, Error *reterr) {
         return r;
 }
 
+/* --- what restores replaced --- */
+
+static char *format_switched(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(FORMAT_TIMESTAMP(json_get_number(row, "switched_at")));
+}
+
+static char *format_keep(const json_t *row, _unused_ Color *ret_color) {
+        return strdup(FORMAT_TIMESTAMP(json_get_number(row, "keep_until")));
+}
+
+static char *format_origin(const json_t *row, _unused_ Color *ret_color) {
+        const char *backup = json_get_text(row, "backup");
+
+        return isempty(backup) ? strdup("an undo") : strjoin("backup ", backup);
+}
+
+static const ListColumn restore_columns[] = {
+        { { "ID", .right = true }, "id" },
+        { { "AS IT WAS UNTIL" }, "switched_at", format_switched },
+        { { "REPLACED BY" }, "backup", format_origin },
+        { { "KEPT UNTIL", 1 }, "keep_until", format_keep },
+};
+
+int verb_restore_list(Ctl *c, char **args, Error *reterr) {
+        _cleanup_json_ json_t *instance = NULL;
+        int r;
+
+        r = ctl_get_instance(c, args[0], NULL, &instance, reterr);
+        return r < 0 ? r
+                     : ctl_print_list(c, json_object_get(instance, "restores"), restore_columns,
+                                       ELEMENTSOF(restore_columns), "kept state");
+}
+
 int verb_restore_undo(Ctl *c, char **args, Error *reterr) {
-        return ctl_run_instance_job(c, args[0], &(CtlJobCall) { .method = "UndoRestore" }, reterr);
+        const char *const options[][2] = { { "restore", args[1] }, {} };
+
+        return ctl_run_instance_job(
+                        c, args[0], &(CtlJobCall) { .method = "UndoRestore", .options = options }, reterr);
 }
 
 /* Unless --yes says so. */

@@ -32,6 +32,7 @@ static const struct {
                         { "service", "kind", "state", "health", "container", "since", "started_at",
                                         "restarts", "exit_code", "oom_killed", "image", "image_id" } },
         { CCP_INTERFACE_INSTANCE, "drift", { "kind", "subject", "since" } },
+        { CCP_INTERFACE_INSTANCE, "restores", { "id", "backup", "switched_at", "keep_until" } },
         { CCP_INTERFACE_INSTANCE, "recovery", { "reason", "attempts", "next" } },
         { CCP_INTERFACE_JOB, "error", { "name", "message" } },
         { CCP_INTERFACE_JOB, "steps",

@@ -347,19 +347,23 @@ static void print_trust(const json_t *instance) {
                 print_field("Replicated", FORMAT_AGO(copied));
 }
 
-/* What a restore replaced is still there, for who finds that it was the wrong backup. */
-static void print_restore(const json_t *instance) {
-        const char *slug = json_get_text(instance, "slug"),
-                   *backup = json_get_text(instance, "restored_from");
-        usec_t at = json_get_number(instance, "restored_at"),
-               until = json_get_number(instance, "undoable_until");
-        _cleanup_free_ char *text = NULL;
+/* What restores replaced is still there, for who finds that it was the wrong backup. */
+static void print_restores(const json_t *instance) {
+        const json_t *restores = json_object_get(instance, "restores"), *last = json_array_get(restores, 0);
+        const char *slug = json_get_text(instance, "slug"), *backup = json_get_text(last, "backup");
+        _cleanup_free_ char *text = NULL, *more = NULL;
 
-        if (at == 0)
+        if (!last)
                 return;
-        text = strjoin(FORMAT_AGO(at), isempty(backup) ? ", by undoing another one" : ", from backup ",
-                        backup, "; kept until ", FORMAT_TIMESTAMP(until), ": ccpctl restore undo ", slug);
+        text = strjoin(FORMAT_AGO(json_get_number(last, "switched_at")),
+                        isempty(backup) ? ", by undoing another one" : ", from backup ", backup,
+                        "; kept until ", FORMAT_TIMESTAMP(json_get_number(last, "keep_until")),
+                        ": ccpctl restore undo ", slug);
         print_field("Restored", strempty(text));
+        if (json_array_size(restores) == 1)
+                return;
+        more = strjoin("what others replaced before is kept, too: ccpctl restore list ", slug);
+        print_field("", strempty(more));
 }
 
 static int print_status(Ctl *c, const char *path, const json_t *instance, Error *reterr) {
@@ -382,7 +386,7 @@ static int print_status(Ctl *c, const char *path, const json_t *instance, Error 
         print_field("Error", json_get_text(json_object_get(instance, "error"), "message"));
         print_recovery(instance);
         print_drift(instance);
-        print_restore(instance);
+        print_restores(instance);
         print_use(c, path);
         print_field("Domain", domain);
         print_field("URL", url);

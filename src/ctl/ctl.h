@@ -122,6 +122,7 @@ int verb_backup_create(Ctl *c, char **args, Error *reterr);
 int verb_backup_list(Ctl *c, char **args, Error *reterr);
 int verb_backup_show(Ctl *c, char **args, Error *reterr);
 int verb_backup_restore(Ctl *c, char **args, Error *reterr);
+int verb_restore_list(Ctl *c, char **args, Error *reterr);
 int verb_restore_undo(Ctl *c, char **args, Error *reterr);
 int verb_restore_discard(Ctl *c, char **args, Error *reterr);
 int verb_backup_export(Ctl *c, char **args, Error *reterr);

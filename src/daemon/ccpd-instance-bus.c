@@ -94,8 +94,6 @@ GETTER(get_time) {
                 { "LastVerifiedAt", i->backups.verified_at },
                 { "LastDrilledAt", i->backups.drilled_at },
                 { "LastReplicatedAt", i->backups.replicated_at },
-                { "RestoredAt", i->backups.restored_at },
-                { "UndoableUntil", i->backups.undoable_until },
         };
 
         FOREACH_ARRAY(t, times, ELEMENTSOF(times))
@@ -104,14 +102,23 @@ GETTER(get_time) {
         return -ENXIO;
 }
 
-GETTER(get_restored_from) {
-        uint64_t backup = ((const Instance *) userdata)->record->backups.restored_from;
-        char id[DECIMAL_ID_MAX] = "";
+GETTER(get_restores) {
+        const BackupSummary *b = &((const Instance *) userdata)->record->backups;
+        int r;
 
         (void) property;
-        if (backup > 0)
-                (void) snprintf(id, sizeof(id), "%" PRIu64, backup);
-        return sd_bus_message_append(reply, "s", id);
+        r = sd_bus_message_open_container(reply, 'a', "(sstt)");
+        FOREACH_ARRAY(k, b->restores, b->n_restores) {
+                char id[DECIMAL_ID_MAX], backup[DECIMAL_ID_MAX] = "";
+
+                (void) snprintf(id, sizeof(id), "%" PRIu64, k->id);
+                if (k->backup > 0)
+                        (void) snprintf(backup, sizeof(backup), "%" PRIu64, k->backup);
+                if (r >= 0)
+                        r = sd_bus_message_append(
+                                        reply, "(sstt)", id, backup, k->switched_at, k->keep_until);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 GETTER(get_ports) {
@@ -572,9 +579,7 @@ const sd_bus_vtable instance_vtable[] = {
         SD_BUS_PROPERTY("LastVerifiedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastDrilledAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastReplicatedAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("RestoredAt", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("RestoredFrom", "s", get_restored_from, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("UndoableUntil", "t", get_time, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Restores", "a(sstt)", get_restores, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Recovery", "(sut)", get_recovery, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("StoppedServices", "as", get_stopped_services, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -151,9 +151,67 @@ int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr
         return 1;
 }
 
-static int submit_plain(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
-                sd_bus_error *reterr) {
+/* --- what is kept --- */
+
+typedef struct UndoOptions {
+        const char *restore;
+} UndoOptions;
+
+static const BusOption undo_options[] = {
+        { "restore", "s", offsetof(UndoOptions, restore) },
+};
+
+/* The one of that number among those whose former volumes are there; NULL: the latest. */
+static int find_kept(const Instance *i, const char *text, uint64_t *ret, Error *reterr) {
+        const BackupSummary *b = &i->record->backups;
+        uint64_t id = 0;
+
+        if (text && decimal_id_parse(text, &id) < 0)
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a restore.",
+                                TEXT_FOR_ERROR(text));
+        FOREACH_ARRAY(k, b->restores, b->n_restores)
+                if (!text || k->id == id) {
+                        *ret = k->id;
+                        return 0;
+                }
+        return text ? error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                      "Nothing is kept of what '%s' had before a restore %" PRIu64
+                                      ". See: ccpctl restore list %s",
+                                      i->record->slug, id, i->record->slug)
+                    : error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                      "Nothing is kept of what '%s' had before a restore.", i->record->slug);
+}
+
+int method_undo_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_json_ json_t *spec = NULL;
         _cleanup_error_ Error e = {};
+        UndoOptions options = {};
+        Instance *i = userdata;
+        uint64_t restore = 0;
+        Operation *o;
+        int r;
+
+        r = bus_read_options(message, undo_options, ELEMENTSOF(undo_options), &options, &e);
+        /* That a job is at work comes first: it may be the restore that is to be undone. */
+        if (r >= 0 && !i->job)
+                r = find_kept(i, options.restore, &restore, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+
+        spec = json_pack("{s:I, s:I}", "restore", (json_int_t) restore, "keep_hours",
+                        (json_int_t) i->manager->settings->restore_keep_hours);
+        o = spec ? operation_new(i->manager, message) : NULL;
+        if (!o)
+                return -ENOMEM;
+        r = instance_submit_job(i, JOB_UNDO_RESTORE, spec, o, &e);
+        if (r < 0)
+                operation_fail(o, &e);
+        return 1;
+}
+
+int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+        Instance *i = userdata;
         Operation *o;
         int r;
 
@@ -163,20 +221,8 @@ static int submit_plain(sd_bus_message *message, Instance *i, JobKind kind, cons
         o = operation_new(i->manager, message);
         if (!o)
                 return -ENOMEM;
-        r = instance_submit_job(i, kind, spec, o, &e);
+        r = instance_submit_job(i, JOB_DISCARD_RESTORE, NULL, o, &e);
         if (r < 0)
                 operation_fail(o, &e);
         return 1;
-}
-
-int method_undo_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        Instance *i = userdata;
-        _cleanup_json_ json_t *spec = json_pack(
-                        "{s:I}", "keep_hours", (json_int_t) i->manager->settings->restore_keep_hours);
-
-        return spec ? submit_plain(message, i, JOB_UNDO_RESTORE, spec, reterr) : -ENOMEM;
-}
-
-int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return submit_plain(message, userdata, JOB_DISCARD_RESTORE, NULL, reterr);
 }

@@ -349,19 +349,24 @@ const JobOps job_restore_ops = {
 
 /* --- undoing one that succeeded --- */
 
-/* The latest whose former volumes are there. */
+/* The one that the job is to undo, if its former volumes are there. */
 static int find_kept(Job *j, RestoreRecord *ret, Error *reterr) {
+        uint64_t id = (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "restore"));
         _cleanup_restore_records_ RestoreRecords l = {};
         int r;
 
         r = restore_list(j->db, j->claim.job->instance, RESTORE_LIST_KEPT, &l, reterr);
         if (r < 0)
                 return r;
-        if (l.n == 0)
-                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "Nothing is kept of what '%s' had before a restore.", j->claim.job->slug);
-        *ret = TAKE_GENERIC(l.items[0], (RestoreRecord) {});
-        return 0;
+        FOREACH_ARRAY(k, l.items, l.n)
+                if (k->id == id) {
+                        *ret = TAKE_GENERIC(*k, (RestoreRecord) {});
+                        return 0;
+                }
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "What '%s' had before restore %" PRIu64
+                        " is not kept any more. See: ccpctl restore list %s",
+                        j->claim.job->slug, id, j->claim.job->slug);
 }
 
 static int check_volumes(Job *j, json_t *volumes, Error *reterr) {

@@ -50,6 +50,8 @@ InstanceRecord *instance_record_free(InstanceRecord *i) {
         strv_free(i->changed_files);
         json_decref(i->images);
         free(i->backups.ids);
+        free(i->backups.restores);
+        strv_free(i->backups.recovery_keys);
         free(i->backups.last_job.error);
         free(i->backups.last_drill.error);
         free(i->backups.last_copy.error);
@@ -306,6 +308,44 @@ static int read_outcome(const char *text, JobOutcome *ret) {
         return ret->state < 0 ? -EBADMSG : copy_string(job, "error", /* may_be_null= */ true, &ret->error);
 }
 
+static int read_restore(const json_t *object, KeptRestore *ret) {
+        const struct {
+                const char *key;
+                bool may_be_null;
+                uint64_t *value;
+        } numbers[] = {
+                { "id", false, &ret->id },
+                { "backup", true, &ret->backup },
+                { "switched_at", false, &ret->switched_at },
+                { "keep_until", false, &ret->keep_until },
+        };
+
+        FOREACH_ARRAY(n, numbers, ELEMENTSOF(numbers)) {
+                int r = read_number(object, n->key, n->may_be_null, INT64_MAX, n->value);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int read_restores(const json_t *array, BackupSummary *ret) {
+        const json_t *item;
+        size_t i;
+
+        ret->restores = new0(KeptRestore, json_array_size(array));
+        if (!ret->restores)
+                return -ENOMEM;
+        json_array_foreach(array, i, item) {
+                int r = read_restore(item, ret->restores + ret->n_restores);
+
+                if (r < 0)
+                        return r;
+                ret->n_restores++;
+        }
+        return 0;
+}
+
 static int read_backups(const json_t *object, BackupSummary *ret) {
         const json_t *ids = json_object_get(object, "ids"), *id;
         const struct {
@@ -319,9 +359,6 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 { "drilled_at", true, &ret->drilled_at },
                 { "replicated_at", true, &ret->replicated_at },
                 { "uncopied_since", true, &ret->uncopied_since },
-                { "restored_at", true, &ret->restored_at },
-                { "restored_from", true, &ret->restored_from },
-                { "undoable_until", true, &ret->undoable_until },
                 { "n_damaged", false, &ret->n_damaged },
         };
         size_t i;
@@ -338,7 +375,8 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 return -ENOMEM;
         json_array_foreach(ids, i, id)
                 ret->ids[ret->n_ids++] = (uint64_t) json_integer_value(id);
-        return 0;
+        r = read_strv(json_object_get(object, "recovery_keys"), &ret->recovery_keys);
+        return r < 0 ? r : read_restores(json_object_get(object, "restores"), ret);
 }
 
 /* What keeps and brings back an instance: the last columns. */

@@ -36,18 +36,24 @@ typedef struct ScheduleTurn {
         usec_t scheduled_at; /* since when it could have one: the schedule was set, or left it out */
 } ScheduleTurn;
 
+/* A restore whose former volumes are there. */
+typedef struct KeptRestore {
+        uint64_t id;
+        uint64_t backup; /* 0: none, it undid another one */
+        usec_t switched_at, keep_until;
+} KeptRestore;
+
 /* What there is of an instance's backups; times and numbers of those that were made here, not of what was imported. */
 typedef struct BackupSummary {
         usec_t last_at;       /* when the newest one that is verified was made; 0: there is none */
         uint64_t last;        /* its number; 0: there is none */
+        char **recovery_keys; /* the ids of those that open it */
         usec_t verified_at;   /* when one was read back the last time */
         usec_t drilled_at;    /* when one was drilled, with success; 0: never */
         usec_t replicated_at; /* when the last copy was made; 0: never */
         usec_t uncopied_since; /* the oldest one that is verified and has no copy should have one; 0: there is none */
-        /* Of the last restore whose former volumes are there: when, of which backup (0: none, it was an undo), and how long
-         * they are kept at least. All 0: there is none. */
-        usec_t restored_at, undoable_until;
-        uint64_t restored_from;
+        KeptRestore *restores; /* the latest first */
+        size_t n_restores;
         uint64_t n_damaged;
         uint64_t *ids; /* of all of them, in order */
         size_t n_ids;

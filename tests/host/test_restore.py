@@ -148,7 +148,8 @@ def test_a_restore_gives_back_what_was_backed_up(server, instance, backup):
 
     # Who looks sees it, and until when it can be undone.
     shown = server.json('show', SLUG)
-    assert shown['restored_from'] == str(backup['id']) and shown['undoable_until'] == shown['restored_at'] + 72 * 3600 * 10**6
+    [kept] = shown['restores']
+    assert kept['backup'] == str(backup['id']) and kept['keep_until'] == kept['switched_at'] + 72 * 3600 * 10**6
     assert re.search(rf'Restored: .* from backup {backup["id"]}; kept until .*: ccpctl restore undo {SLUG}\n', server.ccpctl('status', SLUG).stdout)
 
     # It is the same instance: it is backed up, stopped and started as before.
@@ -167,9 +168,9 @@ def test_a_restore_gives_back_what_was_backed_up(server, instance, backup):
     server.ccpctl('restore', 'discard', SLUG, '--yes', timeout=120)
     assert len(volumes(server)) == len(before)
     assert differences(server, backup['data']) == []
-    assert server.json('show', SLUG)['restored_at'] == 0 and 'Restored:' not in server.ccpctl('status', SLUG).stdout
+    assert server.json('show', SLUG)['restores'] == [] and 'Restored:' not in server.ccpctl('status', SLUG).stdout
     result = server.ccpctl('restore', 'undo', SLUG, check=False, timeout=120)
-    assert result.returncode == 6 and 'Nothing is kept' in result.stderr
+    assert result.returncode == 1 and 'Nothing is kept' in result.stderr
 
 
 test_a_restore_gives_back_what_was_backed_up = FAILS(test_a_restore_gives_back_what_was_backed_up)

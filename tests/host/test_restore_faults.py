@@ -102,7 +102,7 @@ def present(server, backup):
 @pytest.fixture
 def restored(server, backup):
     """After a restore, or after one was undone: the data that the instance has, and the data that are kept."""
-    if server.json('show', SLUG)['restored_at'] == 0:
+    if not server.json('show', SLUG)['restores']:
         put(server, 'present')
         server.ccpctl('backup', 'restore', backup, '--quiet', timeout=120)
     which = execute(server, 'store', 'cat /data/which')
@@ -130,7 +130,7 @@ def assert_whole(server, which, kept=0):
     assert len(used) == 2 and used <= volumes and len(volumes) == 2 + kept, volumes
     assert set(server.sh('docker volume ls -q').split()) == volumes
     shown = settled(server, SLUG)
-    assert (shown['state'], shown['health'], shown['restored_at'] > 0) == ('running', 'healthy', kept > 0)
+    assert (shown['state'], shown['health'], len(shown['restores']) > 0) == ('running', 'healthy', kept > 0)
     # The records, the folder and the containers speak of the same revision.
     revision = query(server, f"SELECT revision FROM instances WHERE slug = '{SLUG}'")
     assert {c['Config']['Labels']['ccp.revision'] for c in found.values()} == {revision}
@@ -305,6 +305,33 @@ def test_an_instance_serves_again_though_the_engine_is_restarted_beneath_its_res
             assert runs(server) == {'store', 'front'} and execute(server, 'front', 'cat /data/which') == 'present'
     assert_ended(server, 'restore', 'succeeded', 1)
     assert_whole(server, 'former', kept=2)
+
+
+# --- one upon another ---
+
+
+def test_what_the_first_of_two_restores_replaced_comes_back_by_its_number(server, backup, present):
+    """Two wrong backups in haste, one after the other, do not put what was there before out of reach."""
+    other = make_backup(server)
+    put(server, 'newest')
+    server.ccpctl('backup', 'restore', backup, '--quiet')
+    server.ccpctl('backup', 'restore', other, '--quiet')
+    assert_whole(server, 'present', kept=4)
+    last, first = server.json('restore', 'list', SLUG)
+    assert (last['backup'], first['backup']) == (other, backup)
+    assert f'ccpctl restore list {SLUG}\n' in server.ccpctl('status', SLUG).stdout
+
+    server.ccpctl('restore', 'undo', SLUG, first['id'], '--quiet')
+    assert_whole(server, 'newest', kept=4)
+    result = server.ccpctl('restore', 'undo', SLUG, first['id'], check=False)
+    assert result.returncode == 1 and 'ccpctl restore list' in result.stderr
+    # What the second one replaced is there as before, and so is what was undone.
+    server.ccpctl('restore', 'undo', SLUG, last['id'], '--quiet')
+    assert_whole(server, 'former', kept=4)
+    server.ccpctl('restore', 'undo', SLUG, '--quiet')
+    assert_whole(server, 'newest', kept=4)
+    server.ccpctl('restore', 'discard', SLUG, '--yes', '--quiet')
+    assert_whole(server, 'newest')
 
 
 # --- no room ---

@@ -24,18 +24,18 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                                 FILTER (WHERE b.state = 'verified' AND b.signer IS NULL))[1]) * 1000000)::bigint,
                         'last', (array_agg(b.id ORDER BY b.sequence DESC)
                                 FILTER (WHERE b.state = 'verified' AND b.signer IS NULL))[1],
+                        'recovery_keys', (jsonb_agg(b.recovery_keys ORDER BY b.sequence DESC)
+                                FILTER (WHERE b.state = 'verified' AND b.signer IS NULL))->0,
                         'verified_at', (extract(epoch FROM max(b.verified_at) FILTER (WHERE b.signer IS NULL)) * 1000000)::bigint,
                         'drilled_at', (extract(epoch FROM i.drilled_at) * 1000000)::bigint,
                         'replicated_at', (extract(epoch FROM max(b.replicated_at)
                                 FILTER (WHERE b.signer IS NULL)) * 1000000)::bigint,
                         'uncopied_since', (extract(epoch FROM min(b.copy_wanted_at)
                                 FILTER (WHERE b.state = 'verified' AND b.replicated_at IS NULL)) * 1000000)::bigint,
-                        'restored_at', (SELECT (extract(epoch FROM r.switched_at) * 1000000)::bigint FROM restores r
-                                WHERE r.instance = i.id AND r.state = 'kept' ORDER BY r.id DESC LIMIT 1),
-                        'restored_from', (SELECT r.backup FROM restores r
-                                WHERE r.instance = i.id AND r.state = 'kept' ORDER BY r.id DESC LIMIT 1),
-                        'undoable_until', (SELECT (extract(epoch FROM r.keep_until) * 1000000)::bigint FROM restores r
-                                WHERE r.instance = i.id AND r.state = 'kept' ORDER BY r.id DESC LIMIT 1),
+                        'restores', (SELECT coalesce(json_agg(json_build_object('id', r.id, 'backup', r.backup,
+                                'switched_at', (extract(epoch FROM r.switched_at) * 1000000)::bigint,
+                                'keep_until', (extract(epoch FROM r.keep_until) * 1000000)::bigint) ORDER BY r.id DESC), '[]')
+                                FROM restores r WHERE r.instance = i.id AND r.state = 'kept'),
                         'n_damaged', count(*) FILTER (WHERE b.state = 'damaged'),
                         'ids', coalesce(json_agg(b.id ORDER BY b.id), '[]'))
                 FROM backups b WHERE b.instance = i.id AND b.state <> 'writing' AND b.deleted_by IS NULL),

@@ -48,6 +48,7 @@ STEPS = {
     "stop": ["prepare", "stop"],
     "restart": ["prepare", "restart", "check"],
     "delete": ["prepare", "stop", "remove", "forget"],
+    "undo-restore": ["find", "switch"],
 }
 FINAL = ("succeeded", "failed", "cancelled")
 
@@ -768,8 +769,10 @@ class Instance(Base):
             "Ports": dbus.Dictionary({k: dbus.UInt16(v) for k, v in i["ports"].items()}, signature="sq"),
             "Subnet": i["subnet"], "BindAddress": "127.0.0.1",
             "LastBackupAt": dbus.UInt64(i["created"]), "BackupSchedule": "daily",
-            "LastDrilledAt": dbus.UInt64(i["created"]), "LastReplicatedAt": dbus.UInt64(0), "RestoredAt": dbus.UInt64(i["created"]), "RestoredFrom": "7",
-            "UndoableUntil": dbus.UInt64(i["created"] + 3600000000),
+            "LastDrilledAt": dbus.UInt64(i["created"]), "LastReplicatedAt": dbus.UInt64(0),
+            "Restores": dbus.Array([("3", "7", dbus.UInt64(i["created"]), dbus.UInt64(i["created"] + 3600000000)),
+                                    ("2", "", dbus.UInt64(i["created"] - 1000000), dbus.UInt64(i["created"] + 1800000000))],
+                                   signature="(sstt)"),
             "Features": dbus.Array(i["features"], signature="s"),
             "Parameters": dbus.Dictionary({"owner": "Ann\nBob"}, signature="ss"), "Revision": dbus.UInt64(1),
             "Directory": "/var/lib/ccpd/instances/" + self.slug, "Project": self.slug + "_ccp",
@@ -837,6 +840,11 @@ class Instance(Base):
     def Restart(self, services, options):
         self.mock.call("restart", self.slug, list(services))
         return self.job("restart", options, services)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
+    def UndoRestore(self, options):
+        self.mock.call("undo-restore", self.slug, {str(k): str(v) for k, v in options.items()})
+        return self.job("undo-restore", {})
 
     @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o", sender_keyword="sender",
                          async_callbacks=("reply", "fail"))

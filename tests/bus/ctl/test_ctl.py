@@ -146,7 +146,21 @@ class Things(BusTest):
         self.assertIn("Use: CPU 12.3s, memory 256M of 1.0G, 31 tasks, disk 5.0G\n", r.out)
         self.assertRegex(r.out, r"Backup: .* ago; daily\n")
         self.assertRegex(r.out, r"Drilled: .* ago\n")
-        self.assertRegex(r.out, r"Restored: .* ago, from backup 7; kept until .*: ccpctl restore undo alpha\n")
+        self.assertRegex(r.out, r"Restored: .* ago, from backup 7; kept until .*: ccpctl restore undo alpha\n"
+                                r" +what others replaced before is kept, too: ccpctl restore list alpha\n")
+
+    def test_what_restores_replaced_is_listed_and_undone_by_its_number(self):
+        self.create("alpha")
+        lines = self.ctl("restore", "list", "alpha").out.splitlines()
+        self.assertRegex(lines[0], r"^ *ID +AS IT WAS UNTIL +REPLACED BY +KEPT UNTIL$")
+        self.assertRegex(lines[1], r"^ *3 +\S.* +backup 7 +\S")
+        self.assertRegex(lines[2], r"^ *2 +\S.* +an undo +\S")
+        rows = json.loads(self.ctl("restore", "list", "alpha", "--json=short").out)
+        self.assertEqual([(row["id"], row["backup"], row["keep_until"] - row["switched_at"]) for row in rows],
+                         [("3", "7", 3600000000), ("2", "", 1801000000)])
+        self.ctl("restore", "undo", "alpha", "2")
+        self.ctl("restore", "undo", "alpha")
+        self.assertEqual(self.calls("undo-restore"), [["undo-restore", "alpha", {"restore": "2"}], ["undo-restore", "alpha", {}]])
 
     def test_status_has_the_newest_lines_of_the_logs(self):
         self.create("alpha")

@@ -179,6 +179,35 @@ def test_a_clock_that_jumps_does_not_discard_what_a_restore_keeps(ccpd):
     wait_for(lambda: jobs() == [['{"due": true}']], what="the job")
 
 
+def test_what_restores_replaced_is_told_and_chosen_by_its_number(ccpd):
+    running(ccpd, "alpha")
+    path = instance_path("alpha")
+
+    def undo(**options):
+        return job_row(ccpd, str(ccpd.call("Instance", "UndoRestore", dbus.Dictionary(options, "sv"), path=path)))
+
+    def refused(**options):
+        with pytest.raises(dbus.DBusException) as e:
+            undo(**options)
+        return e.value.get_dbus_name().removeprefix(f"{NAME}.Error."), e.value.get_dbus_message()
+
+    assert refused() == ("WrongState", "Nothing is kept of what 'alpha' had before a restore.")
+    rows = ccpd.postgres.sql(
+        "INSERT INTO restores (instance, job, backup, state, revision_before, revision_after, volumes_before, volumes_after, switched_at, "
+        "keep_until, keep_hours) SELECT id, 4711 + n, 7, CASE n WHEN 2 THEN 'discarded' ELSE 'kept' END, 1, 2, '{}', '{}', to_timestamp(n), "
+        "to_timestamp(n + 9), 72 FROM instances, generate_series(1, 3) n RETURNING id")
+    first, discarded, last = (row[0] for row in rows)
+    ccpd.postgres.sql("UPDATE instances SET name = 'Alpha'")
+    known(ccpd, "alpha", "Restores", [(last, "7", 3000000, 12000000), (first, "7", 1000000, 10000000)])
+
+    assert refused(restore="x")[0] == "InvalidArgument"
+    for other in (discarded, "4711"):
+        name, message = refused(restore=other)
+        assert (name, f"before a restore {other}. See: ccpctl restore list alpha" in message) == ("WrongState", True), message
+    assert undo(restore=first) == ["undo-restore", "alpha", f'{{"restore": {first}, "keep_hours": 72}}']
+    assert refused(restore="4711")[0] == "Busy"
+
+
 def test_a_backup_of_all(ccpd):
     for slug in ("alpha", "beta", "gamma", "delta"):
         running(ccpd, slug)
