@@ -252,6 +252,13 @@ static int read_text(const uint8_t *value, size_t size, size_t max, char **ret) 
         return 0;
 }
 
+static int read_recipient(ArchiveHeader *h, const uint8_t *value, size_t size) {
+        if (size != RECIPIENT_FIELD_SIZE || h->n_recipients == ARCHIVE_RECIPIENTS_MAX)
+                return -EBADMSG;
+        memcpy(h->recipients[h->n_recipients++], value, ARCHIVE_KEY_ID_SIZE);
+        return 0;
+}
+
 static int read_field(ArchiveHeader *h, unsigned type, const uint8_t *value, size_t size) {
         uint8_t kind;
 
@@ -273,14 +280,14 @@ static int read_field(ArchiveHeader *h, unsigned type, const uint8_t *value, siz
         case ARCHIVE_FIELD_INSTANCE_KEY:
                 return size == INSTANCE_KEY_FIELD_SIZE ? 0 : -EBADMSG;
         case ARCHIVE_FIELD_RECIPIENT:
-                return size == RECIPIENT_FIELD_SIZE ? 0 : -EBADMSG;
+                return read_recipient(h, value, size);
         default:
                 return -EBADMSG;
         }
 }
 
 static int read_fields(ArchiveHeader *h, const uint8_t *at, const uint8_t *end) {
-        unsigned type = 0, last = 0, n_recipients = 0;
+        unsigned type = 0, last = 0;
         /* All but the recipients are there, once. */
         uint64_t seen = 0;
         const uint8_t *value;
@@ -289,8 +296,6 @@ static int read_fields(ArchiveHeader *h, const uint8_t *at, const uint8_t *end) 
 
         while ((r = next_field(&at, end, &type, &value, &size)) > 0) {
                 if (type == last && type != ARCHIVE_FIELD_RECIPIENT)
-                        return -EBADMSG;
-                if (type == ARCHIVE_FIELD_RECIPIENT && ++n_recipients > ARCHIVE_RECIPIENTS_MAX)
                         return -EBADMSG;
                 r = read_field(h, type, value, size);
                 if (r < 0)

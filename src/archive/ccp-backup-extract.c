@@ -198,6 +198,8 @@ static void print_header(const ArchiveReader *r) {
         (void) printf("%12s: %s\n", "Created", FORMAT_TIMESTAMP(h->created_at));
         (void) printf("%12s: %s\n", "Written by", h->software);
         print_id("Signed by", h->signer, sizeof(h->signer));
+        FOREACH_ARRAY(id, h->recipients, h->n_recipients)
+                print_id("Opened by", *id, sizeof(*id));
         (void) printf("%12s: %" PRIu64 "\n", "Bytes", archive_reader_size(r));
 }
 

@@ -95,6 +95,18 @@ static int append_contents(sd_bus_message *m, const json_t *contents) {
         return r < 0 ? r : bus_close_entry_array(m);
 }
 
+static int append_recovery_keys(sd_bus_message *m, const json_t *keys) {
+        const json_t *key;
+        size_t i;
+        int r;
+
+        r = bus_open_entry_array(m, "RecoveryKeys", "s");
+        json_array_foreach(keys, i, key)
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "s", strempty(json_string_value(key)));
+        return r < 0 ? r : bus_close_entry_array(m);
+}
+
 static int append_backup(sd_bus_message *m, _unused_ Operation *o, const void *items, size_t k) {
         const BackupRecord *b = (const BackupRecord *) items + k;
         int r;
@@ -112,6 +124,8 @@ static int append_backup(sd_bus_message *m, _unused_ Operation *o, const void *i
                                 "VerifiedAt", "t", b->verified_at, "DrilledAt", "t", b->drilled_at,
                                 "DrillTook", "t", b->drill_took, "ReplicatedAt", "t", b->replicated_at,
                                 "Copy", "s", b->replicated_at > 0 ? strempty(b->copy_key) : "");
+        if (r >= 0)
+                r = append_recovery_keys(m, b->recovery_keys);
         if (r >= 0)
                 r = append_contents(m, b->contents);
         return r < 0 ? r : sd_bus_message_close_container(m);

@@ -12,6 +12,7 @@
 #include "json-util.h"
 #include "store-recovery-key.h"
 #include "string-util.h"
+#include "strv.h"
 #include "worker-call.h"
 
 /* A caller gives up after 25 s. */
@@ -78,14 +79,42 @@ static int check_key(const Manager *m, json_t *findings) {
                         strempty(vault_former_key_id(m->vault)));
 }
 
+static bool is_opened_by_any(const BackupSummary *backups, const RecoveryKeyRecords *keys) {
+        FOREACH_ARRAY(k, keys->items, keys->n)
+                if (strv_contains(backups->recovery_keys, k->id))
+                        return true;
+        return false;
+}
+
+/* The slugs of instances whose newest backup none of them opens: a key opens what is made after it was enrolled, and nothing
+ * before. "" if there is none; NULL if there is no memory for it. */
+static char *list_unopened(const Manager *m) {
+        _cleanup_string_builder_ StringBuilder b = {};
+        char *list;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                if (i->record->backups.last > 0 && !is_opened_by_any(&i->record->backups, m->recovery_keys))
+                        string_builder_appendf(&b, "%s%s", b.size > 0 ? ", " : "", i->record->slug);
+        return string_builder_finish(&b, &list, NULL) < 0 ? NULL : list;
+}
+
 /* What can be lost makes it a failure. */
 static int check_recovery_key(const Manager *m, json_t *findings) {
         size_t n = m->recovery_keys ? m->recovery_keys->n : 0;
 
-        if (n > 0)
+        if (n > 0) {
+                _cleanup_free_ char *unopened = list_unopened(m);
+
+                if (!unopened)
+                        return -ENOMEM;
+                if (!isempty(unopened))
+                        return findings_addf(findings, "recovery-key", FINDING_FAILED,
+                                        "Make new ones: ccpctl backup create --all",
+                                        "No recovery key opens the newest backup of: %s.", unopened);
                 return findings_addf(findings, "recovery-key", FINDING_OK, NULL,
                                 "Backups can be opened elsewhere, with %zu recovery key%s.", n,
                                 n == 1 ? "" : "s");
+        }
         if (!m->loaded)
                 return findings_addf(findings, "recovery-key", FINDING_UNKNOWN,
                                 "See: systemctl status postgresql",

@@ -211,6 +211,21 @@ int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader
         return read_archive(j, fd, record, archive_reader_verify, ret, reterr);
 }
 
+int job_archive_set_verified(Job *j, uint64_t backup, const ArchiveReader *reader, Error *reterr) {
+        const ArchiveHeader *header = archive_reader_header(reader);
+        _cleanup_json_ json_t *keys = json_array();
+
+        FOREACH_ARRAY(id, header->recipients, header->n_recipients) {
+                char text[2 * ARCHIVE_KEY_ID_SIZE + 1];
+
+                (void) sodium_bin2hex(text, sizeof(text), *id, sizeof(*id));
+                if (json_array_append_new(keys, json_string(text)) < 0)
+                        return error_set_errnof(reterr, ENOMEM, "%m");
+        }
+        return keys ? backup_set_verified(j->db, backup, keys, reterr)
+                    : error_set_errnof(reterr, ENOMEM, "%m");
+}
+
 int job_archive_make_unfinished(int folder, const char *part, uint64_t size, Error *reterr) {
         int fd, r;
 

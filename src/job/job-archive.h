@@ -34,6 +34,9 @@ int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
  * and open as long as the reader. BackupDamaged, with the place; KeyMissing. */
 int job_archive_verify(Job *j, int fd, const BackupRecord *record, ArchiveReader **ret, Error *reterr);
 
+/* Puts on record that what was read is verified, and which recovery keys open it. */
+int job_archive_set_verified(Job *j, uint64_t backup, const ArchiveReader *reader, Error *reterr);
+
 /* Makes an empty file that is not a backup yet, under its name until then, in place of what a former attempt left there, for
  * 'size' bytes, which must fit into the folder; 0: nobody knows. */
 int job_archive_make_unfinished(int folder, const char *part, uint64_t size, Error *reterr);

@@ -462,7 +462,7 @@ static int run_verify(Job *j, Error *reterr) {
         r = job_archive_finish(folder, part, record.file, RENAME_NOREPLACE, reterr);
         if (r < 0)
                 return r;
-        r = backup_set_verified(j->db, record.id, reterr);
+        r = job_archive_set_verified(j, record.id, reader, reterr);
         if (r < 0)
                 return r;
         if (asprintf(&j->detail, "backup %" PRIu64, record.id) < 0)

@@ -128,7 +128,7 @@ static int run_verify(Job *j, Error *reterr) {
         if (asprintf(&j->detail, "backup %" PRIu64 ", %" PRIu64 " MiB", record.id,
                             record.size / 1024 / 1024) < 0)
                 j->detail = NULL;
-        return backup_set_verified(j->db, record.id, reterr);
+        return job_archive_set_verified(j, record.id, reader, reterr);
 }
 
 int job_fetch_undo(Job *j, Error *reterr) {

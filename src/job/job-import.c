@@ -125,13 +125,13 @@ static int describe(BackupRecord *record, const ArchiveReader *reader, Error *re
         return 0;
 }
 
-static int record_it(Job *j, BackupRecord *record, Error *reterr) {
+static int record_it(Job *j, const BackupRecord *record, const ArchiveReader *reader, Error *reterr) {
         int r;
 
         r = backup_import_describe(j->db, record, reterr);
         if (r >= 0)
                 r = backup_set_written(j->db, record, reterr);
-        return r < 0 ? r : backup_set_verified(j->db, record->id, reterr);
+        return r < 0 ? r : job_archive_set_verified(j, record->id, reader, reterr);
 }
 
 static int run_verify(Job *j, Error *reterr) {
@@ -161,7 +161,7 @@ static int run_verify(Job *j, Error *reterr) {
         if (r >= 0)
                 r = job_archive_finish(folder, part, record.file, RENAME_NOREPLACE, reterr);
         if (r >= 0)
-                r = record_it(j, &record, reterr);
+                r = record_it(j, &record, reader, reterr);
         if (r < 0)
                 return r;
         if (asprintf(&j->detail, "backup %" PRIu64 ", signed by %s", record.id, strempty(record.signer)) < 0)

@@ -41,7 +41,8 @@ static const char *ask_databases(Job *j, ArchiveReader *reader, int *ret, Error 
         return NULL;
 }
 
-static int read_backup(Job *j, const BackupRecord *record, Error *reterr) {
+/* *ret stands for the keys that open it; the file itself is not open any more. */
+static int read_backup(Job *j, const BackupRecord *record, ArchiveReader **ret, Error *reterr) {
         _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
         _cleanup_close_ int fd = -EBADF;
         const char *why;
@@ -62,10 +63,12 @@ static int read_backup(Job *j, const BackupRecord *record, Error *reterr) {
                             record->size / 1024 / 1024, why ? "; the databases' tools were not asked: " : "",
                             strempty(why)) < 0)
                 j->detail = NULL;
+        *ret = TAKE_PTR(reader);
         return 0;
 }
 
 static int run_read(Job *j, Error *reterr) {
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
         _cleanup_backup_record_ BackupRecord record = {};
         _cleanup_error_ Error error = {};
         int r;
@@ -74,9 +77,9 @@ static int run_read(Job *j, Error *reterr) {
         if (r < 0)
                 return r;
 
-        r = read_backup(j, &record, &error);
+        r = read_backup(j, &record, &reader, &error);
         return r < 0 ? job_archive_note_damage(j, &record, r, &error, reterr)
-                     : backup_set_verified(j->db, record.id, reterr);
+                     : job_archive_set_verified(j, record.id, reader, reterr);
 }
 
 static const StepOps steps[] = {

@@ -41,6 +41,7 @@ void backup_record_done(BackupRecord *b) {
         free(b->file);
         json_decref(b->contents);
         json_decref(b->config);
+        json_decref(b->recovery_keys);
         free(b->error);
         free(b->copy_key);
         free(b->signer);
@@ -111,6 +112,7 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_usec(&row, &b->replicated_at);
         db_row_string_or_null(&row, &b->copy_key);
         db_row_string_or_null(&row, &b->signer);
+        db_row_json(&row, JSON_ARRAY, &b->recovery_keys);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);
@@ -284,15 +286,29 @@ static int id_bind(DbParams *params, void *userdata) {
         return 0;
 }
 
-int backup_set_verified(DbSync *db, uint64_t id, Error *reterr) {
-        static const DbStep step = { sql_backup_verified, id_bind, one_row };
+typedef struct VerifiedOp {
+        uint64_t id;
+        const json_t *recovery_keys;
+} VerifiedOp;
+
+static int verified_bind(DbParams *params, void *userdata) {
+        const VerifiedOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        db_params_add_json(params, op->recovery_keys);
+        return 0;
+}
+
+int backup_set_verified(DbSync *db, uint64_t id, const json_t *recovery_keys, Error *reterr) {
+        static const DbStep step = { sql_backup_verified, verified_bind, one_row };
         static const DbTransaction transaction = {
                 .what = "record that the backup is verified",
                 .steps = &step,
                 .n_steps = 1,
         };
+        VerifiedOp op = { .id = id, .recovery_keys = recovery_keys };
 
-        return db_sync_run(db, &transaction, &id, reterr);
+        return db_sync_run(db, &transaction, &op, reterr);
 }
 
 typedef struct DamagedOp {

@@ -45,11 +45,12 @@ typedef struct BackupRecord {
         json_t *config;   /* the instance as the manifest has it; empty if it is not known */
         char *error;      /* what is wrong with it; NULL: nothing is known */
         usec_t created_at, verified_at;
-        usec_t drilled_at;    /* 0: never */
-        uint64_t drill_took;  /* µs */
-        usec_t replicated_at; /* 0: there is no copy that was compared */
-        char *copy_key;       /* of what may be in the storage; NULL: nothing is */
-        char *signer;         /* of one that was imported, in hex; NULL: it was made here */
+        usec_t drilled_at;     /* 0: never */
+        uint64_t drill_took;   /* µs */
+        usec_t replicated_at;  /* 0: there is no copy that was compared */
+        char *copy_key;        /* of what may be in the storage; NULL: nothing is */
+        char *signer;          /* of one that was imported, in hex; NULL: it was made here */
+        json_t *recovery_keys; /* the ids of those that open it, of when it was verified */
 } BackupRecord;
 
 typedef struct BackupRecords {
@@ -89,7 +90,8 @@ int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);
 int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr);
 /* One that is whole on the disk, in whatever state; -ENOENT, as NoSuchBackup. */
 int backup_get(DbSync *db, uint64_t id, BackupRecord *ret, Error *reterr);
-int backup_set_verified(DbSync *db, uint64_t id, Error *reterr);
+/* 'recovery_keys' is as in the record; NULL: none. */
+int backup_set_verified(DbSync *db, uint64_t id, const json_t *recovery_keys, Error *reterr);
 /* A job restored it, and all was there; it took as long as the job until now. */
 int backup_set_drilled(DbSync *db, uint64_t id, uint64_t job, Error *reterr);
 /* 'why' is a sentence. */

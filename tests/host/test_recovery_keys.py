@@ -72,10 +72,16 @@ def test_a_person_enrolls_one_and_opens_a_backup_with_it(server, instance):
     assert key['enrolled_by'] == 'root' and key['public'].startswith('CCPP1-')
     status = server.json('key', 'status')
     assert status['disaster_ready'] is True and status['recovery_keys'] == [key]
-    assert finding(server)[0] == 'ok'
     assert 'no recovery key' not in server.ccpctl().stdout
+    # It opens nothing yet.
+    assert finding(server)[0] == 'failed' and 'newest backup of: hello.' in server.ccpctl('doctor', check=False).stdout
+    assert 'Opened by: no recovery key' in server.ccpctl('backup', 'show', server.json('backup', 'list')[0]['id']).stdout
 
     after = back_up(server)
+    assert finding(server)[0] == 'ok'
+    shown = server.json('backup', 'show', server.json('backup', 'list')[0]['id'])
+    assert shown['recovery_keys'] == [key['id']]
+    assert f'Opened by: {key["id"]}\n' in server.run(['ccp-backup-extract', 'info', after]).stdout
     assert opens(server, secret, after)
     # What was made before is not for it; nor is anything for another key.
     assert not opens(server, secret, before)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 
 #include "test.h"
 
@@ -23,8 +24,9 @@ static struct {
         const char *key_id; /* what its key is called by now; 8 bytes */
         bool imported;      /* it came from elsewhere: with the file's own key, by 'signer' */
         uint8_t archive_key[ARCHIVE_KEY_SIZE], signer[ARCHIVE_KEY_SIZE];
-        unsigned n_read;    /* how often the worker heard how far it was read */
-        unsigned n_damaged; /* how often it was put on record as damaged */
+        unsigned n_read;       /* how often the worker heard how far it was read */
+        unsigned n_damaged;    /* how often it was put on record as damaged */
+        json_t *recovery_keys; /* that were put on record with the last one that was verified */
 } store;
 
 int job_checkpoint(_unused_ Job *j) {
@@ -57,6 +59,13 @@ int backup_list(_unused_ DbSync *db, _unused_ const StoreBackupFilter *filter, _
 int backup_set_damaged(_unused_ DbSync *db, _unused_ uint64_t id, _unused_ const char *why,
                 _unused_ Error *reterr) {
         store.n_damaged++;
+        return 0;
+}
+
+int backup_set_verified(_unused_ DbSync *db, _unused_ uint64_t id, const json_t *recovery_keys,
+                _unused_ Error *reterr) {
+        json_decref(store.recovery_keys);
+        store.recovery_keys = json_deep_copy(recovery_keys);
         return 0;
 }
 
@@ -215,6 +224,27 @@ START_TEST(only_the_file_of_its_record_is_taken) {
 }
 END_TEST
 
+START_TEST(which_recovery_keys_open_it_is_put_on_record) {
+        _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
+        uint8_t id[ARCHIVE_KEY_ID_SIZE];
+        char text[2 * sizeof(id) + 1];
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_backup_record_ BackupRecord record = {};
+        Job j = {};
+
+        reset();
+        fd = test_archive(&store.keys, 100, 0);
+        record = record_of(fd);
+        ASSERT_OK(job_archive_verify(&j, fd, &record, &reader, NULL));
+        ASSERT_OK(job_archive_set_verified(&j, record.id, reader, NULL));
+        archive_recipient_id(store.keys.recovery_public, id);
+        ck_assert_uint_eq(json_array_size(store.recovery_keys), 1);
+        ck_assert_str_eq(json_string_value(json_array_get(store.recovery_keys, 0)),
+                        sodium_bin2hex(text, sizeof(text), id, sizeof(id)));
+        json_decref(store.recovery_keys);
+}
+END_TEST
+
 START_TEST(a_forged_file_is_not_taken) {
         _cleanup_close_ int own = -EBADF, forged = -EBADF;
         _cleanup_backup_record_ BackupRecord record = {};
@@ -267,5 +297,5 @@ START_TEST(a_key_that_is_missing_is_no_damage) {
 }
 END_TEST
 
-TESTS("job-archive", only_the_file_of_its_record_is_taken, a_forged_file_is_not_taken,
-                a_key_that_is_missing_is_no_damage)
+TESTS("job-archive", only_the_file_of_its_record_is_taken, which_recovery_keys_open_it_is_put_on_record,
+                a_forged_file_is_not_taken, a_key_that_is_missing_is_no_damage)

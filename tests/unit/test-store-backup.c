@@ -119,7 +119,7 @@ START_TEST(a_backup_is_in_the_list_once_it_is_written) {
                 ck_assert_uint_eq(json_array_size(l.items[0].contents), 1);
         }
 
-        ASSERT_OK(backup_set_verified(s.db, b.id, NULL));
+        ASSERT_OK(backup_set_verified(s.db, b.id, NULL, NULL));
         {
                 _cleanup_backup_records_ BackupRecords l = {};
 
@@ -142,7 +142,7 @@ START_TEST(a_backup_is_in_the_list_once_it_is_written) {
         discard(&s, 7, false);
         discard(&s, 8, true);
         discard(&s, 8, true);
-        ASSERT_ERROR(backup_set_verified(s.db, other.id, NULL), ENOENT);
+        ASSERT_ERROR(backup_set_verified(s.db, other.id, NULL, NULL), ENOENT);
         backup_record_done(&b);
         backup_record_done(&other);
 }
@@ -169,7 +169,7 @@ START_TEST(what_is_no_size_is_not_counted) {
         scene_open(&s);
         begin(&s, 7, &b);
         written(&s, &b);
-        ASSERT_OK(backup_set_verified(s.db, b.id, NULL));
+        ASSERT_OK(backup_set_verified(s.db, b.id, NULL, NULL));
         FOREACH_ARRAY(row, rows, ELEMENTSOF(rows)) {
                 _cleanup_backup_record_ BackupRecord next;
                 _cleanup_free_ char *sql = strjoin("UPDATE backups SET contents = '", row->contents,
@@ -210,7 +210,7 @@ END_TEST
 static void verified(Scene *s, uint64_t job, BackupRecord *b) {
         begin(s, job, b);
         written(s, b);
-        ASSERT_OK(backup_set_verified(s->db, b->id, NULL));
+        ASSERT_OK(backup_set_verified(s->db, b->id, NULL, NULL));
 }
 
 /* Also of an instance that is gone. */
@@ -289,7 +289,7 @@ START_TEST(a_job_about_a_backup_leaves_the_instance_alone) {
         ask(&s, "SELECT state || error_name || error_message || recovery_attempts FROM instances",
                         "failedxy2");
         ask(&s, "SELECT state || error FROM backups", "damagedIt is.");
-        ASSERT_OK(backup_set_verified(s.db, b.id, NULL));
+        ASSERT_OK(backup_set_verified(s.db, b.id, NULL, NULL));
         ask(&s, "SELECT state || coalesce(error, '-') FROM backups", "verified-");
         backup_record_done(&b);
 }

@@ -25,7 +25,7 @@ WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
 UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), error = NULL,
-        copy_wanted_at = coalesce(copy_wanted_at, clock_timestamp())
+        copy_wanted_at = coalesce(copy_wanted_at, clock_timestamp()), recovery_keys = coalesce($2::jsonb, '[]')
 WHERE id = $1 RETURNING id;
 
 -- name: backup-damaged
@@ -37,7 +37,7 @@ SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, bluep
         coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups WHERE job = $1;
 
 -- One by its number, whole on the disk.
@@ -45,7 +45,7 @@ FROM backups WHERE job = $1;
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups WHERE id = $1 AND state <> 'writing' AND deleted_by IS NULL;
 
 -- A file that comes from elsewhere: not in any list until its job has read it. No row if it is here already. Its number is
@@ -111,7 +111,7 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written');
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups
 WHERE state <> 'writing' AND deleted_by IS NULL AND ($1::text IS NULL OR slug = $1) AND ($2::bigint IS NULL OR id = $2::bigint)
         AND ($3::text[] IS NULL OR instance::text = ANY ($3::text[]))
@@ -145,7 +145,7 @@ WHERE b.deleted_by <> $1
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
         (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
-        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex')
+        (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups WHERE deleted_by = $1 ORDER BY id;
 
 -- name: backup-delete-keep

@@ -12,7 +12,9 @@ import dbus
 import pytest
 from conftest import NAME, ROOT, wait_for
 from test_authorization import ASK, PROPERTIES, grant
+from test_backup_life import make_backup
 from test_daemon import error_of
+from watcher import running
 
 PROGRAMS = pathlib.Path(os.environ["CCPD"]).parents[1]
 EXTRACT = os.environ.get("CCP_EXTRACT") or str(PROGRAMS / "archive/ccp-backup-extract")
@@ -86,6 +88,28 @@ def test_a_key_is_enrolled_by_who_has_it(ccpd):
     # The same once more changes nothing, and nothing is on record of it.
     assert enroll(ccpd, key) == name
     assert len(keys(ccpd)) == 1 and len(entries(ccpd)) == 1
+
+
+def test_the_doctor_names_the_instances_whose_newest_backup_no_key_opens(ccpd):
+    running(ccpd, "alpha")
+    running(ccpd, "beta")
+    make_backup(ccpd, "alpha")
+    name = enroll(ccpd, Key())
+
+    def told():
+        (message,) = [message for check, _, message, _ in ccpd.manager("Doctor") if check == "recovery-key"]
+        return message
+
+    # Of one without any backup other rules tell.
+    wait_for(lambda: told() == "No recovery key opens the newest backup of: alpha.", what="the backup")
+    for slug in ("alpha", "beta"):
+        make_backup(ccpd, slug)
+    wait_for(lambda: told().endswith(": alpha, beta.") or told().endswith(": beta, alpha."), what="the other")
+    (verdict, advice), = doctor(ccpd)
+    assert verdict == "failed" and "ccpctl backup create --all" in advice
+    ccpd.postgres.sql(f"UPDATE backups SET recovery_keys = '[\"0123456789abcdef\", \"{name}\"]'")
+    ccpd.postgres.sql("UPDATE instances SET name = slug || '.'")
+    wait_for(lambda: doctor(ccpd) == [("ok", "")], what="a key for all")
 
 
 def test_what_was_told_is_there_after_a_restart(ccpd):
