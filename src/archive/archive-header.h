@@ -15,7 +15,8 @@ typedef struct ArchiveHeader {
         usec_t created_at;
         char *slug, *software;
         uint8_t signer[ARCHIVE_KEY_SIZE];
-        uint8_t recipients[ARCHIVE_RECIPIENTS_MAX][ARCHIVE_KEY_ID_SIZE]; /* the recovery keys that open it */
+        uint8_t recipients[ARCHIVE_RECIPIENTS_MAX]
+                          [ARCHIVE_KEY_ID_SIZE]; /* of one that was read: the recovery keys that open it */
         size_t n_recipients;
 } ArchiveHeader;
 

@@ -109,10 +109,9 @@ static int confirm(Ctl *c, const Challenge *challenge, const char *answer, Error
                 return ctl_bad_reply(reterr, r);
 
         ctl_say(c,
-                        "The recovery key %s is enrolled. It opens every backup that is made from now on, "
-                        "on "
-                        "any\n"
-                        "machine, with ccp-backup-extract; none that was made before.\n",
+                        "The recovery key %s is enrolled. It opens every backup that is made as long as\n"
+                        "it is, on any machine, with ccp-backup-extract. Of which instances there is none\n"
+                        "yet, 'ccpctl doctor' says.\n",
                         key);
         return EXIT_DONE;
 }
