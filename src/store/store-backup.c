@@ -459,6 +459,7 @@ int store_read_backup_lock(const PGresult *result, uint64_t id, StoreBackupLock 
         db_row_text(&row, ret->instance, sizeof(ret->instance));
         db_row_string(&row, &ret->slug);
         db_row_bool(&row, &ret->last);
+        db_row_bool(&row, &ret->gone);
         db_row_uint(&row, INT64_MAX, &ret->job);
         r = db_row_end(&row);
         return r < 0 ? db_row_error(r, "a backup", reterr) : 0;
@@ -470,6 +471,11 @@ int store_check_backup_lock(const StoreBackupLock *lock, uint64_t id, bool last,
                                 "The job %" PRIu64 " uses the backup %" PRIu64
                                 ". Wait for it ('ccpctl job follow %" PRIu64 "') or cancel it.",
                                 lock->job, id, lock->job);
+        if (lock->last && !last && lock->gone)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "The backup %" PRIu64 " is the last one of '%s' that is verified, and that "
+                                "instance is gone: it is all that is left. To delete it, say --last.",
+                                id, strempty(lock->slug));
         if (lock->last && !last)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                                 "The backup %" PRIu64 " is the last one of '%s' that is verified. Make "

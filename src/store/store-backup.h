@@ -104,8 +104,8 @@ int backup_list(DbSync *db, const StoreBackupFilter *filter, BackupRecords *ret,
 
 /* --- deleting, by a job; what is repeated does no harm --- */
 
-/* From now on it is in no list. NoSuchBackup; Busy if another job uses it; WrongState if it is the last one that is
- * verified of an instance that is there, unless 'last'. */
+/* From now on it is in no list. NoSuchBackup; Busy if another job uses it; WrongState if it is the last one of its instance
+ * that is verified, be that there or gone, unless 'last'. */
 int backup_delete_mark(DbSync *db, uint64_t id, uint64_t job, bool last, Error *reterr);
 /* What the job marked. With 'adopt' also what jobs did that came to their end without deleting it. */
 int backup_delete_list(DbSync *db, uint64_t job, bool adopt, BackupRecords *ret, Error *reterr);

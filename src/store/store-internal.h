@@ -63,7 +63,8 @@ int store_job_ended_error(uint64_t id, JobState state, Error *reterr);
 typedef struct StoreBackupLock {
         char instance[STORE_ID_MAX];
         char *slug;
-        bool last;    /* that is verified, of an instance that is there */
+        bool last;    /* that is verified, of its instance … */
+        bool gone;    /* … which is gone */
         uint64_t job; /* that uses it; 0: none */
 } StoreBackupLock;
 

@@ -205,10 +205,13 @@ def test_backups_of_what_is_gone(server, instance):
     for verb in ('drill', 'restore'):
         result = server.ccpctl('backup', verb, backup['id'], check=False)
         assert result.returncode == 3 and f"ccpctl backup restore {backup['id']} --as=" in result.stderr, result
+    # It is all that is left.
+    result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
+    assert result.returncode == 1 and 'instance is gone' in result.stderr and '--last' in result.stderr, result
     server.sh(f'printf X | dd of={path(backup)} bs=1 seek=1500 conv=notrunc status=none')
     assert server.ccpctl('backup', 'verify', backup['id'], check=False).returncode == 6
     assert backups(server, 'other')[0]['state'] == 'damaged'
-    # Another instance of that name has nothing to do with it.
+    # What is damaged brings nothing back. Another instance of that name has nothing to do with it.
     server.ccpctl('create', 'other', '--blueprint', 'hello', '--domain', 'other.example.org', '--quiet')
     server.ccpctl('backup', 'delete', backup['id'], '--yes')
     assert backups(server, 'other') == [] and files(server) == expected_files(server)

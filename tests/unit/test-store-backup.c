@@ -308,9 +308,35 @@ START_TEST(a_job_about_a_backup_does_without_the_instance) {
         ck_assert_str_eq(o.job->slug, "oslo");
         ck_assert_str_eq(o.job->instance, s.id);
         finish(&s, o.job->id);
-        /* The last one of what is no more may go. */
-        ASSERT_OK(submit(&s, JOB_DELETE_BACKUP, b.id, false, &o));
         backup_record_done(&b);
+}
+END_TEST
+
+START_TEST(the_last_verified_one_of_what_is_gone_is_not_deleted) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_error_ Error error = {};
+        _cleanup_(scene_close) Scene s;
+        BackupRecord first, second;
+
+        scene_open(&s);
+        verified(&s, 700, &first);
+        verified(&s, 701, &second);
+        free(test_postgres_query(s.t.conninfo, "DELETE FROM instances; DELETE FROM jobs"));
+        ASSERT_OK(backup_delete_mark(s.db, second.id, 900, false, NULL));
+        ASSERT_ERROR(submit(&s, JOB_DELETE_BACKUP, first.id, false, &o), ESTALE);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_WRONG_STATE);
+        ck_assert_ptr_nonnull(strstr(o.error.message, "instance is gone"));
+        ck_assert_ptr_nonnull(strstr(o.error.message, "--last"));
+        ck_assert_ptr_null(strstr(o.error.message, "backup create"));
+        ASSERT_ERROR(backup_delete_mark(s.db, first.id, 901, false, &error), ESTALE);
+        ASSERT_OK(submit(&s, JOB_DELETE_BACKUP, first.id, true, &o));
+        finish(&s, o.job->id);
+
+        /* What is damaged brings nothing back. */
+        ASSERT_OK(backup_set_damaged(s.db, first.id, "x", NULL));
+        ASSERT_OK(backup_delete_mark(s.db, first.id, 901, false, NULL));
+        backup_record_done(&first);
+        backup_record_done(&second);
 }
 END_TEST
 
@@ -673,7 +699,7 @@ END_TEST
 TESTS("store-backup", a_backup_is_in_the_list_once_it_is_written, what_is_no_size_is_not_counted,
                 a_job_that_begins_again_keeps_the_name, a_job_about_a_backup_leaves_the_instance_alone,
                 a_job_about_a_backup_does_without_the_instance, the_last_verified_one_is_not_deleted,
-                what_a_job_uses_is_not_deleted, what_is_deleted_is_gone_step_by_step,
-                what_there_is_is_known_of_the_instance, what_was_imported_is_neither_the_last_nor_proof,
-                whose_word_counts_for_an_instance, drills_are_known_of_the_instance, no_instance_no_backup,
-                keys_are_made_once)
+                the_last_verified_one_of_what_is_gone_is_not_deleted, what_a_job_uses_is_not_deleted,
+                what_is_deleted_is_gone_step_by_step, what_there_is_is_known_of_the_instance,
+                what_was_imported_is_neither_the_last_nor_proof, whose_word_counts_for_an_instance,
+                drills_are_known_of_the_instance, no_instance_no_backup, keys_are_made_once)

@@ -90,6 +90,12 @@ def test_backups_outlive_their_instance(ccpd):
     path = str(ccpd.manager("VerifyBackup", backup, NONE))
     assert ccpd.get(path, "Job", "Instance") == "alpha"
     wait_for(lambda: f"ccp-job@{path.rpartition('/')[2]}.service" in ccpd.starts(), what="the worker")
+    # It is all that is left.
+    finish(ccpd, path)
+    name, message = error(ccpd, "DeleteBackup", backup, NONE)
+    assert name == "WrongState" and "instance is gone" in message and "--last" in message
+    path = str(ccpd.manager("DeleteBackup", backup, dbus.Dictionary({"last": True}, "sv")))
+    assert job_row(ccpd, path)[0] == "delete-backup"
 
 
 def plan(ccpd, slug=""):
