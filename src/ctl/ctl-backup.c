@@ -189,6 +189,7 @@ static int restore_as(Ctl *c, const char *backup, const char *slug, Error *reter
                 r = job_watch_new(c, &w, reterr);
                 if (r < 0)
                         return r;
+                job_watch_set_backup(w, backup);
         }
         r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "RestoreInstance", &m, reterr);
         if (r >= 0)
@@ -227,7 +228,8 @@ int verb_backup_restore(Ctl *c, char **args, Error *reterr) {
                 return r;
         slug = json_get_text(backup, "instance");
         r = ctl_run_instance_job(c, slug,
-                        &(CtlJobCall) { .method = "Restore", .text = args[0], .options = options }, reterr);
+                        &(CtlJobCall) { .method = "Restore", .backup = args[0], .options = options },
+                        reterr);
         if (r < 0 && streq_ptr(reterr->name, CCP_ERROR_NO_SUCH_INSTANCE)) {
                 error_done(reterr);
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
@@ -325,6 +327,7 @@ static int run_backup_job(Ctl *c, const char *method, const char *id, bool last,
                 r = job_watch_new(c, &w, reterr);
                 if (r < 0)
                         return r;
+                job_watch_set_backup(w, id);
         }
         r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, method, &m, reterr);
         if (r >= 0)

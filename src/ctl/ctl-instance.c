@@ -278,13 +278,14 @@ int ctl_run_instance_job(Ctl *c, const char *slug, const CtlJobCall *call, Error
                 r = job_watch_new(c, &w, reterr);
                 if (r < 0)
                         return r;
+                job_watch_set_backup(w, call->backup);
         }
 
         r = ctl_message(c, path, CCP_INTERFACE_INSTANCE, call->method, &m, reterr);
         if (r >= 0 && call->services)
                 r = sd_bus_message_append_strv(m, (char **) call->services);
-        if (r >= 0 && call->text)
-                r = sd_bus_message_append(m, "s", call->text);
+        if (r >= 0 && call->backup)
+                r = sd_bus_message_append(m, "s", call->backup);
         if (r >= 0)
                 r = ctl_append_options(m, call->options);
         if (r < 0)

@@ -76,7 +76,7 @@ int ctl_append_options(sd_bus_message *m, const char *const (*options)[2]);
 typedef struct CtlJobCall {
         const char *method;
         char *const *services;           /* NULL: it takes none */
-        const char *text;                /* NULL: it takes none */
+        const char *backup;              /* its number; NULL: it takes none */
         const char *const (*options)[2]; /* as the filters above */
 } CtlJobCall;
 

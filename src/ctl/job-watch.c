@@ -14,6 +14,7 @@
 #include "polkit-agent.h"
 #include "progress.h"
 #include "string-util.h"
+#include "top.h"
 
 /* How often the times on the screen go on, and how often a ccpd that came back is asked for the job until
  * it has read its records. */
@@ -23,6 +24,9 @@
  * time. */
 #define AWAY_MAX (2 * USEC_PER_MINUTE)
 #define LOAD_MAX (30 * USEC_PER_SEC)
+
+/* Of the newest backups of an instance, in how many the one that a job made is looked for. */
+#define MADE_MAX 16U
 
 #define NOTE_SENT "\nThe job may have been accepted all the same. To see: ccpctl job list\n"
 #define NOTE_AWAY "ccpd has stopped. The job goes on without it; waiting for ccpd to come back."
@@ -44,6 +48,8 @@ struct JobWatch {
         char *peer;      /* … and this connection */
         char *path;
         json_t *job;
+        const char *about; /* the number of the backup that it is about; NULL: not known */
+        json_t *made;      /* the backup that it made; NULL: none, or it could not be read */
         usec_t away_since; /* monotonic, 0 while ccpd is there and knows the job */
         usec_t back_since; /* monotonic, when ccpd came back; 0 while it is gone */
         int signal;        /* that ended the waiting */
@@ -68,6 +74,7 @@ JobWatch *job_watch_free(JobWatch *w) {
         sd_event_unref(w->event);
         progress_free(w->progress);
         json_decref(w->job);
+        json_decref(w->made);
         free(w->peer);
         free(w->path);
         error_done(&w->error);
@@ -85,11 +92,36 @@ static void watch_end(JobWatch *w, int r) {
         (void) sd_event_exit(w->event, 0);
 }
 
+/* Which backup the job made: nothing but the list of them tells. Before the loop ends, which closes the
+ * connection. Whoever may not see it, or cannot now, has a success all the same. */
+static void watch_find_made(JobWatch *w) {
+        const char *kind = json_get_text(w->job, "kind");
+        const char *const filters[][2] = { { "instance", json_get_text(w->job, "instance") }, {} };
+        _cleanup_json_ json_t *rows = NULL;
+        _cleanup_error_ Error error = {};
+        json_t *row;
+        size_t i;
+
+        if (!streq(kind, "backup") && !streq(kind, "import"))
+                return;
+        /* Nothing is to be said of it. */
+        if (!streq(json_get_text(w->job, "state"), "succeeded") || !w->progress || ctl_prints_json(w->ctl))
+                return;
+
+        if (ctl_list_rows(w->ctl, "ListBackups", filters, MADE_MAX, &rows, &error) < 0)
+                return;
+        json_array_foreach(rows, i, row)
+                if (!w->made && streq(json_get_text(row, "job"), json_get_text(w->job, "id")))
+                        w->made = json_incref(row);
+}
+
 static void watch_show(JobWatch *w) {
         if (w->progress && w->job)
                 progress_update(w->progress, w->job, now(CLOCK_REALTIME));
-        if (w->job && job_has_ended(w->job))
+        if (w->job && job_has_ended(w->job)) {
+                watch_find_made(w);
                 watch_end(w, 0);
+        }
 }
 
 static void watch_note(JobWatch *w, const char *note) {
@@ -308,6 +340,11 @@ int job_watch_new(Ctl *c, JobWatch **ret, Error *reterr) {
         return 0;
 }
 
+void job_watch_set_backup(JobWatch *w, const char *backup) {
+        if (w)
+                w->about = backup;
+}
+
 /* All that happens here may happen in the middle of anything. */
 static void on_signal_during_call(int sig) {
         (void) loop_write(STDERR_FILENO, NOTE_SENT, STRLEN(NOTE_SENT));
@@ -453,19 +490,48 @@ void job_print_failure(const json_t *job, FILE *f) {
         (void) fprintf(f, "See 'ccpctl job show %s' and 'journalctl CCP_JOB=%s'.\n", id, id);
 }
 
-static void print_success(const Ctl *c, const json_t *job) {
+/* "17", or "17, 12M" of one that was just made. NULL: it is not known, or there is no memory for it. */
+static char *format_backup(const char *about, const json_t *made) {
+        _cleanup_free_ char *size = made ? top_format_bytes(made, "size") : NULL;
+
+        if (about)
+                return strdup(about);
+        return size ? strjoin(json_get_text(made, "id"), isempty(size) ? "" : ", ", size) : NULL;
+}
+
+static void print_success(const Ctl *c, const json_t *job, const char *about, const json_t *made) {
+        /* What goes after the slug: as it is, or with the number of a backup in the middle, if that is known. */
         static const struct {
-                const char *kind, *sentence;
+                const char *kind, *sentence, *before, *after;
         } sentences[] = {
-                { "create", "was created and is running" },
-                { "start", "is running" },
-                { "stop", "has stopped" },
-                { "restart", "was restarted" },
-                { "delete", "was deleted" },
+                { "create", " was created and is running" },
+                { "start", " is running" },
+                { "stop", " has stopped" },
+                { "restart", " was restarted" },
+                { "delete", " was deleted" },
+                { "backup", " was backed up, verified", " was backed up as backup ", ", verified" },
+                { "restore", " was restored and is running", " was restored from backup ",
+                                " and is running" },
+                { "undo-restore", " has what it had before, and is running" },
+                { "discard-restore", " keeps nothing any more from before it was restored" },
+                { "clone", " was created from a backup and is running", " was created from backup ",
+                                " and is running" },
+                { "drill", "'s backup was restored to nowhere, and all of it was there", "'s backup ",
+                                " was restored to nowhere, and all of it was there" },
+                { "import", "'s backup was imported, verified", "'s backup was imported as backup ",
+                                ", verified" },
+                { "verify", "'s backup was read again and is as it was written", "'s backup ",
+                                " was read again and is as it was written" },
+                { "delete-backup", "'s backups that were to go were deleted", "'s backup ", " was deleted" },
+                { "replicate", "'s backup was copied to the storage", "'s backup ",
+                                " was copied to the storage" },
+                { "fetch", "'s backup was brought back from the storage, verified", "'s backup ",
+                                " was brought back from the storage, verified" },
         };
         const char *kind = json_get_text(job, "kind"), *slug = json_get_text(job, "instance");
         const json_t *names = json_object_get(job, "services");
-        _cleanup_free_ char *services = json_array_size(names) > 0 ? json_to_text(names) : NULL;
+        _cleanup_free_ char *services = json_array_size(names) > 0 ? json_to_text(names) : NULL,
+                            *backup = format_backup(about, made);
         usec_t queued = json_get_number(job, "queued_at"), finished = json_get_number(job, "finished_at");
 
         if (streq(json_get_text(job, "state"), "cancelled")) {
@@ -473,11 +539,15 @@ static void print_success(const Ctl *c, const json_t *job) {
                 return;
         }
 
-        for (size_t i = 0; i < ELEMENTSOF(sentences); i++)
-                if (streq(kind, sentences[i].kind))
-                        ctl_say(c, "%s%s%s %s (job %s, %s).\n", slug, services ? ": " : "",
-                                        strempty(services), sentences[i].sentence, json_get_text(job, "id"),
+        FOREACH_ARRAY(s, sentences, ELEMENTSOF(sentences)) {
+                bool named = s->before && backup;
+
+                if (streq(kind, s->kind))
+                        ctl_say(c, "%s%s%s%s%s%s (job %s, %s).\n", slug, services ? ": " : "",
+                                        strempty(services), named ? s->before : s->sentence,
+                                        named ? backup : "", named ? s->after : "", json_get_text(job, "id"),
                                         FORMAT_TIMESPAN(finished > queued ? finished - queued : 0));
+        }
         if (streq(kind, "create"))
                 ctl_say(c, "See 'ccpctl status %s'.\n", slug);
 }
@@ -525,6 +595,6 @@ int ctl_finish_job(Ctl *c, JobWatch *w, const char *path, const char *expected, 
                 return EXIT_JOB_FAILED;
         }
         if (!ctl_prints_json(c))
-                print_success(c, job);
+                print_success(c, job, w->about, w->made);
         return EXIT_DONE;
 }

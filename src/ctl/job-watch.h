@@ -18,6 +18,9 @@ void ctl_begin_job(const Ctl *c);
 
 /* Subscribes. */
 int job_watch_new(Ctl *c, JobWatch **ret, Error *reterr);
+/* The number of the backup that the job is about, to be named in the line about its success; w and backup may be
+ * NULL. */
+void job_watch_set_backup(JobWatch *w, const char *backup);
 /* Shows the job until it has ended. ret_job is the properties that it has then. On SIGINT and SIGTERM it
  * does not return: it says how to go on with the job, and dies of the signal. */
 int job_watch_run(JobWatch *w, const char *path, json_t **ret_job, Error *reterr);

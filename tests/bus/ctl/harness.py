@@ -190,6 +190,21 @@ class BusTest(unittest.TestCase):
     def terminal(self, *args, **kwargs):
         return Terminal(args, self.env, **kwargs)
 
+    def change_state(self, change):
+        """Has the mock begin anew with what change() makes of its state."""
+        self.stop_mock()
+        state = self.saved()
+        change(state)
+        with open(self.state, "w") as f:
+            json.dump(state, f)
+        self.start_mock()
+
+    def have_backups(self, *rows):
+        """Backups, the newest first, as ListBackups has them; what is not said is that of one that is well."""
+        self.change_state(lambda state: state.update(backups=[
+            {"Id": "17", "Instance": "alpha", "InstanceId": "0b0e7c5a-0000-4000-8000-000000000001", "State": "verified", "Job": "",
+             "CreatedAt": 1795176000000000, "Size": 12 << 20, **row} for row in rows]))
+
     def create(self, slug, *args, code=0):
         return self.ctl("create", slug, "--blueprint=web", "--domain=%s.example.org" % slug, *args, code=code)
 

@@ -48,8 +48,11 @@ STEPS = {
     "stop": ["prepare", "stop"],
     "restart": ["prepare", "restart", "check"],
     "delete": ["prepare", "stop", "remove", "forget"],
-    "undo-restore": ["find", "switch"],
+    "clone": ["validate", "open", "application"],
+    "import": ["copy", "verify"],
 }
+STEPS.update({kind: ["open", "work"] for kind in ("backup", "verify", "drill", "delete-backup", "replicate", "fetch", "restore",
+                                                  "undo-restore", "discard-restore")})
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -386,9 +389,24 @@ class Mock:
                           properties["State"])
         return True
 
+    def add_backup(self, slug, **more):
+        rows = self.state.data.setdefault("backups", [])
+        rows.insert(0, {"Id": str(17 + len(rows)), "Instance": slug, "InstanceId": INSTANCE_ID, "State": "verified", "Job": "",
+                        "CreatedAt": now(), "Size": 12 << 20, **more})
+
+    def find_backup(self, number):
+        for row in self.state.data.get("backups", []):
+            if row["Id"] == number:
+                return row
+        raise CcpError("NoSuchBackup", "There is no backup %s." % number)
+
     def job_ended(self, record, state):
         instance = self.state.data["instances"].get(record["instance"])
         kind = record["kind"]
+        if state == "succeeded" and kind in ("backup", "import"):
+            self.add_backup(record["instance"], Job=str(record["id"]))
+            # Made by something else, and by nobody's job.
+            self.add_backup(record["instance"])
         if instance and state == "succeeded":
             if kind == "delete":
                 del self.state.data["instances"][record["instance"]]
@@ -415,6 +433,9 @@ class Base(dbus.service.Object):
         if interface not in ("", self.interface):
             raise dbus.DBusException("no such interface", name="org.freedesktop.DBus.Error.UnknownInterface")
         return self.get_properties()
+
+
+INSTANCE_ID = "0b0e7c5a-0000-4000-8000-000000000001"
 
 
 class Manager(Base):
@@ -678,6 +699,43 @@ class Manager(Base):
         }, signature="sv") for slug, backup in (("alpha", "7"), ("elsewhere", "")) if filters.get("instance", slug) == slug]
         return dbus.Array(rows[offset:offset + limit], signature="a{sv}")
 
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}tt", out_signature="aa{sv}")
+    def ListBackups(self, filters, offset, limit):
+        self.mock.call("list-backups", json.loads(json.dumps(filters)), int(limit))
+        keys = {"instance": "Instance", "id": "Id"}
+        rows = [r for r in self.mock.state.data.get("backups", []) if all(r[keys[k]] == v for k, v in filters.items())]
+        return dbus.Array([dbus.Dictionary({k: dbus.UInt64(v) if isinstance(v, int) else v for k, v in r.items()}, signature="sv")
+                           for r in rows[offset:offset + limit]], signature="a{sv}")
+
+    def backup_job(self, kind, number, options):
+        self.mock.call(kind, number, json.loads(json.dumps(options)))
+        return self.mock.new_job(kind, self.mock.find_backup(number)["Instance"])
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="o")
+    def VerifyBackup(self, number, options):
+        return self.backup_job("verify", number, options)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="o")
+    def DrillBackup(self, number, options):
+        return self.backup_job("drill", number, options)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="o")
+    def ReplicateBackup(self, number, options):
+        return self.backup_job("replicate", number, options)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="o")
+    def FetchBackup(self, number, options):
+        return self.backup_job("fetch", number, options)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="o")
+    def DeleteBackup(self, number, options):
+        return self.backup_job("delete-backup", number, options)
+
+    @dbus.service.method(NAME + ".Manager", in_signature="ssa{sv}", out_signature="oo")
+    def RestoreInstance(self, slug, number, options):
+        self.mock.find_backup(number)
+        return dbus.ObjectPath(ROOT + "/instance/" + escape(slug)), self.mock.new_job("clone", slug)
+
     @dbus.service.method(NAME + ".Manager", out_signature="aa{sv}")
     def ListSilences(self):
         rows = self.mock.state.data.get("silences", [])
@@ -761,7 +819,7 @@ class Instance(Base):
         i = self.mock.state.data["instances"][self.slug]
         running = i["state"] == "running"
         return dbus.Dictionary({
-            "Id": "0b0e7c5a-0000-4000-8000-000000000001", "Slug": self.slug, "Name": i["name"],
+            "Id": INSTANCE_ID, "Slug": self.slug, "Name": i["name"],
             "Domain": i["domain"], "Blueprint": i["blueprint"], "BlueprintVersion": "1.2",
             "Engine": "compose", "State": i["state"], "StateChangedAt": dbus.UInt64(i["created"]),
             "Health": i["health"], "HealthReason": "mail: does not \x1b[31manswer" if i["health"] == "degraded" else "",
@@ -850,6 +908,23 @@ class Instance(Base):
                          async_callbacks=("reply", "fail"))
     def Delete(self, options, reply, fail, sender=None):
         self.mock.authorize(sender, "delete", lambda: self.job("delete", options), reply, fail)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
+    def Backup(self, options):
+        return self.job("backup", options)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="sa{sv}", out_signature="o")
+    def Restore(self, number, options):
+        self.mock.find_backup(number)
+        return self.job("restore", options)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
+    def UndoRestore(self, options):
+        return self.job("undo-restore", options)
+
+    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
+    def DiscardRestore(self, options):
+        return self.job("discard-restore", options)
 
     def find_lines(self, services, options, begin):
         """Those after a cursor, or the newest: pairs of cursor and entry."""

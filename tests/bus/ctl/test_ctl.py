@@ -395,6 +395,68 @@ class Jobs(BusTest):
         self.assertIn("alpha was deleted", self.ctl("delete", "alpha", "--yes").out)
         self.assertEqual(self.saved()["instances"], {})
 
+    def test_a_backup_that_was_made_is_told_with_its_number(self):
+        self.create("alpha")
+        r = self.ctl("backup", "create", "alpha")
+        self.assertRegex(r.out, r"^alpha was backed up as backup 17, 12M, verified \(job 2, \S+\)\.\n$")
+        self.assertEqual(self.calls("list-backups")[0][1], {"instance": "alpha"})
+        asked = len(self.calls("list-backups"))
+        self.assertEqual(self.ctl("backup", "create", "alpha", "--quiet").out, "")
+        self.assertEqual(self.ctl("backup", "create", "alpha", "--json=short").json()["state"], "succeeded")
+        self.assertEqual(len(self.calls("list-backups")), asked)
+        # Also one that somebody else waits for.
+        job = self.ctl("backup", "create", "alpha", "--no-wait", "--json=short").json()["id"]
+        self.assertRegex(self.ctl("job", "follow", job).out, r"^alpha was backed up as backup 23, 12M, verified \(job %s, " % job)
+
+    def test_a_backup_is_made_though_its_number_cannot_be_seen(self):
+        self.create("alpha")
+        with open(self.state + ".deny", "w") as f:
+            f.write("ListBackups")
+        r = self.ctl("backup", "create", "alpha")
+        self.assertRegex(r.out, r"^alpha was backed up, verified \(job 2, \S+\)\.\n$")
+        self.assertNotIn("You may not", r.err)
+
+    def test_each_job_about_a_backup_says_what_it_did(self):
+        self.create("alpha")
+        self.have_backups({"Id": "18"}, {"Id": "17"})
+        for args, sentence in ((("backup", "verify", "17"), "alpha's backup 17 was read again and is as it was written"),
+                               (("backup", "drill", "17"), "alpha's backup 17 was restored to nowhere, and all of it was there"),
+                               (("backup", "replicate", "17"), "alpha's backup 17 was copied to the storage"),
+                               (("backup", "fetch", "17"), "alpha's backup 17 was brought back from the storage, verified"),
+                               (("backup", "delete", "17", "--yes"), "alpha's backup 17 was deleted"),
+                               (("backup", "restore", "17"), "alpha was restored from backup 17 and is running"),
+                               (("backup", "restore", "17", "--as=beta"), "beta was created from backup 17 and is running"),
+                               (("restore", "undo", "alpha"), "alpha has what it had before, and is running"),
+                               (("restore", "discard", "alpha", "--yes"), "alpha keeps nothing any more from before it was restored")):
+            r = self.ctl(*args)
+            self.assertRegex(r.out, "^" + re.escape(sentence) + r" \(job \d+, \S+\)\.\n$")
+            self.assertEqual("To go back: ccpctl restore undo alpha" in r.err, args == ("backup", "restore", "17"), r)
+            self.assertEqual(self.ctl(*args, "--quiet").out, "")
+            self.assertEqual(self.ctl(*args, "--json=short").json()["state"], "succeeded")
+        self.assertEqual([line.split(" (")[0] for line in self.ctl("backup", "verify", "17", "18").out.splitlines()],
+                         ["alpha's backup %d was read again and is as it was written" % n for n in (17, 18)])
+        # The number is not known of one that somebody else began.
+        job = self.ctl("backup", "verify", "17", "--no-wait", "--json=short").json()["id"]
+        self.assertRegex(self.ctl("job", "follow", job).out, r"^alpha's backup was read again and is as it was written \(job ")
+
+    def test_what_a_prune_deletes_has_no_number(self):
+        self.create("alpha")
+        self.have_backups({"Id": "17"})
+        job = self.ctl("backup", "delete", "17", "--yes", "--no-wait", "--json=short").json()["id"]
+        self.assertRegex(self.ctl("job", "follow", job).out, r"^alpha's backups that were to go were deleted \(job ")
+
+    def test_an_imported_backup_is_told_with_its_number(self):
+        self.create("alpha")
+        self.change_state(lambda state: state["jobs"]["1"].update(kind="import"))
+        self.assertRegex(self.ctl("job", "retry", "1").out, r"^alpha's backup was imported as backup 17, 12M, verified \(job 2, \S+\)\.\n$")
+
+    def test_a_backup_that_is_damaged_is_a_failure(self):
+        self.create("bad", code=6)
+        self.have_backups({"Instance": "bad"})
+        r = self.ctl("backup", "verify", "17", code=6)
+        self.assertEqual(r.out, "")
+        self.assertIn("Job 2 (verify bad) failed at step 1, open", r.err)
+
     def test_what_differs_is_told_with_what_to_do(self):
         for slug, lines, advice in (
                 ("adrift", ["Drift: the container of 'app' was stopped; ", "the container of 'app' is of another image; ",
