@@ -421,14 +421,49 @@ int verb_backup_fetch(Ctl *c, char **args, Error *reterr) {
         return run_backup_jobs(c, "FetchBackup", args, false, reterr);
 }
 
+/* What the numbers stand for, before anybody says yes to them. */
+static int describe_backups(Ctl *c, char *const *ids, Error *reterr) {
+        _cleanup_json_ json_t *backups = json_array();
+        const json_t *b;
+        size_t i;
+        int r;
+
+        if (!backups)
+                return -ENOMEM;
+        STRV_FOREACH(id, ids) {
+                json_t *found;
+
+                r = get_backup(c, *id, &found, reterr);
+                if (r < 0)
+                        return r;
+                if (json_array_append_new(backups, found) < 0)
+                        return -ENOMEM;
+        }
+
+        json_array_foreach(backups, i, b) {
+                _cleanup_free_ char *size = top_format_bytes(b, "size");
+                uint64_t created = json_get_number(b, "created_at");
+
+                if (!size)
+                        return -ENOMEM;
+                (void) fprintf(stderr, "Backup %s of %s, %s, %s; %s, %s\n", json_get_text(b, "id"),
+                                json_get_text(b, "instance"), backup_state(b), FORMAT_TIMESTAMP(created),
+                                FORMAT_AGO(created), size);
+        }
+        return 0;
+}
+
 int verb_backup_delete(Ctl *c, char **args, Error *reterr) {
         _cleanup_free_ char *list = strv_join(args, ", "), *what = NULL;
-        int r;
+        int r = 0;
 
         what = list ? strjoin(args[1] ? "the backups " : "the backup ", list) : NULL;
         if (!what)
                 return -ENOMEM;
-        r = confirm_delete(c, what, reterr);
+        if (!arguments_have(&c->arguments, OPTION(YES)) && terminal_is_input())
+                r = describe_backups(c, args, reterr);
+        if (r >= 0)
+                r = confirm_delete(c, what, reterr);
         return r < 0 ? r
                      : run_backup_jobs(c, "DeleteBackup", args, arguments_have(&c->arguments, OPTION(LAST)),
                                        reterr);

@@ -258,6 +258,38 @@ class Deleting(BusTest):
         self.assertIn("alpha", self.saved()["instances"])
 
 
+class DeletingBackups(BusTest):
+    def setUp(self):
+        super().setUp()
+        self.create("alpha")
+        self.have_backups({"Id": "18", "State": "damaged", "Size": 5 << 30}, {"Id": "17", "Instance": "beta", "ReplicatedAt": 1})
+
+    def test_what_the_numbers_are_is_told_before_it_is_asked(self):
+        t = self.terminal("backup", "delete", "17", "18", columns=200)
+        t.expect("Delete for good the backups 17, 18 [y/N] ")
+        told = plain(t.text)
+        self.assertRegex(told, r"(?m)^Backup 17 of beta, replicated, \w{3} 2026-11-20 12:00:00 UTC; .* ago, 12M$")
+        self.assertRegex(told, r"(?m)^Backup 18 of alpha, damaged, \w{3} 2026-11-20 12:00:00 UTC; .* ago, 5\.0G$")
+        t.type("n\n")
+        t.expect("Nothing was deleted.")
+        self.assertEqual(t.wait(), 1)
+        self.assertEqual(self.calls("delete-backup"), [])
+
+    def test_what_is_not_there_is_refused_before_it_is_asked(self):
+        t = self.terminal("backup", "delete", "17", "99")
+        t.expect("There is no backup 99.")
+        self.assertEqual(t.wait(), 3)
+        self.assertNotIn("Delete for good", t.text)
+        self.assertNotIn("Backup 17 of", t.text)
+
+    def test_who_says_yes_already_is_told_nothing(self):
+        t = self.terminal("backup", "delete", "17", "--yes")
+        t.expect("beta's backup 17 was deleted (job ")
+        self.assertEqual(t.wait(), 0)
+        self.assertNotIn("Backup 17 of", t.text)
+        self.assertEqual(self.calls("list-backups"), [])
+
+
 class Wizard(BusTest):
     def test_five_pages_lead_to_an_instance(self):
         self.create("taken")
