@@ -317,8 +317,54 @@ int verb_restart(Ctl *c, char **args, Error *reterr) {
                         c, args[0], &(CtlJobCall) { .method = "Restart", .services = args + 1 }, reterr);
 }
 
+/* Whether a row takes the place of the newest until then, if any: they come newest first whatever the clock said,
+ * but those that were imported may be old. */
+static bool backup_is_newer(const json_t *row, const json_t *newest) {
+        return !newest ||
+                        (!isempty(json_get_text(newest, "signer")) &&
+                                        json_get_number(row, "created_at") >
+                                                        json_get_number(newest, "created_at"));
+}
+
+/* Says what of it remains. Another instance may have had the slug before: its backups bring back something else. */
+static void print_what_remains(Ctl *c, const json_t *instance) {
+        const char *slug = json_get_text(instance, "slug"), *id;
+        const char *const filters[][2] = { { "instance", slug }, {} };
+        const json_t *row, *newest = NULL;
+        _cleanup_json_ json_t *rows = NULL;
+        _cleanup_error_ Error error = {};
+        size_t i, n = 0;
+        usec_t created;
+
+        if (ctl_list_rows(c, "ListBackups", filters, UINT64_MAX, &rows, &error) < 0) {
+                (void) fprintf(stderr, "The list of its backups could not be read.\n\n");
+                return;
+        }
+
+        json_array_foreach(rows, i, row) {
+                if (!streq(json_get_text(row, "instance_id"), json_get_text(instance, "id")))
+                        continue;
+                n++;
+                if (streq(json_get_text(row, "state"), "verified") && backup_is_newer(row, newest))
+                        newest = row;
+        }
+
+        if (newest) {
+                id = json_get_text(newest, "id");
+                created = json_get_number(newest, "created_at");
+                (void) fprintf(stderr,
+                                "Its backups stay: %zu. The newest verified one is backup %s, of\n%s; %s.\n"
+                                "To come back to that: ccpctl backup restore %s --as=%s --domain=%s\n\n",
+                                n, id, FORMAT_TIMESTAMP(created), FORMAT_AGO(created), id, slug,
+                                json_get_text(instance, "domain"));
+                return;
+        }
+        (void) fprintf(stderr, "There is no %sbackup of it. To make one first: ccpctl backup create %s\n\n",
+                        n > 0 ? "verified " : "", slug);
+}
+
 /* Says what goes, and has the slug typed: a 'y' is typed too easily. */
-static int confirm_delete(const json_t *instance, Error *reterr) {
+static int confirm_delete(Ctl *c, const json_t *instance, Error *reterr) {
         const char *slug = json_get_text(instance, "slug");
         _cleanup_free_ char *typed = NULL;
         int r;
@@ -326,10 +372,11 @@ static int confirm_delete(const json_t *instance, Error *reterr) {
         (void) fprintf(stderr,
                         "This removes %s (%s) for good: %zu containers, their volumes with all data,\n"
                         "the files in %s, its secrets, ports and subnet.\n"
-                        "There is no way back.\n\n",
+                        "What is in no backup is lost.\n",
                         slug, json_get_text(instance, "domain"),
                         json_array_size(json_object_get(instance, "services")),
                         json_get_text(instance, "directory"));
+        print_what_remains(c, instance);
 
         r = prompt_line("Type the slug to delete it: ", NULL, &typed);
         if (r < 0 && !IN_SET(r, -ECANCELED, -EINTR))
@@ -354,7 +401,7 @@ int verb_delete(Ctl *c, char **args, Error *reterr) {
                 r = ctl_get_instance(c, args[0], NULL, &instance, reterr);
                 if (r < 0)
                         return r;
-                r = confirm_delete(instance, reterr);
+                r = confirm_delete(c, instance, reterr);
                 if (r < 0)
                         return r;
         }

@@ -257,6 +257,41 @@ class Deleting(BusTest):
             self.assertEqual(t.wait(), 1)
         self.assertIn("alpha", self.saved()["instances"])
 
+    def told(self, slug="alpha"):
+        """What is said before an instance is deleted."""
+        t = self.terminal("delete", slug, columns=200)
+        t.expect("Type the slug")
+        t.type("\n")
+        t.expect("Nothing was deleted.")
+        t.wait()
+        return plain(t.text)
+
+    def test_what_remains_is_told(self):
+        self.create("alpha")
+        self.assertIn("There is no backup of it. To make one first: ccpctl backup create alpha\n", self.told())
+        # Of one that had the name before, of another one, imported though older, and damaged.
+        self.have_backups({"Id": "23", "InstanceId": "another"}, {"Id": "22", "Instance": "beta"},
+                          {"Id": "21", "CreatedAt": 1700000000000000, "Signer": "abab"}, {"Id": "20"}, {"Id": "19", "State": "damaged"})
+        text = self.told()
+        self.assertRegex(text, r"Its backups stay: 3\. The newest verified one is backup 20, of\n\w{3} 2026-11-20 12:00:00 UTC; .*\.\n")
+        self.assertIn("To come back to that: ccpctl backup restore 20 --as=alpha --domain=alpha.example.org\n", text)
+        self.assertNotIn("backup create", text)
+        # The clock was wrong.
+        self.have_backups({"Id": "21", "CreatedAt": 1700000000000000}, {"Id": "20"})
+        self.assertIn("The newest verified one is backup 21, of\n", self.told())
+        self.have_backups({"Id": "19", "State": "damaged"})
+        self.assertIn("There is no verified backup of it. To make one first: ccpctl backup create alpha\n", self.told())
+
+    def test_nothing_is_told_of_backups_that_cannot_be_seen(self):
+        self.create("alpha")
+        self.have_backups({})
+        with open(self.state + ".deny", "w") as f:
+            f.write("ListBackups")
+        text = self.told()
+        self.assertIn("The list of its backups could not be read.\n", text)
+        for other in ("backup 17", "backup create", "no backup of it", "You may not"):
+            self.assertNotIn(other, text)
+
 
 class DeletingBackups(BusTest):
     def setUp(self):
