@@ -144,7 +144,7 @@ static int print_backup(const json_t *b) {
         return EXIT_DONE;
 }
 
-static int get_backup(Ctl *c, const char *id, json_t **ret, Error *reterr) {
+int ctl_get_backup(Ctl *c, const char *id, json_t **ret, Error *reterr) {
         const char *const filters[][2] = { { "id", id }, {} };
         _cleanup_json_ json_t *rows = NULL;
         int r;
@@ -164,128 +164,15 @@ int verb_backup_show(Ctl *c, char **args, Error *reterr) {
         _cleanup_json_ json_t *backup = NULL;
         int r;
 
-        r = get_backup(c, args[0], &backup, reterr);
+        r = ctl_get_backup(c, args[0], &backup, reterr);
         if (r < 0)
                 return r;
         return ctl_prints_json(c) ? ctl_print_json(c, backup) : print_backup(backup);
 }
 
-/* --- restoring --- */
+/* --- verifying and deleting --- */
 
-/* Into a new instance: the backup need not be of one that is there. */
-static int restore_as(Ctl *c, const char *backup, const char *slug, Error *reterr) {
-        const char *const options[][2] = {
-                { "domain", c->arguments.values[OPTION_DOMAIN] },
-                { "name", c->arguments.values[OPTION_NAME] },
-                { "version", arguments_have(&c->arguments, OPTION(ANY_VERSION)) ? "any" : NULL },
-                {},
-        };
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_job_watch_ JobWatch *w = NULL;
-        const char *instance, *job;
-        int r;
-
-        if (!arguments_have(&c->arguments, OPTION(NO_WAIT))) {
-                r = job_watch_new(c, &w, reterr);
-                if (r < 0)
-                        return r;
-                job_watch_set_backup(w, backup);
-        }
-        r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "RestoreInstance", &m, reterr);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "ss", slug, backup);
-        if (r >= 0)
-                r = ctl_append_options(m, options);
-        if (r < 0)
-                return r;
-
-        ctl_begin_job(c);
-        r = ctl_send(c, m, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "oo", &instance, &job);
-        if (r < 0)
-                return ctl_bad_reply(reterr, r);
-        return ctl_finish_job(c, w, job, "succeeded", reterr);
-}
-
-int verb_backup_restore(Ctl *c, char **args, Error *reterr) {
-        const char *const options[][2] = {
-                { "version", arguments_have(&c->arguments, OPTION(ANY_VERSION)) ? "any" : NULL }, {}
-        };
-        _cleanup_json_ json_t *backup = NULL;
-        const char *slug;
-        int r;
-
-        if (c->arguments.values[OPTION_AS])
-                return restore_as(c, args[0], c->arguments.values[OPTION_AS], reterr);
-        if (arguments_have(&c->arguments, OPTION(DOMAIN) | OPTION(NAME)))
-                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
-                                "A domain and a name are for a new instance: say --as=SLUG too.");
-
-        r = get_backup(c, args[0], &backup, reterr);
-        if (r < 0)
-                return r;
-        slug = json_get_text(backup, "instance");
-        r = ctl_run_instance_job(c, slug,
-                        &(CtlJobCall) { .method = "Restore", .backup = args[0], .options = options },
-                        reterr);
-        if (r < 0 && streq_ptr(reterr->name, CCP_ERROR_NO_SUCH_INSTANCE)) {
-                error_done(reterr);
-                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
-                                "There is no instance '%s' any more. To make a new one of backup %s: ccpctl "
-                                "backup restore %s --as=%s --domain=DOMAIN",
-                                slug, args[0], args[0], slug);
-        }
-        if (r == EXIT_DONE && !arguments_have(&c->arguments, OPTION(NO_WAIT)) &&
-                        !arguments_have(&c->arguments, OPTION(QUIET)))
-                (void) fprintf(stderr, "What '%s' had before is kept. To go back: ccpctl restore undo %s\n",
-                                slug, slug);
-        return r;
-}
-
-/* --- what restores replaced --- */
-
-static char *format_switched(const json_t *row, _unused_ Color *ret_color) {
-        return strdup(FORMAT_TIMESTAMP(json_get_number(row, "switched_at")));
-}
-
-static char *format_keep(const json_t *row, _unused_ Color *ret_color) {
-        return strdup(FORMAT_TIMESTAMP(json_get_number(row, "keep_until")));
-}
-
-static char *format_origin(const json_t *row, _unused_ Color *ret_color) {
-        const char *backup = json_get_text(row, "backup");
-
-        return isempty(backup) ? strdup("an undo") : strjoin("backup ", backup);
-}
-
-static const ListColumn restore_columns[] = {
-        { { "ID", .right = true }, "id" },
-        { { "AS IT WAS UNTIL" }, "switched_at", format_switched },
-        { { "REPLACED BY" }, "backup", format_origin },
-        { { "KEPT UNTIL", 1 }, "keep_until", format_keep },
-};
-
-int verb_restore_list(Ctl *c, char **args, Error *reterr) {
-        _cleanup_json_ json_t *instance = NULL;
-        int r;
-
-        r = ctl_get_instance(c, args[0], NULL, &instance, reterr);
-        return r < 0 ? r
-                     : ctl_print_list(c, json_object_get(instance, "restores"), restore_columns,
-                                       ELEMENTSOF(restore_columns), "kept state");
-}
-
-int verb_restore_undo(Ctl *c, char **args, Error *reterr) {
-        const char *const options[][2] = { { "restore", args[1] }, {} };
-
-        return ctl_run_instance_job(
-                        c, args[0], &(CtlJobCall) { .method = "UndoRestore", .options = options }, reterr);
-}
-
-/* Unless --yes says so. */
-static int confirm_delete(const Ctl *c, const char *what, Error *reterr) {
+int ctl_confirm_delete(const Ctl *c, const char *what, Error *reterr) {
         _cleanup_free_ char *question = strjoin("Delete for good ", what);
         int r;
 
@@ -301,20 +188,6 @@ static int confirm_delete(const Ctl *c, const char *what, Error *reterr) {
                 return error_set_errnof(reterr, r, "Cannot read from the terminal: %m.");
         return r > 0 ? 0 : error_setf(reterr, CCP_ERROR_CANCELLED, "Nothing was deleted.");
 }
-
-int verb_restore_discard(Ctl *c, char **args, Error *reterr) {
-        _cleanup_free_ char *what = strjoin("what '", args[0], "' had before it was restored");
-        int r;
-
-        if (!what)
-                return -ENOMEM;
-        r = confirm_delete(c, what, reterr);
-        return r < 0 ? r
-                     : ctl_run_instance_job(
-                                       c, args[0], &(CtlJobCall) { .method = "DiscardRestore" }, reterr);
-}
-
-/* --- verifying and deleting --- */
 
 /* Calls a method that takes the number of a backup and makes a job, and waits for that. Returns the exit code. */
 static int run_backup_job(Ctl *c, const char *method, const char *id, bool last, Error *reterr) {
@@ -433,7 +306,7 @@ static int describe_backups(Ctl *c, char *const *ids, Error *reterr) {
         STRV_FOREACH(id, ids) {
                 json_t *found;
 
-                r = get_backup(c, *id, &found, reterr);
+                r = ctl_get_backup(c, *id, &found, reterr);
                 if (r < 0)
                         return r;
                 if (json_array_append_new(backups, found) < 0)
@@ -463,7 +336,7 @@ int verb_backup_delete(Ctl *c, char **args, Error *reterr) {
         if (!arguments_have(&c->arguments, OPTION(YES)) && terminal_is_input())
                 r = describe_backups(c, args, reterr);
         if (r >= 0)
-                r = confirm_delete(c, what, reterr);
+                r = ctl_confirm_delete(c, what, reterr);
         return r < 0 ? r
                      : run_backup_jobs(c, "DeleteBackup", args, arguments_have(&c->arguments, OPTION(LAST)),
                                        reterr);
@@ -535,7 +408,7 @@ int verb_backup_prune(Ctl *c, char **args, Error *reterr) {
                 return EXIT_DONE;
 
         (void) snprintf(what, sizeof(what), "these %zu backups", n);
-        r = confirm_delete(c, what, reterr);
+        r = ctl_confirm_delete(c, what, reterr);
         return r < 0 ? r : prune(c, strempty(args[0]), reterr);
 }
 

@@ -82,6 +82,10 @@ typedef struct CtlJobCall {
 
 /* Calls it, and waits for the job. Returns the exit code. */
 int ctl_run_instance_job(Ctl *c, const char *slug, const CtlJobCall *call, Error *reterr);
+/* A backup as ListBackups has it. NoSuchBackup. */
+int ctl_get_backup(Ctl *c, const char *id, json_t **ret, Error *reterr);
+/* Asks whether 'what' is to be deleted, unless --yes says so. Cancelled; InvalidArgument without a terminal. */
+int ctl_confirm_delete(const Ctl *c, const char *what, Error *reterr);
 /* Jobs as a table; returns the exit code or -ENOMEM. */
 int print_job_table(Ctl *c, const json_t *rows);
 

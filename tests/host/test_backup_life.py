@@ -83,6 +83,10 @@ def test_a_damaged_file_is_found(server, instance):
     newest, older = backups(server)[:2]
     assert (newest['state'], older['state']) == ('damaged', 'verified')
     assert 'damaged at byte' in newest['error'] and newest['error'] in server.ccpctl('backup', 'show', backup['id']).stdout
+    # A copy of it is no backup.
+    result = server.ccpctl('backup', 'export', backup['id'], '--output=/srv/damaged.ccpb', check=False)
+    assert result.returncode == 1 and f'Backup {backup["id"]} is damaged' in result.stderr
+    assert server.sh('stat -c %s /srv/damaged.ccpb; rm /srv/damaged.ccpb') == str(newest['size'])
     assert server.json('show', SLUG)['error']['name'] == ''
 
     # Cut off, and gone.
