@@ -130,8 +130,7 @@ static int print_backup(const json_t *b) {
         print_field("Archive", json_get_text(b, "archive"));
         print_field("Signer", json_get_text(b, "signer"));
         print_field("Copy", json_get_text(b, "copy"));
-        /* Before that it is not known. */
-        if (json_get_number(b, "verified_at") > 0)
+        if (ids)
                 print_field("Opened by", keys ? keys : "no recovery key: only this server opens it");
         print_field("Size", size);
         json_array_foreach(json_object_get(b, "contents"), i, entry) {

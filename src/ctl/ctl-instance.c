@@ -359,7 +359,9 @@ static void print_what_remains(Ctl *c, const json_t *instance) {
                                 json_get_text(instance, "domain"));
                 return;
         }
-        (void) fprintf(stderr, "There is no %sbackup of it. To make one first: ccpctl backup create %s\n\n",
+        (void) fprintf(stderr,
+                        "There is no %sbackup of it on this server. To make one first: ccpctl backup create "
+                        "%s\n\n",
                         n > 0 ? "verified " : "", slug);
 }
 

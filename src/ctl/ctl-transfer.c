@@ -157,12 +157,21 @@ static int name_file(int fd, const char *path) {
         return linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
-/* A copy of it is not what a backup is for: who takes it for one loses what he has. */
-static int report_damage(const json_t *backup, Error *reterr) {
+/* A copy of a damaged one is not what a backup is for: who takes it for one loses what he has. */
+static int report_damage(Ctl *c, const char *id, Error *reterr) {
+        _cleanup_json_ json_t *backup = NULL;
+        _cleanup_error_ Error error = {};
+
+        if (ctl_get_backup(c, id, &backup, &error) < 0) {
+                (void) fprintf(stderr,
+                                "Backup %s was exported; whether it is damaged could not be read: %s\n", id,
+                                strempty(error.message));
+                return EXIT_DONE;
+        }
         return streq(json_get_text(backup, "state"), "damaged")
                         ? error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                          "Backup %s is damaged: %s It was exported as it is.",
-                                          json_get_text(backup, "id"), json_get_text(backup, "error"))
+                                          "Backup %s is damaged: %s It was exported as it is.", id,
+                                          json_get_text(backup, "error"))
                         : EXIT_DONE;
 }
 
@@ -170,7 +179,6 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
         bool named = false;
         const char *path = c->arguments.values[OPTION_OUTPUT], *name;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_json_ json_t *backup = NULL;
         _cleanup_close_ int made = -EBADF;
         int r, fd;
 
@@ -184,9 +192,6 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
         r = sd_bus_message_read(reply, "hs", &fd, &name);
         if (r < 0)
                 return ctl_bad_reply(reterr, r);
-        r = ctl_get_backup(c, args[0], &backup, reterr);
-        if (r < 0)
-                return r;
 
         if (path) {
                 made = make_file(path, &named);
@@ -199,7 +204,7 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
                 r = error_set_errnof(reterr, errno, "Cannot write the file '%s': %m.", path);
         if (r < 0 && named)
                 (void) unlink(path);
-        return r < 0 ? r : report_damage(backup, reterr);
+        return r < 0 ? r : report_damage(c, args[0], reterr);
 }
 
 /* --- in --- */

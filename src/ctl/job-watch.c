@@ -513,7 +513,7 @@ static void print_success(const Ctl *c, const json_t *job, const char *about, co
                 { "restore", " was restored and is running", " was restored from backup ",
                                 " and is running" },
                 { "undo-restore", " has what it had before, and is running" },
-                { "discard-restore", " keeps nothing any more from before it was restored" },
+                { "discard-restore", ": what was to be kept no longer from before a restore was removed" },
                 { "clone", " was created from a backup and is running", " was created from backup ",
                                 " and is running" },
                 { "drill", "'s backup was restored to nowhere, and all of it was there", "'s backup ",

@@ -100,6 +100,8 @@ static int append_recovery_keys(sd_bus_message *m, const json_t *keys) {
         size_t i;
         int r;
 
+        if (!keys)
+                return 0;
         r = bus_open_entry_array(m, "RecoveryKeys", "s");
         json_array_foreach(keys, i, key)
                 if (r >= 0)

@@ -86,34 +86,64 @@ static bool is_opened_by_any(const BackupSummary *backups, const RecoveryKeyReco
         return false;
 }
 
-/* The slugs of instances whose newest backup none of them opens: a key opens what is made after it was enrolled, and nothing
- * before. "" if there is none; NULL if there is no memory for it. */
-static char *list_unopened(const Manager *m) {
+/* The slugs of instances whose newest backup this key does not open, or, for NULL, none of them does. "" if there is none;
+ * NULL if there is no memory for it. */
+static char *list_unopened(const Manager *m, const char *key) {
         _cleanup_string_builder_ StringBuilder b = {};
         char *list;
 
-        for (const Instance *i = m->instances; i; i = i->hh.next)
-                if (i->record->backups.last > 0 && !is_opened_by_any(&i->record->backups, m->recovery_keys))
+        for (const Instance *i = m->instances; i; i = i->hh.next) {
+                const BackupSummary *backups = &i->record->backups;
+
+                if (!backups->recovery_keys)
+                        continue;
+                if (key ? !strv_contains(backups->recovery_keys, key)
+                        : !is_opened_by_any(backups, m->recovery_keys))
                         string_builder_appendf(&b, "%s%s", b.size > 0 ? ", " : "", i->record->slug);
+        }
         return string_builder_finish(&b, &list, NULL) < 0 ? NULL : list;
+}
+
+/* A key opens what is made after it was enrolled, and nothing before. 1 if that was told of one, 0 if all open all. */
+static int check_newest_backups(const Manager *m, json_t *findings) {
+        static const char advice[] = "Make new ones: ccpctl backup create --all; of one that is stopped: "
+                                     "ccpctl backup create SLUG";
+        _cleanup_free_ char *unopened = list_unopened(m, NULL);
+        int r;
+
+        if (!unopened)
+                return -ENOMEM;
+        if (!isempty(unopened)) {
+                r = findings_addf(findings, "recovery-key", FINDING_FAILED, advice,
+                                "No recovery key opens the newest backup of: %s.", unopened);
+                return r < 0 ? r : 1;
+        }
+
+        FOREACH_ARRAY(k, m->recovery_keys->items, m->recovery_keys->n) {
+                _cleanup_free_ char *list = list_unopened(m, k->id);
+
+                if (!list)
+                        return -ENOMEM;
+                if (isempty(list))
+                        continue;
+                r = findings_addf(findings, "recovery-key", FINDING_WARNING, advice,
+                                "The recovery key %s does not open the newest backup of: %s.", k->id, list);
+                return r < 0 ? r : 1;
+        }
+        return 0;
 }
 
 /* What can be lost makes it a failure. */
 static int check_recovery_key(const Manager *m, json_t *findings) {
         size_t n = m->recovery_keys ? m->recovery_keys->n : 0;
+        int r;
 
         if (n > 0) {
-                _cleanup_free_ char *unopened = list_unopened(m);
-
-                if (!unopened)
-                        return -ENOMEM;
-                if (!isempty(unopened))
-                        return findings_addf(findings, "recovery-key", FINDING_FAILED,
-                                        "Make new ones: ccpctl backup create --all",
-                                        "No recovery key opens the newest backup of: %s.", unopened);
-                return findings_addf(findings, "recovery-key", FINDING_OK, NULL,
-                                "Backups can be opened elsewhere, with %zu recovery key%s.", n,
-                                n == 1 ? "" : "s");
+                r = check_newest_backups(m, findings);
+                return r != 0 ? MIN(r, 0)
+                              : findings_addf(findings, "recovery-key", FINDING_OK, NULL,
+                                                "Backups can be opened elsewhere, with %zu recovery key%s.",
+                                                n, n == 1 ? "" : "s");
         }
         if (!m->loaded)
                 return findings_addf(findings, "recovery-key", FINDING_UNKNOWN,

@@ -349,7 +349,7 @@ const JobOps job_restore_ops = {
 
 /* --- undoing one that succeeded --- */
 
-/* The one that the job is to undo, if its former volumes are there. */
+/* The one that the job is to undo, 0: the latest, if its former volumes are there. */
 static int find_kept(Job *j, RestoreRecord *ret, Error *reterr) {
         uint64_t id = (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "restore"));
         _cleanup_restore_records_ RestoreRecords l = {};
@@ -359,10 +359,13 @@ static int find_kept(Job *j, RestoreRecord *ret, Error *reterr) {
         if (r < 0)
                 return r;
         FOREACH_ARRAY(k, l.items, l.n)
-                if (k->id == id) {
+                if (id == 0 || k->id == id) {
                         *ret = TAKE_GENERIC(*k, (RestoreRecord) {});
                         return 0;
                 }
+        if (id == 0)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "Nothing is kept of what '%s' had before a restore.", j->claim.job->slug);
         return error_setf(reterr, CCP_ERROR_WRONG_STATE,
                         "What '%s' had before restore %" PRIu64
                         " is not kept any more. See: ccpctl restore list %s",

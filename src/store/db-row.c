@@ -153,12 +153,12 @@ void db_row_enum(DbRow *row, int (*from_string)(const char *s), int *ret) {
                 *ret = i;
 }
 
-void db_row_json(DbRow *row, json_type type, json_t **ret) {
+static void read_json(DbRow *row, json_type type, bool may_be_null, json_t **ret) {
         const char *value;
         json_t *j;
         int length = 0, r;
 
-        value = next_value(row, false, &length);
+        value = next_value(row, may_be_null, &length);
         if (!value)
                 return;
 
@@ -174,6 +174,14 @@ void db_row_json(DbRow *row, json_type type, json_t **ret) {
         }
 
         *ret = j;
+}
+
+void db_row_json(DbRow *row, json_type type, json_t **ret) {
+        read_json(row, type, /* may_be_null= */ false, ret);
+}
+
+void db_row_json_or_null(DbRow *row, json_type type, json_t **ret) {
+        read_json(row, type, /* may_be_null= */ true, ret);
 }
 
 static int hex_digit(char c) {

@@ -42,6 +42,7 @@ void db_row_enum(DbRow *row, int (*from_string)(const char *s), int *ret);
         struct _require_semicolon_
 /* A JSON value of the given type; NULL is an error. */
 void db_row_json(DbRow *row, json_type type, json_t **ret);
+void db_row_json_or_null(DbRow *row, json_type type, json_t **ret);
 /* A bytea. */
 void db_row_bytes(DbRow *row, uint8_t **ret, size_t *ret_size);
 /* Passes a column over. */

@@ -347,7 +347,8 @@ static int read_restores(const json_t *array, BackupSummary *ret) {
 }
 
 static int read_backups(const json_t *object, BackupSummary *ret) {
-        const json_t *ids = json_object_get(object, "ids"), *id;
+        const json_t *ids = json_object_get(object, "ids"), *id,
+                     *keys = json_object_get(object, "recovery_keys");
         const struct {
                 const char *key;
                 bool may_be_null;
@@ -375,7 +376,7 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 return -ENOMEM;
         json_array_foreach(ids, i, id)
                 ret->ids[ret->n_ids++] = (uint64_t) json_integer_value(id);
-        r = read_strv(json_object_get(object, "recovery_keys"), &ret->recovery_keys);
+        r = json_is_array(keys) ? read_strv(keys, &ret->recovery_keys) : 0;
         return r < 0 ? r : read_restores(json_object_get(object, "restores"), ret);
 }
 

@@ -47,7 +47,7 @@ typedef struct KeptRestore {
 typedef struct BackupSummary {
         usec_t last_at;       /* when the newest one that is verified was made; 0: there is none */
         uint64_t last;        /* its number; 0: there is none */
-        char **recovery_keys; /* the ids of those that open it */
+        char **recovery_keys; /* the ids of those that open it; NULL: not known */
         usec_t verified_at;   /* when one was read back the last time */
         usec_t drilled_at;    /* when one was drilled, with success; 0: never */
         usec_t replicated_at; /* when the last copy was made; 0: never */

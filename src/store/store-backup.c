@@ -112,7 +112,7 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_usec(&row, &b->replicated_at);
         db_row_string_or_null(&row, &b->copy_key);
         db_row_string_or_null(&row, &b->signer);
-        db_row_json(&row, JSON_ARRAY, &b->recovery_keys);
+        db_row_json_or_null(&row, JSON_ARRAY, &b->recovery_keys);
         r = db_row_end(&row);
         if (r < 0)
                 return db_row_error(r, "a backup", reterr);
@@ -473,8 +473,8 @@ int store_check_backup_lock(const StoreBackupLock *lock, uint64_t id, bool last,
                                 lock->job, id, lock->job);
         if (lock->last && !last && lock->gone)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "The backup %" PRIu64 " is the last one of '%s' that is verified, and that "
-                                "instance is gone: it is all that is left. To delete it, say --last.",
+                                "The backup %" PRIu64 " is the last one of '%s' that is verified, and there "
+                                "is no such instance here to make another one of. To delete it, say --last.",
                                 id, strempty(lock->slug));
         if (lock->last && !last)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,

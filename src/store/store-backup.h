@@ -50,7 +50,7 @@ typedef struct BackupRecord {
         usec_t replicated_at;  /* 0: there is no copy that was compared */
         char *copy_key;        /* of what may be in the storage; NULL: nothing is */
         char *signer;          /* of one that was imported, in hex; NULL: it was made here */
-        json_t *recovery_keys; /* the ids of those that open it, of when it was verified */
+        json_t *recovery_keys; /* the ids of those that open it, of when it was verified; NULL: not known */
 } BackupRecord;
 
 typedef struct BackupRecords {
@@ -90,7 +90,7 @@ int backup_set_written(DbSync *db, const BackupRecord *b, Error *reterr);
 int backup_get_of_job(DbSync *db, uint64_t job, BackupRecord *ret, Error *reterr);
 /* One that is whole on the disk, in whatever state; -ENOENT, as NoSuchBackup. */
 int backup_get(DbSync *db, uint64_t id, BackupRecord *ret, Error *reterr);
-/* 'recovery_keys' is as in the record; NULL: none. */
+/* 'recovery_keys' is as in the record. */
 int backup_set_verified(DbSync *db, uint64_t id, const json_t *recovery_keys, Error *reterr);
 /* A job restored it, and all was there; it took as long as the job until now. */
 int backup_set_drilled(DbSync *db, uint64_t id, uint64_t job, Error *reterr);

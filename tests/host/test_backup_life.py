@@ -211,7 +211,7 @@ def test_backups_of_what_is_gone(server, instance):
         assert result.returncode == 3 and f"ccpctl backup restore {backup['id']} --as=" in result.stderr, result
     # It is all that is left.
     result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
-    assert result.returncode == 1 and 'instance is gone' in result.stderr and '--last' in result.stderr, result
+    assert result.returncode == 1 and 'no such instance here' in result.stderr and '--last' in result.stderr, result
     server.sh(f'printf X | dd of={path(backup)} bs=1 seek=1500 conv=notrunc status=none')
     assert server.ccpctl('backup', 'verify', backup['id'], check=False).returncode == 6
     assert backups(server, 'other')[0]['state'] == 'damaged'

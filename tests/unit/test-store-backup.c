@@ -85,6 +85,7 @@ static void discard(Scene *s, uint64_t job, bool gone) {
 
 START_TEST(a_backup_is_in_the_list_once_it_is_written) {
         _cleanup_(scene_close) Scene s;
+        _cleanup_json_ json_t *keys = NULL;
         BackupRecord b, other;
         BackupSize last;
 
@@ -117,14 +118,17 @@ START_TEST(a_backup_is_in_the_list_once_it_is_written) {
                 ck_assert_uint_eq(l.items[0].size, 12345);
                 ck_assert_uint_eq(l.items[0].verified_at, 0);
                 ck_assert_uint_eq(json_array_size(l.items[0].contents), 1);
+                ck_assert_ptr_null(l.items[0].recovery_keys);
         }
 
-        ASSERT_OK(backup_set_verified(s.db, b.id, NULL, NULL));
+        keys = json_pack("[s]", "0123456789abcdef");
+        ASSERT_OK(backup_set_verified(s.db, b.id, keys, NULL));
         {
                 _cleanup_backup_records_ BackupRecords l = {};
 
                 load(&s, NULL, b.id, &l);
                 ck_assert_uint_eq(l.n, 1);
+                ck_assert(json_equal(l.items[0].recovery_keys, keys));
                 ck_assert_int_eq(l.items[0].state, BACKUP_VERIFIED);
                 ck_assert_uint_ge(l.items[0].verified_at, l.items[0].created_at);
         }
@@ -325,7 +329,7 @@ START_TEST(the_last_verified_one_of_what_is_gone_is_not_deleted) {
         ASSERT_OK(backup_delete_mark(s.db, second.id, 900, false, NULL));
         ASSERT_ERROR(submit(&s, JOB_DELETE_BACKUP, first.id, false, &o), ESTALE);
         ck_assert_str_eq(o.error.name, CCP_ERROR_WRONG_STATE);
-        ck_assert_ptr_nonnull(strstr(o.error.message, "instance is gone"));
+        ck_assert_ptr_nonnull(strstr(o.error.message, "no such instance here"));
         ck_assert_ptr_nonnull(strstr(o.error.message, "--last"));
         ck_assert_ptr_null(strstr(o.error.message, "backup create"));
         ASSERT_ERROR(backup_delete_mark(s.db, first.id, 901, false, &error), ESTALE);

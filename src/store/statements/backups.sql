@@ -25,7 +25,7 @@ WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
 UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), error = NULL,
-        copy_wanted_at = coalesce(copy_wanted_at, clock_timestamp()), recovery_keys = coalesce($2::jsonb, '[]')
+        copy_wanted_at = coalesce(copy_wanted_at, clock_timestamp()), recovery_keys = $2::jsonb
 WHERE id = $1 RETURNING id;
 
 -- name: backup-damaged

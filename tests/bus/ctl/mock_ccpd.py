@@ -919,10 +919,6 @@ class Instance(Base):
         return self.job("restore", options)
 
     @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
-    def UndoRestore(self, options):
-        return self.job("undo-restore", options)
-
-    @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
     def DiscardRestore(self, options):
         return self.job("discard-restore", options)
 

@@ -427,7 +427,7 @@ class Jobs(BusTest):
                                (("backup", "restore", "17"), "alpha was restored from backup 17 and is running"),
                                (("backup", "restore", "17", "--as=beta"), "beta was created from backup 17 and is running"),
                                (("restore", "undo", "alpha"), "alpha has what it had before, and is running"),
-                               (("restore", "discard", "alpha", "--yes"), "alpha keeps nothing any more from before it was restored")):
+                               (("restore", "discard", "alpha", "--yes"), "alpha: what was to be kept no longer from before a restore was removed")):
             r = self.ctl(*args)
             self.assertRegex(r.out, "^" + re.escape(sentence) + r" \(job \d+, \S+\)\.\n$")
             self.assertEqual("To go back: ccpctl restore undo alpha" in r.err, args == ("backup", "restore", "17"), r)

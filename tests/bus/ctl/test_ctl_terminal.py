@@ -268,7 +268,7 @@ class Deleting(BusTest):
 
     def test_what_remains_is_told(self):
         self.create("alpha")
-        self.assertIn("There is no backup of it. To make one first: ccpctl backup create alpha\n", self.told())
+        self.assertIn("There is no backup of it on this server. To make one first: ccpctl backup create alpha\n", self.told())
         # Of one that had the name before, of another one, imported though older, and damaged.
         self.have_backups({"Id": "23", "InstanceId": "another"}, {"Id": "22", "Instance": "beta"},
                           {"Id": "21", "CreatedAt": 1700000000000000, "Signer": "abab"}, {"Id": "20"}, {"Id": "19", "State": "damaged"})
@@ -280,7 +280,7 @@ class Deleting(BusTest):
         self.have_backups({"Id": "21", "CreatedAt": 1700000000000000}, {"Id": "20"})
         self.assertIn("The newest verified one is backup 21, of\n", self.told())
         self.have_backups({"Id": "19", "State": "damaged"})
-        self.assertIn("There is no verified backup of it. To make one first: ccpctl backup create alpha\n", self.told())
+        self.assertIn("There is no verified backup of it on this server. To make one first: ccpctl backup create alpha\n", self.told())
 
     def test_nothing_is_told_of_backups_that_cannot_be_seen(self):
         self.create("alpha")

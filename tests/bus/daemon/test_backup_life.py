@@ -93,7 +93,7 @@ def test_backups_outlive_their_instance(ccpd):
     # It is all that is left.
     finish(ccpd, path)
     name, message = error(ccpd, "DeleteBackup", backup, NONE)
-    assert name == "WrongState" and "instance is gone" in message and "--last" in message
+    assert name == "WrongState" and "no such instance here" in message and "--last" in message
     path = str(ccpd.manager("DeleteBackup", backup, dbus.Dictionary({"last": True}, "sv")))
     assert job_row(ccpd, path)[0] == "delete-backup"
 

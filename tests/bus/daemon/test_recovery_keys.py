@@ -93,23 +93,34 @@ def test_a_key_is_enrolled_by_who_has_it(ccpd):
 def test_the_doctor_names_the_instances_whose_newest_backup_no_key_opens(ccpd):
     running(ccpd, "alpha")
     running(ccpd, "beta")
-    make_backup(ccpd, "alpha")
-    name = enroll(ccpd, Key())
+    first = enroll(ccpd, Key())
+
+    def open_with(slug, *keys):
+        """A new backup, for these keys."""
+        ccpd.postgres.sql(f"UPDATE backups SET recovery_keys = '{json.dumps(keys)}' WHERE id = {make_backup(ccpd, slug)}")
+        ccpd.postgres.sql("UPDATE instances SET name = slug || '.'")
 
     def told():
-        (message,) = [message for check, _, message, _ in ccpd.manager("Doctor") if check == "recovery-key"]
-        return message
+        ((verdict, message, advice),) = [found[1:] for found in map(list, ccpd.manager("Doctor")) if found[0] == "recovery-key"]
+        assert verdict == "ok" or "ccpctl backup create --all" in advice
+        return str(verdict), str(message)
 
-    # Of one without any backup other rules tell.
-    wait_for(lambda: told() == "No recovery key opens the newest backup of: alpha.", what="the backup")
+    # Of one without any backup other rules tell, and of one that was never read since, nothing is known.
+    make_backup(ccpd, "beta")
+    open_with("alpha")
+    wait_for(lambda: told() == ("failed", "No recovery key opens the newest backup of: alpha."), what="the backup")
+    open_with("beta", "0123456789abcdef")
+    wait_for(lambda: told() in [("failed", f"No recovery key opens the newest backup of: {slugs}.") for slugs in ("alpha, beta", "beta, alpha")],
+             what="the other")
     for slug in ("alpha", "beta"):
-        make_backup(ccpd, slug)
-    wait_for(lambda: told().endswith(": alpha, beta.") or told().endswith(": beta, alpha."), what="the other")
-    (verdict, advice), = doctor(ccpd)
-    assert verdict == "failed" and "ccpctl backup create --all" in advice
-    ccpd.postgres.sql(f"UPDATE backups SET recovery_keys = '[\"0123456789abcdef\", \"{name}\"]'")
-    ccpd.postgres.sql("UPDATE instances SET name = slug || '.'")
-    wait_for(lambda: doctor(ccpd) == [("ok", "")], what="a key for all")
+        open_with(slug, "0123456789abcdef", first)
+    wait_for(lambda: told() == ("ok", "Backups can be opened elsewhere, with 1 recovery key."), what="a key for all")
+    # Who has the second one relies on that.
+    second = enroll(ccpd, Key())
+    open_with("beta", first, second)
+    wait_for(lambda: told() == ("warning", f"The recovery key {second} does not open the newest backup of: alpha."), what="the second")
+    open_with("alpha", second)
+    wait_for(lambda: told() == ("warning", f"The recovery key {first} does not open the newest backup of: alpha."), what="the first")
 
 
 def test_what_was_told_is_there_after_a_restart(ccpd):
