@@ -324,6 +324,7 @@ class Changes:
         running, failed = last_job(server, 'slow'), last_job(server, 'sick')
         server.ccpctl('backup', 'create', 'edmonton', '--quiet')
         backup = server.json('backup', 'list')[0]['id']
+        server.ccpctl('backup', 'restore', backup, '--quiet')
         server.ccpctl('alert', 'silence', '--instance', 'resting', '--for', '8h', '--quiet')
         silence = server.json('alert', 'silences')[0]['id']
         key = enroll_key(server)

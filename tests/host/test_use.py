@@ -77,6 +77,12 @@ def get_use(server, slug=SLUG):
     return plain(json.loads(output)['data'][0])
 
 
+def use_now(server, slug=SLUG):
+    """Read after this call: who asks sooner than ccpd reads anew gets what the one before got."""
+    asked = server.run(['date', '+%s%6N']).stdout
+    return server.wait(lambda: (u := get_use(server, slug))['Time'] > int(asked) and u, what='another reading')
+
+
 def plain(value):
     """What busctl prints, without the types of variants."""
     if isinstance(value, dict) and set(value) == {'type', 'data'}:
@@ -104,11 +110,11 @@ def of(found, metric, /, **labels):
 
 
 def test_a_busy_container_takes_processor_time(server, shop):
-    before = get_use(server)
+    before = use_now(server)
     container = containers(server, SLUG)['web']['Id']
     # Two seconds of it, however long that takes.
     server.sh(f'docker exec {container} sh -c "ulimit -t 2; while :; do :; done" || true')
-    after = get_use(server)
+    after = use_now(server)
     grown = after['CPUUsec'] - before['CPUUsec']
     assert 1000000 < grown < 4000000
     assert abs(service(after, 'web')['CPUUsec'] - service(before, 'web')['CPUUsec'] - grown) < 200000
@@ -121,14 +127,14 @@ def test_a_busy_container_takes_processor_time(server, shop):
 def test_networks_are_counted_by_instance_and_container(server, shop):
     container = containers(server, SLUG)['web']['Id']
     server.sh(f'docker exec {container} dd if=/dev/zero of=/data/page bs=1M count=5 2>/dev/null')
-    before, other = get_use(server), get_use(server, 'other')
+    before, other = use_now(server), use_now(server, 'other')
     server.sh(f'curl -sSf -o /dev/null http://127.0.0.1:{shop["ports"]["web"]}/page')
-    after = get_use(server)
+    after = use_now(server)
     assert 5 * MEBIBYTE <= after['NetworkSent'] - before['NetworkSent'] < 6 * MEBIBYTE
     assert 0 < after['NetworkReceived'] - before['NetworkReceived'] < MEBIBYTE
     assert service(after, 'web')['NetworkSent'] - service(before, 'web')['NetworkSent'] >= 5 * MEBIBYTE
     assert service(after, 'idle')['NetworkSent'] - service(before, 'idle')['NetworkSent'] < 100000
-    assert get_use(server, 'other')['NetworkSent'] - other['NetworkSent'] < 100000
+    assert use_now(server, 'other')['NetworkSent'] - other['NetworkSent'] < 100000
 
 
 def test_disk_is_there_after_it_was_measured(server, shop):
