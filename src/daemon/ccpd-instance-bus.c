@@ -433,8 +433,7 @@ const char *job_kind_to_action(JobKind kind) {
         return actions[kind];
 }
 
-/* The rest of a method that makes a job: the options are next in the message. */
-static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
+int instance_submit_from_message(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
                 sd_bus_error *reterr) {
         _cleanup_(operation_freep) Operation *o = NULL;
         _cleanup_error_ Error e = {};
@@ -459,7 +458,7 @@ static int submit_from_message(sd_bus_message *message, Instance *i, JobKind kin
 }
 
 static int method_delete(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return submit_from_message(message, userdata, JOB_DELETE, NULL, reterr);
+        return instance_submit_from_message(message, userdata, JOB_DELETE, NULL, reterr);
 }
 
 bool instance_knows_service(const Instance *i, const char *name) {
@@ -527,7 +526,7 @@ static int submit_for_services(sd_bus_message *message, Instance *i, JobKind kin
                         return r;
         }
 
-        return submit_from_message(message, i, kind, spec, reterr);
+        return instance_submit_from_message(message, i, kind, spec, reterr);
 }
 
 static int method_start(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

@@ -210,19 +210,5 @@ int method_undo_restore(sd_bus_message *message, void *userdata, sd_bus_error *r
 }
 
 int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        _cleanup_error_ Error e = {};
-        Instance *i = userdata;
-        Operation *o;
-        int r;
-
-        r = bus_read_options(message, NULL, 0, NULL, &e);
-        if (r < 0)
-                return bus_error_move(reterr, &e);
-        o = operation_new(i->manager, message);
-        if (!o)
-                return -ENOMEM;
-        r = instance_submit_job(i, JOB_DISCARD_RESTORE, NULL, o, &e);
-        if (r < 0)
-                operation_fail(o, &e);
-        return 1;
+        return instance_submit_from_message(message, userdata, JOB_DISCARD_RESTORE, NULL, reterr);
 }
