@@ -190,35 +190,16 @@ int ctl_confirm_delete(const Ctl *c, const char *what, Error *reterr) {
 
 /* Calls a method that takes the number of a backup and makes a job, and waits for that. Returns the exit code. */
 static int run_backup_job(Ctl *c, const char *method, const char *id, bool last, Error *reterr) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_job_watch_ JobWatch *w = NULL;
-        const char *job;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        if (ctl_waits(c)) {
-                r = job_watch_new(c, &w, reterr);
-                if (r < 0)
-                        return r;
-                job_watch_set_backup(w, id);
-        }
         r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, method, &m, reterr);
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", id);
         if (r >= 0)
                 r = last ? sd_bus_message_append(m, "a{sv}", 1, "last", "b", 1)
                          : sd_bus_message_append(m, "a{sv}", 0);
-        if (r < 0)
-                return r;
-
-        ctl_begin_job(c);
-        r = ctl_send(c, m, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "o", &job);
-        if (r < 0)
-                return ctl_bad_reply(reterr, r);
-
-        return ctl_finish_job(c, w, job, "succeeded", reterr);
+        return r < 0 ? r : ctl_submit_job(c, m, id, reterr);
 }
 
 /* The jobs of a call that made several, as an array of paths. */

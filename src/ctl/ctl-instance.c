@@ -265,22 +265,13 @@ int ctl_append_options(sd_bus_message *m, const char *const (*options)[2]) {
 }
 
 int ctl_run_instance_job(Ctl *c, const char *slug, const CtlJobCall *call, Error *reterr) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_job_watch_ JobWatch *w = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_free_ char *path = NULL;
-        const char *job;
         int r;
 
         r = ctl_look_up(c, "GetInstance", slug, &path, reterr);
         if (r < 0)
                 return r;
-        if (ctl_waits(c)) {
-                r = job_watch_new(c, &w, reterr);
-                if (r < 0)
-                        return r;
-                job_watch_set_backup(w, call->backup);
-        }
-
         r = ctl_message(c, path, CCP_INTERFACE_INSTANCE, call->method, &m, reterr);
         if (r >= 0 && call->services)
                 r = sd_bus_message_append_strv(m, (char **) call->services);
@@ -288,18 +279,7 @@ int ctl_run_instance_job(Ctl *c, const char *slug, const CtlJobCall *call, Error
                 r = sd_bus_message_append(m, "s", call->backup);
         if (r >= 0)
                 r = ctl_append_options(m, call->options);
-        if (r < 0)
-                return r;
-
-        ctl_begin_job(c);
-        r = ctl_send(c, m, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "o", &job);
-        if (r < 0)
-                return ctl_bad_reply(reterr, r);
-
-        return ctl_finish_job(c, w, job, "succeeded", reterr);
+        return r < 0 ? r : ctl_submit_job(c, m, call->backup, reterr);
 }
 
 int verb_start(Ctl *c, char **args, Error *reterr) {

@@ -20,33 +20,15 @@ static int restore_as(Ctl *c, const char *backup, const char *slug, Error *reter
                 { "version", arguments_have(&c->arguments, OPTION(ANY_VERSION)) ? "any" : NULL },
                 {},
         };
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_job_watch_ JobWatch *w = NULL;
-        const char *instance, *job;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        if (!arguments_have(&c->arguments, OPTION(NO_WAIT))) {
-                r = job_watch_new(c, &w, reterr);
-                if (r < 0)
-                        return r;
-                job_watch_set_backup(w, backup);
-        }
         r = ctl_message(c, CCP_BUS_PATH, CCP_INTERFACE_MANAGER, "RestoreInstance", &m, reterr);
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", slug, backup);
         if (r >= 0)
                 r = ctl_append_options(m, options);
-        if (r < 0)
-                return r;
-
-        ctl_begin_job(c);
-        r = ctl_send(c, m, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "oo", &instance, &job);
-        if (r < 0)
-                return ctl_bad_reply(reterr, r);
-        return ctl_finish_job(c, w, job, "succeeded", reterr);
+        return r < 0 ? r : ctl_submit_job(c, m, backup, reterr);
 }
 
 int verb_backup_restore(Ctl *c, char **args, Error *reterr) {

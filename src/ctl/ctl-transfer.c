@@ -385,12 +385,10 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
                 { "copy", arguments_have(&c->arguments, OPTION(STORAGE)) ? args[0] : NULL },
                 {},
         };
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_(source_done) Source source = { .fd = -EBADF, .head = -EBADF };
-        _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_free_ char *token = NULL;
         char signer[SIGNER_MAX];
-        const char *job;
         int r;
 
         if (!c->arguments.values[OPTION_RECOVERY_KEY_FILE])
@@ -400,8 +398,6 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         r = open_source(c, args[0], &source, reterr);
         if (r >= 0)
                 r = bring(c, &source, &token, signer, reterr);
-        if (r >= 0 && !arguments_have(&c->arguments, OPTION(NO_WAIT)))
-                r = job_watch_new(c, &w, reterr);
         if (r < 0)
                 return r;
 
@@ -412,14 +408,7 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
                 r = ctl_append_options(m, options);
         if (r < 0)
                 return r;
-        ctl_begin_job(c);
-        r = ctl_send(c, m, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "o", &job);
-        if (r < 0)
-                return ctl_bad_reply(reterr, r);
-        r = ctl_finish_job(c, w, job, "succeeded", reterr);
+        r = ctl_submit_job(c, m, NULL, reterr);
         if (r == EXIT_DONE && !ctl_prints_json(c))
                 ctl_say(c, "The backup was signed by %s.\n", signer);
         return r;

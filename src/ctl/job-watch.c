@@ -598,3 +598,27 @@ int ctl_finish_job(Ctl *c, JobWatch *w, const char *path, const char *expected, 
                 print_success(c, job, w->about, w->made);
         return EXIT_DONE;
 }
+
+int ctl_submit_job(Ctl *c, sd_bus_message *m, const char *backup, Error *reterr) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_job_watch_ JobWatch *w = NULL;
+        const char *job;
+        int r;
+
+        if (ctl_waits(c)) {
+                r = job_watch_new(c, &w, reterr);
+                if (r < 0)
+                        return r;
+                job_watch_set_backup(w, backup);
+        }
+
+        ctl_begin_job(c);
+        r = ctl_send(c, m, &reply, reterr);
+        if (r < 0)
+                return r;
+        /* Before it may come the path of an instance. */
+        r = sd_bus_message_has_signature(reply, "oo") ? sd_bus_message_skip(reply, "o") : 0;
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "o", &job);
+        return r < 0 ? ctl_bad_reply(reterr, r) : ctl_finish_job(c, w, job, "succeeded", reterr);
+}

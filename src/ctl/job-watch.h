@@ -30,6 +30,9 @@ bool ctl_waits(const Ctl *c);
 /* The end of every verb that made a job: waits with 'w' (NULL: does not) and prints how it went. Returns the
  * exit code. 'expected' is the state that is a success. */
 int ctl_finish_job(Ctl *c, JobWatch *w, const char *path, const char *expected, Error *reterr);
+/* The whole end of most of them: sends a call whose answer ends with the path of the job that it made, and waits for that,
+ * unless --no-wait says otherwise. 'backup' as for job_watch_set_backup(). Returns the exit code. */
+int ctl_submit_job(Ctl *c, sd_bus_message *m, const char *backup, Error *reterr);
 /* Prints what is to be known of a job that has ended otherwise: sentence, step, where to look. */
 void job_print_failure(const json_t *job, FILE *f);
 /* True if a job in this state (of the bus API) has ended. */
