@@ -13,8 +13,8 @@ def containers(server, slug):
 
 def settled(server, slug):
     """What `ccpctl show` says of one that runs, once ccpd and the containers' own healthchecks have caught up with what the job
-    has seen."""
-    def healthy():
+    has seen: what a new container is made of, ccp-watch asks the Engine a moment after its start."""
+    def caught_up():
         shown = server.json('show', slug)
-        return shown if shown['health'] == 'healthy' else None
-    return server.wait(healthy, timeout=120, what=f'the health of {slug}')
+        return shown if shown['health'] == 'healthy' and all(service['image_id'] for service in shown['services']) else None
+    return server.wait(caught_up, timeout=120, what=f'the health of {slug}')
