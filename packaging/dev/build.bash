@@ -104,7 +104,7 @@ make_packages() {
     mv -T "$new/$source/packaging/debian" "$new/$source/debian"
     # shellcheck disable=SC2016 # the shell in the root expands it
     run_quietly "$CACHE/debs/build.log" in_root --bind "$new:/build" --bind "$CACHE/ccache:/ccache" --chdir "/build/$source" \
-        "$(root build)" env CCACHE_DIR=/ccache DEB_BUILD_OPTIONS="nocheck noautodbgsym werror parallel=$JOBS" sh -euc '
+        "$(root build)" env CCACHE_DIR=/ccache DEB_BUILD_OPTIONS="nocheck noautodbgsym werror parallel=$(nproc)" sh -euc '
             dpkg-buildpackage -us -uc
             mv ../*.deb ../*.changes ../*.buildinfo ../*.dsc ../*.tar.* ../out/' || return
     mv -T "$new/out" "$folder"

@@ -4,7 +4,6 @@
 
 CACHE=${CCPD_DEV_CACHE:-/var/cache/ccpd-dev}
 RUN=/run/ccpd-dev
-JOBS=$(nproc)
 
 say() {
     printf '%s\n' "$*" >&2

@@ -54,15 +54,14 @@ need_leader() {
 
 # inside NAME USER COMMAND…: runs the command in the server, then ends this process with its status. It dies with its caller.
 inside() {
-    local name=$1 user=$2 pid hierarchy group
+    local name=$1 user=$2 pid hierarchy line group=
     shift 2
     need_leader "$name"
     pid=$REPLY
     # In the server's control groups too, else it would look to the server like a process of no place.
+    { while read -r line; do [[ $line != 0::* ]] || group=${line#0::}; done <"/proc/$pid/cgroup"; } 2>/dev/null || true
     for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/unified; do
-        [[ -e $hierarchy/cgroup.controllers ]] || continue
-        group=$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null) || true
-        { echo "$BASHPID" >"$hierarchy$group/cgroup.procs"; } 2>/dev/null || true
+        [[ ! -e $hierarchy/cgroup.controllers ]] || { echo "$BASHPID" >"$hierarchy$group/cgroup.procs"; } 2>/dev/null || true
     done
     local as=(setpriv --pdeathsig KILL --)
     # shellcheck disable=SC2016 # the server's shell expands it
