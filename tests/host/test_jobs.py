@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from fleet import query
+
 # A job that fails says so in the journal, and so does PID 1 of a worker that is killed.
 pytestmark = pytest.mark.allow_journal(
     r'ccp-job@\d+\.service: (Main process exited|Failed with result|Watchdog|Killing process|Unit process|A process of|State )',
@@ -126,10 +128,6 @@ def clean(server):
 
 
 # --- looking ---
-
-
-def query(server, sql):
-    return server.run(['runuser', '-u', 'postgres', '--', 'psql', '-tAX', '-d', 'ccpd', '-c', sql], timeout=30).stdout.strip()
 
 
 def job_row(server, job):

@@ -132,12 +132,14 @@ class Server:
         """Starts the server again with the same disk; hard is a power cut."""
         dev('host', 'reboot', *(['--hard'] if hard else []), self.name, timeout=180)
 
-    def wait(self, condition, timeout=120, what='the condition', interval=0.1):
-        """Waits until condition() is true, and returns what it returned."""
-        limit = time.monotonic() + timeout
+    def wait(self, condition, timeout=120, what='the condition', interval=None):
+        """Waits until condition() is true, and returns what it returned. Without an interval it asks less often the longer it
+        waits: each question is a program that takes time from what is waited for."""
+        began = time.monotonic()
         while True:
             value = condition()
             if value:
                 return value
-            assert time.monotonic() < limit, f'{what} did not come true within {timeout} s'
-            time.sleep(interval)
+            waited = time.monotonic() - began
+            assert waited < timeout, f'{what} did not come true within {timeout} s'
+            time.sleep(interval or min(0.1 + waited / 50, 0.4))
