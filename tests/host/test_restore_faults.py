@@ -307,6 +307,26 @@ def test_an_instance_serves_again_though_the_engine_is_restarted_beneath_its_res
     assert_whole(server, 'former', kept=2)
 
 
+@AWAY
+def test_what_cannot_be_started_again_after_the_engine_is_tried_again(server, present, backup):
+    place = containers(server, SLUG)['front']['Mounts'][0]['Source']
+    with pausing_at(server, 'volumes') as paused:
+        server.ccpctl('backup', 'restore', backup, '--no-wait')
+        paused()
+        server.sh(f'systemctl stop docker.socket docker.service; mv {place} {place}.away; systemctl start docker.service')
+        with holding(server, step_row(server, 'switch')):
+            with holding(server, step_row(server, 'databases')):
+                resume(server)
+                stands_still(server)
+                assert runs(server) == {'store'}
+                server.sh(f'mv {place}.away {place}')
+            server.wait(lambda: step_state(server, 'databases') == 'skipped', what='the next step')
+            stands_still(server)
+            assert runs(server) == {'store', 'front'} and execute(server, 'front', 'cat /data/which') == 'present'
+    assert_ended(server, 'restore', 'succeeded', 1)
+    assert_whole(server, 'former', kept=2)
+
+
 # --- one upon another ---
 
 
