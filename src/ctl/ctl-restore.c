@@ -106,14 +106,48 @@ int verb_restore_undo(Ctl *c, char **args, Error *reterr) {
                         c, args[0], &(CtlJobCall) { .method = "UndoRestore", .options = options }, reterr);
 }
 
-int verb_restore_discard(Ctl *c, char **args, Error *reterr) {
-        _cleanup_free_ char *what = strjoin("what '", args[0], "' had before it was restored");
+/* What is to go, in words: all of it, or what the restore of that number replaced. */
+static int describe_kept(Ctl *c, const char *slug, const char *id, char **ret, Error *reterr) {
+        _cleanup_json_ json_t *instance = NULL;
+        const json_t *row, *restores;
+        size_t k;
         int r;
 
-        if (!what)
-                return -ENOMEM;
-        r = ctl_confirm_delete(c, what, reterr);
-        return r < 0 ? r
-                     : ctl_run_instance_job(
-                                       c, args[0], &(CtlJobCall) { .method = "DiscardRestore" }, reterr);
+        r = ctl_get_instance(c, slug, NULL, &instance, reterr);
+        if (r < 0)
+                return r;
+        restores = json_object_get(instance, "restores");
+        if (!id) {
+                size_t n = json_array_size(restores);
+
+                r = n > 1 ? asprintf(ret, "what '%s' had before each of %zu restores", slug, n)
+                          : asprintf(ret, "what '%s' had before it was restored", slug);
+                return r < 0 ? -ENOMEM : 0;
+        }
+
+        json_array_foreach(restores, k, row)
+                if (streq(json_get_text(row, "id"), id))
+                        return asprintf(ret, "what '%s' had until %s (restore %s)", slug,
+                                               FORMAT_TIMESTAMP(json_get_number(row, "switched_at")), id) < 0
+                                        ? -ENOMEM
+                                        : 0;
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "Nothing is kept of what '%s' had before a restore %s. See: ccpctl restore list %s",
+                        slug, id, slug);
+}
+
+int verb_restore_discard(Ctl *c, char **args, Error *reterr) {
+        const char *const options[][2] = { { "restore", args[1] }, {} };
+        _cleanup_free_ char *what = NULL;
+        int r;
+
+        if (!arguments_have(&c->arguments, OPTION(YES))) {
+                r = describe_kept(c, args[0], args[1], &what, reterr);
+                if (r >= 0)
+                        r = ctl_confirm_delete(c, what, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return ctl_run_instance_job(c, args[0],
+                        &(CtlJobCall) { .method = "DiscardRestore", .options = options }, reterr);
 }

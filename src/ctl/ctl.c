@@ -81,7 +81,7 @@ static const Verb verbs[] = {
         { "restore", "list", "SLUG", 1, 1, 0, "List what is kept from before restores", verb_restore_list },
         { "restore", "undo", "SLUG [ID]", 1, 2, 0, "Give it back what it had before a restore",
                         verb_restore_undo },
-        { "restore", "discard", "SLUG", 1, 1, OPTION(YES), "Remove what is kept from before a restore",
+        { "restore", "discard", "SLUG [ID]", 1, 2, OPTION(YES), "Remove what is kept from before a restore",
                         verb_restore_discard },
         { "backup", "verify", "ID…", 1, ARGUMENTS_ANY, 0, "Read backups again, from the disk",
                         verb_backup_verify },

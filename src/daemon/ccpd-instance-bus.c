@@ -433,32 +433,32 @@ const char *job_kind_to_action(JobKind kind) {
         return actions[kind];
 }
 
-int instance_submit_from_message(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
-                sd_bus_error *reterr) {
-        _cleanup_(operation_freep) Operation *o = NULL;
+int instance_submit_for(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec) {
         _cleanup_error_ Error e = {};
+        Operation *o;
         int r;
-
-        r = bus_read_options(message, NULL, 0, NULL, &e);
-        if (r < 0)
-                return bus_error_move(reterr, &e);
 
         o = operation_new(i->manager, message);
         if (!o)
                 return -ENOMEM;
 
         r = instance_submit_job(i, kind, spec, o, &e);
-        if (r < 0) {
-                operation_fail(TAKE_PTR(o), &e);
-                return 1;
-        }
-
-        TAKE_PTR(o);
+        if (r < 0)
+                operation_fail(o, &e);
         return 1;
 }
 
+static int submit_without_options(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
+                sd_bus_error *reterr) {
+        _cleanup_error_ Error e = {};
+        int r;
+
+        r = bus_read_options(message, NULL, 0, NULL, &e);
+        return r < 0 ? bus_error_move(reterr, &e) : instance_submit_for(message, i, kind, spec);
+}
+
 static int method_delete(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return instance_submit_from_message(message, userdata, JOB_DELETE, NULL, reterr);
+        return submit_without_options(message, userdata, JOB_DELETE, NULL, reterr);
 }
 
 bool instance_knows_service(const Instance *i, const char *name) {
@@ -526,7 +526,7 @@ static int submit_for_services(sd_bus_message *message, Instance *i, JobKind kin
                         return r;
         }
 
-        return instance_submit_from_message(message, i, kind, spec, reterr);
+        return submit_without_options(message, i, kind, spec, reterr);
 }
 
 static int method_start(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {

@@ -28,10 +28,8 @@ bool instance_knows_service(const Instance *i, const char *name);
 /* Records a job on the instance and has the operation answered with its path. 0, or fails at once with the
  * error set: then the operation is still the caller's. spec may be NULL. */
 int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation *o, Error *reterr);
-/* The rest of a method that takes no options, which are next in the message, and makes a job: what sd-bus expects of the
- * handler. */
-int instance_submit_from_message(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec,
-                sd_bus_error *reterr);
+/* The rest of a method that makes a job, once the message was read: what sd-bus expects of the handler. */
+int instance_submit_for(sd_bus_message *message, Instance *i, JobKind kind, const json_t *spec);
 
 /* The same of a job about a backup, whose instance may be gone. 'last': for delete-backup, also if it is the last one that
  * is verified. */

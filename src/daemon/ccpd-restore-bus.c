@@ -153,62 +153,82 @@ int method_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr
 
 /* --- what is kept --- */
 
-typedef struct UndoOptions {
+typedef struct KeptOptions {
         const char *restore;
-} UndoOptions;
+} KeptOptions;
 
-static const BusOption undo_options[] = {
-        { "restore", "s", offsetof(UndoOptions, restore) },
+static const BusOption kept_options[] = {
+        { "restore", "s", offsetof(KeptOptions, restore) },
 };
 
-/* The one of that number among those whose former volumes are there; NULL: the latest. */
-static int find_kept(const Instance *i, const char *text, uint64_t *ret, Error *reterr) {
-        const BackupSummary *b = &i->record->backups;
-        uint64_t id = 0;
+static int refuse_unkept(const Instance *i, uint64_t id, Error *reterr) {
+        return id > 0 ? error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                        "Nothing is kept of what '%s' had before a restore %" PRIu64
+                                        ". See: ccpctl restore list %s",
+                                        i->record->slug, id, i->record->slug)
+                      : error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                        "Nothing is kept of what '%s' had before a restore.",
+                                        i->record->slug);
+}
 
-        if (text && decimal_id_parse(text, &id) < 0)
+/* The one that the call names, of those whose former volumes are there; 0: it names none. */
+static int read_kept(sd_bus_message *message, const Instance *i, uint64_t *ret, Error *reterr) {
+        const BackupSummary *b = &i->record->backups;
+        KeptOptions options = {};
+        uint64_t id = 0;
+        int r;
+
+        r = bus_read_options(message, kept_options, ELEMENTSOF(kept_options), &options, reterr);
+        if (r < 0)
+                return r;
+        if (options.restore && (decimal_id_parse(options.restore, &id) < 0 || id == 0))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT, "'%s' is no number of a restore.",
-                                TEXT_FOR_ERROR(text));
+                                TEXT_FOR_ERROR(options.restore));
+
+        *ret = id;
+        /* That a job is at work comes first: it may be the restore that is meant. */
+        if (id == 0 || i->job)
+                return 0;
         FOREACH_ARRAY(k, b->restores, b->n_restores)
-                if (!text || k->id == id) {
-                        *ret = k->id;
+                if (k->id == id)
                         return 0;
-                }
-        return text ? error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                      "Nothing is kept of what '%s' had before a restore %" PRIu64
-                                      ". See: ccpctl restore list %s",
-                                      i->record->slug, id, i->record->slug)
-                    : error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                      "Nothing is kept of what '%s' had before a restore.", i->record->slug);
+        return refuse_unkept(i, id, reterr);
 }
 
 int method_undo_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         _cleanup_json_ json_t *spec = NULL;
         _cleanup_error_ Error e = {};
-        UndoOptions options = {};
         Instance *i = userdata;
+        const BackupSummary *b = &i->record->backups;
         uint64_t restore = 0;
-        Operation *o;
         int r;
 
-        r = bus_read_options(message, undo_options, ELEMENTSOF(undo_options), &options, &e);
-        /* That a job is at work comes first: it may be the restore that is to be undone. */
-        if (r >= 0 && !i->job)
-                r = find_kept(i, options.restore, &restore, &e);
+        r = read_kept(message, i, &restore, &e);
+        if (r >= 0 && restore == 0 && !i->job) {
+                if (b->n_restores == 0)
+                        r = refuse_unkept(i, 0, &e);
+                else
+                        restore = b->restores[0].id;
+        }
         if (r < 0)
                 return bus_error_move(reterr, &e);
 
         spec = json_pack("{s:I, s:I}", "restore", (json_int_t) restore, "keep_hours",
                         (json_int_t) i->manager->settings->restore_keep_hours);
-        o = spec ? operation_new(i->manager, message) : NULL;
-        if (!o)
-                return -ENOMEM;
-        r = instance_submit_job(i, JOB_UNDO_RESTORE, spec, o, &e);
-        if (r < 0)
-                operation_fail(o, &e);
-        return 1;
+        return spec ? instance_submit_for(message, i, JOB_UNDO_RESTORE, spec) : -ENOMEM;
 }
 
 int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        return instance_submit_from_message(message, userdata, JOB_DISCARD_RESTORE, NULL, reterr);
+        _cleanup_json_ json_t *spec = NULL;
+        _cleanup_error_ Error e = {};
+        Instance *i = userdata;
+        uint64_t restore;
+        int r;
+
+        r = read_kept(message, i, &restore, &e);
+        if (r < 0)
+                return bus_error_move(reterr, &e);
+
+        spec = json_pack("{s:I}", "restore", (json_int_t) restore);
+        return spec ? instance_submit_for(message, i, JOB_DISCARD_RESTORE, spec) : -ENOMEM;
 }

@@ -449,10 +449,12 @@ static int discard(Job *j, const RestoreRecord *restore, const json_t *present, 
 }
 
 static int run_discard(Job *j, Error *reterr) {
-        RestoreListFlags due =
-                        json_is_true(json_object_get(j->claim.job->spec, "due")) ? RESTORE_LIST_DUE : 0;
+        const json_t *spec = j->claim.job->spec;
+        RestoreListFlags due = json_is_true(json_object_get(spec, "due")) ? RESTORE_LIST_DUE : 0;
+        uint64_t id = (uint64_t) json_integer_value(json_object_get(spec, "restore")); /* 0: all */
         _cleanup_restore_records_ RestoreRecords l = {};
         _cleanup_json_ json_t *present = NULL;
+        size_t n = 0;
         int r;
 
         r = list_volumes(j, &present, reterr);
@@ -461,11 +463,14 @@ static int run_discard(Job *j, Error *reterr) {
         if (r < 0)
                 return r;
         FOREACH_ARRAY(restore, l.items, l.n) {
+                if (id > 0 && restore->id != id)
+                        continue;
                 r = discard(j, restore, present, reterr);
                 if (r < 0)
                         return r;
+                n++;
         }
-        return l.n > 0 ? 0 : 1;
+        return n > 0 ? 0 : 1;
 }
 
 static const StepOps discard_steps[] = {

@@ -348,6 +348,16 @@ def test_what_the_first_of_two_restores_replaced_comes_back_by_its_number(server
     # What the second one replaced is there as before, and so is what was undone.
     server.ccpctl('restore', 'undo', SLUG, last['id'], '--quiet')
     assert_whole(server, 'former', kept=4)
+
+    # One of them goes alone.
+    newest, older = server.json('restore', 'list', SLUG)
+    server.ccpctl('restore', 'discard', SLUG, older['id'], '--yes', '--quiet')
+    assert_whole(server, 'former', kept=2)
+    result = server.ccpctl('restore', 'discard', SLUG, older['id'], '--yes', check=False)
+    assert result.returncode == 1 and 'ccpctl restore list' in result.stderr
+    assert [row['id'] for row in server.json('restore', 'list', SLUG)] == [newest['id']]
+    server.ccpctl('restore', 'undo', SLUG, '--quiet')
+    assert_whole(server, 'newest', kept=2)
     server.ccpctl('restore', 'undo', SLUG, '--quiet')
     assert_whole(server, 'newest', kept=4)
     server.ccpctl('restore', 'discard', SLUG, '--yes', '--quiet')

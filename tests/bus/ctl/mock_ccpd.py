@@ -920,7 +920,8 @@ class Instance(Base):
 
     @dbus.service.method(NAME + ".Instance", in_signature="a{sv}", out_signature="o")
     def DiscardRestore(self, options):
-        return self.job("discard-restore", options)
+        self.mock.call("discard-restore", self.slug, {str(k): str(v) for k, v in options.items()})
+        return self.job("discard-restore", {})
 
     def find_lines(self, services, options, begin):
         """Those after a cursor, or the newest: pairs of cursor and entry."""

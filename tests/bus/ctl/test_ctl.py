@@ -149,7 +149,7 @@ class Things(BusTest):
         self.assertRegex(r.out, r"Restored: .* ago, from backup 7; kept until .*: ccpctl restore undo alpha\n"
                                 r" +what others replaced before is kept, too: ccpctl restore list alpha\n")
 
-    def test_what_restores_replaced_is_listed_and_undone_by_its_number(self):
+    def test_what_restores_replaced_is_listed_undone_and_discarded_by_its_number(self):
         self.create("alpha")
         lines = self.ctl("restore", "list", "alpha").out.splitlines()
         self.assertRegex(lines[0], r"^ *ID +AS IT WAS UNTIL +REPLACED BY +KEPT UNTIL$")
@@ -161,6 +161,13 @@ class Things(BusTest):
         self.ctl("restore", "undo", "alpha", "2")
         self.ctl("restore", "undo", "alpha")
         self.assertEqual(self.calls("undo-restore"), [["undo-restore", "alpha", {"restore": "2"}], ["undo-restore", "alpha", {}]])
+        for args, what in ((("alpha",), "what 'alpha' had before each of 2 restores"), (("alpha", "3"), r"what 'alpha' had until \S.* \(restore 3\)")):
+            self.assertRegex(self.ctl("restore", "discard", *args, code=2).err, what + ", say --yes")
+        self.assertIn("ccpctl restore list alpha", self.ctl("restore", "discard", "alpha", "4", code=1).err)
+        self.assertEqual(self.calls("discard-restore"), [])
+        self.ctl("restore", "discard", "alpha", "3", "--yes")
+        self.ctl("restore", "discard", "alpha", "--yes")
+        self.assertEqual(self.calls("discard-restore"), [["discard-restore", "alpha", {"restore": "3"}], ["discard-restore", "alpha", {}]])
 
     def test_status_has_the_newest_lines_of_the_logs(self):
         self.create("alpha")

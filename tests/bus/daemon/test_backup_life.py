@@ -189,12 +189,12 @@ def test_what_restores_replaced_is_told_and_chosen_by_its_number(ccpd):
     running(ccpd, "alpha")
     path = instance_path("alpha")
 
-    def undo(**options):
-        return job_row(ccpd, str(ccpd.call("Instance", "UndoRestore", dbus.Dictionary(options, "sv"), path=path)))
+    def call(method, **options):
+        return job_row(ccpd, str(ccpd.call("Instance", method, dbus.Dictionary(options, "sv"), path=path)))
 
-    def refused(**options):
+    def refused(method="UndoRestore", **options):
         with pytest.raises(dbus.DBusException) as e:
-            undo(**options)
+            call(method, **options)
         return e.value.get_dbus_name().removeprefix(f"{NAME}.Error."), e.value.get_dbus_message()
 
     assert refused() == ("WrongState", "Nothing is kept of what 'alpha' had before a restore.")
@@ -206,12 +206,27 @@ def test_what_restores_replaced_is_told_and_chosen_by_its_number(ccpd):
     ccpd.postgres.sql("UPDATE instances SET name = 'Alpha'")
     known(ccpd, "alpha", "Restores", [(last, "7", 3000000, 12000000), (first, "7", 1000000, 10000000)])
 
-    assert refused(restore="x")[0] == "InvalidArgument"
-    for other in (discarded, "4711"):
-        name, message = refused(restore=other)
-        assert (name, f"before a restore {other}. See: ccpctl restore list alpha" in message) == ("WrongState", True), message
-    assert undo(restore=first) == ["undo-restore", "alpha", f'{{"restore": {first}, "keep_hours": 72}}']
+    for method in ("UndoRestore", "DiscardRestore"):
+        assert [refused(method, restore=text)[0] for text in ("x", "0", "")] == ["InvalidArgument"] * 3
+        for other in (discarded, "4711"):
+            name, message = refused(method, restore=other)
+            assert (name, f"before a restore {other}. See: ccpctl restore list alpha" in message) == ("WrongState", True), message
+    assert call("UndoRestore", restore=first) == ["undo-restore", "alpha", f'{{"restore": {first}, "keep_hours": 72}}']
     assert refused(restore="4711")[0] == "Busy"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_kept_is_discarded_alone_or_with_all_others(ccpd, named):
+    running(ccpd, "alpha")
+    [[first], _] = ccpd.postgres.sql(
+        "INSERT INTO restores (instance, job, backup, state, revision_before, revision_after, volumes_before, volumes_after, switched_at, "
+        "keep_until, keep_hours) SELECT id, 4711 + n, 7, 'kept', 1, 2, '{}', '{}', to_timestamp(n), to_timestamp(n + 9), 72 "
+        "FROM instances, generate_series(1, 2) n RETURNING id")
+    ccpd.postgres.sql("UPDATE instances SET name = 'Alpha'")
+    wait_for(lambda: len(ccpd.get(instance_path("alpha"), "Instance", "Restores")) == 2, what="what is kept")
+    options = {"restore": first} if named else {}
+    path = str(ccpd.call("Instance", "DiscardRestore", dbus.Dictionary(options, "sv"), path=instance_path("alpha")))
+    assert job_row(ccpd, path) == ["discard-restore", "alpha", f'{{"restore": {first if named else 0}}}']
 
 
 def test_a_backup_of_all(ccpd):
