@@ -289,6 +289,7 @@ static int set_row(Job *j, StepRecord *row, StepState state, const char *detail,
 
 /* --pause-at: what a test does to a worker, it does while the worker stands here. */
 static void pause_at(const Job *j, const char *prefix, const char *name) {
+        bool terminated = terminate_requested;
         const char *rest;
 
         if (!j->pause_at || j->claim.job->attempt > 1)
@@ -298,6 +299,10 @@ static void pause_at(const Job *j, const char *prefix, const char *name) {
         if (rest && streq(rest, name)) {
                 log_notice("Paused at %s, as --pause-at= asks for; SIGCONT resumes.", j->pause_at);
                 (void) raise(SIGSTOP);
+                /* One that learned from the records that it shall turn back stands here before PID 1 asks it to end, and has
+                 * it continue for that. */
+                if (!isempty(prefix) && terminate_requested && !terminated)
+                        (void) raise(SIGSTOP);
         }
 }
 

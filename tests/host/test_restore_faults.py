@@ -358,8 +358,6 @@ def test_what_the_first_of_two_restores_replaced_comes_back_by_its_number(server
     assert [row['id'] for row in server.json('restore', 'list', SLUG)] == [newest['id']]
     server.ccpctl('restore', 'undo', SLUG, '--quiet')
     assert_whole(server, 'newest', kept=2)
-    server.ccpctl('restore', 'undo', SLUG, '--quiet')
-    assert_whole(server, 'newest', kept=4)
     server.ccpctl('restore', 'discard', SLUG, '--yes', '--quiet')
     assert_whole(server, 'newest')
 
