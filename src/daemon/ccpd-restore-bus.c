@@ -222,7 +222,7 @@ int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error
         _cleanup_json_ json_t *spec = NULL;
         _cleanup_error_ Error e = {};
         Instance *i = userdata;
-        uint64_t restore;
+        uint64_t restore = 0;
         int r;
 
         r = read_kept(message, i, &restore, &e);
