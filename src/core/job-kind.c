@@ -26,6 +26,7 @@ static const char *const job_kind_table[_JOB_KIND_MAX] = {
 DEFINE_STRING_TABLE(job_kind, JobKind);
 
 static const char *const job_state_table[_JOB_STATE_MAX] = {
+        [JOB_WAITING] = "waiting",
         [JOB_QUEUED] = "queued",
         [JOB_RUNNING] = "running",
         [JOB_UNDOING] = "undoing",

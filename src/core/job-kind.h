@@ -47,6 +47,7 @@ typedef enum JobKind {
 DECLARE_STRING_TABLE(job_kind, JobKind);
 
 typedef enum JobState {
+        JOB_WAITING, /* for its turn: until then its instance is as free as without it */
         JOB_QUEUED,
         JOB_RUNNING,
         JOB_UNDOING,
@@ -92,6 +93,10 @@ bool job_kind_is_beside(JobKind kind);
  * 'fraction' (0 to 1) through. */
 double job_kind_progress(JobKind kind, size_t step, double fraction);
 
+/* True if a job in this state is the one that its instance has, if it is not beside others. */
+static inline bool job_state_is_active(JobState state) {
+        return IN_SET(state, JOB_QUEUED, JOB_RUNNING, JOB_UNDOING);
+}
 /* True if a job in this state will never change again. */
 static inline bool job_state_is_final(JobState state) {
         return IN_SET(state, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED);

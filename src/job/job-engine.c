@@ -152,7 +152,7 @@ bool job_engine_was_away(Job *j, usec_t since) {
         return read_unit(j, &stopping, &active_since) >= 0 && (stopping || active_since > since);
 }
 
-/* Notes whether PID 1 has started the engine since somebody asked for the job: from then on nobody else starts what it ends. Until
+/* Notes whether PID 1 has started the engine since the job has its instance: from then on nobody else starts what it ends. Until
  * this worker has seen it once, that is told by the clock alone. */
 static void note_restart(Job *j) {
         usec_t before = j->engine_active_since, active_since, up;
@@ -164,7 +164,7 @@ static void note_restart(Job *j) {
 
         j->engine_active_since = active_since;
         up = now(CLOCK_MONOTONIC) - active_since;
-        if (before > 0 || now(CLOCK_REALTIME) - up > j->claim.job->queued_at)
+        if (before > 0 || now(CLOCK_REALTIME) - up > j->claim.job->turn_at)
                 j->engine_restarted = j->engine_owes = true;
 }
 

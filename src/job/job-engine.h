@@ -13,7 +13,7 @@ int job_engine_wait(Job *j, usec_t patience, Error *reterr);
 /* True if the engine is away, or PID 1 is about to stop it, or has started it after 'since' (monotonic). An
  * engine that is stopped ends all containers before it goes. */
 bool job_engine_was_away(Job *j, usec_t since);
-/* Notes in the job whether the engine was restarted since the job was queued; if it was, and the step keeps the instance running,
+/* Notes in the job whether the engine was restarted since it has its instance; if it was, and the step keeps the instance running,
  * what ran before is started again. What of it cannot be started is logged, and tried again. */
 int job_engine_look(Job *j, Error *reterr);
 /* The same, for what takes long and needs no engine: not more often than each minute. */

@@ -733,7 +733,7 @@ static int claim(Job *j) {
         if (r == -ECANCELED)
                 return JOB_LEFT;
         if (r < 0 && streq_ptr(error.name, CCP_ERROR_WRONG_STATE)) {
-                log_info("Job %s is at its end already.", j->id_text);
+                log_info("There is nothing to do: %s", error.message);
                 return 0;
         }
         if (r < 0)

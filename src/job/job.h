@@ -102,7 +102,7 @@ struct Job {
         bool committed;             /* a STEP_COMMIT has begun */
         usec_t engine_active_since; /* that was seen last, monotonic; 0: not seen yet */
         usec_t engine_looked_at;    /* when it was seen last, monotonic */
-        bool engine_restarted;      /* since the job was queued: what ran then may not run any more */
+        bool engine_restarted;      /* since the job has its instance: what ran then may not run any more */
         bool engine_owes;           /* and what of the instance ran then was not started again yet */
         bool helper_image_left; /* that of a helper before may be there, under the name for the next one's */
         bool keeps_running;     /* the present step is to leave the instance as it is */

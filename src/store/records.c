@@ -497,6 +497,7 @@ int job_record_read(const PGresult *result, int number, JobRecord **ret, Error *
         db_row_string(&row, &j->started_by);
         db_row_uint32(&row, &j->started_by_uid);
         db_row_usec(&row, &j->queued_at);
+        db_row_usec(&row, &j->turn_at);
         db_row_usec(&row, &j->started_at);
         db_row_usec(&row, &j->finished_at);
         db_row_json(&row, JSON_ARRAY, &steps);

@@ -117,7 +117,9 @@ typedef struct JobRecord {
         char *error_message;
         char *started_by;
         uint32_t started_by_uid;
-        usec_t queued_at, started_at, finished_at;
+        usec_t queued_at;
+        usec_t turn_at; /* since when it has its instance: the same of one that did not wait */
+        usec_t started_at, finished_at;
         StepRecord *steps; /* by number */
         size_t n_steps;
 } JobRecord;

@@ -498,6 +498,7 @@ static int build_instance(CreateOp *op, const StoreCreate *create) {
         db_params_add_json(p, create->spec);
         db_params_add_copy(p, create->actor->user);
         db_params_add_int64(p, create->actor->uid);
+        db_params_add_string(p, job_state_to_string(JOB_QUEUED));
         return MIN(db_params_check(&op->instance_params), db_params_check(&op->job_params));
 }
 

@@ -49,6 +49,7 @@ typedef struct CreateJobOp {
         char instance_id[STORE_ID_MAX];
         uint64_t backup; /* 0: it is about none */
         bool last;
+        bool waits;
         JobKind kind;
         DbParams job_params; /* of job-insert */
         RecoveryReason reason;
@@ -199,11 +200,13 @@ static int create_job_bind_active(DbParams *params, void *userdata) {
         db_params_add_string(params, op->instance_id);
         db_params_add_string(params, job_kind_to_string(op->kind));
         db_params_add_int64(params, (int64_t) op->backup);
+        db_params_add_bool(params, op->waits);
         return 0;
 }
 
-static int create_job_result_active(const PGresult *result, void *userdata _unused_, Error *reterr) {
+static int create_job_result_active(const PGresult *result, void *userdata, Error *reterr) {
         _cleanup_free_ char *kind = NULL, *slug = NULL;
+        const CreateJobOp *op = userdata;
         DbRow row = DB_ROW(result, 0);
         uint64_t id = 0;
         int r;
@@ -221,10 +224,9 @@ static int create_job_result_active(const PGresult *result, void *userdata _unus
                 return db_row_error(r, "a job", reterr);
 
         return error_setf(reterr, CCP_ERROR_BUSY,
-                        "The job %" PRIu64
-                        " (%s) is at work on '%s'. Wait for it ('ccpctl job follow %" PRIu64
+                        "The job %" PRIu64 " (%s) %s '%s'. Wait for it ('ccpctl job follow %" PRIu64
                         "') or cancel it.",
-                        id, kind, slug, id);
+                        id, kind, op->waits ? "waits for its turn on" : "is at work on", slug, id);
 }
 
 static int create_job_bind_steps(DbParams *params, void *userdata) {
@@ -370,6 +372,7 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
                 .kind = create->kind,
                 .backup = create->backup,
                 .last = create->last,
+                .waits = create->waits,
                 .reason = create->reason,
                 .attempt = create->attempt,
                 .run = create->run,
@@ -386,6 +389,9 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
         db_params_add_json(&op->job_params, create->spec);
         db_params_add_copy(&op->job_params, create->actor->user);
         db_params_add_int64(&op->job_params, create->actor->uid);
+        if (create->backup == 0)
+                db_params_add_string(&op->job_params,
+                                job_state_to_string(create->waits ? JOB_WAITING : JOB_QUEUED));
         if (store_audit_init(&op->audit,
                             &(AuditEntry) {
                                             .action = audit_action_of_job(create->kind),
@@ -398,6 +404,157 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
         }
         return db_request(db, &create_job_transaction, create_job_done, op, create_job_op_free, ret_slot,
                         reterr);
+}
+
+/* --- the turn of one that waits --- */
+
+typedef struct AdmitOp {
+        uint64_t id;
+        StoreJobLock lock;
+        bool busy; /* another job is on the instance */
+        InstanceRecord *instance;
+        JobRecord *job;
+        StoreCreatedCallback callback;
+        void *userdata;
+} AdmitOp;
+
+static void admit_reset(void *userdata) {
+        AdmitOp *op = userdata;
+
+        op->instance = instance_record_free(op->instance);
+        op->job = job_record_free(op->job);
+}
+
+static void admit_op_free(void *userdata) {
+        admit_reset(userdata);
+        free(userdata);
+}
+
+static bool admit_may_begin(const AdmitOp *op) {
+        return !op->busy && op->instance && op->instance->state == INSTANCE_RUNNING;
+}
+
+static int admit_bind_id(DbParams *params, void *userdata) {
+        AdmitOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->id);
+        return 0;
+}
+
+static int admit_result_lock(const PGresult *result, void *userdata, Error *reterr) {
+        AdmitOp *op = userdata;
+
+        return store_read_job_lock(result, op->id, &op->lock, reterr);
+}
+
+static int admit_bind_instance(DbParams *params, void *userdata) {
+        AdmitOp *op = userdata;
+
+        db_params_add_string(params, op->lock.instance);
+        return 0;
+}
+
+static int admit_read_instance(const PGresult *result, void *userdata, Error *reterr) {
+        AdmitOp *op = userdata;
+
+        return PQntuples(result) > 0 ? instance_record_read(result, 0, &op->instance, reterr) : 0;
+}
+
+static int admit_bind_active(DbParams *params, void *userdata) {
+        (void) admit_bind_instance(params, userdata);
+        db_params_add_string(params, job_kind_to_string(JOB_BACKUP));
+        db_params_add_int64(params, 0);
+        db_params_add_bool(params, false);
+        return 0;
+}
+
+static int admit_result_active(const PGresult *result, void *userdata, Error *reterr _unused_) {
+        AdmitOp *op = userdata;
+
+        op->busy = PQntuples(result) > 0;
+        return 0;
+}
+
+static int admit_bind_admit(DbParams *params, void *userdata) {
+        return admit_may_begin(userdata) ? admit_bind_id(params, userdata) : DB_STEP_SKIP;
+}
+
+static int admit_bind_read(DbParams *params, void *userdata) {
+        AdmitOp *op = userdata;
+
+        store_bind_jobs(params, &(StoreJobsQuery) STORE_JOB_QUERY(op->id));
+        return 0;
+}
+
+/* What it waited for is no more. */
+static int admit_error(const AdmitOp *op, Error *reterr) {
+        const char *slug = op->job->slug;
+
+        if (!op->instance)
+                return error_setf(reterr, CCP_ERROR_NO_SUCH_INSTANCE,
+                                "'%s' was deleted before its turn came. To see which backups there are of "
+                                "it: "
+                                "ccpctl backup list --instance=%s",
+                                slug, slug);
+        if (op->instance->state == INSTANCE_STOPPED)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "'%s' was stopped before its turn came. To back it up: ccpctl start %s, "
+                                "then "
+                                "ccpctl backup create %s",
+                                slug, slug, slug);
+        return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                        "'%s' did not run any more when its turn came: it is %s. See: ccpctl status %s. "
+                        "Then, to "
+                        "back it up: ccpctl backup create %s",
+                        slug, instance_state_to_string(op->instance->state), slug, slug);
+}
+
+static int admit_read_job(const PGresult *result, void *userdata, Error *reterr) {
+        AdmitOp *op = userdata;
+        int r;
+
+        r = job_record_read(result, 0, &op->job, reterr);
+        if (r < 0)
+                return r;
+
+        return op->job->state == JOB_WAITING && !op->job->cancel_requested && !op->busy &&
+                                        !admit_may_begin(op)
+                        ? admit_error(op, reterr)
+                        : 0;
+}
+
+static const DbStep admit_steps[] = {
+        { sql_job_lock_instance, admit_bind_id },
+        { sql_job_lock, admit_bind_id, admit_result_lock },
+        { sql_instances_select, admit_bind_instance, admit_read_instance },
+        { sql_job_active_on, admit_bind_active, admit_result_active },
+        { sql_job_admit, admit_bind_admit },
+        { sql_jobs_select, admit_bind_read, admit_read_job },
+};
+static const DbTransaction admit_transaction = {
+        .what = "record that it is the job's turn",
+        .steps = admit_steps,
+        .n_steps = ELEMENTSOF(admit_steps),
+        .reset = admit_reset,
+};
+
+static void admit_done(int r, Error *error, void *userdata) {
+        AdmitOp *op = userdata;
+
+        op->callback(r, r < 0 ? NULL : TAKE_PTR(op->instance), r < 0 ? NULL : TAKE_PTR(op->job), error,
+                        op->userdata);
+}
+
+int store_admit_job(Db *db, uint64_t id, StoreCreatedCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr) {
+        AdmitOp *op;
+
+        op = new0(AdmitOp, 1);
+        if (!op)
+                return store_oom(&admit_transaction, reterr);
+
+        *op = (AdmitOp) { .id = id, .callback = callback, .userdata = userdata };
+        return db_request(db, &admit_transaction, admit_done, op, admit_op_free, ret_slot, reterr);
 }
 
 /* --- cancel and finish: both lock the instance, then the job --- */

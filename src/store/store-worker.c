@@ -48,6 +48,9 @@ static int claim_result_lock(const PGresult *result, void *userdata, Error *rete
 
         if (job_state_is_final(op->lock.state))
                 return store_job_ended_error(op->id, op->lock.state, reterr);
+        if (op->lock.state == JOB_WAITING)
+                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "The job %" PRIu64 " waits for its turn: ccpd begins it.", op->id);
 
         if (op->attempt == 0)
                 op->attempt = op->lock.attempt + 1;

@@ -132,8 +132,9 @@ typedef struct StoreJobCreate {
         const char *instance; /* id; NULL: that of the backup, which may be gone */
         uint64_t backup;      /* what a job is about that is about a backup; 0: none */
         bool last;            /* delete-backup: also if it is the last one that is verified */
-        JobKind kind;         /* any but create */
-        const json_t *spec;   /* an object; NULL: an empty one */
+        bool waits;   /* for its turn, which store_admit_job() gives it; of those an instance has one, too */
+        JobKind kind; /* any but create */
+        const json_t *spec; /* an object; NULL: an empty one */
         const AuditActor *actor;
         const json_t *details; /* of the audit entry; NULL: none */
         /* Why ccpd itself makes it, and the how manyeth attempt this is; what it tried before counts no more once
@@ -148,6 +149,12 @@ typedef struct StoreJobCreate {
  * WrongState, NoSuchInstance, NoSuchBackup. After DB_OUTCOME_UNKNOWN store_list_jobs() of the instance tells. */
 int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
+
+/* The turn of a job that waits has come: it is queued if no other job is on its instance, which runs; else it waits on.
+ * Gives the job as it then is, with its instance, if that is there. WrongState, NoSuchInstance: what it waited for is no more, and it is to be
+ * ended with that. */
+int store_admit_job(Db *db, uint64_t id, StoreCreatedCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr);
 
 /* Notes that the job shall be cancelled; its worker looks. Gives the job. NoSuchJob; WrongState if it is at
  * its end. */

@@ -291,7 +291,7 @@ static void begin(JobKind kind) {
         size_t n;
         const JobStep *steps = job_kind_steps(kind, &n);
 
-        store = (__typeof__(store)) { .kind = kind, .before = INSTANCE_RUNNING };
+        store = (__typeof__(store)) { .kind = kind, .state = JOB_QUEUED, .before = INSTANCE_RUNNING };
         for (size_t i = 0; i < n; i++)
                 store.steps[i] = steps[i].by_daemon ? STEP_DONE : STEP_PENDING;
         fail_at = signal_at = cancel_at = die_at = end_at = NULL;

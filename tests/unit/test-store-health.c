@@ -268,6 +268,37 @@ START_TEST(what_changed_meanwhile_is_left_out) {
 }
 END_TEST
 
+START_TEST(a_job_that_waits_is_not_on_its_instance) {
+        _cleanup_scene_ Scene s;
+        HealthSample sample;
+        usec_t n;
+
+        scene_open(&s);
+        n = now(CLOCK_REALTIME) + USEC_PER_SEC;
+        sample = (HealthSample) { s.oslo, changed_at(&s, s.oslo), HEALTH_HEALTHY, 0, NULL };
+        test_postgres_tamper(s.t.conninfo,
+                        "INSERT INTO jobs (instance, slug, kind, state, state_before, started_by, "
+                        "started_by_uid) SELECT id, slug, 'backup', 'waiting', 'running', 'root', 0 "
+                        "FROM instances WHERE slug = 'oslo'");
+        ASSERT_OK(health_sweep_write(s.sweep,
+                        &(HealthSweepOutput) { .began_at = n, .samples = &sample, .n_samples = 1 }, NULL));
+        QUERY(&s, "1", "SELECT count(*) FROM health_samples");
+
+        /* Its turn comes, also after another one that was made later. */
+        test_postgres_tamper(s.t.conninfo,
+                        "INSERT INTO jobs (instance, slug, kind, state, state_before, started_by, "
+                        "started_by_uid, finished_at) SELECT id, slug, 'restart', 'succeeded', 'running', "
+                        "'root', "
+                        "0, now() FROM instances WHERE slug = 'oslo'; "
+                        "UPDATE jobs SET state = 'queued', turn = id + 2, turn_at = now() WHERE state = "
+                        "'waiting'");
+        ASSERT_OK(health_sweep_write(s.sweep,
+                        &(HealthSweepOutput) { .began_at = n + 1, .samples = &sample, .n_samples = 1 },
+                        NULL));
+        QUERY(&s, "1", "SELECT count(*) FROM health_samples");
+}
+END_TEST
+
 START_TEST(what_a_job_saw_later_stays) {
         const HealthProbeRecord *gone[1];
         _cleanup_scene_ Scene s;
@@ -582,8 +613,9 @@ START_TEST(buckets_are_those_of_the_program) {
 END_TEST
 
 TESTS("store-health", a_sweep_is_recorded_and_told_and_read_again, since_when_it_is_so_is_kept,
-                what_changed_meanwhile_is_left_out, what_a_job_saw_later_stays,
-                two_sweeps_do_not_go_on_at_once, a_sweep_that_could_not_look_says_why,
-                hours_that_are_over_are_made_once, missed_hours_and_gaps_are_made_up_for,
-                a_clock_that_was_set_back_does_no_harm, what_is_old_goes_and_so_does_what_was_deleted,
+                what_changed_meanwhile_is_left_out, a_job_that_waits_is_not_on_its_instance,
+                what_a_job_saw_later_stays, two_sweeps_do_not_go_on_at_once,
+                a_sweep_that_could_not_look_says_why, hours_that_are_over_are_made_once,
+                missed_hours_and_gaps_are_made_up_for, a_clock_that_was_set_back_does_no_harm,
+                what_is_old_goes_and_so_does_what_was_deleted,
                 history_is_read_from_hours_and_samples_together, buckets_are_those_of_the_program)

@@ -237,15 +237,40 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
 }
 END_TEST
 
+/* A job that waits for its turn. */
+static uint64_t create_waiting(TestDb *t, const char *id) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        StoreJobCreate create = job_create(id, JOB_BACKUP);
+
+        create.waits = true;
+        TEST_STORE(t, &o, store_create_job, test_on_created, &create);
+        ck_assert_msg(o.r == 0, "%s", o.error.message);
+        ck_assert_int_eq(o.job->state, JOB_WAITING);
+        return o.job->id;
+}
+
+/* A job that holds the instance, and is not at its end. */
+static uint64_t create_active(TestDb *t, const char *id, JobKind kind) {
+        _cleanup_test_outcome_ TestOutcome o = {};
+        StoreJobCreate create = job_create(id, kind);
+
+        TEST_STORE(t, &o, store_create_job, test_on_created, &create);
+        ck_assert_msg(o.r == 0, "%s", o.error.message);
+        return o.job->id;
+}
+
 START_TEST(everything_is_loaded_for_a_start) {
         _cleanup_test_db_ TestDb t;
         _cleanup_test_outcome_ TestOutcome o = {};
         _cleanup_free_ char *answer = NULL;
+        _cleanup_free_ char *id = NULL;
         uint64_t first;
 
         test_db_open(&t, NULL);
         free(test_create_instance(&t, "oslo", &first));
-        free(test_create_instance(&t, "bergen", NULL));
+        id = test_create_instance(&t, "bergen", NULL);
+        free(test_postgres_query(t.conninfo, "UPDATE instances SET state = 'running'"));
+        (void) create_waiting(&t, id);
         answer = test_postgres_query(t.conninfo,
                         "INSERT INTO jobs (instance, slug, kind, state, state_before, started_by, "
                         "started_by_uid, finished_at) SELECT gen_random_uuid(), 'gone', 'stop', "
@@ -255,9 +280,10 @@ START_TEST(everything_is_loaded_for_a_start) {
         ck_assert_int_eq(o.r, 0);
         ck_assert_uint_eq(o.contents->instances.n, 2);
         ck_assert_str_eq(o.contents->instances.items[0]->slug, "bergen");
-        /* The two that are not at their end, and the last ones, in their order */
-        ck_assert_uint_eq(o.contents->jobs.n, JOB_OBJECTS_MAX + 2);
+        /* The three that are not at their end, and the last ones, in their order */
+        ck_assert_uint_eq(o.contents->jobs.n, JOB_OBJECTS_MAX + 3);
         ck_assert_uint_eq(o.contents->jobs.items[0]->id, first);
+        ck_assert_int_eq(o.contents->jobs.items[2]->state, JOB_WAITING);
         for (size_t i = 1; i < o.contents->jobs.n; i++)
                 ck_assert_uint_gt(o.contents->jobs.items[i]->id, o.contents->jobs.items[i - 1]->id);
         ck_assert_uint_eq(o.contents->settings->job_concurrency, JOB_CONCURRENCY_DEFAULT);
@@ -404,6 +430,161 @@ START_TEST(attempts_to_bring_back_are_counted) {
 }
 END_TEST
 
+START_TEST(a_job_that_waits_leaves_its_instance_to_others) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL;
+        StoreJobCreate create;
+        uint64_t waiting, restart;
+        size_t n;
+
+        test_db_open(&t, NULL);
+        id = create_running(&t, "oslo");
+        waiting = create_waiting(&t, id);
+        TEST_STORE(&t, &o, store_load_job, test_on_job, waiting);
+        (void) job_kind_steps(JOB_BACKUP, &n);
+        ck_assert_uint_eq(o.job->n_steps, n);
+        ck_assert_uint_gt(o.job->queued_at, 0);
+        ck_assert_uint_eq(o.job->turn_at, o.job->queued_at);
+        ASSERT_QUERY(t.conninfo, "SELECT count(*) FROM ccpd_audit.entries WHERE action = 'BACKUP_CREATE'",
+                        "1");
+
+        /* One of them at a time. */
+        create = job_create(id, JOB_BACKUP);
+        create.waits = true;
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_int_eq(o.r, -EBUSY);
+        ck_assert_ptr_nonnull(strstr(o.error.message, "(backup) waits for its turn on 'oslo'"));
+
+        /* Whatever has the instance meanwhile, it waits on. */
+        restart = create_active(&t, id, JOB_RESTART);
+        TEST_STORE(&t, &o, store_admit_job, test_on_created, waiting);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_int_eq(o.job->state, JOB_WAITING);
+        test_finish(&t, restart, JOB_SUCCEEDED, INSTANCE_RUNNING);
+
+        free(test_postgres_query(
+                        t.conninfo, "UPDATE jobs SET state_before = 'failed' WHERE state = 'waiting'"));
+        TEST_STORE(&t, &o, store_admit_job, test_on_created, waiting);
+        ck_assert_msg(o.r == 0, "%s", o.error.message);
+        ck_assert_uint_eq(o.job->id, waiting);
+        ck_assert_int_eq(o.job->state, JOB_QUEUED);
+        ck_assert_uint_gt(o.job->turn_at, o.job->queued_at);
+        ck_assert_int_eq(o.job->state_before, INSTANCE_RUNNING);
+        ck_assert_str_eq(o.instance->slug, "oslo");
+        /* Said twice, it is so once. */
+        TEST_STORE(&t, &o, store_admit_job, test_on_created, waiting);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_int_eq(o.job->state, JOB_QUEUED);
+
+        /* Now the instance has its one job; another one may wait behind it. */
+        create = job_create(id, JOB_RESTART);
+        TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
+        ck_assert_int_eq(o.r, -EBUSY);
+        ck_assert_ptr_nonnull(strstr(o.error.message, "(backup) is at work on 'oslo'"));
+        ck_assert_uint_gt(create_waiting(&t, id), waiting);
+
+        TEST_STORE(&t, &o, store_admit_job, test_on_created, (uint64_t) 4711);
+        ck_assert_str_eq(o.error.name, CCP_ERROR_NO_SUCH_JOB);
+}
+END_TEST
+
+START_TEST(a_turn_that_comes_too_late_is_told) {
+        static const struct {
+                const char *sql, *error, *text;
+        } cases[] = {
+                { "UPDATE instances SET state = 'stopped'", CCP_ERROR_WRONG_STATE,
+                                "'oslo' was stopped before its turn came. To back it up: ccpctl start oslo, "
+                                "then "
+                                "ccpctl backup create oslo" },
+                { "UPDATE instances SET state = 'failed'", CCP_ERROR_WRONG_STATE, "it is failed." },
+                { "DELETE FROM instances", CCP_ERROR_NO_SUCH_INSTANCE, "'oslo' was deleted before" },
+        };
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {}, ended = {};
+        _cleanup_free_ char *id = NULL;
+        StoreFinish finish;
+        uint64_t waiting;
+
+        test_db_open(&t, NULL);
+        id = create_running(&t, "oslo");
+        waiting = create_waiting(&t, id);
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                free(test_postgres_query(t.conninfo, c->sql));
+                TEST_STORE(&t, &o, store_admit_job, test_on_created, waiting);
+                ck_assert_int_lt(o.r, 0);
+                ck_assert_str_eq(o.error.name, c->error);
+                ck_assert_msg(strstr(o.error.message, c->text), "%s", o.error.message);
+                ASSERT_QUERY(t.conninfo, "SELECT state FROM jobs WHERE kind = 'backup'", "waiting");
+        }
+
+        finish = (StoreFinish) {
+                .job = waiting,
+                .state = JOB_CANCELLED,
+                .error_name = o.error.name,
+                .error_message = o.error.message,
+                .end = STORE_END_ASIDE,
+        };
+        TEST_STORE(&t, &ended, store_finish_job, test_on_job, &finish);
+        ck_assert_int_eq(ended.r, 0);
+        ck_assert_int_eq(ended.job->state, JOB_CANCELLED);
+        ck_assert_str_eq(ended.job->error_name, CCP_ERROR_NO_SUCH_INSTANCE);
+        ASSERT_QUERY(t.conninfo,
+                        "SELECT string_agg(outcome, ' ' ORDER BY seq) FROM ccpd_audit.entries "
+                        "WHERE action = 'BACKUP_CREATE'",
+                        "accepted cancelled");
+}
+END_TEST
+
+START_TEST(what_is_cancelled_gets_no_turn) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL;
+        uint64_t waiting;
+
+        test_db_open(&t, NULL);
+        id = create_running(&t, "oslo");
+        waiting = create_waiting(&t, id);
+        TEST_STORE(&t, &o, store_cancel_job, test_on_job, waiting, &test_actor);
+        ck_assert_int_eq(o.r, 0);
+        TEST_STORE(&t, &o, store_admit_job, test_on_created, waiting);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_int_eq(o.job->state, JOB_WAITING);
+        ck_assert(o.job->cancel_requested);
+
+        test_finish(&t, waiting, JOB_CANCELLED, INSTANCE_RUNNING);
+        TEST_STORE(&t, &o, store_admit_job, test_on_created, waiting);
+        ck_assert_int_eq(o.r, 0);
+        ck_assert_int_eq(o.job->state, JOB_CANCELLED);
+}
+END_TEST
+
+START_TEST(the_last_backup_is_that_which_had_its_turn_last) {
+        _cleanup_test_db_ TestDb t;
+        _cleanup_test_outcome_ TestOutcome o = {};
+        _cleanup_free_ char *id = NULL;
+        uint64_t waiting, other;
+
+        test_db_open(&t, NULL);
+        id = create_running(&t, "oslo");
+        waiting = create_waiting(&t, id);
+        other = create_active(&t, id, JOB_BACKUP);
+        test_finish(&t, other, JOB_FAILED, INSTANCE_RUNNING);
+        TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
+        ck_assert_int_eq(o.instance->backups.last_job.state, JOB_FAILED);
+
+        TEST_STORE(&t, &o, store_admit_job, test_on_created, waiting);
+        test_finish(&t, waiting, JOB_SUCCEEDED, INSTANCE_RUNNING);
+        TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
+        ck_assert_int_eq(o.instance->backups.last_job.state, JOB_SUCCEEDED);
+
+        other = create_active(&t, id, JOB_BACKUP);
+        test_finish(&t, other, JOB_FAILED, INSTANCE_RUNNING);
+        TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
+        ck_assert_int_eq(o.instance->backups.last_job.state, JOB_FAILED);
+}
+END_TEST
+
 START_TEST(settings_are_kept) {
         _cleanup_test_db_ TestDb t;
         _cleanup_test_outcome_ TestOutcome o = {};
@@ -469,5 +650,7 @@ TESTS("store-job", a_job_is_recorded_with_its_steps, one_job_at_a_time_works_on_
                 states_that_do_not_allow_a_job_refuse_it, many_who_ask_at_once_get_one_job,
                 a_cancelled_job_is_marked, the_end_of_a_job_decides_over_its_instance,
                 everything_is_loaded_for_a_start, jobs_are_listed_by_filter_and_page,
-                what_is_stopped_on_purpose_stays_so, attempts_to_bring_back_are_counted, settings_are_kept,
-                changes_are_notified_once_for_each_transaction)
+                what_is_stopped_on_purpose_stays_so, attempts_to_bring_back_are_counted,
+                a_job_that_waits_leaves_its_instance_to_others, a_turn_that_comes_too_late_is_told,
+                what_is_cancelled_gets_no_turn, the_last_backup_is_that_which_had_its_turn_last,
+                settings_are_kept, changes_are_notified_once_for_each_transaction)

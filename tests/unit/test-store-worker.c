@@ -87,6 +87,12 @@ START_TEST(what_can_not_be_claimed_is_told) {
         ASSERT_ERROR(job_claim(s.worker, 4711, &claim, &error), ENOENT);
         ck_assert_str_eq(error.name, CCP_ERROR_NO_SUCH_JOB);
 
+        free(test_postgres_query(s.t.conninfo, "UPDATE jobs SET state = 'waiting'"));
+        error_done(&error);
+        ASSERT_ERROR(job_claim(s.worker, s.job, &claim, &error), ESTALE);
+        ck_assert_ptr_nonnull(strstr(error.message, "waits for its turn"));
+        free(test_postgres_query(s.t.conninfo, "UPDATE jobs SET state = 'queued'"));
+
         finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         error_done(&error);

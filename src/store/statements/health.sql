@@ -62,7 +62,8 @@ WITH sample AS (
         JOIN instances i ON i.id = n.instance
         WHERE i.state = 'running' AND (extract(epoch FROM i.state_changed_at) * 1000000)::bigint = n.state_changed_at
                 AND coalesce((SELECT coalesce((extract(epoch FROM j.finished_at) * 1000000)::bigint <= $2::bigint, false)
-                        FROM jobs j WHERE j.slug = i.slug ORDER BY j.id DESC LIMIT 1), true)
+                        FROM jobs j WHERE j.slug = i.slug AND j.state <> 'waiting'
+                        ORDER BY coalesce(j.turn, j.id) DESC LIMIT 1), true)
         ORDER BY n.instance
         FOR KEY SHARE OF i),
 current AS (

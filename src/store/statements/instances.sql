@@ -43,7 +43,7 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
         i.drill_knock, (extract(epoch FROM i.drill_scheduled_at) * 1000000)::bigint,
         (SELECT json_build_object('state', j.state, 'error', j.error_message) FROM jobs j
                 WHERE j.instance = i.id AND j.kind = 'backup' AND j.state IN ('succeeded', 'failed')
-                ORDER BY j.id DESC LIMIT 1),
+                ORDER BY coalesce(j.turn, j.id) DESC LIMIT 1),
         (SELECT json_build_object('state', j.state, 'error', j.error_message) FROM jobs j
                 WHERE j.instance = i.id AND j.kind = 'drill' AND j.state IN ('succeeded', 'failed')
                 ORDER BY j.id DESC LIMIT 1),

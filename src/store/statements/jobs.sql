@@ -7,6 +7,7 @@
 SELECT j.id, j.instance, j.slug, j.kind, j.state, j.state_before, j.spec, j.attempt, j.cancel_requested,
         j.error_name, j.error_message, j.started_by, j.started_by_uid,
         (extract(epoch FROM j.queued_at) * 1000000)::bigint,
+        (extract(epoch FROM coalesce(j.turn_at, j.queued_at)) * 1000000)::bigint,
         (extract(epoch FROM j.started_at) * 1000000)::bigint,
         (extract(epoch FROM j.finished_at) * 1000000)::bigint,
         (SELECT coalesce(json_agg(json_build_object(
@@ -23,16 +24,16 @@ WHERE ($1::bigint IS NULL OR j.id = $1)
         AND ($4::text IS NULL OR j.kind = $4)
         AND ($8::uuid[] IS NULL OR j.instance = ANY ($8))
         AND ($7::bigint IS NULL OR j.id IN (
-                SELECT a.id FROM jobs a WHERE a.state IN ('queued', 'running', 'undoing')
+                SELECT a.id FROM jobs a WHERE a.state IN ('waiting', 'queued', 'running', 'undoing')
                 UNION
                 (SELECT r.id FROM jobs r ORDER BY r.id DESC LIMIT $7)))
 ORDER BY j.id DESC
 LIMIT $5::bigint OFFSET $6::bigint;
 
--- No row if another job is on the instance that this one cannot be beside.
+-- No row if another job is on the instance that this one cannot be beside; of one in the state $6 "waiting": if one waits.
 -- name: job-insert
-INSERT INTO jobs (instance, slug, kind, state_before, spec, started_by, started_by_uid)
-SELECT i.id, i.slug, $2, i.state, coalesce($3::jsonb, '{}'), $4, $5 FROM instances i WHERE i.id = $1
+INSERT INTO jobs (instance, slug, kind, state, state_before, spec, started_by, started_by_uid)
+SELECT i.id, i.slug, $2, $6, i.state, coalesce($3::jsonb, '{}'), $4, $5 FROM instances i WHERE i.id = $1
 ON CONFLICT DO NOTHING
 RETURNING id;
 
@@ -44,10 +45,10 @@ FROM backups b LEFT JOIN instances i ON i.id = b.instance WHERE b.id = $1
 ON CONFLICT DO NOTHING
 RETURNING id;
 
--- What a job of the kind $2 about the backup $3 has to wait for.
+-- What a job of the kind $2 about the backup $3 has to wait for; the one that waits before another that would, $4.
 -- name: job-active-on
 SELECT id, kind, slug FROM jobs
-WHERE instance = $1 AND state IN ('queued', 'running', 'undoing')
+WHERE instance = $1 AND CASE WHEN $4 THEN state = 'waiting' ELSE state IN ('queued', 'running', 'undoing') END
         AND CASE WHEN $2 = 'replicate' THEN kind = 'replicate' AND spec ->> 'backup' = $3::bigint::text ELSE kind <> 'replicate' END;
 
 -- The first $3 are done already.
@@ -65,6 +66,13 @@ SELECT id FROM instances WHERE id = (SELECT instance FROM jobs WHERE id = $1) FO
 
 -- name: job-lock
 SELECT state, instance, state_before, attempt FROM jobs WHERE id = $1 FOR UPDATE;
+
+-- The turn of one that waits has come.
+-- name: job-admit
+UPDATE jobs j SET state = 'queued', state_before = i.state, turn = nextval(pg_get_serial_sequence('jobs', 'id')),
+        turn_at = clock_timestamp()
+FROM instances i
+WHERE j.id = $1 AND j.state = 'waiting' AND NOT j.cancel_requested AND i.id = j.instance;
 
 -- name: job-cancel
 UPDATE jobs SET cancel_requested = true WHERE id = $1 AND NOT cancel_requested;
