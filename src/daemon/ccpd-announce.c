@@ -175,24 +175,34 @@ static void emit_job_gone(Manager *m, Job *j) {
                         manager_tell_job(m, c, j, /* appears= */ false);
 }
 
+/* The one that ended before all others; one that waited for its turn may have been made before others that are long over. */
+static Job *find_first_ended(const Manager *m) {
+        Job *first = NULL;
+
+        for (Job *j = m->jobs; j; j = j->hh.next)
+                if (job_state_is_final(j->record->state) && !j->unit_active && !j->changed &&
+                                (!first || j->record->finished_at < first->record->finished_at))
+                        first = j;
+
+        return first;
+}
+
 /* History is read by ListJobs; only the latest stay as objects. Called from the loop alone: whoever else is at
  * work on a job, or walks over all of them, must not lose one under its hands. */
 static void manager_expire_jobs(Manager *m) {
         unsigned n_final = 0;
-        Job *j, *next;
+        Job *j;
 
         for (j = m->jobs; j; j = j->hh.next)
                 n_final += job_state_is_final(j->record->state) && !j->unit_active;
 
-        for (j = m->jobs; j && n_final > JOB_OBJECTS_MAX; j = next) {
-                next = j->hh.next;
-                if (!job_state_is_final(j->record->state) || j->unit_active || j->changed)
-                        continue;
-
+        for (; n_final > JOB_OBJECTS_MAX; n_final--) {
+                j = find_first_ended(m);
+                if (!j)
+                        break;
                 if (j->announced)
                         emit_job_gone(m, j);
                 job_free(j);
-                n_final--;
         }
 }
 

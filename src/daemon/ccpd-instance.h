@@ -51,7 +51,8 @@ struct Instance {
         Health health;
         InstanceHealth health_state; /* ccpd-health.h */
         bool listed;                 /* all its containers were told once since we know it */
-        Job *job;                    /* the one that is on it, NULL if none */
+        Job *job;    /* the one that is on it, NULL if none; not one that waits for its turn */
+        Job *admits; /* the one that is being given its turn, NULL if none */
         InstanceUse use;
 
         Drifts drifts;         /* what is not as it was made */

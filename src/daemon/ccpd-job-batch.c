@@ -100,13 +100,24 @@ static void on_created(int r, InstanceRecord *instance, JobRecord *job, Error *e
         job_batch_done(b);
 }
 
+static const Job *find_backup(const Instance *i) {
+        if (i->job && i->job->record->kind == JOB_BACKUP)
+                return i->job;
+        for (const Job *j = i->manager->jobs; j; j = j->hh.next)
+                if (j->record->state == JOB_WAITING && streq(j->record->instance, i->record->id))
+                        return j;
+
+        return NULL;
+}
+
 void job_batch_add(JobBatch *b, Instance *i, JobKind kind, const json_t *spec) {
+        const Job *other = kind == JOB_BACKUP ? find_backup(i) : NULL;
         _cleanup_error_ Error e = {};
         int r;
 
-        /* One that is under way is as good. */
-        if (kind == JOB_BACKUP && i->job && i->job->record->kind == JOB_BACKUP) {
-                _cleanup_free_ char *path = job_path(i->job);
+        /* One that is under way, or waits, is as good. */
+        if (other) {
+                _cleanup_free_ char *path = job_path(other);
 
                 if (!path || strv_extend(&b->paths, path) < 0)
                         log_oom();
@@ -118,6 +129,8 @@ void job_batch_add(JobBatch *b, Instance *i, JobKind kind, const json_t *spec) {
                         &(StoreJobCreate) {
                                         .instance = i->record->id,
                                         .kind = kind,
+                                        /* They are many, and who uses an instance does not know of the others. */
+                                        .waits = kind == JOB_BACKUP,
                                         .spec = spec,
                                         .details = spec,
                                         .actor = operation_actor(b->operation),

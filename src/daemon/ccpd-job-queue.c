@@ -75,6 +75,15 @@ static void on_job_given_up(int r, JobRecord *record, Error *error, void *userda
                 log_oom();
 }
 
+/* Until that is recorded it must not be started again. */
+static void job_record_end(Job *j, const StoreFinish *finish) {
+        _cleanup_error_ Error e = {};
+
+        j->giving_up = j->examining = true;
+        if (store_finish_job(j->manager->db, finish, on_job_given_up, j->manager, NULL, &e) < 0)
+                jobs_give_up_later(j->manager, &e);
+}
+
 /* The end of a job that no worker will end. Nothing was made as long as no worker claimed it; else what it
  * made stays visible, under the instance's state "failed". */
 static void job_give_up(Job *j, const Error *error) {
@@ -89,17 +98,11 @@ static void job_give_up(Job *j, const Error *error) {
                                                                                  : STORE_END_BEFORE,
                 .instance_state = INSTANCE_FAILED,
         };
-        _cleanup_error_ Error e = {};
-        int r;
 
         (void) log_job(j, LOG_ERR, 0, "Job %" PRIu64 " (%s of '%s') can't be run: %s", j->record->id,
                         job_kind_to_string(j->record->kind), j->record->slug, error->message);
 
-        /* Until that is recorded it must not be started again. */
-        j->giving_up = j->examining = true;
-        r = store_finish_job(j->manager->db, &finish, on_job_given_up, j->manager, NULL, &e);
-        if (r < 0)
-                jobs_give_up_later(j->manager, &e);
+        job_record_end(j, &finish);
         job_answer(j, error);
 }
 
@@ -243,32 +246,144 @@ static bool job_has_its_turn(const Job *j, const JobLoad *l) {
         return job_is_own(j) || l->n_active < s->job_concurrency;
 }
 
-void job_queue_dispatch(Manager *m) {
-        usec_t retry_at = USEC_INFINITY, monotonic = now(CLOCK_MONOTONIC);
-        JobLoad load = {};
-        Job *j, *next;
+/* --- those that wait for their turn --- */
 
-        /* Workers need the store, and what runs already must be known. */
-        if (!m->units_listed || !db_is_available(m->db) || !m->loaded)
+/* It had none, and its instance was not touched. */
+static void job_end_waiting(Job *j, const char *name, const char *message) {
+        const StoreFinish finish = {
+                .job = j->record->id,
+                .state = JOB_CANCELLED,
+                .error_name = name,
+                .error_message = message,
+                .end = STORE_END_ASIDE,
+        };
+
+        (void) log_job(j, LOG_NOTICE, 0, "Job %" PRIu64 " (%s of '%s') ends before it began: %s",
+                        j->record->id, job_kind_to_string(j->record->kind), j->record->slug, message);
+        job_record_end(j, &finish);
+}
+
+/* The store is away, or somebody has its instance of whom we did not hear yet. */
+static void job_wait_on(Job *j, usec_t delay) {
+        if (!j->record->cancel_requested)
+                j->not_before = now(CLOCK_MONOTONIC) + delay;
+}
+
+static void job_note_admission(Job *j, int r, InstanceRecord *instance, JobRecord *record, Error *error) {
+        _cleanup_error_ Error e = {};
+
+        job_end_admission(j);
+        j->examining = false;
+        if (r < 0 &&
+                        (streq_ptr(error->name, CCP_ERROR_WRONG_STATE) ||
+                                        streq_ptr(error->name, CCP_ERROR_NO_SUCH_INSTANCE))) {
+                job_end_waiting(j, error->name, error->message);
                 return;
+        }
 
-        for (j = m->jobs; j; j = j->hh.next)
-                if (j->unit_active)
-                        load_add(&load, j);
+        r = manager_take_made(j->manager, r, instance, record, error, &e);
+        if (r < 0) {
+                log_info("Job %" PRIu64 " waits on: %s", j->record->id, e.message);
+                job_wait_on(j, JOB_BUSY_DELAY_USEC);
+                manager_resync_later(j->manager);
+        } else if (j->record->state == JOB_WAITING)
+                job_wait_on(j, JOB_RESTART_DELAY_USEC);
+}
+
+static void on_job_admitted(
+                int r, InstanceRecord *instance, JobRecord *record, Error *error, void *userdata) {
+        Job *j = userdata;
+        Manager *m = j->manager;
+
+        job_note_admission(j, r, instance, record, error);
+        job_queue_dispatch(m);
+}
+
+/* Whether its instance is still there and runs is for the records to say, in the transaction that gives it to the job. */
+static void job_admit(Job *j, Instance *i) {
+        _cleanup_error_ Error e = {};
+        int r;
+
+        j->examining = true;
+        if (i)
+                i->admits = j;
+        r = store_admit_job(j->manager->db, j->record->id, on_job_admitted, j, &j->admission, &e);
+        if (r < 0)
+                job_note_admission(j, r, NULL, NULL, &e);
+}
+
+/* --- */
+
+static bool job_is_due(const Job *j, usec_t monotonic, usec_t *retry_at) {
+        if (job_state_is_final(j->record->state) || j->unit_active || j->examining)
+                return false;
+        if (j->not_before <= monotonic)
+                return true;
+
+        *retry_at = MIN(*retry_at, j->not_before);
+        return false;
+}
+
+static void start_queued(Manager *m, JobLoad *load, usec_t monotonic, usec_t *retry_at) {
+        Job *j, *next;
 
         for (j = m->jobs; j; j = next) {
                 next = j->hh.next;
-                if (job_state_is_final(j->record->state) || j->unit_active || j->examining)
+                if (j->record->state == JOB_WAITING || !job_is_due(j, monotonic, retry_at))
                         continue;
-                if (j->not_before > monotonic)
-                        retry_at = MIN(retry_at, j->not_before);
-                else if (job_has_its_turn(j, &load)) {
-                        load_add(&load, j);
+                if (job_has_its_turn(j, load)) {
+                        load_add(load, j);
                         job_start(j);
                 } else
                         /* It waits for others: its caller does not have to. */
                         job_answer(j, NULL);
         }
+}
+
+/* What failed may come back by itself: it is given up with the last attempt. */
+static bool instance_may_be_given(const Instance *i) {
+        return !instance_is_busy(i) && recovery_next_of(i->manager->recovery, i) == 0;
+}
+
+static void admit_waiting(Manager *m, JobLoad *load, usec_t monotonic, usec_t *retry_at) {
+        bool open = recovery_knows_engine(m->recovery);
+        Job *j, *next;
+
+        for (j = m->jobs; j; j = next) {
+                Instance *i;
+
+                next = j->hh.next;
+                if (j->record->state != JOB_WAITING || !job_is_due(j, monotonic, retry_at))
+                        continue;
+                i = instance_find_by_id(m, j->record->instance);
+                if (j->record->cancel_requested)
+                        job_end_waiting(j, CCP_ERROR_CANCELLED, "The job was cancelled.");
+                else if (!i)
+                        job_admit(j, NULL);
+                else if (open && job_has_its_turn(j, load) && instance_may_be_given(i)) {
+                        load_add(load, j);
+                        job_admit(j, i);
+                        if (!j->admission)
+                                *retry_at = MIN(*retry_at, j->not_before);
+                }
+        }
+}
+
+void job_queue_dispatch(Manager *m) {
+        usec_t retry_at = USEC_INFINITY, monotonic = now(CLOCK_MONOTONIC);
+        JobLoad load = {};
+
+        /* Workers need the store, and what runs already must be known. */
+        if (!m->units_listed || !db_is_available(m->db) || !m->loaded)
+                return;
+
+        for (Job *j = m->jobs; j; j = j->hh.next)
+                if (j->unit_active || j->admission)
+                        load_add(&load, j);
+
+        /* What has its instance keeps it from others until it is done: it comes before what waits without one. */
+        start_queued(m, &load, monotonic, &retry_at);
+        admit_waiting(m, &load, monotonic, &retry_at);
 
         if (retry_at != USEC_INFINITY)
                 job_queue_retry_at(m, retry_at);
@@ -304,6 +419,10 @@ void job_queue_cancel(Job *j) {
 
         if (job_state_is_final(j->record->state))
                 return;
+        if (j->record->state == JOB_WAITING) {
+                job_queue_dispatch(j->manager);
+                return;
+        }
         if (!j->unit_active) {
                 /* Before its turn: others wait for work, this one for its end. */
                 if (j->manager->units_listed && db_is_available(j->manager->db))

@@ -17,8 +17,17 @@ static int job_compare(const Job *a, const Job *b) {
         return a->record->id < b->record->id ? -1 : a->record->id > b->record->id;
 }
 
+/* One that waits for its turn leaves its instance to others. */
+static void job_take_instance(Job *j) {
+        Instance *i = instance_find_by_id(j->manager, j->record->instance);
+
+        if (!i || !job_state_is_active(j->record->state) || job_kind_is_beside(j->record->kind))
+                return;
+        i->job = j;
+        instance_set_changed(i);
+}
+
 int job_new(Manager *m, JobRecord **record, Job **ret) {
-        Instance *i;
         Job *j;
 
         j = new0(Job, 1);
@@ -29,11 +38,7 @@ int job_new(Manager *m, JobRecord **record, Job **ret) {
         j->record = TAKE_PTR(*record);
         HASH_ADD_INORDER(hh, m->jobs, record->id, sizeof(j->record->id), j, job_compare);
 
-        i = instance_find_by_id(m, j->record->instance);
-        if (i && !job_state_is_final(j->record->state) && !job_kind_is_beside(j->record->kind)) {
-                i->job = j;
-                instance_set_changed(i);
-        }
+        job_take_instance(j);
         /* What ended before we looked was announced to those who looked then. */
         j->removed_sent = job_state_is_final(j->record->state);
         m->changed = true;
@@ -42,12 +47,21 @@ int job_new(Manager *m, JobRecord **record, Job **ret) {
         return 0;
 }
 
+void job_end_admission(Job *j) {
+        Instance *i = instance_find_by_id(j->manager, j->record->instance);
+
+        j->admission = db_slot_unref(j->admission);
+        if (i && i->admits == j)
+                i->admits = NULL;
+}
+
 Job *job_free(Job *j) {
         Instance *i;
 
         if (!j)
                 return NULL;
 
+        job_end_admission(j);
         HASH_DEL(j->manager->jobs, j);
         i = instance_find_by_id(j->manager, j->record->instance);
         if (i && i->job == j)
@@ -115,14 +129,16 @@ static void job_ended(Job *j) {
 }
 
 void job_update(Job *j, JobRecord **record) {
-        bool was_final = job_state_is_final(j->record->state);
+        JobState before = j->record->state;
 
         HASH_DEL(j->manager->jobs, j);
         job_record_free(j->record);
         j->record = TAKE_PTR(*record);
         HASH_ADD_INORDER(hh, j->manager->jobs, record->id, sizeof(j->record->id), j, job_compare);
 
-        if (!was_final && job_state_is_final(j->record->state))
+        if (before == JOB_WAITING)
+                job_take_instance(j);
+        if (!job_state_is_final(before) && job_state_is_final(j->record->state))
                 job_ended(j);
         job_set_changed(j);
 }

@@ -7,6 +7,7 @@
 #include "bus-signal.h"
 #include "byte-meter.h"
 #include "ccpd-operation.h"
+#include "db.h"
 #include "hash.h"
 #include "log.h"
 #include "records.h"
@@ -35,7 +36,8 @@ struct Job {
 
         bool unit_active; /* it was asked to start, or is known to run */
         bool examining; /* its record is being read, or its end recorded: until then it is not started again */
-        bool giving_up; /* the latter */
+        bool giving_up;    /* the latter */
+        DbSlot *admission; /* of one that waited: its turn is being recorded */
         unsigned n_starts;
         usec_t not_before; /* of the next start, monotonic */
         UnitRequest *start_request, *stop_request;
@@ -45,6 +47,9 @@ struct Job {
         bool announced, changed, removed_sent;
         BusTold told;
 };
+
+/* Its turn was recorded, or could not be. */
+void job_end_admission(Job *j);
 
 /* Takes the record. The manager owns the job. */
 int job_new(Manager *m, JobRecord **record, Job **ret);

@@ -180,9 +180,14 @@ static unsigned count_own_jobs(const Manager *m) {
         return n;
 }
 
+/* A job is on it, or is about to be. */
+static bool has_job(const Instance *i) {
+        return i->job || i->admits || i->reviving;
+}
+
 /* Whether it can have a job now; else *next is when to ask again, if time is all that is missing (monotonic). */
 static bool is_free(const Instance *i, usec_t *next) {
-        if (i->job || i->reviving)
+        if (has_job(i))
                 return false;
         if (i->not_before <= now(CLOCK_MONOTONIC))
                 return true;
@@ -240,7 +245,7 @@ typedef enum Turn {
 } Turn;
 
 static Turn turn_of(const Recovery *q, const Instance *i, usec_t *next) {
-        if (i->job || i->reviving)
+        if (has_job(i))
                 return TURN_BUSY;
         if (i->recovered_in == q->record->id || instance_is_up(i) ||
                         recovery_attempts_counted(
@@ -255,6 +260,11 @@ bool recovery_awaits(const Recovery *q, const Instance *i) {
         usec_t next = USEC_INFINITY;
 
         return recovery_is_active(q) && should_run(i) && turn_of(q, i, &next) == TURN_WAITS;
+}
+
+bool instance_is_busy(const Instance *i) {
+        return has_job(i) || i->schedule_begins || recovery_awaits(i->manager->recovery, i) ||
+                        i->manager->engine_state == ENGINE_UNAVAILABLE;
 }
 
 static void log_summary(const RecoveryRecord *record) {
@@ -497,10 +507,21 @@ static void watch_gate(Recovery *q, bool closed) {
                     "status ccp-gate");
 }
 
+static bool is_known(const Recovery *q) {
+        return q->manager->engine_state == ENGINE_AVAILABLE && q->listed;
+}
+
+static bool is_open(const Recovery *q) {
+        return is_known(q) && access(q->gate, F_OK) >= 0;
+}
+
+bool recovery_knows_engine(const Recovery *q) {
+        return is_open(q) && !recovery_is_wanted(q);
+}
+
 static void recovery_step(Recovery *q) {
         Manager *m = q->manager;
-        bool known = m->engine_state == ENGINE_AVAILABLE && q->listed,
-             open = known && access(q->gate, F_OK) >= 0,
+        bool known = is_known(q), open = is_open(q),
              quiet = open && !recovery_is_wanted(q) && !recovery_is_active(q);
         usec_t next = known && !open ? now(CLOCK_MONOTONIC) + GATE_DELAY_USEC : USEC_INFINITY;
         unsigned n_own;
@@ -534,8 +555,11 @@ static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
         Recovery *q = userdata;
 
         q->due = USEC_INFINITY;
-        if (q->manager->loaded)
+        if (q->manager->loaded) {
                 recovery_step(q);
+                /* What waits for its turn waits for instances to be back, too. */
+                job_queue_dispatch(q->manager);
+        }
         return 0;
 }
 

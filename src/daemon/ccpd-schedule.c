@@ -381,6 +381,7 @@ static void turn_end(int r, const Error *error, ScheduledTurn *t) {
         if (i)
                 i->schedule_begins = false;
         schedules_queue(s);
+        job_queue_dispatch(s->manager);
         if (r >= 0 || !i)
                 return;
 
@@ -406,13 +407,10 @@ static ScheduledTurn *turn_begin(Schedules *s, Instance *i, ScheduleWork work, u
 
 static void on_job_made(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
         ScheduledTurn *t = userdata;
-        Manager *m = t->schedules->manager;
         _cleanup_error_ Error e = {};
 
-        r = manager_take_made(m, r, instance, job, error, &e);
+        r = manager_take_made(t->schedules->manager, r, instance, job, error, &e);
         turn_end(r, &e, t);
-        if (r >= 0)
-                job_queue_dispatch(m);
 }
 
 static json_t *backup_spec(const Instance *i, const ScheduleRecord *schedule) {
@@ -480,12 +478,6 @@ static bool is_due(const Instance *i, ScheduleWork work, const ScheduleRecord *s
         return schedule && schedule->knock > i->record->turns[work].knock;
 }
 
-/* Somebody is at work on it, or will be. */
-static bool is_busy(const Schedules *s, const Instance *i) {
-        return i->job || i->reviving || i->schedule_begins || recovery_awaits(s->manager->recovery, i) ||
-                        s->manager->engine_state == ENGINE_UNAVAILABLE;
-}
-
 /* --- backups --- */
 
 /* Told once for each time that it was due: it is backed up when it runs again. */
@@ -497,12 +489,12 @@ static void note_stopped(Instance *i, const ScheduleRecord *schedule) {
                         i->record->slug, schedule->expression);
 }
 
-static bool may_back_up(const Schedules *s, Instance *i, const ScheduleRecord *schedule) {
+static bool may_back_up(Instance *i, const ScheduleRecord *schedule) {
         if (i->record->state == INSTANCE_STOPPED) {
                 note_stopped(i, schedule);
                 return false;
         }
-        return instance_state_allows(i->record->state, JOB_BACKUP) && !is_busy(s, i);
+        return instance_state_allows(i->record->state, JOB_BACKUP) && !instance_is_busy(i);
 }
 
 /* Returns when the next one is to be tried, monotonic. */
@@ -517,7 +509,7 @@ static usec_t begin_backups(Schedules *s) {
         for (Instance *i = s->manager->instances; i; i = i->hh.next) {
                 const ScheduleRecord *schedule = find_record(s, instance_schedule(i));
 
-                if (!is_due(i, SCHEDULE_BACKUP, schedule) || !may_back_up(s, i, schedule))
+                if (!is_due(i, SCHEDULE_BACKUP, schedule) || !may_back_up(i, schedule))
                         continue;
                 if (i->schedule_not_before > monotonic) {
                         next = MIN(next, i->schedule_not_before);
@@ -572,7 +564,7 @@ static usec_t begin_drills(Schedules *s) {
         Instance *first = NULL;
 
         for (Instance *i = s->manager->instances; i; i = i->hh.next) {
-                if (!is_due(i, SCHEDULE_DRILL, schedule) || is_busy(s, i))
+                if (!is_due(i, SCHEDULE_DRILL, schedule) || instance_is_busy(i))
                         continue;
                 if (i->schedule_not_before > monotonic)
                         next = MIN(next, i->schedule_not_before);
