@@ -182,7 +182,7 @@ static void print_job_head(const json_t *job) {
                         color_on(stdout, COLOR_NONE), json_get_text(job, "id"), json_get_text(job, "kind"),
                         json_get_text(job, "instance"));
         print_label("State");
-        (void) printf("%s%s%s, %d%%\n", color_on(stdout, color_of_state(state)), state,
+        (void) printf("%s%s%s, %d%%\n", color_on(stdout, color_of_state(state)), progress_state(job),
                         color_on(stdout, COLOR_NONE),
                         (int) (json_number_value(json_object_get(job, "progress")) * 100));
         print_field("Error", json_get_text(json_object_get(job, "error"), "message"));

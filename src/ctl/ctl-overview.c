@@ -186,7 +186,7 @@ static void print_recovery(const json_t *recovery) {
 
 /* Jobs that have not ended. */
 static int list_active_jobs(Ctl *c, json_t **ret, Error *reterr) {
-        static const char *const states[] = { "running", "undoing", "queued" };
+        static const char *const states[] = { "running", "undoing", "queued", "waiting" };
         _cleanup_json_ json_t *all = NULL;
         int r;
 

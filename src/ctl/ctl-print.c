@@ -186,6 +186,7 @@ Color color_of_state(const char *state) {
                 { "stopped", COLOR_GREY },
                 { "unknown", COLOR_GREY },
                 { "queued", COLOR_GREY },
+                { "waiting", COLOR_GREY },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(colors); i++)

@@ -11,6 +11,7 @@
 #include "live.h"
 #include "log-print.h"
 #include "log-stream.h"
+#include "progress.h"
 #include "string-util.h"
 #include "strv.h"
 #include "top.h"
@@ -260,7 +261,8 @@ static void print_job(const json_t *job) {
         step = n > 0 ? json_array_get(json_object_get(job, "steps"), n - 1) : NULL;
         print_label("Job");
         (void) printf("%s %s, %s%s%s", json_get_text(job, "id"), json_get_text(job, "kind"),
-                        color_on(stdout, color_of_state(state)), state, color_on(stdout, COLOR_NONE));
+                        color_on(stdout, color_of_state(state)), progress_state(job),
+                        color_on(stdout, COLOR_NONE));
         if (step && !streq(state, "succeeded"))
                 (void) printf(" at step %" PRIu64 " of %zu (%s)", n,
                                 json_array_size(json_object_get(job, "steps")), json_get_text(step, "name"));
@@ -302,12 +304,20 @@ static void print_advice(const json_t *instance, const json_t *job) {
                 (void) printf("\nWhat its services say: ccpctl logs %s\n", slug);
 }
 
+/* One that waits for its turn is not at work on the instance: that may be the one that was made before it. */
+static json_t *choose_job(const json_t *rows) {
+        json_t *last = json_array_get(rows, 0), *former = json_array_get(rows, 1);
+
+        return former && !job_has_ended(former) && streq(json_get_text(last, "state"), "waiting") ? former
+                                                                                                  : last;
+}
+
 static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
         const char *const filters[][2] = { { "instance", slug }, {} };
         _cleanup_json_ json_t *rows = NULL;
         int r;
 
-        r = ctl_list_rows(c, "ListJobs", filters, 1, &rows, reterr);
+        r = ctl_list_rows(c, "ListJobs", filters, 2, &rows, reterr);
         if (r < 0 &&
                         (streq_ptr(reterr->name, CCP_ERROR_STORE_UNAVAILABLE) ||
                                         error_is_refusal(reterr->name))) {
@@ -319,7 +329,7 @@ static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
         if (r < 0)
                 return r;
 
-        *ret = json_incref(json_array_get(rows, 0));
+        *ret = json_incref(choose_job(rows));
         return 0;
 }
 

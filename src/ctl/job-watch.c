@@ -566,7 +566,7 @@ static int finish_without_waiting(Ctl *c, const char *path, Error *reterr) {
                 return r < 0 ? r : ctl_print_json(c, job);
         }
 
-        ctl_say(c, "Job %s was queued. To see how it goes: ccpctl job follow %s.\n", id, id);
+        ctl_say(c, "Job %s was accepted. To see how it goes: ccpctl job follow %s.\n", id, id);
         return EXIT_DONE;
 }
 

@@ -116,6 +116,12 @@ static void append_line(StringBuilder *b, Glyph g, Color color, const char *text
                         color_on(stderr, COLOR_NONE), cut);
 }
 
+const char *progress_state(const json_t *job) {
+        const char *state = json_get_text(job, "state");
+
+        return streq(state, "waiting") ? "waiting for its turn" : state;
+}
+
 char *progress_format_message(const json_t *job, usec_t realtime) {
         usec_t end = json_get_number(job, "expected_end_at");
         uint64_t done = json_get_number(job, "bytes_done"), total = json_get_number(job, "bytes_total"),
@@ -186,8 +192,7 @@ static void append_bar(StringBuilder *b, const json_t *job, usec_t realtime, siz
         for (size_t i = 0; i < BAR_COLUMNS; i++)
                 string_builder_append(&bar, glyph(i < full ? GLYPH_BAR_FULL : GLYPH_BAR_EMPTY));
         string_builder_appendf(&bar, " %3d%%  %s  %s", (int) (progress * 100),
-                        FORMAT_TIMESPAN(queued > 0 && end > queued ? end - queued : 0),
-                        json_get_text(job, "state"));
+                        FORMAT_TIMESPAN(queued > 0 && end > queued ? end - queued : 0), progress_state(job));
         if (string_builder_finish(&bar, &text, NULL) >= 0)
                 cut = text_ellipsize(text, columns > 1 ? columns - 1 : 1);
         if (!cut) {
@@ -288,10 +293,12 @@ static void update_plain_step(Progress *p, const json_t *job, size_t i, bool und
 
 static void update_plain(Progress *p, const json_t *job, usec_t realtime) {
         size_t n = MIN(json_array_size(json_object_get(job, "steps")), STEPS_MAX);
+        bool waits = streq(json_get_text(job, "state"), "waiting");
 
         if (!p->announced)
-                (void) fprintf(stderr, "Job %s: %s %s\n", json_get_text(job, "id"),
-                                json_get_text(job, "kind"), json_get_text(job, "instance"));
+                (void) fprintf(stderr, "Job %s: %s %s%s%s\n", json_get_text(job, "id"),
+                                json_get_text(job, "kind"), json_get_text(job, "instance"),
+                                waits ? ", " : "", waits ? progress_state(job) : "");
         p->announced = true;
 
         /* Several changes may come at once: told in the order in which they were made. */

@@ -59,6 +59,18 @@ START_TEST(the_picture_has_steps_times_and_a_bar) {
 }
 END_TEST
 
+START_TEST(what_waits_says_for_what) {
+        _cleanup_json_ json_t *job = make_job(3, 0);
+        _cleanup_free_ char *s = NULL;
+        size_t n;
+
+        ck_assert_int_eq(json_object_set_new(job, "state", json_string("waiting")), 0);
+        ASSERT_OK(progress_format_live(job, NULL, START + 5 * USEC_PER_SEC, 80, 24, &s, &n));
+        ck_assert_uint_eq(n, 4);
+        ck_assert_ptr_nonnull(strstr(s, "5.0s  waiting for its turn\n"));
+}
+END_TEST
+
 START_TEST(bytes_are_told_with_rate_and_time_left) {
         _cleanup_json_ json_t *job = make_job(1, 1);
         _cleanup_free_ char *s = NULL, *without = NULL;
@@ -127,6 +139,7 @@ START_TEST(clocks_that_differ_do_no_harm) {
 }
 END_TEST
 
-TESTS("progress", the_picture_has_steps_times_and_a_bar, bytes_are_told_with_rate_and_time_left,
-                messages_cannot_steer_the_terminal, a_low_terminal_shows_the_steps_round_the_running_one,
-                no_line_is_wider_than_the_terminal, clocks_that_differ_do_no_harm)
+TESTS("progress", the_picture_has_steps_times_and_a_bar, what_waits_says_for_what,
+                bytes_are_told_with_rate_and_time_left, messages_cannot_steer_the_terminal,
+                a_low_terminal_shows_the_steps_round_the_running_one, no_line_is_wider_than_the_terminal,
+                clocks_that_differ_do_no_harm)

@@ -211,7 +211,8 @@ class Job:
         r = self.record
         names = STEPS[r["kind"]]
         length = r["step_ms"] * 1000
-        elapsed = max(0, now() - r["queued"])
+        began = r["queued"] + r.get("wait_ms", 0) * 1000
+        elapsed = max(0, now() - began)
         steps, state, current = [], "running", 0
         ended = None
         if r.get("frozen"):
@@ -222,19 +223,21 @@ class Job:
             if i > limit or elapsed < begin:
                 steps.append((i, name, "pending", 0, 0, ""))
             elif elapsed < end:
-                steps.append((i, name, "running", r["queued"] + begin, 0, ""))
+                steps.append((i, name, "running", began + begin, 0, ""))
                 current = i
             else:
                 bad = i == limit
-                steps.append((i, name, "failed" if bad else "done", r["queued"] + begin, r["queued"] + end,
+                steps.append((i, name, "failed" if bad else "done", began + begin, began + end,
                               "postgres exited with 1" if bad else ""))
                 current = i
                 if bad:
-                    state, ended = "failed", r["queued"] + end
+                    state, ended = "failed", began + end
         if state == "failed":
             steps = [(i, n, {"done": "undone", "pending": "skipped"}.get(s, s), b, e, d) for i, n, s, b, e, d in steps]
         elif elapsed >= len(names) * length:
-            state, ended = "succeeded", r["queued"] + len(names) * length
+            state, ended = "succeeded", began + len(names) * length
+        if now() < began:
+            state, current, steps = "waiting", 0, [(i, name, "pending", 0, 0, "") for i, name in enumerate(names, 1)]
         if r.get("cancelled"):
             state, ended = "cancelled", r["cancelled"]
             steps = [(i, n, "undone" if s in ("done", "running") else "skipped", b, e or ended if b else 0, d)
@@ -710,6 +713,16 @@ class Manager(Base):
     def backup_job(self, kind, number, options):
         self.mock.call(kind, number, json.loads(json.dumps(options)))
         return self.mock.new_job(kind, self.mock.find_backup(number)["Instance"])
+
+    @dbus.service.method(NAME + ".Manager", in_signature="a{sv}", out_signature="ao")
+    def BackupAll(self, options):
+        """The second waits for the first, and so on."""
+        self.mock.state.data["calls"].append(["backup-all", {str(k): str(v) for k, v in options.items()}])
+        paths = [self.mock.new_job("backup", slug) for slug in sorted(self.mock.state.data["instances"])]
+        for i, path in enumerate(paths):
+            self.mock.state.data["jobs"][path.split("/")[-1]]["wait_ms"] = i * 2000
+        self.mock.state.save()
+        return dbus.Array(paths, signature="o")
 
     @dbus.service.method(NAME + ".Manager", in_signature="sa{sv}", out_signature="o")
     def VerifyBackup(self, number, options):

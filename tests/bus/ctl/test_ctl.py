@@ -415,6 +415,34 @@ class Jobs(BusTest):
         job = self.ctl("backup", "create", "alpha", "--no-wait", "--json=short").json()["id"]
         self.assertRegex(self.ctl("job", "follow", job).out, r"^alpha was backed up as backup 23, 12M, verified \(job %s, " % job)
 
+    def test_backups_of_all_wait_for_their_turn(self):
+        for slug in ("alpha", "bad", "gamma"):
+            self.create(slug, "--quiet", code=6 if slug == "bad" else 0)
+        r = self.ctl("backup", "create", "--all", "--consistency=live", code=6)
+        self.assertEqual(self.calls("backup-all"), [["backup-all", {"consistency": "live"}]])
+        self.assertIn("Job 4: backup alpha\n", r.err)
+        self.assertIn("Job 5: backup bad, waiting for its turn\n", r.err)
+        self.assertRegex(r.err, r"(?s)Job 5 .*Job 6: backup gamma, waiting for its turn\n.*\[ 1/2\] Open it: begins\n")
+        self.assertRegex(r.out, r"(?s)^alpha was backed up .*gamma was backed up ")
+
+        out = self.ctl("backup", "create", "--all", "--no-wait").out
+        self.assertIn("Job 9 was accepted. To see how it goes: ccpctl job follow 9.", out)
+        self.change_state(lambda state: state["jobs"]["9"].update(wait_ms=60000))
+        self.assertRegex(self.ctl("job", "list", "--state=waiting").out, r"(?m)^ *9 +backup +gamma +waiting +- +0% ")
+        self.assertRegex(self.ctl().out, r"(?m)^ *9 +backup +gamma +waiting ")
+        self.assertIn("State: waiting for its turn, 0%", self.ctl("job", "show", "9").out)
+        r = self.ctl("status", "gamma")
+        self.assertIn("Job: 9 backup, waiting for its turn\n", r.out)
+        self.ctl("job", "cancel", "9")
+        self.assertEqual(self.ctl("job", "show", "9", "--json=short").json()["state"], "cancelled")
+
+    def test_what_is_at_work_on_an_instance_is_told_before_what_waits(self):
+        self.create("slow")
+        self.ctl("restart", "slow", "--no-wait", "--quiet")
+        self.ctl("backup", "create", "--all", "--no-wait", "--quiet")
+        self.change_state(lambda state: state["jobs"]["3"].update(wait_ms=60000))
+        self.assertRegex(self.ctl("status", "slow").out, r"Job: 2 restart, running")
+
     def test_a_backup_is_made_though_its_number_cannot_be_seen(self):
         self.create("alpha")
         with open(self.state + ".deny", "w") as f:
@@ -629,6 +657,7 @@ class Completion(BusTest):
         self.assertEqual(self.complete("ccpctl list --json="), ["short", "pretty", "off"])
         self.assertEqual(self.complete("ccpctl list --state un"), [])
         self.assertEqual(self.complete("ccpctl job list --state=und"), ["undoing"])
+        self.assertEqual(self.complete("ccpctl job list --state=w"), ["waiting"])
         self.assertEqual(self.complete("ccpctl show x -p Sub"), ["Subnet"])
 
     def test_what_there_is(self):
