@@ -301,23 +301,14 @@ int method_backup(sd_bus_message *message, void *userdata, sd_bus_error *reterr)
         _cleanup_error_ Error e = {};
         const char *consistency = NULL;
         Instance *i = userdata;
-        Operation *o;
         int r;
 
         r = read_consistency(message, &consistency, &e);
         if (r < 0)
                 return bus_error_move(reterr, &e);
-        spec = backup_spec(i, consistency);
-        if (!spec)
-                return -ENOMEM;
-        o = operation_new(i->manager, message);
-        if (!o)
-                return -ENOMEM;
 
-        r = instance_submit_job(i, JOB_BACKUP, spec, o, &e);
-        if (r < 0)
-                operation_fail(o, &e);
-        return 1;
+        spec = backup_spec(i, consistency);
+        return spec ? instance_submit_for(message, i, JOB_BACKUP, spec) : -ENOMEM;
 }
 
 int method_backup_all(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
