@@ -11,6 +11,7 @@ from instances import containers, settled
 from recovery import make_recovery_key
 from test_changemaker import put_source, state
 from users import add_user, grant
+from workers import kill_worker, pausing_at
 
 IMAGES = 'changemaker-lite'
 SLUG = 'oslo'
@@ -276,33 +277,25 @@ def test_an_engine_that_ends_in_the_middle_of_a_dump(server, instance, act):
 @pytest.mark.parametrize('step', ['write', 'verify'])
 def test_a_cancelled_backup_leaves_nothing(server, instance, step):
     before = backups(server), files(server)
-    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
-    try:
+    with pausing_at(server, step) as paused:
         server.ccpctl('backup', 'create', SLUG, '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
-        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 180, 'the pause')
+        paused()
         server.ccpctl('job', 'cancel', job, '--no-wait')
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'cancelled', 120, 'the end')
         assert_nothing_left(server, before, 'cancelled')
-    finally:
-        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
 
 
 @pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
 @pytest.mark.parametrize('step', ['write', 'verify'])
 def test_a_killed_backup_begins_again_and_leaves_one_file(server, instance, step):
     before = files(server)
-    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
-    try:
+    with pausing_at(server, step) as paused:
         server.ccpctl('backup', 'create', SLUG, '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
-        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 180, 'the pause')
-        server.sh('pkill -KILL -x ccp-job')
+        paused()
+        kill_worker(server)
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 180, 'the end')
-    finally:
-        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
     new = files(server) - before
     assert len(new) == 1 and not new.pop().endswith('.part')
     assert backups(server)[0]['state'] == 'verified'
@@ -323,7 +316,7 @@ def test_a_backup_that_is_killed_while_containers_are_paused_goes_on(server, ins
         # Of one volume after the other; between two there is none.
         server.wait(lambda: '--memory=1g --memory-swap=1g --pids-limit=64' in server.sh('pgrep -af "docker .*container run" || true'),
                     what='the limits of that program', interval=0.02)
-        server.sh('pkill -KILL -x ccp-job')
+        kill_worker(server)
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 120, 'the end')
     finally:
         server.sh(f'rm {volume}/large')
@@ -389,7 +382,7 @@ def test_a_cold_backup_that_is_killed_goes_on_and_starts_all_again(server, insta
     before, n = running(server), len(backups(server))
     job, clean_up = begin_cold_with_much_to_read(server)
     try:
-        server.sh('pkill -KILL -x ccp-job')
+        kill_worker(server)
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 180, 'the end')
     finally:
         clean_up()

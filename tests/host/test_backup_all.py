@@ -4,7 +4,8 @@
 import pytest
 
 from instances import containers, settled
-from test_backup_life import backups, expected_files, files, pausing_at
+from test_backup_life import backups, expected_files, files
+from workers import pausing_at, resume_worker
 
 SLUGS = ('oslo', 'bergen', 'tromso')
 AWAY = pytest.mark.allow_journal(r'[Tt]he Docker Engine', r'Docker does not answer', r'after a restart of the engine',
@@ -43,10 +44,6 @@ def begin(server, paused):
     return {row['instance']: row['id'] for row in jobs}
 
 
-def go_on(server):
-    server.sh('pkill -CONT -x ccp-job')
-
-
 def finish(server, jobs):
     """All are backed up, never two at a time; nothing else is there."""
     server.wait(lambda: states(server, jobs) == ['succeeded'] * len(SLUGS), 300, 'all backups')
@@ -83,7 +80,7 @@ def test_an_instance_is_used_while_its_backup_waits(server, fleet):
     server.ccpctl('start', third, '--quiet')
     assert states(server, jobs) == ['running', 'waiting', 'waiting']
     assert 'waiting for its turn' in server.ccpctl('job', 'show', jobs[second]).stdout
-    go_on(server)
+    resume_worker(server)
     finish(server, jobs)
 
 
@@ -95,7 +92,7 @@ def test_what_is_stopped_or_cancelled_meanwhile_is_not_backed_up(server, fleet):
     server.ccpctl('job', 'cancel', jobs[second])
     assert job(server, jobs[second])['state'] == 'cancelled' and runs(server, second)
     server.ccpctl('stop', third, '--quiet')
-    go_on(server)
+    resume_worker(server)
     result = server.ccpctl('job', 'follow', jobs[third], check=False, timeout=300)
     assert result.returncode == 6 and f"'{third}' was stopped before its turn came." in result.stderr, result.stderr
     assert job(server, jobs[first])['state'] == 'succeeded'
@@ -117,7 +114,7 @@ def test_a_restart_of_docker_does_not_keep_them_down(server, fleet):
         server.wait(lambda: runs(server, slug) and later(started(server, slug), before[slug]), 180, f'{slug} to be brought back')
         settled(server, slug)
     assert states(server, jobs) == ['running', 'waiting', 'waiting']
-    go_on(server)
+    resume_worker(server)
     finish(server, jobs)
     assert runs(server, first)
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What becomes of backups: they are read again, found damaged, deleted, and go on being what they are when a worker is killed."""
 
-import contextlib
 import json
 
 import pytest
 
 from instances import settled
 from users import add_user, grant
+from workers import kill_worker, pausing_at, resume_worker
 
 BACKUPS = '/var/lib/ccpd/backups'
 SLUG = 'oslo'
@@ -50,17 +50,6 @@ def last_job(server):
 
 def entries(server, action, lines=1):
     return json.loads(server.ccpctl('audit', f'--action={action}', f'--lines={lines}', '--json=short').stdout)
-
-
-@contextlib.contextmanager
-def pausing_at(server, step):
-    """Workers stop before this step acts."""
-    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
-    try:
-        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 180, 'the pause')
-    finally:
-        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
 
 
 def test_a_backup_is_read_again(server, instance):
@@ -145,7 +134,7 @@ def test_what_is_in_use_is_not_deleted(server, instance):
         paused()
         result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
         assert result.returncode == 1 and f'job {last_job(server)["id"]}' in result.stderr
-        server.sh('pkill -CONT -x ccp-job')
+        resume_worker(server)
         server.wait(lambda: last_job(server)['state'] == 'succeeded', what='the end')
     assert backup['id'] in [row['id'] for row in backups(server)]
 
@@ -159,7 +148,7 @@ def test_a_killed_deletion_goes_on(server, instance, step):
         paused()
         # What is listed has its file, at any time.
         assert expected_files(server) <= files(server)
-        server.sh('pkill -KILL -x ccp-job')
+        kill_worker(server)
         server.wait(lambda: last_job(server)['state'] == 'succeeded', what='the end')
     assert last_job(server)['attempt'] == 2
     assert files(server) == expected_files(server)

@@ -9,6 +9,7 @@ import pytest
 
 from fleet import put_blueprints
 from instances import containers, settled
+from workers import kill_worker, pausing_at, resume_worker
 
 IMAGES = 'databases'
 SLUG = 'lund'
@@ -237,14 +238,10 @@ def data_of_spoiled(server):
 
 def restore_until(server, backup, step, act, *arguments, verb='restore'):
     """Lets a restore stop before a step, and does something to it there."""
-    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
-    try:
+    with pausing_at(server, step) as paused:
         server.ccpctl('backup', verb, backup['id'], *arguments, '--no-wait')
-        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 120, 'the pause')
+        paused()
         act()
-    finally:
-        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
 
 
 def test_a_restore_gives_each_database_back_whatever_its_volume_has(server, instance, backup):
@@ -259,7 +256,7 @@ def test_a_restore_gives_each_database_back_whatever_its_volume_has(server, inst
             server.sh(f'cd /var/lib/docker/volumes; find {SLUG}_ccp_{key}.r{job}/_data -mindepth 1 -delete; '
                       f'cp -a {used}/_data/. {SLUG}_ccp_{key}.r{job}/_data/; ls {SLUG}_ccp_{key}.r{job}/_data | grep -e notes.db -e appendonlydir')
         server.sh(f'echo stale >/var/lib/docker/volumes/{SLUG}_ccp_notes-data.r{job}/_data/notes.db-wal')
-        server.sh('pkill -CONT -x ccp-job')
+        resume_worker(server)
 
     restore_until(server, backup, 'databases', put_other_data)
     server.wait(lambda: last_job(server)['state'] in ('succeeded', 'failed'), 180, 'the end')
@@ -338,14 +335,14 @@ def test_it_goes_on_though_the_engine_is_restarted(server, instance, backup, ver
     def restart():
         if step == 'volumes':
             # In the middle of it: there is a container for SQLite's file, which holds the volumes.
-            server.sh('pkill -CONT -x ccp-job')
+            resume_worker(server)
             server.wait(lambda: server.sh('docker ps -q --filter label=com.docker.compose.oneoff=True'), what='the container', interval=0.02)
             server.sh('systemctl restart docker.service')
         else:
             # Neither the instance's databases run any more, nor those of the drill.
             server.sh('systemctl restart docker.service')
             assert server.sh('docker ps --quiet') == ''
-            server.sh('pkill -CONT -x ccp-job')
+            resume_worker(server)
     restore_until(server, backup, step, restart, verb=verb)
     server.wait(lambda: last_job(server, verb)['state'] in ('succeeded', 'failed'), 180, 'the end')
     job = last_job(server, verb)
@@ -367,10 +364,10 @@ def test_a_backup_becomes_a_new_instance_though(server, instance, backup, step, 
 
     def kill():
         # A container for SQLite's file is there, and holds the volumes.
-        server.sh('pkill -CONT -x ccp-job')
+        resume_worker(server)
         server.wait(lambda: server.sh('docker ps -q --filter label=com.docker.compose.oneoff=True --filter label=ccp.instance=malmo'), 60,
                     'the container', interval=0.02)
-        server.sh('pkill -KILL -x ccp-job')
+        kill_worker(server)
     restore_until(server, backup, step, kill if step == 'volumes' else restart, '--as=malmo', '--domain=malmo.example.org')
     server.wait(lambda: last_job(server, 'clone')['state'] in ('succeeded', 'failed'), 240, 'the end')
     assert (last_job(server, 'clone')['state'], last_job(server, 'clone')['attempt']) == ('succeeded', attempts)
@@ -409,7 +406,7 @@ def test_what_is_stopped_stays_so_whatever_becomes_of_its_backup(server, instanc
     if act == 'cancel':
         server.ccpctl('job', 'cancel', job)
     else:
-        server.sh('pkill -KILL -x ccp-job')
+        kill_worker(server)
     server.wait(lambda: last_job(server)['state'] in ('succeeded', 'failed', 'cancelled'), 180, 'the end')
     assert last_job(server)['state'] == ('cancelled' if act == 'cancel' else 'succeeded')
     assert len(server.json('backup', 'list')) == known + (act == 'kill')

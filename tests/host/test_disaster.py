@@ -9,6 +9,7 @@ from recovery import make_recovery_key
 from test_changemaker import put_source, state
 from test_restore import differences
 from users import add_user, grant
+from workers import kill_worker, pausing_at
 
 IMAGES = 'changemaker-lite'
 SLUG = test_restore.SLUG
@@ -92,15 +93,11 @@ def test_an_empty_server_brings_it_back(server, instance, lost, new_server):
 def test_a_killed_import_goes_on(server, instance, lost):
     put(server, lost)
     server.ccpctl('backup', 'delete', server.json('backup', 'list')[0]['id'], '--last', '--yes')
-    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              '--pause-at=verify run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
-    try:
+    with pausing_at(server, 'verify') as paused:
         server.ccpctl('backup', 'import', FILE, '--recovery-key-file=/root/key', '--no-wait')
-        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 180, 'the pause')
-        server.sh('pkill -KILL -x ccp-job')
+        paused()
+        kill_worker(server)
         server.wait(lambda: server.json('job', 'list', '--lines=1')[0]['state'] == 'succeeded', 180, 'the end')
-    finally:
-        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
     [row] = server.json('backup', 'list')
     assert row['state'] == 'verified'
     assert imports(server).split() == [f'/var/lib/ccpd/backups/{instance["id"]}/{row["file"]}']

@@ -8,6 +8,7 @@ import pytest
 from fleet import query
 from instances import settled
 from recovery import make_recovery_key
+from workers import pausing_at, resume_worker
 
 # systemd-creds says each time that the key of the host lies on a disk like all others.
 pytestmark = pytest.mark.allow_journal(r'not located on encrypted media')
@@ -102,13 +103,9 @@ def test_it_is_replaced(server, fleet):
 
 def test_a_worker_that_runs_is_waited_for(server, fleet):
     before = master_key(server)['id']
-    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              '--pause-at=write run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
-    try:
+    with pausing_at(server, 'write') as paused:
         server.ccpctl('backup', 'create', 'bergen', '--no-wait')
-        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 120, 'the pause')
-    finally:
-        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
+        paused()
     server.ccpctl('key', 'rotate', '--no-wait')
     server.wait(lambda: master_key_if_there(server)['former'] == before, what='both keys')
     # Whatever else there is to do works with both.
@@ -116,7 +113,7 @@ def test_a_worker_that_runs_is_waited_for(server, fleet):
     server.ccpctl('restart', 'oslo', '--quiet')
     assert query(server, IN_USE).split() == [before]
     job = server.json('job', 'list', '--kind=backup', '--lines=1')[0]['id']
-    server.sh('pkill -CONT -x ccp-job')
+    resume_worker(server)
     server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 120, 'the backup')
     wait_replaced(server, before)
     assert_replaced(server, fleet, before)

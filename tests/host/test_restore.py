@@ -9,6 +9,7 @@ import pytest
 from instances import settled
 from test_changemaker import put_source, state
 from users import add_user, grant
+from workers import kill_worker, pausing_at, resume_worker
 
 IMAGES = 'changemaker-lite'
 SLUG = 'bergen'
@@ -112,14 +113,10 @@ def revisions(server):
 
 def restore_until(server, backup, step, act, *arguments, verb='restore'):
     """Lets a restore stop before a step, and does something to it there."""
-    server.sh('mkdir -p /run/systemd/system/ccp-job@.service.d; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job '
-              f'--pause-at={step} run %%i\\n" >/run/systemd/system/ccp-job@.service.d/pause.conf; systemctl daemon-reload')
-    try:
+    with pausing_at(server, step) as paused:
         server.ccpctl('backup', verb, backup['id'], *arguments, '--no-wait')
-        server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 120, 'the pause')
+        paused()
         act()
-    finally:
-        server.sh('rm -r /run/systemd/system/ccp-job@.service.d; systemctl daemon-reload')
 
 
 def last_job(server):
@@ -208,7 +205,7 @@ def test_it_serves_until_it_is_switched_over(server, instance, backup):
 def test_a_killed_restore_goes_on(server, instance, backup, step):
     spoil_again = f"INSERT INTO signatures VALUES (-2, '{step}', '')"
     sql(server, spoil_again)
-    restore_until(server, backup, step, lambda: server.sh('pkill -KILL -x ccp-job'))
+    restore_until(server, backup, step, lambda: kill_worker(server))
     server.wait(lambda: last_job(server)['state'] in ('succeeded', 'failed'), 300, 'the end')
     assert (last_job(server)['kind'], last_job(server)['state'], last_job(server)['attempt']) == ('restore', 'succeeded', 2)
     assert differences(server, backup['data']) == []
@@ -236,7 +233,7 @@ def test_an_application_that_does_not_get_well_gets_its_data_back(server, instan
     def spoil_volume():
         # After the checks, before anybody uses it: the database does not even start.
         server.sh(f"find /var/lib/docker/volumes/{PROJECT}_*.r{last_job(server)['id']} -name pg_control -delete -print | grep .")
-        server.sh('pkill -CONT -x ccp-job || true')
+        resume_worker(server)
     restore_until(server, backup, 'infrastructure', spoil_volume)
     server.wait(lambda: last_job(server)['state'] == 'failed', 400, 'the end')
     assert_as_before(server, before)
@@ -350,7 +347,7 @@ def test_nobody_reaches_what_a_drill_runs(server, instance, backup, step):
 @pytest.mark.allow_journal(r'ccp-job', r'Main process exited', r'Failed with result')
 @pytest.mark.parametrize('step', ['volumes', 'databases', 'remove'])
 def test_a_killed_drill_goes_on(server, instance, backup, step):
-    restore_until(server, backup, step, lambda: server.sh('pkill -KILL -x ccp-job'), verb='drill')
+    restore_until(server, backup, step, lambda: kill_worker(server), verb='drill')
     server.wait(lambda: last_job(server)['state'] in ('succeeded', 'failed'), 300, 'the end')
     assert (last_job(server)['kind'], last_job(server)['state'], last_job(server)['attempt']) == ('drill', 'succeeded', 2)
     assert_nothing_of_the_drill(server)

@@ -9,6 +9,7 @@ import pytest
 
 from fleet import put_blueprints, query
 from instances import containers, settled
+from workers import kill_worker, pausing_at, resume_worker
 
 SLUG = 'bergen'
 INSTANCES = '/var/lib/ccpd/instances'
@@ -148,18 +149,6 @@ def assert_ended(server, kind, state, attempt):
 
 
 @contextlib.contextmanager
-def pausing_at(server, step):
-    """The worker of a job that is begun in the block stops before this step acts; what it gives waits for that."""
-    folder = '/run/systemd/system/ccp-job@.service.d'
-    server.sh(f'mkdir -p {folder}; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job --pause-at={step} run %%i\\n" '
-              f'>{folder}/pause.conf; systemctl daemon-reload')
-    try:
-        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), what='the pause')
-    finally:
-        server.sh(f'rm -r {folder}; systemctl daemon-reload')
-
-
-@contextlib.contextmanager
 def holding(server, rows):
     """Nobody else can write these rows meanwhile: a worker that is about to stands still."""
     psql = server.start(['runuser', '-u', 'postgres', '--', 'psql', '-qtAX', '-d', 'ccpd'], stdin=subprocess.PIPE)
@@ -190,14 +179,6 @@ def stands_still(server):
                 what='the worker to stand still')
 
 
-def kill(server):
-    server.sh('pkill -KILL -x ccp-job')
-
-
-def resume(server):
-    server.sh('pkill -CONT -x ccp-job || true')
-
-
 def runs(server):
     return {service for service, c in containers(server, SLUG).items() if c['State']['Running']}
 
@@ -210,10 +191,10 @@ def kill_in_switch(server, moment):
     """The worker, which stands before the switch."""
     rows, state = IN_SWITCH[moment]
     with holding(server, rows(server)):
-        resume(server)
+        resume_worker(server)
         stands_still(server)
         assert restore_state(server) == state and runs(server) == set()
-        kill(server)
+        kill_worker(server)
 
 
 @KILLED
@@ -238,22 +219,22 @@ def test_the_way_back_is_killed_at_each_of_its_steps(server, present, sick_backu
     with holding(server, step_row(server, 'volumes')):
         with holding(server, step_row(server, 'render')):
             with holding(server, restore_row(server)):
-                kill(server)
+                kill_worker(server)
                 # What was switched over is gone, and its record is not.
                 stands_still(server)
                 assert restore_state(server) == 'kept' and containers(server, SLUG) == {}
-                kill(server)
+                kill_worker(server)
             # How much runs by then depends on how soon that is seen.
             server.wait(lambda: restore_state(server) == 'building', what='the record of the way back', interval=0.02)
-            kill(server)
+            kill_worker(server)
             # It may have come to the row that is held: PostgreSQL would keep its place there.
             query(server, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'ccpd' AND wait_event_type = 'Lock'")
             stands_still(server)
             assert step_state(server, 'switch') == 'undone' and runs(server) == {'store', 'front'}
-            kill(server)
+            kill_worker(server)
         server.wait(lambda: step_state(server, 'render') == 'undone', what='the end of the revision')
         stands_still(server)
-        kill(server)
+        kill_worker(server)
     assert_ended(server, 'restore', 'failed', 6)
     assert last_job(server)['error']['name'].endswith('Unhealthy') and "'front'" in last_job(server)['error']['message']
     assert_whole(server, 'present')
@@ -268,7 +249,7 @@ def test_an_undo_that_is_killed_goes_on(server, restored, moment):
         if moment in IN_SWITCH:
             kill_in_switch(server, moment)
         else:
-            kill(server)
+            kill_worker(server)
     assert_ended(server, 'undo-restore', 'succeeded', 2)
     assert_whole(server, restored[1], kept=2)
 
@@ -281,10 +262,10 @@ def test_an_undo_that_is_cancelled_and_killed_on_its_way_back(server, restored):
         paused()
         with holding(server, restore_row(server)):
             server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
-            resume(server)
+            resume_worker(server)
             stands_still(server)
             assert step_state(server, 'switch') == 'undoing'
-            kill(server)
+            kill_worker(server)
     assert_ended(server, 'undo-restore', 'cancelled', 2)
     assert_whole(server, restored[0], kept=2)
     # What was kept is kept.
@@ -300,7 +281,7 @@ def test_an_instance_serves_again_though_the_engine_is_restarted_beneath_its_res
         server.sh('systemctl restart docker.service')
         assert runs(server) == set()
         with holding(server, step_row(server, 'switch')):
-            resume(server)
+            resume_worker(server)
             stands_still(server)
             assert runs(server) == {'store', 'front'} and execute(server, 'front', 'cat /data/which') == 'present'
     assert_ended(server, 'restore', 'succeeded', 1)
@@ -316,7 +297,7 @@ def test_what_cannot_be_started_again_after_the_engine_is_tried_again(server, pr
         server.sh(f'systemctl stop docker.socket docker.service; mv {place} {place}.away; systemctl start docker.service')
         with holding(server, step_row(server, 'switch')):
             with holding(server, step_row(server, 'databases')):
-                resume(server)
+                resume_worker(server)
                 stands_still(server)
                 assert runs(server) == {'store'}
                 server.sh(f'mv {place}.away {place}')
@@ -406,7 +387,7 @@ def test_a_disk_that_fills_while_a_volume_is_unpacked(server, present):
                       for v in *; do [ ! -d $v ] || {{ mkdir /srv/small/$v; mount --bind $v /srv/small/$v; }}; done
                       mount --rbind /srv/small {volumes}''')
         try:
-            resume(server)
+            resume_worker(server)
             assert_ended(server, 'restore', 'failed', 1)
         finally:
             server.sh(f'umount -R {volumes} /srv/small')

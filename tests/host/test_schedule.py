@@ -8,7 +8,8 @@ import pytest
 
 from fleet import query
 from instances import settled
-from test_backup_life import backups, expected_files, files, make, path, pausing_at
+from test_backup_life import backups, expected_files, files, make, path
+from workers import pausing_at, resume_worker
 
 SLUGS = ('oslo', 'bergen', 'tromso', 'molde')
 EVERY_FEW_SECONDS = '*:*:0/4'
@@ -195,7 +196,7 @@ def test_a_timer_knocks_and_all_are_drilled_one_after_the_other(server, two_to_d
         server.sh('systemctl restart ccpd')
         server.wait(lambda: server.ccpctl('settings', 'show', check=False).returncode == 0, what='ccpd')
         assert [job['id'] for job in drills(server) if job['id'] not in known] == [first['id']]
-    server.sh('pkill -CONT -x ccp-job')
+    resume_worker(server)
     server.wait(lambda: len(drills(server)) == len(known) + 2 and drills(server)[-1]['state'] == 'succeeded', 300, 'both drills')
     first, second = drills(server)[-2:]
     assert (first['instance'], second['instance']) == ('oslo', 'bergen')

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Copies of backups in storage that speaks S3: made by themselves, made again until they are there, removed, and brought back."""
 
-import contextlib
 import json
 import shlex
 
@@ -11,6 +10,7 @@ from fleet import query
 from instances import settled
 from recovery import make_recovery_key
 from storage import ACCESS_KEY, ENDPOINT, FOLDER, SECRET_KEY, Storage
+from workers import kill_worker, pausing_at, resume_worker
 
 BACKUPS = '/var/lib/ccpd/backups'
 SLUG = 'oslo'
@@ -92,18 +92,6 @@ def stored(server, *options):
     return server.json('backup', 'list', '--storage', *options)
 
 
-@contextlib.contextmanager
-def pausing_at(server, step):
-    """Transfers stop before this step acts."""
-    folder = '/run/systemd/system/ccp-transfer@.service.d'
-    server.sh(f'mkdir -p {folder}; printf "[Service]\\nExecStart=\\nExecStart=/usr/lib/ccpd/ccp-job --pause-at={step} run %%i\\n" '
-              f'>{folder}/pause.conf; systemctl daemon-reload')
-    try:
-        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 120, 'the pause')
-    finally:
-        server.sh(f'rm -r {folder}; systemctl daemon-reload')
-
-
 def test_what_the_storage_lets_us_do(server, storage):
     result = server.ccpctl('storage', 'test')
     assert 'may write' in result.stdout and 'can be copied there' in result.stdout
@@ -166,7 +154,7 @@ def test_who_speaks_to_the_network_has_nothing_of_docker(server, storage):
 
 
 def test_other_jobs_go_on_beside_it(server, storage):
-    with pausing_at(server, 'upload') as paused:
+    with pausing_at(server, 'upload', 'ccp-transfer') as paused:
         backup = make(server)
         paused()
         server.ccpctl('restart', SLUG, '--quiet', timeout=120)
@@ -175,7 +163,7 @@ def test_other_jobs_go_on_beside_it(server, storage):
         # What it was given is in no command line, and no environment.
         server.write('/root/credentials', f'{ACCESS_KEY}\n{SECRET_KEY}\n', mode='0600')
         assert server.sh('cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | grep -c -a -F -f /root/credentials || true') == '0'
-        server.sh('pkill -CONT -x ccp-job')
+        resume_worker(server)
         copied(server, backup)
 
 
@@ -221,11 +209,11 @@ def test_requests_that_fail_are_made_again(server, storage):
 @KILLED
 @pytest.mark.parametrize('step', ['upload', 'compare'])
 def test_a_killed_worker_goes_on(server, storage, step):
-    with pausing_at(server, step) as paused:
+    with pausing_at(server, step, 'ccp-transfer') as paused:
         backup = make(server)
         paused()
         assert row(server, backup)['replicated_at'] == 0
-        server.sh('pkill -KILL -x ccp-job')
+        kill_worker(server)
         copied(server, backup)
     [job] = jobs(server, backup)
     assert (job['state'], job['attempt']) == ('succeeded', 2)
@@ -285,7 +273,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_upload(server, storage, lar
     backup = make(server)
     server.wait(lambda: parts(storage), what='the first part')
     [left] = storage.uploads()
-    server.sh('pkill -KILL -x ccp-job')
+    kill_worker(server)
     storage.mode()
     backup = copied(server, backup, 60)
     [job] = jobs(server, backup)
@@ -309,7 +297,7 @@ def test_parts_that_are_refused_for_a_while(server, storage, large):
 
 @CANCELLED
 def test_a_copy_can_be_cancelled(server, storage):
-    with pausing_at(server, 'upload') as paused:
+    with pausing_at(server, 'upload', 'ccp-transfer') as paused:
         backup = make(server)
         paused()
         server.ccpctl('job', 'cancel', jobs(server, backup)[0]['id'], '--quiet')
@@ -322,12 +310,12 @@ def test_a_copy_can_be_cancelled(server, storage):
 
 @FAILS
 def test_what_lies_there_already_is_never_replaced(server, storage):
-    with pausing_at(server, 'upload') as paused:
+    with pausing_at(server, 'upload', 'ccp-transfer') as paused:
         backup = make(server)
         paused()
         key = f'{backup["instance_id"]}/{SLUG}-{backup["file"].split("-")[-2]}.{backup["archive"]}.ccpb'
         server.sh(f'head -c {backup["size"]} /dev/zero >{storage.file(key)}')
-        server.sh('pkill -CONT -x ccp-job')
+        resume_worker(server)
         server.wait(lambda: jobs(server, backup)[0]['state'] == 'failed', what='the failure')
     assert 'another one near byte 0' in jobs(server, backup)[0]['error']['message']
     assert row(server, backup)['replicated_at'] == 0
@@ -414,11 +402,11 @@ def test_a_file_that_has_no_room_stays_there(server, storage):
 def test_a_killed_fetch_goes_on(server, storage):
     backup = make_copied(server)
     server.sh(f'cp -p {path(backup)} /srv/whole; rm {path(backup)}')
-    with pausing_at(server, 'verify') as paused:
+    with pausing_at(server, 'verify', 'ccp-transfer') as paused:
         server.ccpctl('backup', 'fetch', backup['id'], '--no-wait')
         paused()
         assert not server.exists(path(backup))
-        server.sh('pkill -KILL -x ccp-job')
+        kill_worker(server)
         server.wait(lambda: jobs(server, backup, 'fetch')[0]['state'] == 'succeeded', what='the end')
     assert server.sh(f'cmp {path(backup)} /srv/whole && echo same') == 'same'
     assert server.sh(f'ls {BACKUPS}/{backup["instance_id"]} | grep -c fetched || true') == '0'

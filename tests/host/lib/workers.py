@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The programs that do the work of jobs, as host tests hold them: they stop at a step, where tests do something to them."""
+
+import contextlib
+
+
+@contextlib.contextmanager
+def pausing_at(server, step, unit='ccp-job'):
+    """A worker that is started in the block stops before this step acts, on the first attempt of its job. What it gives waits
+    for that."""
+    folder = f'/run/systemd/system/{unit}@.service.d'
+    server.write(f'{folder}/pause.conf', f'[Service]\nExecStart=\nExecStart=/usr/lib/ccpd/ccp-job --pause-at={step} run %i\n')
+    server.sh('systemctl daemon-reload')
+    try:
+        yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 180, 'the worker to stand still')
+    finally:
+        server.sh(f'rm -r {folder}; systemctl daemon-reload')
+
+
+def resume_worker(server):
+    """Lets it go on, if it did not by itself: PID 1 sends SIGCONT after SIGTERM (systemd.kill(5))."""
+    server.sh('pkill -CONT -x ccp-job || true')
+
+
+def kill_worker(server):
+    server.sh('pkill -KILL -x ccp-job')
