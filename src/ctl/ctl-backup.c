@@ -218,21 +218,28 @@ static int read_paths(sd_bus_message *reply, char ***ret, Error *reterr) {
         return 0;
 }
 
-/* Waits for them, one after the other. Returns the exit code. */
-static int follow_jobs(Ctl *c, char *const *paths, Error *reterr) {
-        int code = EXIT_DONE, r;
+static int follow_one(Ctl *c, const char *path, Error *reterr) {
+        _cleanup_free_ char *id = NULL;
+        int r;
+
+        if (!ctl_waits(c))
+                return ctl_finish_job(c, NULL, path, "succeeded", reterr);
+        r = job_id_from_path(path, &id);
+        return r < 0 ? r : ctl_follow_job(c, id, reterr);
+}
+
+/* Waits for them, one after the other; they end in any order. What fails is told, and the rest followed all the same. Returns the
+ * exit code. */
+static int follow_jobs(Ctl *c, char *const *paths) {
+        int code = EXIT_DONE;
 
         STRV_FOREACH(path, paths) {
-                _cleanup_job_watch_ JobWatch *w = NULL;
+                _cleanup_error_ Error error = {};
+                int r;
 
-                if (ctl_waits(c)) {
-                        r = job_watch_new(c, &w, reterr);
-                        if (r < 0)
-                                return r;
-                }
-                r = ctl_finish_job(c, w, *path, "succeeded", reterr);
+                r = follow_one(c, *path, &error);
                 if (r < 0)
-                        return r;
+                        r = ctl_report(&error, r);
                 code = MAX(code, r);
         }
         return code;
@@ -360,7 +367,7 @@ static int prune(Ctl *c, const char *slug, Error *reterr) {
                         0);
         if (r >= 0)
                 r = read_paths(reply, &paths, reterr);
-        return r < 0 ? r : follow_jobs(c, paths, reterr);
+        return r < 0 ? r : follow_jobs(c, paths);
 }
 
 int verb_backup_prune(Ctl *c, char **args, Error *reterr) {
@@ -422,7 +429,8 @@ static int report_left_out(Ctl *c, char *const *paths, Error *reterr) {
 
                 if (json_object_get(begun, slug))
                         continue;
-                (void) fprintf(stderr, "'%s' is not backed up now: another job is at work on it.\n", slug);
+                (void) fprintf(stderr, "'%s' is not backed up: it got no job. See: journalctl -u ccpd\n",
+                                slug);
                 code = EXIT_FAILED;
         }
         return code;
@@ -451,8 +459,7 @@ static int back_up_all(Ctl *c, Error *reterr) {
         code = report_left_out(c, paths, reterr);
         if (code < 0)
                 return code;
-        r = follow_jobs(c, paths, reterr);
-        return r < 0 ? r : MAX(r, code);
+        return MAX(follow_jobs(c, paths), code);
 }
 
 int verb_backup_create(Ctl *c, char **args, Error *reterr) {

@@ -37,7 +37,7 @@ static char *format_queued(const json_t *row, _unused_ Color *ret_color) {
 }
 
 static usec_t job_elapsed(const json_t *job) {
-        usec_t start = json_get_number(job, "started_at") ?: json_get_number(job, "queued_at");
+        usec_t start = progress_since(job);
         usec_t end = json_get_number(job, "finished_at") ?: now(CLOCK_REALTIME);
 
         return start > 0 && end > start ? end - start : 0;
@@ -250,21 +250,18 @@ static int print_ended(Ctl *c, const json_t *job) {
         return EXIT_DONE;
 }
 
-int verb_job_follow(Ctl *c, char **args, Error *reterr) {
+int ctl_follow_job(Ctl *c, const char *id, Error *reterr) {
         _cleanup_job_watch_ JobWatch *w = NULL;
         _cleanup_json_ json_t *job = NULL;
         _cleanup_error_ Error error = {};
         _cleanup_free_ char *path = NULL;
         int r;
 
-        r = job_id_validate(args[0], reterr);
-        if (r < 0)
-                return r;
         r = job_watch_new(c, &w, reterr);
         if (r < 0)
                 return r;
 
-        r = ctl_look_up(c, "GetJob", args[0], &path, &error);
+        r = ctl_look_up(c, "GetJob", id, &path, &error);
         if (r >= 0)
                 return ctl_finish_job(c, w, path, "succeeded", reterr);
         if (exit_code_from_error(error.name) != EXIT_NO_SUCH) {
@@ -272,8 +269,15 @@ int verb_job_follow(Ctl *c, char **args, Error *reterr) {
                 return r;
         }
 
-        r = get_job(c, args[0], &job, reterr);
+        r = get_job(c, id, &job, reterr);
         return r < 0 ? r : print_ended(c, job);
+}
+
+int verb_job_follow(Ctl *c, char **args, Error *reterr) {
+        int r;
+
+        r = job_id_validate(args[0], reterr);
+        return r < 0 ? r : ctl_follow_job(c, args[0], reterr);
 }
 
 int verb_job_cancel(Ctl *c, char **args, Error *reterr) {

@@ -17,6 +17,7 @@
 #include "top.h"
 
 #define NEWEST_LINES 10U
+#define JOBS_LOOKED_AT 50U
 
 static char *format_since(const json_t *row, _unused_ Color *ret_color) {
         return strdup(FORMAT_AGO(json_get_number(row, "since")));
@@ -252,6 +253,10 @@ static void print_blueprint(const json_t *instance) {
         print_field("Features", features);
 }
 
+static bool job_waits(const json_t *job) {
+        return streq(json_get_text(job, "state"), "waiting");
+}
+
 /* The job that runs, or the last one: "42 restart, running, step 3 of 4 (start)". */
 static void print_job(const json_t *job) {
         const json_t *step;
@@ -271,6 +276,9 @@ static void print_job(const json_t *job) {
         (void) putchar('\n');
 
         print_field("", json_get_text(json_object_get(job, "error"), "message"));
+        /* Of one at work there is a step. */
+        if (job_waits(job))
+                print_field("", json_get_text(job, "message"));
 }
 
 static void print_advice(const json_t *instance, const json_t *job) {
@@ -304,20 +312,33 @@ static void print_advice(const json_t *instance, const json_t *job) {
                 (void) printf("\nWhat its services say: ccpctl logs %s\n", slug);
 }
 
-/* One that waits for its turn is not at work on the instance: that may be the one that was made before it. */
-static json_t *choose_job(const json_t *rows) {
-        json_t *last = json_array_get(rows, 0), *former = json_array_get(rows, 1);
-
-        return former && !job_has_ended(former) && streq(json_get_text(last, "state"), "waiting") ? former
-                                                                                                  : last;
+/* What is at work comes before what is over, and that before what waits for its turn. */
+static usec_t rank_job(const json_t *job) {
+        return job_has_ended(job) ? json_get_number(job, "finished_at") : job_waits(job) ? 0 : USEC_INFINITY;
 }
 
-static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
+/* The one that is on the instance, by what that says itself; else the last one. NULL if there is none. */
+static const json_t *choose_job(const json_t *rows, const json_t *instance) {
+        _cleanup_free_ char *present = NULL;
+        const json_t *row, *chosen = NULL;
+        size_t i;
+
+        (void) job_id_from_path(json_get_text(instance, "job"), &present);
+        json_array_foreach(rows, i, row) {
+                if (streq_ptr(present, json_get_text(row, "id")))
+                        return row;
+                if (!chosen || rank_job(row) > rank_job(chosen))
+                        chosen = row;
+        }
+        return chosen;
+}
+
+/* The newest ones, in an order of their own: one that waited for its turn may be older than others that are long over. */
+static int list_last_jobs(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
         const char *const filters[][2] = { { "instance", slug }, {} };
-        _cleanup_json_ json_t *rows = NULL;
         int r;
 
-        r = ctl_list_rows(c, "ListJobs", filters, 2, &rows, reterr);
+        r = ctl_list_rows(c, "ListJobs", filters, JOBS_LOOKED_AT, ret, reterr);
         if (r < 0 &&
                         (streq_ptr(reterr->name, CCP_ERROR_STORE_UNAVAILABLE) ||
                                         error_is_refusal(reterr->name))) {
@@ -326,11 +347,18 @@ static int get_last_job(Ctl *c, const char *slug, json_t **ret, Error *reterr) {
                 *ret = NULL;
                 return 0;
         }
-        if (r < 0)
-                return r;
+        return r;
+}
 
-        *ret = json_incref(choose_job(rows));
-        return 0;
+static void print_jobs(const json_t *rows, const json_t *chosen) {
+        const json_t *row;
+        size_t i;
+
+        if (chosen)
+                print_job(chosen);
+        json_array_foreach(rows, i, row)
+                if (row != chosen && job_waits(row))
+                        print_job(row);
 }
 
 /* How new the newest backup is, and when others are made. */
@@ -380,12 +408,14 @@ static int print_status(Ctl *c, const char *path, const json_t *instance, Error 
         const char *slug = json_get_text(instance, "slug"), *domain = json_get_text(instance, "domain");
         const json_t *services = json_object_get(instance, "services");
         _cleanup_free_ char *ports = NULL, *name = NULL, *url = NULL, *limits = NULL;
-        _cleanup_json_ json_t *job = NULL;
+        _cleanup_json_ json_t *jobs = NULL;
+        const json_t *job;
         int r;
 
-        r = get_last_job(c, slug, &job, reterr);
+        r = list_last_jobs(c, slug, &jobs, reterr);
         if (r < 0)
                 return r;
+        job = choose_job(jobs, instance);
 
         ports = json_object_get(instance, "ports") ? json_to_text(json_object_get(instance, "ports")) : NULL;
         name = text_escape(json_get_text(instance, "name"));
@@ -411,8 +441,7 @@ static int print_status(Ctl *c, const char *path, const json_t *instance, Error 
         print_trust(instance);
         print_field("Folder", json_get_text(instance, "directory"));
         print_field("Slice", json_get_text(instance, "slice"));
-        if (job)
-                print_job(job);
+        print_jobs(jobs, job);
 
         if (json_array_size(services) > 0) {
                 (void) putchar('\n');

@@ -70,6 +70,8 @@ int ctl_write_secret(Ctl *c, sd_bus_message *reply, const char *instance, const 
 
 /* The path and the properties of an instance. ret_path may be NULL. */
 int ctl_get_instance(Ctl *c, const char *slug, char **ret_path, json_t **ret, Error *reterr);
+/* Waits for a job, which may be long over, and prints how it went. Returns the exit code. */
+int ctl_follow_job(Ctl *c, const char *id, Error *reterr);
 /* Appends an a{sv} of texts, those that are not NULL. */
 int ctl_append_options(sd_bus_message *m, const char *const (*options)[2]);
 /* A method of an instance that makes a job. */

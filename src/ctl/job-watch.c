@@ -532,7 +532,7 @@ static void print_success(const Ctl *c, const json_t *job, const char *about, co
         const json_t *names = json_object_get(job, "services");
         _cleanup_free_ char *services = json_array_size(names) > 0 ? json_to_text(names) : NULL,
                             *backup = format_backup(about, made);
-        usec_t queued = json_get_number(job, "queued_at"), finished = json_get_number(job, "finished_at");
+        usec_t began = progress_since(job), finished = json_get_number(job, "finished_at");
 
         if (streq(json_get_text(job, "state"), "cancelled")) {
                 ctl_say(c, "Job %s was cancelled.\n", json_get_text(job, "id"));
@@ -546,7 +546,7 @@ static void print_success(const Ctl *c, const json_t *job, const char *about, co
                         ctl_say(c, "%s%s%s%s%s%s (job %s, %s).\n", slug, services ? ": " : "",
                                         strempty(services), named ? s->before : s->sentence,
                                         named ? backup : "", named ? s->after : "", json_get_text(job, "id"),
-                                        FORMAT_TIMESPAN(finished > queued ? finished - queued : 0));
+                                        FORMAT_TIMESPAN(finished > began ? finished - began : 0));
         }
         if (streq(kind, "create"))
                 ctl_say(c, "See 'ccpctl status %s'.\n", slug);

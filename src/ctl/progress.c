@@ -116,6 +116,10 @@ static void append_line(StringBuilder *b, Glyph g, Color color, const char *text
                         color_on(stderr, COLOR_NONE), cut);
 }
 
+usec_t progress_since(const json_t *job) {
+        return json_get_number(job, "started_at") ?: json_get_number(job, "queued_at");
+}
+
 const char *progress_state(const json_t *job) {
         const char *state = json_get_text(job, "state");
 
@@ -181,7 +185,7 @@ static size_t first_step_to_show(const json_t *job, size_t n_steps, size_t n) {
 
 static void append_bar(StringBuilder *b, const json_t *job, usec_t realtime, size_t columns) {
         double progress = json_number_value(json_object_get(job, "progress"));
-        usec_t queued = json_get_number(job, "queued_at"), finished = json_get_number(job, "finished_at");
+        usec_t began = progress_since(job), finished = json_get_number(job, "finished_at");
         _cleanup_string_builder_ StringBuilder bar = {};
         _cleanup_free_ char *text = NULL, *cut = NULL;
         usec_t end = finished > 0 ? finished : realtime;
@@ -192,7 +196,7 @@ static void append_bar(StringBuilder *b, const json_t *job, usec_t realtime, siz
         for (size_t i = 0; i < BAR_COLUMNS; i++)
                 string_builder_append(&bar, glyph(i < full ? GLYPH_BAR_FULL : GLYPH_BAR_EMPTY));
         string_builder_appendf(&bar, " %3d%%  %s  %s", (int) (progress * 100),
-                        FORMAT_TIMESPAN(queued > 0 && end > queued ? end - queued : 0), progress_state(job));
+                        FORMAT_TIMESPAN(began > 0 && end > began ? end - began : 0), progress_state(job));
         if (string_builder_finish(&bar, &text, NULL) >= 0)
                 cut = text_ellipsize(text, columns > 1 ? columns - 1 : 1);
         if (!cut) {

@@ -21,6 +21,8 @@ void progress_update(Progress *p, const json_t *job, usec_t realtime);
 /* Shows a sentence: live until it is replaced by NULL, else as a line of its own. Static text. */
 void progress_note(Progress *p, const char *note);
 
+/* Since when the job is at work, or else waits (realtime). */
+usec_t progress_since(const json_t *job);
 /* The state of the job, as it is told to people. */
 const char *progress_state(const json_t *job);
 /* What the job does right now, and how far that is: "folder.tar: 12M of 1.2G, 45M/s, 3min 20s left". "" if that is not told; NULL:

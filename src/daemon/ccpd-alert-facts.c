@@ -76,7 +76,7 @@ AlertFacts alert_instance_facts(const Instance *i, usec_t counting) {
         return (AlertFacts) {
                 .state = i->record->state,
                 .health = i->health,
-                .busy = i->job || i->reviving || recovery_awaits(i->manager->recovery, i) ||
+                .busy = instance_has_job(i) || recovery_awaits(i->manager->recovery, i) ||
                                 recovery_is_closing(i->manager->recovery),
                 .counts_are_new = counting < HEALTH_RESTARTS_FORGOTTEN_USEC,
                 .n_restarts = count_restarts(i),

@@ -76,6 +76,11 @@ struct Instance {
         bool changed;
 };
 
+/* A job is on it, or is about to be. */
+static inline bool instance_has_job(const Instance *i) {
+        return i->job || i->admits || i->reviving;
+}
+
 /* Takes the record. The manager owns the instance. */
 int instance_new(Manager *m, InstanceRecord **record, Instance **ret);
 Instance *instance_free(Instance *i);

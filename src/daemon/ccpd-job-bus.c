@@ -82,9 +82,11 @@ static int append_progress(sd_bus_message *reply, const JobRecord *record, const
 }
 
 static int append_message(sd_bus_message *reply, const JobRecord *record, const Job *j) {
-        bool runs = j && !job_state_is_final(record->state);
+        const char *message = !j || job_state_is_final(record->state) ? NULL
+                        : record->state == JOB_WAITING                ? j->hindrance
+                                                                      : j->message;
 
-        return sd_bus_message_append(reply, "s", runs ? strempty(j->message) : "");
+        return sd_bus_message_append(reply, "s", strempty(message));
 }
 
 /* Of what it works on right now; nothing once it has ended. */

@@ -283,7 +283,7 @@ static void job_note_admission(Job *j, int r, InstanceRecord *instance, JobRecor
 
         r = manager_take_made(j->manager, r, instance, record, error, &e);
         if (r < 0) {
-                log_info("Job %" PRIu64 " waits on: %s", j->record->id, e.message);
+                (void) log_job(j, LOG_INFO, 0, "Job %" PRIu64 " waits on: %s", j->record->id, e.message);
                 job_wait_on(j, JOB_BUSY_DELAY_USEC);
                 manager_resync_later(j->manager);
         } else if (j->record->state == JOB_WAITING)
@@ -340,32 +340,59 @@ static void start_queued(Manager *m, JobLoad *load, usec_t monotonic, usec_t *re
         }
 }
 
-/* What failed may come back by itself: it is given up with the last attempt. */
-static bool instance_may_be_given(const Instance *i) {
-        return !instance_is_busy(i) && recovery_next_of(i->manager->recovery, i) == 0;
+/* Why it is not its turn, as a sentence; NULL: it is. */
+static const char *job_find_hindrance(const Job *j, const Instance *i, const JobLoad *l) {
+        const Manager *m = j->manager;
+
+        if (m->engine_state == ENGINE_UNAVAILABLE)
+                return "Docker is not available.";
+        if (!recovery_is_ready(m->recovery))
+                return "It is not known yet what Docker runs. If that lasts: systemctl status ccp-watch "
+                       "ccp-gate";
+        if (manager_check_sealing(m, NULL) < 0)
+                return "The master key is not there. See: ccpctl doctor";
+        if (instance_has_job(i) || i->schedule_begins)
+                return "Another job is at work on its instance.";
+        /* What failed may come back by itself: it is given up with the last attempt. */
+        if (instance_is_busy(i) || recovery_next_of(m->recovery, i) > 0)
+                return "Its instance is brought back first.";
+        return job_has_its_turn(j, l) ? NULL : "As many jobs as may be are at work.";
+}
+
+static void job_set_hindrance(Job *j, const char *hindrance) {
+        if (j->hindrance == hindrance)
+                return;
+        j->hindrance = hindrance;
+        job_set_changed(j);
+}
+
+static void job_look_for_turn(Job *j, JobLoad *load) {
+        Instance *i = instance_find_by_id(j->manager, j->record->instance);
+
+        if (j->record->cancel_requested) {
+                job_end_waiting(j, CCP_ERROR_CANCELLED, "The job was cancelled.");
+                return;
+        }
+        job_set_hindrance(j, i ? job_find_hindrance(j, i, load) : NULL);
+        if (j->hindrance)
+                return;
+        /* Without its instance it comes to its end. */
+        if (i)
+                load_add(load, j);
+        job_admit(j, i);
 }
 
 static void admit_waiting(Manager *m, JobLoad *load, usec_t monotonic, usec_t *retry_at) {
-        bool open = recovery_knows_engine(m->recovery);
         Job *j, *next;
 
         for (j = m->jobs; j; j = next) {
-                Instance *i;
-
                 next = j->hh.next;
                 if (j->record->state != JOB_WAITING || !job_is_due(j, monotonic, retry_at))
                         continue;
-                i = instance_find_by_id(m, j->record->instance);
-                if (j->record->cancel_requested)
-                        job_end_waiting(j, CCP_ERROR_CANCELLED, "The job was cancelled.");
-                else if (!i)
-                        job_admit(j, NULL);
-                else if (open && job_has_its_turn(j, load) && instance_may_be_given(i)) {
-                        load_add(load, j);
-                        job_admit(j, i);
-                        if (!j->admission)
-                                *retry_at = MIN(*retry_at, j->not_before);
-                }
+                job_look_for_turn(j, load);
+                /* Where that failed at once. */
+                if (j->not_before > monotonic)
+                        *retry_at = MIN(*retry_at, j->not_before);
         }
 }
 
@@ -420,6 +447,7 @@ void job_queue_cancel(Job *j) {
         if (job_state_is_final(j->record->state))
                 return;
         if (j->record->state == JOB_WAITING) {
+                j->not_before = 0;
                 job_queue_dispatch(j->manager);
                 return;
         }

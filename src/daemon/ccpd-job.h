@@ -36,8 +36,9 @@ struct Job {
 
         bool unit_active; /* it was asked to start, or is known to run */
         bool examining; /* its record is being read, or its end recorded: until then it is not started again */
-        bool giving_up;    /* the latter */
-        DbSlot *admission; /* of one that waited: its turn is being recorded */
+        bool giving_up;        /* the latter */
+        DbSlot *admission;     /* of one that waited: its turn is being recorded */
+        const char *hindrance; /* of one that waits: why it is not its turn */
         unsigned n_starts;
         usec_t not_before; /* of the next start, monotonic */
         UnitRequest *start_request, *stop_request;

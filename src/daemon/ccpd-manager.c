@@ -367,7 +367,8 @@ static void on_units_listed(char *const *units, const Error *error, void *userda
                         continue;
 
                 found = strv_contains(units, job_unit(j, unit));
-                if (found && j->record->cancel_requested && !j->unit_active) {
+                if (found && j->record->cancel_requested && !j->unit_active &&
+                                j->record->state != JOB_WAITING) {
                         j->unit_active = true;
                         job_queue_cancel(j);
                 } else if (!found && j->unit_active)

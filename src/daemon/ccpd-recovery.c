@@ -180,14 +180,9 @@ static unsigned count_own_jobs(const Manager *m) {
         return n;
 }
 
-/* A job is on it, or is about to be. */
-static bool has_job(const Instance *i) {
-        return i->job || i->admits || i->reviving;
-}
-
 /* Whether it can have a job now; else *next is when to ask again, if time is all that is missing (monotonic). */
 static bool is_free(const Instance *i, usec_t *next) {
-        if (has_job(i))
+        if (instance_has_job(i))
                 return false;
         if (i->not_before <= now(CLOCK_MONOTONIC))
                 return true;
@@ -245,7 +240,7 @@ typedef enum Turn {
 } Turn;
 
 static Turn turn_of(const Recovery *q, const Instance *i, usec_t *next) {
-        if (has_job(i))
+        if (instance_has_job(i))
                 return TURN_BUSY;
         if (i->recovered_in == q->record->id || instance_is_up(i) ||
                         recovery_attempts_counted(
@@ -263,7 +258,7 @@ bool recovery_awaits(const Recovery *q, const Instance *i) {
 }
 
 bool instance_is_busy(const Instance *i) {
-        return has_job(i) || i->schedule_begins || recovery_awaits(i->manager->recovery, i) ||
+        return instance_has_job(i) || i->schedule_begins || recovery_awaits(i->manager->recovery, i) ||
                         i->manager->engine_state == ENGINE_UNAVAILABLE;
 }
 
@@ -515,7 +510,7 @@ static bool is_open(const Recovery *q) {
         return is_known(q) && access(q->gate, F_OK) >= 0;
 }
 
-bool recovery_knows_engine(const Recovery *q) {
+bool recovery_is_ready(const Recovery *q) {
         return is_open(q) && !recovery_is_wanted(q);
 }
 

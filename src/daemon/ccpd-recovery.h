@@ -35,8 +35,8 @@ bool recovery_is_closing(const Recovery *q);
 /* Whether it is still to be brought back after a start of the Engine: others are before it. */
 bool recovery_awaits(const Recovery *q, const Instance *i);
 /* Whether the Engine is there, and what its start has left to be brought back is known, by recovery_awaits(). */
-bool recovery_knows_engine(const Recovery *q);
-/* Whether somebody is at work on it, or will be before others that can wait. */
+bool recovery_is_ready(const Recovery *q);
+/* Whether somebody is at work on it, or will be before others that can wait; also while Docker is away. */
 bool instance_is_busy(const Instance *i);
 /* When the next attempt to bring it back begins (realtime), 0: none will. */
 usec_t recovery_next_of(const Recovery *q, const Instance *i);

@@ -229,6 +229,6 @@ int method_discard_restore(sd_bus_message *message, void *userdata, sd_bus_error
         if (r < 0)
                 return bus_error_move(reterr, &e);
 
-        spec = json_pack("{s:I}", "restore", (json_int_t) restore);
+        spec = restore > 0 ? json_pack("{s:I}", "restore", (json_int_t) restore) : json_object();
         return spec ? instance_submit_for(message, i, JOB_DISCARD_RESTORE, spec) : -ENOMEM;
 }

@@ -95,7 +95,8 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(server):
         DROP SEQUENCE schedule_knocks CASCADE;
         DROP TRIGGER notify_backup ON jobs;
         DROP FUNCTION notify_role, notify_use, notify_backup, notify_schedule, forget_backup_key, notify_storage, doom_copy, wait_left;
-        DROP INDEX jobs_backup, jobs_drill, jobs_replicate, jobs_one_replicates;
+        DROP INDEX jobs_backup, jobs_drill, jobs_replicate, jobs_one_replicates, jobs_one_waiting;
+        ALTER TABLE jobs DROP COLUMN turn, DROP COLUMN turn_at;
         ALTER TABLE instances DROP COLUMN limits, DROP COLUMN stopped_services, DROP COLUMN repair, DROP COLUMN changed_files,
                 DROP COLUMN changed_files_at, DROP COLUMN recovery_reason, DROP COLUMN recovery_run,
                 DROP COLUMN recovery_attempts, DROP COLUMN recovery_at, DROP COLUMN backup_sequence,

@@ -441,7 +441,16 @@ class Jobs(BusTest):
         self.ctl("restart", "slow", "--no-wait", "--quiet")
         self.ctl("backup", "create", "--all", "--no-wait", "--quiet")
         self.change_state(lambda state: state["jobs"]["3"].update(wait_ms=60000))
-        self.assertRegex(self.ctl("status", "slow").out, r"Job: 2 restart, running")
+        self.assertRegex(self.ctl("status", "slow").out, r"Job: 2 restart, running.*\n +Job: 3 backup, waiting for its turn\n")
+
+    def test_what_was_done_while_a_job_waits_is_the_last_one(self):
+        self.create("alpha")
+        self.ctl("backup", "create", "--all", "--no-wait", "--quiet")
+        self.change_state(lambda state: state["jobs"]["2"].update(wait_ms=60000))
+        self.ctl("restart", "alpha", "--quiet")
+        self.assertRegex(self.ctl("status", "alpha").out, r"Job: 3 restart, succeeded; .*\n +Job: 2 backup, waiting for its turn\n")
+        self.change_state(lambda state: state["jobs"]["2"].update(wait_ms=0))
+        self.assertRegex(self.ctl("status", "alpha").out, r"Job: 3 restart, succeeded; ")
 
     def test_a_backup_is_made_though_its_number_cannot_be_seen(self):
         self.create("alpha")

@@ -226,7 +226,7 @@ def test_what_is_kept_is_discarded_alone_or_with_all_others(ccpd, named):
     wait_for(lambda: len(ccpd.get(instance_path("alpha"), "Instance", "Restores")) == 2, what="what is kept")
     options = {"restore": first} if named else {}
     path = str(ccpd.call("Instance", "DiscardRestore", dbus.Dictionary(options, "sv"), path=instance_path("alpha")))
-    assert job_row(ccpd, path) == ["discard-restore", "alpha", f'{{"restore": {first if named else 0}}}']
+    assert job_row(ccpd, path) == ["discard-restore", "alpha", f'{{"restore": {first}}}' if named else "{}"]
 
 
 def test_a_backup_of_all(ccpd):

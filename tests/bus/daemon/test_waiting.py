@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Backups of all wait for their turn, and leave their instances to others until then."""
 
+import threading
 import time
 
 import dbus
@@ -27,6 +28,11 @@ def job_of(ccpd, slug):
 
 def restart(ccpd, slug):
     return str(ccpd.call("Instance", "Restart", dbus.Array([], "s"), NONE, path=instance_path(slug)))
+
+
+def waits_for(ccpd, path, what):
+    assert state(ccpd, path) == "waiting"
+    wait_for(lambda: what in str(ccpd.get(path, "Job", "Message")), what=f"'{what}' instead of {ccpd.get(path, 'Job', 'Message')}")
 
 
 def backup(ccpd, slug):
@@ -95,7 +101,9 @@ def test_others_use_the_instance_meanwhile(ccpd, watcher):
     at_work(ccpd, jobs["alpha"])
     other = restart(ccpd, "beta")
     at_work(ccpd, other)
-    assert job_of(ccpd, "beta") == other and state(ccpd, jobs["beta"]) == "waiting"
+    assert job_of(ccpd, "beta") == other
+    waits_for(ccpd, jobs["beta"], "Another job is at work on its instance.")
+    waits_for(ccpd, jobs["gamma"], "As many jobs as may be are at work.")
     # It is passed over, and has its turn when its instance is free.
     finish(ccpd, jobs["alpha"])
     at_work(ccpd, jobs["gamma"])
@@ -105,7 +113,7 @@ def test_others_use_the_instance_meanwhile(ccpd, watcher):
     assert state(ccpd, jobs["beta"]) == "waiting" and job_of(ccpd, "beta") == other
     finish(ccpd, other)
     at_work(ccpd, jobs["beta"])
-    assert job_of(ccpd, "beta") == jobs["beta"]
+    assert job_of(ccpd, "beta") == jobs["beta"] and ccpd.get(jobs["beta"], "Job", "Message") == ""
     with pytest.raises(dbus.DBusException) as e:
         restart(ccpd, "beta")
     assert e.value.get_dbus_name() == f"{NAME}.Error.Busy"
@@ -121,6 +129,23 @@ def test_one_that_somebody_asks_for_comes_before_those_that_wait(ccpd, watcher):
     assert [state(ccpd, jobs[slug]) for slug in ("beta", "gamma")] == ["waiting"] * 2
     finish(ccpd, other, "failed")
     at_work(ccpd, jobs["beta"])
+
+
+def test_two_calls_at_once_are_told_of_the_same_jobs(ccpd, watcher):
+    def call():
+        bus = dbus.bus.BusConnection(ccpd.address)
+        try:
+            told.append(sorted(map(str, bus.call_blocking(NAME, ROOT, f"{NAME}.Manager", "BackupAll", "a{sv}", (NONE,)))))
+        finally:
+            bus.close()
+
+    told = []
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 4 and len(told[0]) == 3 and all(paths == told[0] for paths in told), told
 
 
 def test_one_that_waits_is_the_one_of_the_next_call(ccpd, watcher):
@@ -198,11 +223,13 @@ def test_what_docker_has_ended_is_brought_back_first(ccpd, watcher):
     jobs = back_up_all(ccpd)
     at_work(ccpd, jobs["alpha"])
     watcher.engine()
+    waits_for(ccpd, jobs["beta"], "Docker is not available.")
     finish(ccpd, jobs["alpha"])
     wait_for(lambda: state(ccpd, jobs["alpha"]) == "succeeded", what="the end of alpha's")
     watcher.engine(STARTED + 1)
     time.sleep(0.5)
     assert [row[2] for row in rows(ccpd)] == ["succeeded", "waiting", "waiting"], "its containers are not known yet"
+    waits_for(ccpd, jobs["beta"], "systemctl status ccp-watch")
     watcher.list()
 
     def starts():
@@ -249,7 +276,7 @@ def test_what_may_still_come_back_is_waited_for(ccpd, watcher):
     finish(ccpd, jobs["gamma"])
     wait_for(lambda: state(ccpd, jobs["gamma"]) == "succeeded", what="the end of gamma's")
     time.sleep(0.5)
-    assert state(ccpd, jobs["beta"]) == "waiting"
+    waits_for(ccpd, jobs["beta"], "Its instance is brought back first.")
     # After the last attempt nobody else brings it back.
     ccpd.postgres.sql("UPDATE instances SET recovery_attempts = 99 WHERE slug = 'beta'")
     name, sentence = cancelled(ccpd, jobs["beta"])
@@ -266,5 +293,8 @@ def test_a_store_that_does_not_take_it_is_asked_again_later(ccpd, watcher):
     time.sleep(2)
     assert 1 <= refusals() <= 3 and [state(ccpd, path) for path in jobs.values()] == ["waiting"] * 3
     assert state(ccpd, restart(ccpd, "alpha")) == "queued"
+    # Whoever does not want it does not wait for the next attempt.
+    ccpd.call("Job", "Cancel", NONE, path=jobs["beta"])
+    wait_for(lambda: state(ccpd, jobs["beta"]) == "cancelled", seconds=3, what="the end of one that was cancelled")
     ccpd.postgres.sql("ALTER TABLE jobs DROP CONSTRAINT test")
     wait_for(lambda: "queued" in [state(ccpd, path) for path in jobs.values()], seconds=30, what="the next attempt")
