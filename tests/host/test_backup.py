@@ -277,10 +277,10 @@ def test_an_engine_that_ends_in_the_middle_of_a_dump(server, instance, act):
 @pytest.mark.parametrize('step', ['write', 'verify'])
 def test_a_cancelled_backup_leaves_nothing(server, instance, step):
     before = backups(server), files(server)
-    with pausing_at(server, step) as paused:
+    with pausing_at(server, step) as stands_still:
         server.ccpctl('backup', 'create', SLUG, '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
-        paused()
+        stands_still()
         server.ccpctl('job', 'cancel', job, '--no-wait')
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'cancelled', 120, 'the end')
         assert_nothing_left(server, before, 'cancelled')
@@ -290,10 +290,10 @@ def test_a_cancelled_backup_leaves_nothing(server, instance, step):
 @pytest.mark.parametrize('step', ['write', 'verify'])
 def test_a_killed_backup_begins_again_and_leaves_one_file(server, instance, step):
     before = files(server)
-    with pausing_at(server, step) as paused:
+    with pausing_at(server, step) as stands_still:
         server.ccpctl('backup', 'create', SLUG, '--no-wait')
         job = server.json('job', 'list', '--lines=1')[0]['id']
-        paused()
+        stands_still()
         kill_worker(server)
         server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', 180, 'the end')
     new = files(server) - before
