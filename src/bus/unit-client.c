@@ -115,7 +115,9 @@ static int unit_request_error(const UnitRequest *q, const sd_bus_error *from, Er
                                 "installed and polkit running?",
                                 q->unit);
 
-        if (sd_bus_error_has_name(from, "org.freedesktop.systemd1.TransactionIsDestructive"))
+        /* The second is the answer when polkit, which PID 1 wants to ask about us, is not started any more. */
+        if (sd_bus_error_has_name(from, "org.freedesktop.systemd1.TransactionIsDestructive") ||
+                        sd_bus_error_has_name(from, "org.freedesktop.systemd1.ShuttingDown"))
                 return error_setf(reterr, CCP_ERROR_BUSY,
                                 "The system is going down, or '%s' is still being stopped; it is run when "
                                 "that is over.",
@@ -133,6 +135,10 @@ static int unit_request_error(const UnitRequest *q, const sd_bus_error *from, Er
 
         return error_setf(reterr, CCP_ERROR_INTERNAL, "systemd refused to %s '%s': %s",
                         streq(q->method, "StartUnit") ? "start" : "stop", q->unit, strempty(from->message));
+}
+
+int unit_error_level(const Error *error) {
+        return streq(error->name, CCP_ERROR_BUSY) ? LOG_INFO : LOG_WARNING;
 }
 
 static UnitRequest *unit_client_oldest_sent(const UnitClient *c) {

@@ -45,6 +45,10 @@ int unit_client_stop(UnitClient *c, const char *unit, unit_request_handler_t han
                 UnitRequest **ret);
 UnitRequest *unit_request_free(UnitRequest *q);
 
+/* As what the error of a request that is made again is logged: that PID 1 is busy, or the system goes down, is no fault of
+ * anything (LOG_INFO), all else is worth a look (LOG_WARNING). */
+int unit_error_level(const Error *error);
+
 /* A further call with the same pattern takes the place of one that was not answered yet. */
 int unit_client_list(UnitClient *c, const char *pattern, unit_list_handler_t handler, void *userdata);
 

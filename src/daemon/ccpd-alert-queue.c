@@ -44,7 +44,8 @@ static void on_worker_started(const Error *error, void *userdata) {
 
         w->request = NULL;
         if (error) {
-                log_warning("Alerts cannot be delivered now, trying again later: %s", error->message);
+                (void) log_full(unit_error_level(error), 0,
+                                "Alerts cannot be delivered now, trying again later: %s", error->message);
                 w->active = w->idle = false;
                 w->due = w->not_before = monotonic + START_RETRY_USEC;
         } else if (w->ended) {

@@ -314,7 +314,8 @@ static void on_timer_changed(const Error *error, void *userdata) {
 
         if (!error)
                 return;
-        log_warning("Cannot change the timer of the sweeps, trying again later: %s", error->message);
+        (void) log_full(unit_error_level(error), 0,
+                        "Cannot change the timer of the sweeps, trying again later: %s", error->message);
         manager_resync_later(s->manager);
 }
 

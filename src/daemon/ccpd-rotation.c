@@ -119,7 +119,9 @@ static void on_retired(const Error *error, void *userdata) {
 
         k->busy = false;
         if (error) {
-                log_warning("The former master key could not be put away, trying again: %s", error->message);
+                (void) log_full(unit_error_level(error), 0,
+                                "The former master key could not be put away, trying again: %s",
+                                error->message);
                 retry_later(k);
                 return;
         }

@@ -149,7 +149,8 @@ static void on_timer_changed(const Error *error, void *userdata) {
                 schedules_look(s);
                 return;
         }
-        log_warning("Cannot change the timer of a schedule, trying again later: %s", error->message);
+        (void) log_full(unit_error_level(error), 0,
+                        "Cannot change the timer of a schedule, trying again later: %s", error->message);
         s->wanted = strv_free(s->wanted);
         schedules_at(s, now(CLOCK_MONOTONIC) + REFUSED_DELAY_USEC);
 }

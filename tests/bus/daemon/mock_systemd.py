@@ -3,6 +3,7 @@
 
 How it answers is set by SetMode: "done" (the unit's start succeeds), "fail" (the start job fails), "hang" (no answer),
 "refuse" (an error at once), "away" (no answer, and the bus says so), "stopping" (the unit is still being stopped),
+"off" (the server goes down, and polkit is not started any more),
 "no-list" (starts succeed, the units are not listed). A timer whose name has "bad" in it is no unit. SetNext(unit, time) says when
 a timer elapses. Hold(unit) leaves jobs of that unit without an end until
 Finish(unit, result). Calls() tells what was asked for; EndUnit(name) lets a unit end."""
@@ -17,6 +18,11 @@ from gi.repository import GLib
 
 MANAGER = "org.freedesktop.systemd1.Manager"
 CONTROL = "org.changemaker.ccp1.Test"
+LATER = {
+    "away": "org.freedesktop.DBus.Error.NoReply",
+    "stopping": "org.freedesktop.systemd1.TransactionIsDestructive",
+    "off": "org.freedesktop.systemd1.ShuttingDown",
+}
 
 
 def bus_path(unit):
@@ -60,9 +66,8 @@ class Manager(dbus.service.Object):
         if self.mode == "refuse":
             error(dbus.DBusException("No.", name="org.freedesktop.DBus.Error.AccessDenied"))
             return
-        if self.mode in ("away", "stopping"):
-            error(dbus.DBusException("No.", name="org.freedesktop.DBus.Error.NoReply" if self.mode == "away" else
-                                     "org.freedesktop.systemd1.TransactionIsDestructive"))
+        if self.mode in LATER:
+            error(dbus.DBusException("No.", name=LATER[self.mode]))
             return
         self.jobs += 1
         path = f"/org/freedesktop/systemd1/job/{self.jobs}"

@@ -271,7 +271,7 @@ def test_a_unit_that_does_not_start_leaves_nothing(ccpd, mode, word):
     wait_for(lambda: is_gone(ccpd, "edmonton"))
 
 
-@pytest.mark.parametrize("mode", ["away", "stopping"])
+@pytest.mark.parametrize("mode", ["away", "stopping", "off"])
 def test_a_start_of_which_pid1_says_nothing_is_asked_for_again(ccpd, mode):
     ccpd.systemd("SetMode", mode)
     assert error_of(ccpd.create, "edmonton")[0] == "Busy"
