@@ -387,7 +387,7 @@ class Mock:
             self.emit(ROOT + "/job/" + i, PROPERTIES, "PropertiesChanged", "sa{sv}as", NAME + ".Job", changed, [])
             if properties["State"] in FINAL and not record.get("told"):
                 record["told"] = True
-                self.job_ended(record, properties["State"])
+                self.settle(record, properties["State"])
                 self.emit(ROOT, NAME + ".Manager", "JobRemoved", "sos", i, dbus.ObjectPath(ROOT + "/job/" + i),
                           properties["State"])
         return True
@@ -402,6 +402,12 @@ class Mock:
             if row["Id"] == number:
                 return row
         raise CcpError("NoSuchBackup", "There is no backup %s." % number)
+
+    def settle(self, record, state):
+        """What a job did is there when it is seen to have ended, by whomever."""
+        if state in FINAL and not record.get("settled"):
+            record["settled"] = True
+            self.job_ended(record, state)
 
     def job_ended(self, record, state):
         instance = self.state.data["instances"].get(record["instance"])
@@ -1083,7 +1089,9 @@ class JobObject(Base):
         return self.mock.state.data["jobs"][self.i]
 
     def get_properties(self):
-        return Job(self.record()).properties()
+        properties = Job(self.record()).properties()
+        self.mock.settle(self.record(), properties["State"])
+        return properties
 
     @dbus.service.method(NAME + ".Job", in_signature="a{sv}")
     def Cancel(self, options):
