@@ -204,7 +204,7 @@ static const struct {
                 .judge = judge_job,
                 .hold = JOB_HOLD_USEC,
                 .title = "the last job on @ failed",
-                .next_step = "ccpctl job list --instance @, then ccpctl job retry",
+                .next_step = "ccpctl job list --instance @, then ccpctl job retry ID",
         },
         [ALERT_BACKUP_FAILED] = {
                 .name = "backup-failed",
@@ -229,7 +229,8 @@ static const struct {
                 .severity = ALERT_ERROR,
                 .judge = judge_backup_damaged,
                 .title = "a backup of @ is damaged",
-                .next_step = "ccpctl backup list --instance @, then ccpctl backup create @",
+                .next_step = "ccpctl backup list --instance @, then ccpctl backup fetch ID if it has a copy, else "
+                             "ccpctl backup create @ and ccpctl backup delete ID",
         },
         [ALERT_DRILL_FAILED] = {
                 .name = "drill-failed",
@@ -254,7 +255,7 @@ static const struct {
                 .severity = ALERT_ERROR,
                 .judge = judge_unreplicated,
                 .title = "a backup of @ has no copy in the storage",
-                .next_step = "ccpctl storage test, ccpctl job list --instance @, then ccpctl backup replicate",
+                .next_step = "ccpctl storage test, ccpctl backup list --instance @, then ccpctl backup replicate ID",
         },
         [ALERT_SECRET_AGE] = {
                 .name = "secret-age",

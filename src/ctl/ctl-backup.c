@@ -459,6 +459,10 @@ static int back_up_all(Ctl *c, Error *reterr) {
         code = report_left_out(c, paths, reterr);
         if (code < 0)
                 return code;
+        if (!paths && code == EXIT_DONE && !ctl_prints_json(c))
+                ctl_say(c,
+                                "No instance runs: nothing was backed up. Of one that is stopped: ccpctl "
+                                "backup create SLUG\n");
         return MAX(follow_jobs(c, paths), code);
 }
 

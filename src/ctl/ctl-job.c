@@ -208,6 +208,7 @@ static void print_job_head(const json_t *job) {
 int verb_job_show(Ctl *c, char **args, Error *reterr) {
         const char *id = args[0];
         _cleanup_json_ json_t *job = NULL;
+        char again[JOB_AGAIN_MAX];
         int r;
 
         r = get_job(c, id, &job, reterr);
@@ -226,7 +227,7 @@ int verb_job_show(Ctl *c, char **args, Error *reterr) {
         if (!arguments_have(&c->arguments, OPTION(QUIET) | OPTION(NO_LEGEND))) {
                 (void) printf("\nIts messages: journalctl CCP_JOB=%s\n", id);
                 if (streq(json_get_text(job, "state"), "failed"))
-                        (void) printf("To try again: ccpctl job retry %s\n", id);
+                        (void) printf("To try again: %s\n", job_again(job, again));
                 else if (!job_has_ended(job))
                         (void) printf("To see how it goes: ccpctl job follow %s\n", id);
         }

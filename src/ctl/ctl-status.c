@@ -284,14 +284,14 @@ static void print_job(const json_t *job) {
 static void print_advice(const json_t *instance, const json_t *job) {
         const char *slug = json_get_text(instance, "slug"), *state = json_get_text(instance, "state");
         const char *health = json_get_text(instance, "health"), *id = json_get_text(job, "id");
+        char again[JOB_AGAIN_MAX];
 
         if (job && !job_has_ended(job))
                 (void) printf("\nTo see how the job goes: ccpctl job follow %s\n", id);
         else if (job && streq(json_get_text(job, "state"), "failed"))
                 (void) printf("\nThe job failed: ccpctl job show %s; journalctl CCP_JOB=%s; to try again: "
-                              "ccpctl "
-                              "job retry %s\n",
-                                id, id, id);
+                              "%s\n",
+                                id, id, job_again(job, again));
         else if (streq(state, "stopped"))
                 (void) printf("\nTo start it: ccpctl start %s\n", slug);
         else if (has_wrong_files(instance))

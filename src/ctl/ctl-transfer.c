@@ -182,6 +182,11 @@ int verb_backup_export(Ctl *c, char **args, Error *reterr) {
         _cleanup_close_ int made = -EBADF;
         int r, fd;
 
+        if (arguments_have(&c->arguments, OPTION(HOST)))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "A backup is handed over in a file descriptor, which cannot go to another "
+                                "host. Say: ssh %s ccpctl backup export %s >FILE",
+                                c->arguments.values[OPTION_HOST], args[0]);
         if (!path && isatty(STDOUT_FILENO))
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "A backup is nothing for a terminal: say --output=FILE, or redirect it.");
@@ -391,6 +396,12 @@ int verb_backup_import(Ctl *c, char **args, Error *reterr) {
         char signer[SIGNER_MAX];
         int r;
 
+        if (arguments_have(&c->arguments, OPTION(HOST)))
+                return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
+                                "A backup is handed over in a file descriptor, which cannot go to another "
+                                "host. Where the file is there: ssh -t %s ccpctl backup import "
+                                "--recovery-key-file=- FILE",
+                                c->arguments.values[OPTION_HOST]);
         if (!c->arguments.values[OPTION_RECOVERY_KEY_FILE])
                 return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                                 "To open what comes from elsewhere, a recovery key is wanted: "

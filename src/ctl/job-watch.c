@@ -81,6 +81,14 @@ JobWatch *job_watch_free(JobWatch *w) {
         return mfree(w);
 }
 
+const char *job_again(const json_t *job, char buf[static JOB_AGAIN_MAX]) {
+        /* The file of an import that failed is not kept. */
+        if (job_kind_from_string(json_get_text(job, "kind")) == JOB_IMPORT)
+                return "ccpctl backup import";
+        (void) snprintf(buf, JOB_AGAIN_MAX, "ccpctl job retry %s", json_get_text(job, "id"));
+        return buf;
+}
+
 bool job_has_ended(const json_t *job) {
         JobState state = job_state_from_string(json_get_text(job, "state"));
 

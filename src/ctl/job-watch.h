@@ -35,5 +35,8 @@ int ctl_finish_job(Ctl *c, JobWatch *w, const char *path, const char *expected, 
 int ctl_submit_job(Ctl *c, sd_bus_message *m, const char *backup, Error *reterr);
 /* Prints what is to be known of a job that has ended otherwise: sentence, step, where to look. */
 void job_print_failure(const json_t *job, FILE *f);
+/* "ccpctl job retry 12": what does again what a job that failed should have done. */
+#define JOB_AGAIN_MAX 64U
+const char *job_again(const json_t *job, char buf[static JOB_AGAIN_MAX]);
 /* True if a job in this state (of the bus API) has ended. */
 bool job_has_ended(const json_t *job);

@@ -619,10 +619,9 @@ static int restore_submit(RestoreCall *call, const BackupRecords *records, Error
         if (records->n == 0)
                 return error_setf(reterr, CCP_ERROR_NO_SUCH_BACKUP,
                                 "There is no backup %" PRIu64 ". See: ccpctl backup list", q->backup);
-        if (b->state != BACKUP_VERIFIED)
-                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "Backup %" PRIu64 " is %s: nothing is restored from it.", q->backup,
-                                backup_state_to_string(b->state));
+        r = backup_record_check_verified(b, reterr);
+        if (r < 0)
+                return r;
         r = request_from_config(b->config, q);
         if (r < 0)
                 return error_set_errnof(reterr, r, "%m");

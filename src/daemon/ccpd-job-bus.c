@@ -325,6 +325,10 @@ static int method_retry(sd_bus_message *message, void *userdata, sd_bus_error *r
                 r = error_setf(&e, CCP_ERROR_WRONG_STATE,
                                 "Job %" PRIu64 " is %s; only a failed or cancelled one can be tried again.",
                                 j->record->id, job_state_to_string(j->record->state));
+        else if (j->record->kind == JOB_IMPORT)
+                r = error_setf(&e, CCP_ERROR_WRONG_STATE,
+                                "What job %" PRIu64 " took in is gone. Begin anew: ccpctl backup import",
+                                j->record->id);
         else if (job_is_about_backup(j->record, &backup))
                 r = manager_submit_backup_job(j->manager, j->record->kind, backup,
                                 json_is_true(json_object_get(j->record->spec, "last")), o, &e);

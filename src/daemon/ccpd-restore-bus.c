@@ -69,10 +69,9 @@ static int submit(RestoreCall *call, const BackupRecords *records, Error *reterr
         r = check_origin(call, i, records, reterr);
         if (r < 0)
                 return r;
-        if (records->items[0].state != BACKUP_VERIFIED)
-                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "Backup %" PRIu64 " is %s: nothing is restored from it.", call->backup,
-                                backup_state_to_string(records->items[0].state));
+        r = backup_record_check_verified(records->items, reterr);
+        if (r < 0)
+                return r;
 
         spec = json_pack("{s:o, s:I}", "backup", json_sprintf("%" PRIu64, call->backup), "keep_hours",
                         (json_int_t) m->settings->restore_keep_hours);

@@ -369,12 +369,11 @@ static int check_trust(const Manager *m, const Import *x, const StoreImportTrust
         return error_setf(reterr, CCP_ERROR_INVALID_ARGUMENT,
                         "The backup is said to be of '%s', %s, but was signed by another: %s. Whoever has "
                         "the public half of a recovery key can write such a file. If you know whose key "
-                        "that "
-                        "is, name it as the signer.",
+                        "that is: ccpctl backup import --signer=%s",
                         x->record.slug,
                         trust->ours ? "an instance of this server"
                                     : "of which there are backups that were imported",
-                        signer);
+                        signer, signer);
 }
 
 static void on_import_trust(int r, const StoreImportTrust *trust, Error *error, void *userdata) {

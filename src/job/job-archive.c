@@ -290,12 +290,15 @@ int job_archive_open_file(const BackupRecord *record, Error *reterr) {
         folder = job_archive_open_folder(record->instance, false, &error);
         fd = folder < 0 ? folder : open_beneath(folder, record->file, O_RDONLY | O_NOFOLLOW, 0);
         if (fd == -ENOENT)
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                "The file " CCP_BACKUPS_DIR "/%s/%s is gone.%s", record->instance,
-                                record->file,
-                                record->replicated_at > 0 ? " There is a copy in the storage; to get it: "
-                                                            "ccpctl backup fetch"
-                                                          : "");
+                return record->replicated_at > 0
+                                ? error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                                  "The file " CCP_BACKUPS_DIR "/%s/%s is gone. There is "
+                                                  "a copy in the storage; to get it: ccpctl backup fetch "
+                                                  "%" PRIu64,
+                                                  record->instance, record->file, record->id)
+                                : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
+                                                  "The file " CCP_BACKUPS_DIR "/%s/%s is gone.",
+                                                  record->instance, record->file);
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record->file);
         /* Of its beginning, too, that counts which is on the disk. */
@@ -340,10 +343,9 @@ static int open_archive(Job *j, JobArchive *a, Error *reterr) {
         r = backup_get(j->db, id, &a->record, reterr);
         if (r < 0)
                 return r;
-        if (a->record.state != BACKUP_VERIFIED)
-                return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "Backup %" PRIu64 " is %s: nothing is restored from it.", id,
-                                backup_state_to_string(a->record.state));
+        r = backup_record_check_verified(&a->record, reterr);
+        if (r < 0)
+                return r;
 
         r = a->fd = job_archive_open_file(&a->record, &error);
         if (r >= 0)

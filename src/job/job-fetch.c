@@ -85,7 +85,9 @@ static int run_download(Job *j, Error *reterr) {
                 return r;
         if (record.replicated_at == 0)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "Of backup %" PRIu64 " there is no copy in the storage.", record.id);
+                                "Of backup %" PRIu64 " there is no copy in the storage. For others: ccpctl "
+                                "backup list --instance=%s",
+                                record.id, record.slug);
         folder = job_archive_open_folder(record.instance, true, reterr);
         if (folder < 0)
                 return folder;

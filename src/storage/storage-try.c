@@ -89,7 +89,9 @@ static const struct {
         int (*run)(Trial *t, Error *reterr);
         const char *good, *advice;
 } trials[] = {
-        { "write", put, "The credentials may write.", "Nothing can be copied there: ccpctl storage set" },
+        { "write", put, "The credentials may write.",
+                        "Nothing can be copied there. With other credentials: ccpctl storage set with the "
+                        "options of 'ccpctl storage show', and --credentials-file=FILE" },
         { "read", get, "The credentials may read.",
                         "No copy is compared, and none comes back, without the right to read." },
         { "list", list, "The credentials may list.",

@@ -48,6 +48,21 @@ void backup_record_done(BackupRecord *b) {
         *b = (BackupRecord) {};
 }
 
+int backup_record_check_verified(const BackupRecord *b, Error *reterr) {
+        if (b->state == BACKUP_VERIFIED)
+                return 0;
+        return b->replicated_at > 0
+                        ? error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                          "Backup %" PRIu64 " is %s: nothing is restored from it. There "
+                                          "is a copy in the storage; to get it: ccpctl backup fetch "
+                                          "%" PRIu64,
+                                          b->id, backup_state_to_string(b->state), b->id)
+                        : error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                          "Backup %" PRIu64 " is %s: nothing is restored from it. For "
+                                          "others: ccpctl backup list --instance=%s",
+                                          b->id, backup_state_to_string(b->state), b->slug);
+}
+
 void backup_records_done(BackupRecords *l) {
         FOREACH_ARRAY(b, l->items, l->n)
                 backup_record_done(b);

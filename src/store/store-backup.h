@@ -59,6 +59,8 @@ typedef struct BackupRecords {
 } BackupRecords;
 
 void backup_record_done(BackupRecord *b);
+/* WrongState unless it is verified: nothing is restored from it then; with what to do instead. */
+int backup_record_check_verified(const BackupRecord *b, Error *reterr);
 #define _cleanup_backup_record_ _cleanup_(backup_record_done)
 void backup_records_done(BackupRecords *l);
 #define _cleanup_backup_records_ _cleanup_(backup_records_done)

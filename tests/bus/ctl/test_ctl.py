@@ -227,6 +227,10 @@ class Things(BusTest):
         self.assertEqual(set(o["steps"][0]), {"number", "name", "state", "started_at", "finished_at", "title",
                                               "detail"})
         self.assertEqual(o["started_by_uid"], 0)
+        # An import keeps nothing that another job could go on with.
+        self.change_state(lambda state: state["jobs"]["1"].update(kind="import", fail_at=1))
+        r = self.ctl("job", "show", "1")
+        self.assertIn("To try again: ccpctl backup import\n", r.out)
 
     def test_old_jobs_come_from_the_history(self):
         self.create("alpha")
@@ -435,6 +439,17 @@ class Jobs(BusTest):
         self.assertIn("Job: 9 backup, waiting for its turn\n", r.out)
         self.ctl("job", "cancel", "9")
         self.assertEqual(self.ctl("job", "show", "9", "--json=short").json()["state"], "cancelled")
+
+    def test_a_backup_of_all_where_nothing_runs_says_so(self):
+        r = self.ctl("backup", "create", "--all")
+        self.assertEqual(r.out, "No instance runs: nothing was backed up. Of one that is stopped: ccpctl backup create SLUG\n")
+        self.assertEqual(self.ctl("backup", "create", "--all", "--quiet").out, "")
+
+    def test_files_of_backups_do_not_go_to_another_host(self):
+        r = self.ctl("-H", "ann@server", "backup", "export", "17", "--output=/nonexistent/file", code=2)
+        self.assertIn("ssh ann@server ccpctl backup export 17 >FILE", r.err)
+        r = self.ctl("-H", "ann@server", "backup", "import", "file", "--recovery-key-file=key", code=2)
+        self.assertIn("ssh -t ann@server ccpctl backup import ", r.err)
 
     def test_what_is_at_work_on_an_instance_is_told_before_what_waits(self):
         self.create("slow")

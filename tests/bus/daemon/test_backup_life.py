@@ -6,6 +6,7 @@ import time
 import dbus
 import pytest
 from conftest import NAME, ROOT, instance_path, wait_for
+from test_daemon import error_of
 from watcher import finish, running
 
 NONE = dbus.Dictionary({}, "sv")
@@ -61,6 +62,17 @@ def test_a_backup_is_verified_by_a_job(ccpd):
     again = str(ccpd.call("Job", "Retry", NONE, path=path))
     assert job_row(ccpd, again)[2] == f'{{"backup": "{backup}"}}'
     assert ccpd.get(instance_path("alpha"), "Instance", "State") == "running"
+
+
+def test_an_import_is_begun_anew_and_not_tried_again(ccpd):
+    running(ccpd, "alpha")
+    path = str(ccpd.manager("VerifyBackup", make_backup(ccpd, "alpha"), NONE))
+    finish(ccpd, path, "failed")
+    ccpd.stop()
+    ccpd.postgres.sql(f"UPDATE jobs SET kind = 'import' WHERE id = {path.rpartition('/')[2]}")
+    ccpd.start()
+    name, message = error_of(ccpd.call, "Job", "Retry", NONE, path=path)
+    assert name == "WrongState" and "ccpctl backup import" in message
 
 
 @pytest.mark.parametrize("method", ["VerifyBackup", "DeleteBackup"])
