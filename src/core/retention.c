@@ -45,7 +45,7 @@ static int compare_newest_first(const void *a, const void *b, void *userdata) {
 
 /* The newest one of each of the last n periods that have one. A clock that went back brings an earlier period up again: the
  * newest in it is kept already, so that those before it live longer, not shorter. */
-static int keep_periods(const RetentionItem *items, const size_t *order, size_t n_verified, period_t period,
+static int keep_periods(const RetentionItem *items, const size_t *order, size_t n_ordered, period_t period,
                 unsigned n, RetentionReason reason, unsigned *ret) {
         _cleanup_free_ int64_t *seen = NULL;
         unsigned n_seen = 0;
@@ -54,7 +54,7 @@ static int keep_periods(const RetentionItem *items, const size_t *order, size_t 
         if (!seen)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < n_verified && n_seen < n; i++) {
+        for (size_t i = 0; i < n_ordered && n_seen < n; i++) {
                 int64_t p = period(items[order[i]].created_at);
                 bool known = false;
 
@@ -68,14 +68,8 @@ static int keep_periods(const RetentionItem *items, const size_t *order, size_t 
         return 0;
 }
 
-static void keep_unverified(const RetentionItem *items, size_t n, uint64_t newest, bool any, unsigned *ret) {
-        for (size_t i = 0; i < n; i++)
-                if (!items[i].verified && !items[i].imported)
-                        ret[i] |= any && items[i].sequence < newest ? RETENTION_SUPERSEDED
-                                                                    : RETENTION_UNPROVEN;
-}
-
-int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *policy, unsigned *ret) {
+static int keep_ordered(const RetentionItem *items, const size_t *order, size_t n_ordered,
+                const RetentionPolicy *policy, unsigned *ret) {
         const struct {
                 unsigned n;
                 period_t period;
@@ -85,31 +79,77 @@ int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *
                 { policy->weekly, week_of, RETENTION_WEEKLY },
                 { policy->monthly, month_of, RETENTION_MONTHLY },
         };
-        _cleanup_free_ size_t *order = NULL; /* of those made here that are verified, the newest first */
-        size_t n_verified = 0;
+        int r;
+
+        for (size_t i = 0; i < MIN(n_ordered, (size_t) policy->last); i++)
+                ret[order[i]] |= RETENTION_LAST;
+        FOREACH_ARRAY(rule, rules, ELEMENTSOF(rules)) {
+                r = keep_periods(items, order, n_ordered, rule->period, rule->n, rule->reason, ret);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Those made here, the newest first: the verified ones, and, if that is asked for, those that come back from the storage. */
+static size_t put_in_order(const RetentionItem *items, size_t n, bool with_copied, size_t *order) {
+        size_t k = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (!items[i].imported && (items[i].verified || (with_copied && items[i].copied)))
+                        order[k++] = i;
+        qsort_r(order, k, sizeof(*order), compare_newest_first, (void *) items);
+        return k;
+}
+
+/* Their copies are all that is left of them: what is wrong here must not make these go. */
+static int keep_copied(const RetentionItem *items, size_t n, const RetentionPolicy *policy, size_t *order,
+                unsigned *ret) {
+        _cleanup_free_ unsigned *reasons = new0(unsigned, n);
+        int r;
+
+        if (!reasons)
+                return -ENOMEM;
+        r = keep_ordered(items, order, put_in_order(items, n, true, order), policy, reasons);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                if (!items[i].verified && items[i].copied)
+                        ret[i] |= reasons[i];
+        return r;
+}
+
+static void keep_unverified(const RetentionItem *items, size_t n, uint64_t newest, bool any, unsigned *ret) {
+        for (size_t i = 0; i < n; i++) {
+                if (items[i].verified || items[i].imported)
+                        continue;
+                if (!any || items[i].sequence > newest)
+                        ret[i] |= RETENTION_UNPROVEN;
+                else if (!items[i].copied)
+                        ret[i] |= RETENTION_SUPERSEDED;
+        }
+}
+
+int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *policy, unsigned *ret) {
+        _cleanup_free_ size_t *order = NULL;
+        size_t n_verified;
         int r;
 
         order = new0(size_t, n);
         if (!order)
                 return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n; i++)
                 ret[i] = items[i].imported ? RETENTION_IMPORTED : 0;
-                if (items[i].verified && !items[i].imported)
-                        order[n_verified++] = i;
-        }
-        qsort_r(order, n_verified, sizeof(*order), compare_newest_first, (void *) items);
 
-        for (size_t i = 0; i < MIN(n_verified, (size_t) policy->last); i++)
-                ret[order[i]] |= RETENTION_LAST;
-        FOREACH_ARRAY(rule, rules, ELEMENTSOF(rules)) {
-                r = keep_periods(items, order, n_verified, rule->period, rule->n, rule->reason, ret);
-                if (r < 0)
-                        return r;
-        }
-
+        n_verified = put_in_order(items, n, false, order);
+        r = keep_ordered(items, order, n_verified, policy, ret);
+        if (r < 0)
+                return r;
         if (n_verified > 0)
                 ret[order[0]] |= RETENTION_NEWEST;
         keep_unverified(items, n, n_verified > 0 ? items[order[0]].sequence : 0, n_verified > 0, ret);
+        r = keep_copied(items, n, policy, order, ret);
+        if (r < 0)
+                return r;
+
         if (policy->last == 0 && policy->daily == 0 && policy->weekly == 0 && policy->monthly == 0)
                 for (size_t i = 0; i < n; i++)
                         ret[i] |= RETENTION_NO_POLICY;

@@ -22,6 +22,7 @@ typedef struct RetentionItem {
         uint64_t sequence; /* grows with each backup */
         usec_t created_at; /* by the clock of then */
         bool verified;
+        bool copied;   /* not verified, and its copy in the storage brings it back */
         bool imported; /* no order: it counts as neither the newest nor the last, and takes nobody's place */
 } RetentionItem;
 
@@ -43,7 +44,8 @@ typedef enum RetentionReason {
                         RETENTION_UNPROVEN | RETENTION_NO_POLICY | RETENTION_IMPORTED)
 
 /* Sets ret[i] to the reasons of items[i]; one that has none of RETENTION_KEEPS goes. The items may come in any order. Days are
- * those of the local time. -ENOMEM. */
+ * those of the local time. One that only its copy brings back is kept as long as it would be if it were verified, and takes
+ * nobody's place. -ENOMEM. */
 int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *policy, unsigned *ret);
 
 /* "the newest that is verified, one of the last 3"; freed by the caller, NULL when out of memory. */

@@ -59,12 +59,7 @@ static int plan_instance(Plan *p, size_t begin, size_t end, const RetentionPolic
         if (!items)
                 return -ENOMEM;
         for (size_t k = begin; k < end; k++)
-                items[k - begin] = (RetentionItem) {
-                        .sequence = p->items[k].sequence,
-                        .created_at = p->items[k].created_at,
-                        .verified = p->items[k].state == BACKUP_VERIFIED,
-                        .imported = p->items[k].signer != NULL,
-                };
+                items[k - begin] = backup_record_retention(p->items + k);
         r = retention_plan(items, end - begin, policy, p->reasons + begin);
         for (size_t k = begin; r >= 0 && k < end; k++) {
                 p->texts[k] = retention_describe(p->reasons[k], policy);

@@ -96,12 +96,7 @@ static int plan(const BackupRecords *l, const RetentionPolicy *policy, unsigned 
         if (!items || !reasons)
                 return -ENOMEM;
         for (size_t i = 0; i < l->n; i++)
-                items[i] = (RetentionItem) {
-                        .sequence = l->items[i].sequence,
-                        .created_at = l->items[i].created_at,
-                        .verified = l->items[i].state == BACKUP_VERIFIED,
-                        .imported = l->items[i].signer != NULL,
-                };
+                items[i] = backup_record_retention(l->items + i);
         r = retention_plan(items, l->n, policy, reasons);
         if (r >= 0)
                 *ret = TAKE_PTR(reasons);

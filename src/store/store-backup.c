@@ -48,6 +48,16 @@ void backup_record_done(BackupRecord *b) {
         *b = (BackupRecord) {};
 }
 
+RetentionItem backup_record_retention(const BackupRecord *b) {
+        return (RetentionItem) {
+                .sequence = b->sequence,
+                .created_at = b->created_at,
+                .verified = b->state == BACKUP_VERIFIED,
+                .copied = b->state == BACKUP_DAMAGED && b->replicated_at > 0,
+                .imported = b->signer != NULL,
+        };
+}
+
 int backup_record_check_verified(const BackupRecord *b, Error *reterr) {
         if (b->state == BACKUP_VERIFIED)
                 return 0;
@@ -488,12 +498,13 @@ int store_check_backup_lock(const StoreBackupLock *lock, uint64_t id, bool last,
                                 lock->job, id, lock->job);
         if (lock->last && !last && lock->gone)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "The backup %" PRIu64 " is the last one of '%s' that is verified, and there "
+                                "The backup %" PRIu64
+                                " is the last one of '%s' that can be restored, and there "
                                 "is no such instance here to make another one of. To delete it, say --last.",
                                 id, strempty(lock->slug));
         if (lock->last && !last)
                 return error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "The backup %" PRIu64 " is the last one of '%s' that is verified. Make "
+                                "The backup %" PRIu64 " is the last one of '%s' that can be restored. Make "
                                 "another one first (ccpctl backup create %s), or say --last.",
                                 id, strempty(lock->slug), strempty(lock->slug));
         return 0;

@@ -7,6 +7,7 @@
 #include "db-sync.h"
 #include "db.h"
 #include "records.h"
+#include "retention.h"
 
 typedef enum BackupState {
         BACKUP_WRITING,  /* in no list */
@@ -59,6 +60,8 @@ typedef struct BackupRecords {
 } BackupRecords;
 
 void backup_record_done(BackupRecord *b);
+/* As the plan of what is kept sees it. */
+RetentionItem backup_record_retention(const BackupRecord *b);
 /* WrongState unless it is verified: nothing is restored from it then; with what to do instead. */
 int backup_record_check_verified(const BackupRecord *b, Error *reterr);
 #define _cleanup_backup_record_ _cleanup_(backup_record_done)

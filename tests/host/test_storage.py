@@ -364,6 +364,10 @@ def test_a_file_comes_back(server, storage):
     result = server.ccpctl('backup', 'verify', backup['id'], check=False)
     assert result.returncode == 6 and 'ccpctl backup fetch' in result.stderr
     assert row(server, backup)['state'] == 'damaged'
+    # That it is damaged here makes neither record nor copy go, as long as it would be kept if it was not.
+    server.ccpctl('backup', 'create', SLUG, '--quiet', timeout=300)
+    server.ccpctl('backup', 'prune', SLUG, '--yes', timeout=300)
+    assert row(server, backup)['state'] == 'damaged' and backup['copy'] in storage.keys()
     server.ccpctl('backup', 'fetch', backup['id'])
     assert (row(server, backup)['state'], row(server, backup)['error']) == ('verified', '')
     assert server.sh(f'cmp {path(backup)} /srv/whole && echo same') == 'same'

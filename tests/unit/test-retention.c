@@ -14,8 +14,8 @@
 #define DAY(d) ((UINT64_C(1780272000) + (uint64_t) ((d) * 86400)) * USEC_PER_SEC)
 #define AT(d, hour) (DAY(d) + (uint64_t) (hour) * USEC_PER_HOUR)
 
-/* A letter for each backup, the oldest first: 'v' verified, 'w' written, 'd' damaged; 'i' imported and verified, 'j' imported and
- * damaged. What is kept: '+', or '-'. */
+/* A letter for each backup, the oldest first: 'v' verified, 'w' written, 'd' damaged; 'c' damaged, with a copy; 'i' imported and verified,
+ * 'j' imported and damaged. What is kept: '+', or '-'. */
 static void check(const char *states, const usec_t *times, RetentionPolicy policy, const char *expected) {
         RetentionItem items[ITEMS_MAX] = {};
         unsigned reasons[ITEMS_MAX] = {};
@@ -28,6 +28,7 @@ static void check(const char *states, const usec_t *times, RetentionPolicy polic
                         .sequence = 1 + 3 * i,
                         .created_at = times[i],
                         .verified = strchr("vi", states[i]) != NULL,
+                        .copied = states[i] == 'c',
                         .imported = strchr("ij", states[i]) != NULL,
                 };
         ASSERT_OK(retention_plan(items, n, &policy, reasons));
@@ -91,6 +92,22 @@ START_TEST(what_is_not_verified_goes_only_behind_one_that_is) {
 }
 END_TEST
 
+/* It is not lost because of what happened to its file here, nor is another one because of it. */
+START_TEST(what_comes_back_from_the_storage_is_kept_as_if_it_was_whole) {
+        const usec_t times[] = { DAY(0), DAY(1), DAY(2), DAY(3), DAY(4) };
+        const usec_t months[] = { DAY(0), DAY(1), DAY(29), DAY(30), DAY(31) };
+
+        check("vcvcv", times, (RetentionPolicy) { .last = 2 }, "--+++");
+        check("cdvvv", times, (RetentionPolicy) { .last = 1 }, "----+");
+        check("ccvvv", times, (RetentionPolicy) { .daily = 4 }, "-++++");
+        check("vvcvv", months, (RetentionPolicy) { .monthly = 2 }, "-++-+");
+        check("ccccc", times, (RetentionPolicy) { .last = 1 }, "+++++");
+        check("vcccc", times, (RetentionPolicy) { .last = 1 }, "+++++");
+        check("ccccv", times, (RetentionPolicy) { .last = 2 }, "---++");
+        check("cv", times, (RetentionPolicy) {}, "++");
+}
+END_TEST
+
 /* Whatever number and time it has: it is neither the newest nor one of the last, and goes by itself never. */
 START_TEST(what_was_imported_takes_nobodys_place) {
         const usec_t times[] = { DAY(0), DAY(1), DAY(2), DAY(3), DAY(4) };
@@ -150,7 +167,12 @@ START_TEST(the_counts_hold_for_any_times) {
                 for (size_t i = 0; i < n; i++) {
                         unsigned d = (unsigned) random() % ELEMENTSOF(seen);
 
-                        items[i] = (RetentionItem) { 1 + i, AT(d, random() % 24), random() % 4 > 0, false };
+                        items[i] = (RetentionItem) {
+                                .sequence = 1 + i,
+                                .created_at = AT(d, random() % 24),
+                                .verified = random() % 4 > 0,
+                        };
+                        items[i].copied = !items[i].verified && random() % 2 > 0;
                         if (!items[i].verified)
                                 continue;
                         n_verified++;
@@ -163,8 +185,10 @@ START_TEST(the_counts_hold_for_any_times) {
                         ck_assert(items[i].sequence != newest || (reasons[i] & RETENTION_NEWEST));
                         ck_assert(items[i].verified || items[i].sequence < newest ||
                                         (reasons[i] & RETENTION_UNPROVEN));
-                        n_last += (reasons[i] & RETENTION_LAST) != 0;
-                        n_daily += (reasons[i] & RETENTION_DAILY) != 0;
+                        n_last += items[i].verified && (reasons[i] & RETENTION_LAST);
+                        n_daily += items[i].verified && (reasons[i] & RETENTION_DAILY);
+                        ck_assert(items[i].verified || items[i].copied ||
+                                        !(reasons[i] & (RETENTION_LAST | RETENTION_DAILY)));
                 }
                 ck_assert_uint_eq(n_last, MIN(policy.last, n_verified));
                 ck_assert_uint_eq(n_daily, MIN(policy.daily, days));
@@ -225,6 +249,8 @@ START_TEST(a_policy_goes_through_json) {
 END_TEST
 
 TESTS("retention", the_last_ones_are_kept, one_of_each_day_week_and_month_is_kept,
-                what_is_not_verified_goes_only_behind_one_that_is, what_was_imported_takes_nobodys_place,
+                what_is_not_verified_goes_only_behind_one_that_is,
+                what_comes_back_from_the_storage_is_kept_as_if_it_was_whole,
+                what_was_imported_takes_nobodys_place,
                 a_clock_that_jumps_takes_no_more_than_the_counts_allow, the_counts_hold_for_any_times,
                 days_are_those_of_the_local_time, it_is_said_why, a_policy_goes_through_json)

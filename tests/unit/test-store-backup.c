@@ -355,7 +355,7 @@ START_TEST(the_last_verified_one_is_not_deleted) {
         free(test_postgres_query(s.t.conninfo, "DELETE FROM jobs"));
         ASSERT_ERROR(submit(&s, JOB_DELETE_BACKUP, first.id, false, &o), ESTALE);
         ck_assert_str_eq(o.error.name, CCP_ERROR_WRONG_STATE);
-        ck_assert_ptr_nonnull(strstr(o.error.message, "of 'oslo' that is verified"));
+        ck_assert_ptr_nonnull(strstr(o.error.message, "of 'oslo' that can be restored"));
         ck_assert_ptr_nonnull(strstr(o.error.message, "--last"));
 
         verified(&s, 701, &second);

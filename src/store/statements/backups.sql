@@ -118,12 +118,14 @@ WHERE state <> 'writing' AND deleted_by IS NULL AND ($1::text IS NULL OR slug = 
 ORDER BY id DESC OFFSET $4::bigint LIMIT $5::bigint;
 
 -- Locks a backup for a job about it (0: one that is not there yet). Whether it is the last one that is verified of its
--- instance: one that was imported stands in for none that was made here; whether that instance is gone, so that this is all
--- there is; and which other job uses it, 0 if none does.
+-- instance, or, where there is none, that comes back from the storage: one that was imported stands in for none that was made
+-- here; whether that instance is gone, so that this is all there is; and which other job uses it, 0 if none does.
 -- name: backup-lock
 SELECT b.instance, b.slug,
-        b.state = 'verified' AND NOT EXISTS (SELECT FROM backups o WHERE o.instance = b.instance AND o.id <> b.id
-                AND o.state = 'verified' AND o.deleted_by IS NULL AND (o.signer IS NULL OR b.signer IS NOT NULL)),
+        (b.state = 'verified' OR (b.state = 'damaged' AND b.replicated_at IS NOT NULL))
+                AND NOT EXISTS (SELECT FROM backups o WHERE o.instance = b.instance AND o.id <> b.id AND o.deleted_by IS NULL
+                AND (o.state = 'verified' OR (o.state = 'damaged' AND o.replicated_at IS NOT NULL AND b.state <> 'verified'))
+                AND (o.signer IS NULL OR b.signer IS NOT NULL)),
         NOT EXISTS (SELECT FROM instances i WHERE i.id = b.instance),
         coalesce((SELECT min(j.id) FROM jobs j WHERE j.state IN ('queued', 'running', 'undoing') AND j.id <> $2
                 AND (j.id = b.job OR j.spec ->> 'backup' = b.id::text)), 0)
