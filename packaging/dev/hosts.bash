@@ -70,12 +70,13 @@ inside() {
         cd "$home" 2>/dev/null || cd /
         exec env HOME="$home" USER="$0" LOGNAME="$0" \
             setpriv --reuid "$0" --regid "$(id -g "$0")" --init-groups --pdeathsig KILL -- "$@"' "$user")
-    # Ctrl-C on a terminal is for the command alone: it may have a last word. nsenter would not wait for it.
+    # Ctrl-C on a terminal is for the command alone: it may have a last word. nsenter would not wait for it. The command ignores
+    # no signal because we do, or whoever started us with nohup.
     local status=0 interrupted=false
     trap 'interrupted=true' INT
     (
         trap '' INT
-        exec setpriv --pdeathsig KILL -- nsenter --target "$pid" --all -- env -i --default-signal=INT HOME=/root USER=root \
+        exec setpriv --pdeathsig KILL -- nsenter --target "$pid" --all -- env -i --default-signal HOME=/root USER=root \
             LOGNAME=root SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM:-dumb}" \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${as[@]}" "$@"
     ) || status=$?
