@@ -374,6 +374,7 @@ static int end_bind_audit(DbParams *params, void *userdata) {
 int store_end_rotation(Db *db, const char *from, const char *to, const AuditActor *actor,
                 StoreRotationCallback callback, void *userdata, DbSlot **ret_slot, Error *reterr) {
         static const DbStep steps[] = {
+                { sql_rotation_lock },
                 { sql_sealed_left, end_bind, end_result },
                 { sql_audit_append, end_bind_audit, result_audit, .refusal = STORE_AUDIT_REFUSAL },
         };

@@ -3,8 +3,10 @@
 #include "store-rotation.h"
 
 #include <errno.h>
+#include <libpq-fe.h>
 
 #include "alloc-util.h"
+#include "statements.h"
 #include "store-test.h"
 #include "string-util.h"
 #include "test.h"
@@ -141,6 +143,41 @@ START_TEST(everything_is_sealed_anew_some_at_a_time) {
 }
 END_TEST
 
+static void killed_exec(PGconn *killed, const char *sql, ExecStatusType expected) {
+        PGresult *result = PQexec(killed, sql);
+
+        ck_assert_msg(PQresultStatus(result) == expected, "%s", PQerrorMessage(killed));
+        PQclear(result);
+}
+
+/* PostgreSQL brings to its end what a ccpd that was killed had asked for, also while the next one is at work already. */
+START_TEST(who_was_killed_at_its_end_is_waited_for) {
+        _cleanup_(outcome_done) Outcome o = {};
+        _cleanup_test_db_ TestDb t;
+        PGconn *killed;
+
+        test_db_open(&t, NULL);
+        killed = PQconnectdb(t.conninfo);
+        killed_exec(killed, "BEGIN", PGRES_COMMAND_OK);
+        killed_exec(killed, sql_rotation_lock, PGRES_TUPLES_OK);
+        killed_exec(killed,
+                        "SELECT ccpd_audit.append('KEY_ROTATE', 'succeeded', NULL, NULL, 0, 'ccpd', NULL, "
+                        "1, "
+                        "NULL, NULL, NULL, NULL, NULL, NULL, '{\"key\":\"" NEXT "\"}')",
+                        PGRES_TUPLES_OK);
+
+        ck_assert_int_eq(store_end_rotation(t.db, FORMER, NEXT, &test_actor, on_step, &o, NULL, NULL), 0);
+        for (unsigned i = 0; i < 20; i++)
+                ASSERT_OK(sd_event_run(t.event, 20 * USEC_PER_MSEC));
+        ck_assert(!o.done);
+        killed_exec(killed, "COMMIT", PGRES_COMMAND_OK);
+        TEST_DB_WAIT(&t, o.done);
+        ck_assert_int_eq(o.r, 0);
+        ASSERT_QUERY(t.conninfo, "SELECT count(*) FROM ccpd_audit.entries WHERE action = 'KEY_ROTATE'", "1");
+        PQfinish(killed);
+}
+END_TEST
+
 START_TEST(what_somebody_else_sealed_anew_meanwhile_stays) {
         _cleanup_(outcome_done) Outcome o = {};
         _cleanup_free_ char *id = NULL;
@@ -177,5 +214,5 @@ START_TEST(it_does_not_begin_where_a_key_is_missing) {
 }
 END_TEST
 
-TESTS("store-rotation", everything_is_sealed_anew_some_at_a_time,
+TESTS("store-rotation", everything_is_sealed_anew_some_at_a_time, who_was_killed_at_its_end_is_waited_for,
                 what_somebody_else_sealed_anew_meanwhile_stays, it_does_not_begin_where_a_key_is_missing)

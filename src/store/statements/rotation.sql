@@ -44,6 +44,10 @@ FROM unnest($3::bigint[], $4::bytea[]) AS s (version, sealed) WHERE t.version = 
 UPDATE storage t SET key_id = $2, sealed = s.sealed
 FROM unnest($3::bigint[], $4::bytea[]) AS s (version, sealed) WHERE t.version = s.version AND t.key_id = $1;
 
+-- A ccpd that was killed may still be at the end of this here: its entry is seen once that is over.
+-- name: rotation-lock
+SELECT pg_advisory_xact_lock(4849664381402119);
+
 -- How many are left that are sealed with the key $1; and whether it is on record already that $2 took its place.
 -- name: sealed-left
 SELECT (SELECT count(*) FROM secrets WHERE key_id = $1) + (SELECT count(*) FROM alert_secrets WHERE key_id = $1)
