@@ -9,6 +9,9 @@
 
 #include "alloc-util.h"
 
+/* So much the slowest of disks takes in seconds. */
+#define WRITE_BEHIND_SIZE (UINT64_C(32) * 1024 * 1024)
+
 int safe_close(int fd) {
         if (fd >= 0) {
                 int saved_errno = errno;
@@ -45,6 +48,26 @@ typedef union FdControl {
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
 } FdControl;
+
+int write_behind(int fd, uint64_t *flushed) {
+        off_t end = lseek(fd, 0, SEEK_CUR);
+
+        if (end < 0)
+                return -errno;
+        if ((uint64_t) end < *flushed + WRITE_BEHIND_SIZE)
+                return 0;
+
+        /* A length of 0 would be all that is there. */
+        if (*flushed > 0 &&
+                        sync_file_range(fd, 0, (off_t) *flushed,
+                                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                                        SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+                return -errno;
+        if (sync_file_range(fd, (off_t) *flushed, end - (off_t) *flushed, SYNC_FILE_RANGE_WRITE) < 0)
+                return -errno;
+        *flushed = (uint64_t) end;
+        return 0;
+}
 
 int send_with_fd(int socket, const void *data, size_t size, int fd) {
         struct iovec iov = { (void *) data, size };

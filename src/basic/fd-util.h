@@ -34,6 +34,11 @@ static inline void closedirp(DIR **d) {
 /* Writes all of it. 0 or a negative errno. */
 int loop_write(int fd, const void *data, size_t size);
 
+/* For who writes a large file from its beginning to its end, after each piece: has the disk keep up, so that the fsync() at the
+ * end does not take minutes. *flushed is 0 at first. What the disk refused is an error here, and of no later fsync()
+ * (sync_file_range(2)). */
+int write_behind(int fd, uint64_t *flushed);
+
 /* Sends all of it over a socket, and a descriptor with it, without waiting: -ENOBUFS for more than the buffer takes. */
 int send_with_fd(int socket, const void *data, size_t size, int fd);
 /* As recv(), negative errno for -1. A descriptor that comes with it takes the place of *fd, which is closed. */

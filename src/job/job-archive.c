@@ -239,6 +239,12 @@ int job_archive_make_unfinished(int folder, const char *part, uint64_t size, Err
         return fd < 0 ? error_set_errnof(reterr, fd, "Cannot make the backup %s: %m", part) : fd;
 }
 
+int job_archive_write_behind(const char *part, int fd, uint64_t *flushed, Error *reterr) {
+        int r = write_behind(fd, flushed);
+
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot write the backup %s: %m", part) : 0;
+}
+
 int job_archive_sync_unfinished(int folder, const char *part, int fd, Error *reterr) {
         return fsync(fd) < 0 || fsync(folder) < 0
                         ? error_set_errnof(reterr, errno, "Cannot write the backup %s: %m", part)

@@ -40,6 +40,8 @@ int job_archive_set_verified(Job *j, uint64_t backup, const ArchiveReader *reade
 /* Makes an empty file that is not a backup yet, under its name until then, in place of what a former attempt left there, for
  * 'size' bytes, which must fit into the folder; 0: nobody knows. */
 int job_archive_make_unfinished(int folder, const char *part, uint64_t size, Error *reterr);
+/* write_behind() */
+int job_archive_write_behind(const char *part, int fd, uint64_t *flushed, Error *reterr);
 /* From here on it is there, and all of it, whatever becomes of the server. */
 int job_archive_sync_unfinished(int folder, const char *part, int fd, Error *reterr);
 /* A file that is not a backup yet, under its name until then, or, where a worker was killed right after it got its own,

@@ -47,6 +47,7 @@ typedef struct Backup {
         uint64_t n_changed, n_skipped;
         size_t n_items, n_done;
         uint64_t n_bytes; /* of what was taken in so far */
+        uint64_t flushed; /* write_behind() */
 } Backup;
 
 static void backup_done(Backup *b) {
@@ -69,10 +70,19 @@ static int clean_up(Job *j, Error *reterr) {
 }
 
 int job_backup_undo(Job *j, Error *reterr) {
-        int r;
+        _cleanup_error_ Error error = {};
+        int r, k;
 
+        /* What cannot be started again leaves no file behind. */
         r = clean_up(j, reterr);
-        return r < 0 ? r : job_backup_undo_file(j, reterr);
+        if (r == -ECANCELED)
+                return r;
+        k = job_backup_undo_file(j, &error);
+        if (r < 0)
+                return r;
+        if (k < 0)
+                error_move(reterr, &error);
+        return k;
 }
 
 /* The record goes last: what it does not name is found by nobody. */
@@ -124,7 +134,8 @@ static int take(const void *data, size_t size, void *userdata, Error *reterr) {
         expected = b->n_bytes < b->last.contents ? b->last.contents : 0;
         job_tell_bytes(b->job, expected > 0 ? -1 : (double) b->n_done / (double) b->n_items, b->n_bytes,
                         expected, "%s", strempty(json_object_get_string(b->entry, "name")));
-        return archive_writer_write(b->writer, data, size, reterr);
+        r = archive_writer_write(b->writer, data, size, reterr);
+        return r < 0 ? r : job_archive_write_behind(b->part, b->fd, &b->flushed, reterr);
 }
 
 static int begin_stream(Backup *b, const char *kind, const char *name, Error *reterr) {
@@ -485,7 +496,7 @@ int job_backup_prepare(Job *j, Error *reterr) {
 static const StepOps steps[] = {
         { "write", run_write, "discard-backup", STEP_ENGINE | STEP_KEEPS_RUNNING },
         { "verify", run_verify, NULL, STEP_ENGINE | STEP_KEEPS_RUNNING },
-        { "retention", job_retention_run, NULL, 0 },
+        { "retention", job_retention_run, "keep-backups", 0 },
 };
 
 const JobOps job_backup_ops = {

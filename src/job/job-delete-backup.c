@@ -142,10 +142,18 @@ static bool find_policy(const Job *j, RetentionPolicy *ret) {
 static int run_choose(Job *j, Error *reterr) {
         bool last = json_is_true(json_object_get(j->claim.job->spec, "last"));
         uint64_t id = job_archive_number(j);
+        _cleanup_error_ Error error = {};
         RetentionPolicy policy;
+        int r;
 
-        if (id > 0)
-                return backup_delete_mark(j->db, id, j->id, last, reterr);
+        if (id > 0) {
+                r = backup_delete_mark(j->db, id, j->id, last, &error);
+                /* Busy would mean that somebody else has this job. */
+                if (r < 0 && streq_ptr(error.name, CCP_ERROR_BUSY))
+                        return error_setf(reterr, CCP_ERROR_WRONG_STATE, "%s", strempty(error.message));
+                error_move(reterr, &error);
+                return r;
+        }
         return find_policy(j, &policy)
                         ? choose_by_policy(j, &policy, reterr)
                         : error_setf(reterr, CCP_ERROR_INTERNAL, "The job does not say what to delete.");

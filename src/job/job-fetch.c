@@ -36,14 +36,16 @@ static int remove_fetched(int folder, const char *name, Error *reterr) {
 typedef struct Sink {
         int fd;
         const char *name;
+        uint64_t flushed; /* write_behind() */
 } Sink;
 
 static int take(const void *data, size_t size, void *userdata, Error *reterr) {
-        const Sink *s = userdata;
+        Sink *s = userdata;
         int r;
 
         r = loop_write(s->fd, data, size);
-        return r < 0 ? error_set_errnof(reterr, r, "Cannot write the backup %s: %m", s->name) : 0;
+        return r < 0 ? error_set_errnof(reterr, r, "Cannot write the backup %s: %m", s->name)
+                     : job_archive_write_behind(s->name, s->fd, &s->flushed, reterr);
 }
 
 static int get(Job *j, const BackupRecord *record, int fd, const char *name, Error *reterr) {
@@ -52,7 +54,7 @@ static int get(Job *j, const BackupRecord *record, int fd, const char *name, Err
         _cleanup_(s3_client_freep) S3Client *client = NULL;
         _cleanup_free_ char *etag = NULL;
         _cleanup_error_ Error error = {}, ignored = {};
-        Sink sink = { fd, name };
+        Sink sink = { .fd = fd, .name = name };
         uint64_t size;
         int r;
 

@@ -45,8 +45,9 @@ static int open_brought(Job *j, char **ret_name, int *ret_folder, Error *reterr)
         return fd;
 }
 
-static int copy(Job *j, int from, int to, uint64_t size, Error *reterr) {
-        uint64_t done = 0;
+static int copy(Job *j, int from, int to, const char *part, uint64_t size, Error *reterr) {
+        uint64_t done = 0, flushed = 0;
+        int r;
 
         for (;;) {
                 ssize_t n = copy_file_range(from, NULL, to, NULL, COPY_SIZE, 0);
@@ -58,6 +59,9 @@ static int copy(Job *j, int from, int to, uint64_t size, Error *reterr) {
                 if (n == 0)
                         break;
                 done += (uint64_t) n;
+                r = job_archive_write_behind(part, to, &flushed, reterr);
+                if (r < 0)
+                        return r;
                 job_tell_bytes(j, -1, done, size, "Copying the file");
                 if (job_checkpoint(j) < 0)
                         return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
@@ -91,7 +95,7 @@ static int run_copy(Job *j, Error *reterr) {
         to = job_archive_make_unfinished(folder, part, (uint64_t) st.st_size, reterr);
         if (to < 0)
                 return to;
-        r = copy(j, from, to, (uint64_t) st.st_size, reterr);
+        r = copy(j, from, to, part, (uint64_t) st.st_size, reterr);
         return r < 0 ? r : job_archive_sync_unfinished(folder, part, to, reterr);
 }
 

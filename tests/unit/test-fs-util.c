@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,6 +95,32 @@ START_TEST(paths_are_removed) {
 }
 END_TEST
 
+START_TEST(the_disk_keeps_up_with_who_writes) {
+        const off_t mib = 1024 * 1024;
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t flushed = 0;
+        int fds[2];
+
+        fd = memfd_create("large", MFD_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(lseek(fd, 31 * mib, SEEK_SET), 31 * mib);
+        ASSERT_OK(write_behind(fd, &flushed));
+        ck_assert_uint_eq(flushed, 0);
+        for (off_t size = 40 * mib; size < 200 * mib; size += 40 * mib) {
+                ck_assert_int_eq(lseek(fd, size, SEEK_SET), size);
+                ASSERT_OK(write_behind(fd, &flushed));
+                ck_assert_uint_eq(flushed, (uint64_t) size);
+                ASSERT_OK(write_behind(fd, &flushed));
+                ck_assert_uint_eq(flushed, (uint64_t) size);
+        }
+
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        ASSERT_ERROR(write_behind(fds[1], &flushed), ESPIPE);
+        safe_close(fds[0]);
+        safe_close(fds[1]);
+}
+END_TEST
+
 START_TEST(large_and_odd_files_are_refused) {
         char path[32];
         _cleanup_close_ int dir = open_scratch(path);
@@ -111,4 +138,4 @@ START_TEST(large_and_odd_files_are_refused) {
 END_TEST
 
 TESTS("fs-util", files_are_written_whole_with_their_mode, nothing_leads_out, another_mount_can_be_refused,
-                paths_are_removed, large_and_odd_files_are_refused)
+                paths_are_removed, the_disk_keeps_up_with_who_writes, large_and_odd_files_are_refused)
