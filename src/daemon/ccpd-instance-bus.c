@@ -304,10 +304,10 @@ GETTER(get_services) {
         return sd_bus_message_close_container(reply);
 }
 
-static void on_job_created(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
+void operation_answer_created(
+                Operation *o, int r, InstanceRecord *instance, JobRecord *job, const Error *error) {
         _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
         _cleanup_(job_record_freep) JobRecord *taken_job = job;
-        Operation *o = userdata;
         Manager *m = operation_manager(o);
         Job *j;
 
@@ -325,6 +325,10 @@ static void on_job_created(int r, InstanceRecord *instance, JobRecord *job, Erro
         }
 
         job_answer_when_accepted(j, o);
+}
+
+static void on_job_created(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
+        operation_answer_created(userdata, r, instance, job, error);
 }
 
 static int check_job_allowed(const Instance *i, JobKind kind, Error *reterr) {
@@ -371,10 +375,13 @@ int instance_submit_job(Instance *i, JobKind kind, const json_t *spec, Operation
                         on_job_created, o, NULL, reterr);
 }
 
-static int submit_backup_job(Manager *m, JobKind kind, uint64_t backup, bool last, const json_t *spec,
-                Operation *o, Error *reterr) {
+int manager_submit_backup_job(
+                Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr) {
+        _cleanup_json_ json_t *spec = json_pack("{s:o}", "backup", json_sprintf("%" PRIu64, backup));
         int r;
 
+        if (!spec || (last && json_object_set_new(spec, "last", json_true()) < 0))
+                return error_set_errnof(reterr, ENOMEM, "%m");
         r = manager_check_store(m, reterr);
         if (r < 0)
                 return r;
@@ -389,24 +396,6 @@ static int submit_backup_job(Manager *m, JobKind kind, uint64_t backup, bool las
                                         .actor = operation_actor(o),
                         },
                         on_job_created, o, NULL, reterr);
-}
-
-int manager_submit_backup_job(
-                Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr) {
-        _cleanup_json_ json_t *spec = json_pack("{s:o}", "backup", json_sprintf("%" PRIu64, backup));
-
-        if (!spec || (last && json_object_set_new(spec, "last", json_true()) < 0))
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        return submit_backup_job(m, kind, backup, last, spec, o, reterr);
-}
-
-int manager_submit_import(Manager *m, uint64_t backup, const char *token, const char *signer, Operation *o,
-                Error *reterr) {
-        _cleanup_json_ json_t *spec = json_pack("{s:o, s:s, s:s}", "backup",
-                        json_sprintf("%" PRIu64, backup), "token", token, "signer", signer);
-
-        return spec ? submit_backup_job(m, JOB_IMPORT, backup, false, spec, o, reterr)
-                    : error_set_errnof(reterr, ENOMEM, "%m");
 }
 
 const char *job_kind_to_action(JobKind kind) {

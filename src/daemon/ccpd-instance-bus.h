@@ -35,6 +35,6 @@ int instance_submit_for(sd_bus_message *message, Instance *i, JobKind kind, cons
  * is verified. */
 int manager_submit_backup_job(
                 Manager *m, JobKind kind, uint64_t backup, bool last, Operation *o, Error *reterr);
-/* The same of a file that was brought: 'token' tells where it lies. */
-int manager_submit_import(Manager *m, uint64_t backup, const char *token, const char *signer, Operation *o,
-                Error *reterr);
+/* What store_create_job() calls back with, for who has a callback of his own: takes the records, and answers as the others do. */
+void operation_answer_created(
+                Operation *o, int r, InstanceRecord *instance, JobRecord *job, const Error *error);

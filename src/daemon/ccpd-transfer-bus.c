@@ -222,7 +222,8 @@ struct Transfers {
                 char token[33];
                 int key; /* a memfd that the caller writes the key of the file to */
         } items[IMPORTS_MAX];
-        size_t next; /* that is forgotten first */
+        size_t next;          /* that is forgotten first */
+        unsigned n_beginning; /* imports that are on record, or will be, and have no job yet */
 };
 
 Transfers *transfers_new(void) {
@@ -243,16 +244,25 @@ Transfers *transfers_free(Transfers *t) {
         return mfree(t);
 }
 
+/* One that waits for its file is forgotten only where there is no other place. */
+static size_t find_place(const Transfers *t) {
+        for (size_t i = 0; i < IMPORTS_MAX; i++)
+                if (t->items[i].key < 0)
+                        return i;
+        return t->next;
+}
+
 /* No call may bring a descriptor with it (org.changemaker.ccp1.conf), so both go the other way. */
 static int make_key(Transfers *t, const char *token, Error *reterr) {
         int fd = memfd_create("key", MFD_CLOEXEC);
+        size_t place = find_place(t);
 
         if (fd < 0)
                 return error_set_errnof(reterr, errno, "Cannot take in a key: %m");
-        safe_close(t->items[t->next].key);
-        t->items[t->next].key = fd;
-        memcpy(t->items[t->next].token, token, sizeof(t->items[t->next].token));
-        t->next = (t->next + 1) % IMPORTS_MAX;
+        safe_close(t->items[place].key);
+        t->items[place].key = fd;
+        memcpy(t->items[place].token, token, sizeof(t->items[place].token));
+        t->next = (place + 1) % IMPORTS_MAX;
         return fd;
 }
 
@@ -291,7 +301,8 @@ typedef struct ImportOptions {
 typedef struct Import {
         Operation *operation;
         char token[33];
-        bool named; /* the caller said who signed it */
+        bool named;           /* the caller said who signed it */
+        Transfers *beginning; /* that count it as beginning; NULL: not yet */
         BackupImport record;
 } Import;
 
@@ -299,6 +310,8 @@ static Import *import_free(Import *x) {
         if (!x)
                 return NULL;
 
+        if (x->beginning)
+                x->beginning->n_beginning--;
         backup_import_done(&x->record);
         return mfree(x);
 }
@@ -325,9 +338,20 @@ static void format_signer(
         (void) sodium_bin2hex(ret, 2 * ARCHIVE_KEY_SIZE + 1, signer, ARCHIVE_KEY_SIZE);
 }
 
+static void on_import_job(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata) {
+        _cleanup_(import_freep) Import *x = userdata;
+
+        /* Where it is not known, a job may have the file. */
+        if (r < 0 && r != DB_OUTCOME_UNKNOWN)
+                forget_file(x->token);
+        operation_answer_created(x->operation, r, instance, job, error);
+}
+
 static void on_import_recorded(int r, uint64_t id, Error *error, void *userdata) {
         _cleanup_(import_freep) Import *x = userdata;
+        Manager *m = operation_manager(x->operation);
         char signer[2 * ARCHIVE_KEY_SIZE + 1];
+        _cleanup_json_ json_t *spec = NULL;
         _cleanup_error_ Error e = {};
 
         if (r < 0) {
@@ -335,9 +359,22 @@ static void on_import_recorded(int r, uint64_t id, Error *error, void *userdata)
                 return;
         }
         format_signer(x->record.signer, signer);
-        r = manager_submit_import(operation_manager(x->operation), id, x->token, signer, x->operation, &e);
+        spec = json_pack("{s:o, s:s, s:s}", "backup", json_sprintf("%" PRIu64, id), "token", x->token,
+                        "signer", signer);
+        r = !spec ? error_set_errnof(&e, ENOMEM, "%m")
+                  : store_create_job(m->db,
+                                    &(StoreJobCreate) {
+                                                    .backup = id,
+                                                    .kind = JOB_IMPORT,
+                                                    .spec = spec,
+                                                    .details = spec,
+                                                    .actor = operation_actor(x->operation),
+                                    },
+                                    on_import_job, x, NULL, &e);
         if (r < 0)
-                operation_fail(x->operation, &e);
+                import_fail(x, &e);
+        else
+                TAKE_PTR(x);
 }
 
 /* 1 if it is the key of this server. */
@@ -387,11 +424,15 @@ static void on_import_trust(int r, const StoreImportTrust *trust, Error *error, 
         }
         r = x->named ? 0 : check_trust(m, x, trust, &e);
         if (r >= 0)
-                r = store_begin_import(m->db, &x->record, on_import_recorded, x, NULL, &e);
-        if (r < 0)
+                r = store_begin_import(m->db, &x->record, m->transfers->n_beginning == 0, on_import_recorded,
+                                x, NULL, &e);
+        if (r < 0) {
                 import_fail(x, &e);
-        else
-                TAKE_PTR(x);
+                return;
+        }
+        x->beginning = m->transfers;
+        x->beginning->n_beginning++;
+        TAKE_PTR(x);
 }
 
 static int read_header(const char *token, uint8_t **ret, size_t *ret_size, Error *reterr) {

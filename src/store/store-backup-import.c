@@ -20,6 +20,7 @@ void backup_import_done(BackupImport *i) {
 
 typedef struct ImportOp {
         DbParams params;
+        bool alone;
         uint64_t id;
         StoreImportCallback callback;
         void *userdata;
@@ -50,8 +51,12 @@ static int import_result(const PGresult *result, void *userdata, Error *reterr) 
         return r < 0 ? db_row_error(r, "a backup", reterr) : 0;
 }
 
+static int sweep_bind(_unused_ DbParams *params, void *userdata) {
+        return ((ImportOp *) userdata)->alone ? 0 : DB_STEP_SKIP;
+}
+
 static const DbStep import_steps[] = {
-        { sql_backup_import_sweep },
+        { sql_backup_import_sweep, sweep_bind },
         { sql_backup_import, import_bind, import_result },
 };
 static const DbTransaction import_transaction = {
@@ -66,15 +71,15 @@ static void import_done(int r, Error *error, void *userdata) {
         op->callback(r, op->id, error, op->userdata);
 }
 
-int store_begin_import(Db *db, const BackupImport *import, StoreImportCallback callback, void *userdata,
-                DbSlot **ret_slot, Error *reterr) {
+int store_begin_import(Db *db, const BackupImport *import, bool alone, StoreImportCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr) {
         const DbBytes sealed = { import->sealed, import->size },
                       signer = { import->signer, sizeof(import->signer) };
         ImportOp *op = new0(ImportOp, 1);
 
         if (!op)
                 return store_oom(&import_transaction, reterr);
-        *op = (ImportOp) { .callback = callback, .userdata = userdata };
+        *op = (ImportOp) { .alone = alone, .callback = callback, .userdata = userdata };
         db_params_add_copy(&op->params, import->instance);
         db_params_add_copy(&op->params, import->slug);
         db_params_add_int64(&op->params, (int64_t) MIN(import->sequence, (uint64_t) INT64_MAX));

@@ -174,10 +174,10 @@ void backup_import_done(BackupImport *i);
 #define _cleanup_backup_import_ _cleanup_(backup_import_done)
 
 typedef void (*StoreImportCallback)(int r, uint64_t id, Error *error, void *userdata);
-/* Records it, in no list until its job has read it; and forgets those that never got a job. WrongState if the file is here
- * already. Takes over nothing. */
-int store_begin_import(Db *db, const BackupImport *import, StoreImportCallback callback, void *userdata,
-                DbSlot **ret_slot, Error *reterr);
+/* Records it, in no list until its job has read it; and, if no other one is on its way to its job ('alone'), forgets those that
+ * never got one. WrongState if the file is here already. Takes over nothing. */
+int store_begin_import(Db *db, const BackupImport *import, bool alone, StoreImportCallback callback,
+                void *userdata, DbSlot **ret_slot, Error *reterr);
 
 /* For the worker: makes it the job's. */
 int backup_import_claim(DbSync *db, uint64_t id, uint64_t job, Error *reterr);

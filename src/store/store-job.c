@@ -293,6 +293,17 @@ static int create_job_bind_copy(DbParams *params, void *userdata) {
         return 0;
 }
 
+static int create_job_bind_import(DbParams *params, void *userdata) {
+        CreateJobOp *op = userdata;
+
+        if (op->kind != JOB_IMPORT)
+                return DB_STEP_SKIP;
+
+        db_params_add_int64(params, (int64_t) op->backup);
+        db_params_add_int64(params, (int64_t) op->id);
+        return 0;
+}
+
 static int create_job_read_instance(const PGresult *result, void *userdata, Error *reterr) {
         CreateJobOp *op = userdata;
 
@@ -341,6 +352,7 @@ static const DbStep create_job_steps[] = {
         { sql_instance_note_recovery, create_job_bind_recovery },
         { sql_instance_note_knock, create_job_bind_knock },
         { sql_copy_attempt, create_job_bind_copy },
+        { sql_backup_import_claim, create_job_bind_import },
         { sql_instances_select, create_job_bind_instance, create_job_read_instance },
         { sql_jobs_select, create_job_bind_read_job, create_job_read_job },
         { sql_audit_append, create_job_bind_audit, create_job_result_audit, .refusal = STORE_AUDIT_REFUSAL },

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from instances import settled
+from recovery import make_recovery_key
 from users import add_user, grant
 from workers import kill_worker, pausing_at, resume_worker
 
@@ -171,6 +172,53 @@ def test_what_cannot_be_deleted_stays_in_the_list(server, instance):
 
 
 @pytest.mark.allow_journal(r'tried to (verify|delete) a backup( of \w+)?: denied')
+def test_imports_that_wait_for_their_turn_are_left_alone(server, instance):
+    """Also by others that begin meanwhile; and what is refused is not kept."""
+    server.write('/root/key', make_recovery_key()[0], mode='0600')
+    server.ccpctl('key', 'enroll-recovery', '--recovery-key-file=/root/key')
+    slugs = (SLUG, 'tromso', 'molde')
+    for slug in slugs[1:]:
+        server.ccpctl('create', slug, '--blueprint', 'hello', '--domain', f'{slug}.example.org', '--quiet')
+    made = {slug: make(server, slug) for slug in slugs}
+    for slug in slugs:
+        server.ccpctl('backup', 'export', made[slug]['id'], f'--output=/srv/{slug}.ccpb')
+        server.ccpctl('backup', 'delete', *[row['id'] for row in backups(server, slug)], '--last', '--yes', '--quiet')
+
+    def bring(slug, **options):
+        return server.ccpctl('backup', 'import', f'/srv/{slug}.ccpb', '--recovery-key-file=/root/key', '--no-wait', **options)
+
+    server.ccpctl('settings', 'set', 'job_concurrency=1')
+    with pausing_at(server, 'copy') as paused:
+        bring(SLUG)
+        paused()
+        bring('tromso')
+        result = bring(SLUG, check=False)
+        assert result.returncode != 0 and 'here already' in result.stderr, result.stderr
+        bring('molde')
+        assert len(server.sh(f'ls -A {BACKUPS} | grep import-').split()) == 3
+    resume_worker(server)
+    server.wait(lambda: all(job['finished_at'] for job in server.json('job', 'list')), what='the end of all jobs')
+    assert {slug: [row['state'] for row in backups(server, slug)] for slug in slugs} == {slug: ['verified'] for slug in slugs}
+    assert files(server) == expected_files(server)
+
+    # One whose instance has another job.
+    server.ccpctl('backup', 'delete', backups(server)[0]['id'], '--last', '--yes', '--quiet')
+    with pausing_at(server, 'containers') as paused:
+        server.ccpctl('restart', SLUG, '--no-wait')
+        paused()
+        result = bring(SLUG, check=False)
+        assert result.returncode != 0 and 'is at work on' in result.stderr, result.stderr
+        assert files(server) == expected_files(server)
+    resume_worker(server)
+    server.wait(lambda: all(job['finished_at'] for job in server.json('job', 'list')), what='the end of the restart')
+    server.ccpctl('settings', 'set', 'job_concurrency=')
+    bring(SLUG)
+    server.wait(lambda: [row['state'] for row in backups(server)] == ['verified'], what='the import')
+    for slug in slugs[1:]:
+        server.ccpctl('delete', slug, '--yes', '--quiet')
+        server.ccpctl('backup', 'delete', *[row['id'] for row in backups(server, slug)], '--last', '--yes', '--quiet')
+
+
 def test_who_may(server, instance):
     add_user(server, 'carol')
     grant(server, 'operator', user='carol', instance=SLUG)

@@ -77,11 +77,12 @@ SELECT EXISTS (SELECT FROM instances WHERE id::text = $1) OR EXISTS (SELECT FROM
         coalesce(k.key_id, ''), coalesce(k.sealed, '')
 FROM (VALUES (1)) one LEFT JOIN backup_keys k ON k.name = 'signing';
 
--- What never got a job.
+-- What never got a job, or whose job left it.
 -- name: backup-import-sweep
-DELETE FROM backups WHERE job IS NULL AND state = 'writing';
+DELETE FROM backups b WHERE b.state = 'writing' AND b.signer IS NOT NULL
+        AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = b.job AND j.finished_at IS NULL);
 
--- The job that imports it.
+-- The job that imports it, from its beginning.
 -- name: backup-import-claim
 UPDATE backups SET job = $2 WHERE id = $1 AND (job IS NULL OR job = $2) AND state IN ('writing', 'written', 'verified') RETURNING id;
 
