@@ -17,11 +17,13 @@
 #include "job-refill.h"
 #include "job-render.h"
 #include "job-revision.h"
+#include "job-services.h"
 #include "job-stage.h"
 #include "json-util.h"
 #include "log.h"
 #include "store-restore.h"
 #include "string-util.h"
+#include "strv.h"
 
 /* --- the backup --- */
 
@@ -257,6 +259,24 @@ static int load_active(Job *j, uint32_t revision, Error *reterr) {
         return r < 0 ? r : job_active_revision_load(j, reterr);
 }
 
+/* What somebody wants to have stopped is not made anew with the others: its container goes, so that it is never started again
+ * with the former volumes. */
+static int stop_all(Job *j, Error *reterr) {
+        return strv_length(job_instance(j)->stopped_services) > 0 ? job_engine_down(j, false, reterr)
+                                                                  : job_engine_stop(j, reterr);
+}
+
+/* Of the services that nobody wants to have stopped. */
+static int run_stage(Job *j, int (*stage)(Job *j, Error *reterr), Error *reterr) {
+        int r;
+
+        r = job_services_choose(j, reterr);
+        if (r >= 0)
+                r = stage(j, reterr);
+        j->services = strv_free(j->services);
+        return r;
+}
+
 static int run_switch(Job *j, Error *reterr) {
         uint64_t keep_hours =
                         (uint64_t) json_integer_value(json_object_get(j->claim.job->spec, "keep_hours"));
@@ -267,11 +287,46 @@ static int run_switch(Job *j, Error *reterr) {
         if (r >= 0 && restore.state == RESTORE_BUILDING) {
                 r = load_active(j, restore.revision_before, reterr);
                 if (r >= 0)
-                        r = job_engine_stop(j, reterr);
+                        r = stop_all(j, reterr);
                 if (r >= 0)
                         r = restore_switch(j->db, &restore, keep_hours, reterr);
         }
         return r < 0 ? r : load_active(j, restore.revision_after, reterr);
+}
+
+/* What the instance had before it has again. It need not have been well with it, and may be less so now: that is to be seen of
+ * the instance, and keeps nothing of the restore from being removed. */
+static int start_former(Job *j, Error *reterr) {
+        usec_t begin = now(CLOCK_MONOTONIC);
+        _cleanup_error_ Error error = {};
+        bool failed;
+        int r;
+
+        r = run_stage(j, job_stage_run_infrastructure, &error);
+        if (r >= 0)
+                r = run_stage(j, job_stage_run_application, &error);
+        failed = streq_ptr(error.name, CCP_ERROR_ENGINE_FAILED);
+        if (r >= 0 || (!failed && !streq_ptr(error.name, CCP_ERROR_UNHEALTHY)) ||
+                        (!j->undo_is_last && (failed || job_engine_was_away(j, begin)))) {
+                error_move(reterr, &error);
+                return r;
+        }
+
+        log_warning("'%s' has what it had before, and is not well with it: %s", j->claim.job->slug,
+                        strempty(error.message));
+        free(j->detail);
+        if (asprintf(&j->detail, "It has what it had before, and is not well with it: %s",
+                            strempty(error.message)) < 0)
+                j->detail = NULL;
+        error_done(&error);
+        r = run_stage(j, job_stage_start, &error);
+        if (r == -ECANCELED || streq_ptr(error.name, CCP_ERROR_ENGINE_UNAVAILABLE)) {
+                error_move(reterr, &error);
+                return r;
+        }
+        if (r < 0)
+                log_warning("Not all of it could be started: %s", strempty(error.message));
+        return 0;
 }
 
 int job_restore_undo_switch(Job *j, Error *reterr) {
@@ -291,11 +346,7 @@ int job_restore_undo_switch(Job *j, Error *reterr) {
                 r = job_revision_point_to(j, restore.revision_before, reterr);
         if (r >= 0)
                 r = load_active(j, restore.revision_before, reterr);
-        if (r < 0 || job_began_stopped(j))
-                return r;
-
-        r = job_stage_run_infrastructure(j, reterr);
-        return r < 0 ? r : job_stage_run_application(j, reterr);
+        return r < 0 || job_began_stopped(j) ? r : start_former(j, reterr);
 }
 
 /* An attempt after the one that switched over. */
@@ -313,7 +364,7 @@ static int run_infrastructure(Job *j, Error *reterr) {
         int r;
 
         r = ensure_loaded(j, reterr);
-        return r < 0 ? r : job_stage_run_infrastructure(j, reterr);
+        return r < 0 ? r : run_stage(j, job_stage_run_infrastructure, reterr);
 }
 
 static int run_application(Job *j, Error *reterr) {
@@ -321,7 +372,7 @@ static int run_application(Job *j, Error *reterr) {
 
         r = ensure_loaded(j, reterr);
         if (r >= 0)
-                r = job_stage_run_application(j, reterr);
+                r = run_stage(j, job_stage_run_application, reterr);
         return r < 0 ? r : job_revision_confirm(j, reterr);
 }
 

@@ -84,7 +84,7 @@ static int check_services(Job *j, Error *reterr) {
         return 0;
 }
 
-/* All but what somebody wants to have stopped: for a start or restart that is not about those either. */
+/* All but what somebody wants to have stopped: for a start, restart or restore that is not about those either. */
 static int choose_others(Job *j, Error *reterr) {
         const json_t *service;
         const char *name;
@@ -116,7 +116,8 @@ int job_services_choose(Job *j, Error *reterr) {
         }
 
         if (strv_length(job_instance(j)->stopped_services) > 0 &&
-                        (j->claim.job->kind == JOB_RESTART || (j->claim.job->kind == JOB_START && by_ccpd)))
+                        (IN_SET(j->claim.job->kind, JOB_RESTART, JOB_RESTORE, JOB_UNDO_RESTORE) ||
+                                        (j->claim.job->kind == JOB_START && by_ccpd)))
                 return choose_others(j, reterr);
         return 0;
 }

@@ -431,6 +431,17 @@ int job_stage_run_infrastructure(Job *j, Error *reterr) {
         return job_note_unwell(j, n_unwell, reterr);
 }
 
+int job_stage_start(Job *j, Error *reterr) {
+        _cleanup_stage_ Stage s = {};
+        unsigned n_unwell = 0;
+        int r;
+
+        r = job_engine_resolve(j, reterr);
+        if (r >= 0)
+                r = stage_new(j, _SERVICE_STAGE_INVALID, &s, reterr);
+        return r < 0 || s.n == 0 ? r : stage_up(j, &s, &n_unwell, reterr);
+}
+
 int job_stage_run_aside(Job *j, Error *reterr) {
         unsigned n_unwell = 0;
 

@@ -11,6 +11,7 @@
 #include "job-services.h"
 #include "json-util.h"
 #include "string-util.h"
+#include "strv.h"
 
 /* The value as compose handed it to the container: its config doubles each $. */
 static char *undouble_dollars(const char *s) {
@@ -134,6 +135,14 @@ static int verify_container(Job *j, const json_t *container, json_t *images, Err
         return 0;
 }
 
+/* What somebody wants to have stopped may have no container; its image is that of before. */
+static int keep_image(const Job *j, const char *service, json_t *images, Error *reterr) {
+        json_t *image = json_object_get(job_instance(j)->images, service);
+
+        return image && json_object_set(images, service, image) < 0 ? error_set_errnof(reterr, ENOMEM, "%m")
+                                                                    : 0;
+}
+
 int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
         _cleanup_json_ json_t *containers = NULL, *images = json_object();
         _cleanup_docker_objects_ DockerObjects list = {};
@@ -162,6 +171,12 @@ int job_engine_verify(Job *j, json_t **ret_images, Error *reterr) {
         json_object_foreach(json_object_get(j->config, "services"), name, service) {
                 if (json_object_get(images, name) || job_service_is_optional(j, name))
                         continue;
+                if (strv_contains(job_instance(j)->stopped_services, name)) {
+                        r = keep_image(j, name, images, reterr);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
 
                 return error_setf(
                                 reterr, CCP_ERROR_ENGINE_FAILED, "The service '%s' has no container.", name);

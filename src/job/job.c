@@ -510,10 +510,12 @@ static int undo_row(Job *j, StepRecord *row, Error *reterr) {
         if (r < 0)
                 return r;
         pause_at(j, "undo-", row->name);
+        j->detail = mfree(j->detail);
 
         for (unsigned n = 0;; n++) {
                 _cleanup_error_ Error error = {};
 
+                j->undo_is_last = n >= UNDO_RETRIES;
                 r = job_undo_run(j, row->undo, &error);
                 if (r >= 0)
                         break;
@@ -537,7 +539,9 @@ static int undo_row(Job *j, StepRecord *row, Error *reterr) {
                 delay = MIN(delay * 2, UNDO_DELAY_MAX_USEC);
         }
 
-        return set_row(j, row, STEP_UNDONE, NULL, NULL, reterr);
+        r = set_row(j, row, STEP_UNDONE, j->detail, NULL, reterr);
+        j->detail = mfree(j->detail);
+        return r;
 }
 
 /* Undoes the steps, the last one first. ret_begun: whether any had begun. */
@@ -639,9 +643,12 @@ static int turn_back(Job *j, Error *cause) {
                 _cleanup_error_ Error both = {};
 
                 error_setf(&both, cause->name,
-                                "%s Undoing it failed too, so what is left keeps its name, ports and "
-                                "subnet; "
-                                "delete the instance to try again: %s",
+                                j->ops->undone == STORE_END_RELEASE
+                                                ? "%s Undoing it failed too, so what is left keeps its "
+                                                  "name, "
+                                                  "ports and subnet; delete the instance to try again: %s"
+                                                : "%s Undoing it failed, too, and may have left something "
+                                                  "behind: %s",
                                 strempty(cause->message), strempty(undo_error.message));
                 return finish(j, JOB_FAILED, &both, STORE_END_STATE, INSTANCE_FAILED);
         }

@@ -107,6 +107,7 @@ struct Job {
         bool helper_image_left; /* that of a helper before may be there, under the name for the next one's */
         bool keeps_running;     /* the present step is to leave the instance as it is */
         bool stopped;           /* asked to end before the job's end, and it did */
+        bool undo_is_last;      /* the undo that runs is not tried again if it fails */
         bool deaf;              /* SIGTERM was answered, and this is the answer */
         usec_t deaf_until;
         usec_t store_since, store_asked_at; /* of the present wait for the records */

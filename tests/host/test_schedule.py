@@ -9,7 +9,7 @@ import pytest
 from fleet import query
 from instances import settled
 from test_backup_life import backups, expected_files, files, make, path
-from workers import pausing_at, resume_worker
+from workers import holding, pausing_at, resume_worker, stands_still
 
 SLUGS = ('oslo', 'bergen', 'tromso', 'molde')
 EVERY_FEW_SECONDS = '*:*:0/4'
@@ -104,6 +104,29 @@ def test_what_is_kept_and_what_goes(server, fleet):
     assert files(server) == expected_files(server)
     entry = json.loads(server.ccpctl('audit', '--action=BACKUP_DELETE', '--instance=oslo', '--lines=1', '--json=short').stdout)[0]
     assert entry['user'] == 'ccpd' and entry['details']['schedule'] == EVERY_FEW_SECONDS and entry['outcome'] == 'succeeded'
+
+
+@pytest.mark.allow_journal(r'The job was cancelled')
+def test_a_backup_that_is_cancelled_while_old_ones_are_chosen_keeps_them(server, fleet):
+    """oslo keeps one."""
+    for _ in range(2):
+        make(server, 'oslo')
+    before = {row['id'] for row in backups(server, 'oslo')}
+    with pausing_at(server, 'retention') as paused:
+        when = server.sh("date -d '+5 seconds' '+%Y-%m-%d %H:%M:%S'")
+        server.ccpctl('set', 'oslo', f'backup_schedule={when}')
+        paused()
+        [new] = [row for row in backups(server, 'oslo') if row['id'] not in before]
+        with holding(server, f"backups WHERE id = {min(before, key=int)}"):
+            resume_worker(server)
+            stands_still(server)
+            # The others are on their way out already.
+            assert {row['id'] for row in backups(server, 'oslo')} == {new['id'], min(before, key=int)}
+            server.ccpctl('job', 'cancel', new['job'], check=False, timeout=120)
+    server.wait(lambda: server.json('job', 'show', new['job'])['state'] == 'cancelled', what='the end of the job')
+    assert {row['id'] for row in backups(server, 'oslo')} == before | {new['id']} and files(server) == expected_files(server)
+    server.ccpctl('set', 'oslo', 'backup_schedule=default')
+    server.ccpctl('backup', 'prune', 'oslo', '--yes')
 
 
 def test_all_at_once_by_hand(server, fleet):

@@ -2,6 +2,9 @@
 """The programs that do the work of jobs, as host tests hold them: they stop at a step, where tests do something to them."""
 
 import contextlib
+import subprocess
+
+from fleet import query
 
 
 @contextlib.contextmanager
@@ -24,3 +27,22 @@ def resume_worker(server):
 
 def kill_worker(server):
     server.sh('pkill -KILL -x ccp-job')
+
+
+@contextlib.contextmanager
+def holding(server, rows):
+    """Nobody else can write these rows meanwhile: a worker that is about to stands still."""
+    psql = server.start(['runuser', '-u', 'postgres', '--', 'psql', '-qtAX', '-d', 'ccpd'], stdin=subprocess.PIPE)
+    psql.stdin.write(f"BEGIN; SELECT count(*) FROM (SELECT 1 FROM {rows} FOR UPDATE) AS held;\n")
+    psql.stdin.flush()
+    assert psql.stdout.readline().strip() == '1'
+    try:
+        yield
+    finally:
+        psql.communicate()
+
+
+def stands_still(server):
+    """Waits until a worker is about to write a row that is held."""
+    server.wait(lambda: query(server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'ccpd' AND wait_event_type = 'Lock'") != '0',
+                what='the worker to stand still')
