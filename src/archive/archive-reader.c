@@ -70,6 +70,9 @@ static int read_at(const ArchiveReader *r, uint64_t offset, void *ret, size_t si
                 n = pread(r->fd, p, size, (off_t) offset);
                 if (n < 0 && errno == EINTR)
                         continue;
+                /* What the disk does not give any more. */
+                if (n < 0 && errno == EIO)
+                        return damaged_at(offset, "the disk cannot read it", reterr);
                 if (n < 0)
                         return error_set_errnof(reterr, errno,
                                         "Cannot read the backup at byte %" PRIu64 ": %m", offset);

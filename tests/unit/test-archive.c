@@ -625,6 +625,16 @@ START_TEST(what_is_no_file_is_no_backup) {
 }
 END_TEST
 
+/* The first page of a process is never mapped, and to read it from this file is EIO, as a bad sector is. */
+START_TEST(what_the_disk_does_not_give_is_damage) {
+        _cleanup_close_ int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+        _cleanup_free_ char *message = NULL;
+
+        ck_assert_str_eq(read_all(fd, NULL, 0, NULL, &message), CCP_ERROR_BACKUP_DAMAGED);
+        ck_assert_ptr_nonnull(strstr(message, "at byte 0: the disk cannot read it"));
+}
+END_TEST
+
 START_TEST(a_full_disk_is_said) {
         const ArchiveWriterOptions options = {};
         _cleanup_archive_header_ ArchiveHeader h = test_header();
@@ -666,4 +676,4 @@ TESTS("archive", what_was_written_is_read, the_golden_file_is_read, a_stream_may
                 damage_that_comes_later_is_known, no_size_is_believed, every_cut_is_found,
                 every_splice_is_found, a_key_is_of_one_file, the_key_of_the_file_itself_opens_it,
                 a_forged_file_has_another_signer, a_newer_version_is_named, what_is_no_file_is_no_backup,
-                a_full_disk_is_said, reading_can_be_ended)
+                what_the_disk_does_not_give_is_damage, a_full_disk_is_said, reading_can_be_ended)
