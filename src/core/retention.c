@@ -91,19 +91,20 @@ static int keep_ordered(const RetentionItem *items, const size_t *order, size_t 
         return 0;
 }
 
-/* Those made here, the newest first: the verified ones, and, if that is asked for, those that come back from the storage. */
-static size_t put_in_order(const RetentionItem *items, size_t n, bool with_copied, size_t *order) {
+/* Those made here, the newest first: the verified ones, and, if that is asked for, the damaged ones. */
+static size_t put_in_order(const RetentionItem *items, size_t n, bool with_damaged, size_t *order) {
         size_t k = 0;
 
         for (size_t i = 0; i < n; i++)
-                if (!items[i].imported && (items[i].verified || (with_copied && items[i].copied)))
+                if (!items[i].imported && (items[i].verified || (with_damaged && items[i].damaged)))
                         order[k++] = i;
         qsort_r(order, k, sizeof(*order), compare_newest_first, (void *) items);
         return k;
 }
 
-/* Their copies are all that is left of them: what is wrong here must not make these go. */
-static int keep_copied(const RetentionItem *items, size_t n, const RetentionPolicy *policy, size_t *order,
+/* What is wrong with a disk, or with a file system that is not mounted, must not make them go, nor their copies: that is for
+ * a person to see, who can bring most of them back. */
+static int keep_damaged(const RetentionItem *items, size_t n, const RetentionPolicy *policy, size_t *order,
                 unsigned *ret) {
         _cleanup_free_ unsigned *reasons = new0(unsigned, n);
         int r;
@@ -112,7 +113,7 @@ static int keep_copied(const RetentionItem *items, size_t n, const RetentionPoli
                 return -ENOMEM;
         r = keep_ordered(items, order, put_in_order(items, n, true, order), policy, reasons);
         for (size_t i = 0; r >= 0 && i < n; i++)
-                if (!items[i].verified && items[i].copied)
+                if (items[i].damaged)
                         ret[i] |= reasons[i];
         return r;
 }
@@ -123,7 +124,7 @@ static void keep_unverified(const RetentionItem *items, size_t n, uint64_t newes
                         continue;
                 if (!any || items[i].sequence > newest)
                         ret[i] |= RETENTION_UNPROVEN;
-                else if (!items[i].copied)
+                else if (!items[i].damaged)
                         ret[i] |= RETENTION_SUPERSEDED;
         }
 }
@@ -146,7 +147,7 @@ int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *
         if (n_verified > 0)
                 ret[order[0]] |= RETENTION_NEWEST;
         keep_unverified(items, n, n_verified > 0 ? items[order[0]].sequence : 0, n_verified > 0, ret);
-        r = keep_copied(items, n, policy, order, ret);
+        r = keep_damaged(items, n, policy, order, ret);
         if (r < 0)
                 return r;
 
@@ -169,7 +170,7 @@ char *retention_describe(unsigned reasons, const RetentionPolicy *policy) {
                 { "the newest of one of", " weeks", RETENTION_WEEKLY, policy->weekly },
                 { "the newest of one of", " months", RETENTION_MONTHLY, policy->monthly },
                 { "no newer one is verified", "", RETENTION_UNPROVEN, 0 },
-                { "not verified, and a newer one is", "", RETENTION_SUPERSEDED, 0 },
+                { "never verified, and a newer one is", "", RETENTION_SUPERSEDED, 0 },
                 { "imported", "", RETENTION_IMPORTED, 0 },
         };
         _cleanup_string_builder_ StringBuilder b = {};

@@ -22,7 +22,7 @@ typedef struct RetentionItem {
         uint64_t sequence; /* grows with each backup */
         usec_t created_at; /* by the clock of then */
         bool verified;
-        bool copied;   /* not verified, and its copy in the storage brings it back */
+        bool damaged;  /* it was verified, and is not any more */
         bool imported; /* no order: it counts as neither the newest nor the last, and takes nobody's place */
 } RetentionItem;
 
@@ -35,7 +35,7 @@ typedef enum RetentionReason {
         RETENTION_MONTHLY = 1 << 4,
         RETENTION_UNPROVEN = 1 << 5,   /* not verified, and there is no newer one that is */
         RETENTION_NO_POLICY = 1 << 6,  /* everything is kept */
-        RETENTION_SUPERSEDED = 1 << 7, /* goes: not verified, and a newer one is */
+        RETENTION_SUPERSEDED = 1 << 7, /* goes: never verified, and a newer one is */
         RETENTION_IMPORTED = 1 << 8,   /* only a person deletes it */
 } RetentionReason;
 
@@ -44,8 +44,7 @@ typedef enum RetentionReason {
                         RETENTION_UNPROVEN | RETENTION_NO_POLICY | RETENTION_IMPORTED)
 
 /* Sets ret[i] to the reasons of items[i]; one that has none of RETENTION_KEEPS goes. The items may come in any order. Days are
- * those of the local time. One that only its copy brings back is kept as long as it would be if it were verified, and takes
- * nobody's place. -ENOMEM. */
+ * those of the local time. A damaged one is kept as long as it would be if it were verified, and takes nobody's place. -ENOMEM. */
 int retention_plan(const RetentionItem *items, size_t n, const RetentionPolicy *policy, unsigned *ret);
 
 /* "the newest that is verified, one of the last 3"; freed by the caller, NULL when out of memory. */

@@ -53,7 +53,7 @@ RetentionItem backup_record_retention(const BackupRecord *b) {
                 .sequence = b->sequence,
                 .created_at = b->created_at,
                 .verified = b->state == BACKUP_VERIFIED,
-                .copied = b->state == BACKUP_DAMAGED && b->replicated_at > 0,
+                .damaged = b->state == BACKUP_DAMAGED,
                 .imported = b->signer != NULL,
         };
 }

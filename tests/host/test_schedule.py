@@ -159,8 +159,10 @@ def test_what_is_found_damaged_or_fails_raises_an_alert(server, fleet):
     server.sh(f'printf X | dd of={path(damaged)} bs=1 seek=1500 conv=notrunc status=none')
     assert server.ccpctl('backup', 'verify', damaged['id'], check=False).returncode == 6
     server.wait(lambda: 'backup-damaged' in firing(server, 'tromso'), what='the alert')
-    # It goes with the next pruning, since a newer one is verified.
+    # Pruning does not hide it: a person sees to it.
     server.ccpctl('backup', 'prune', 'tromso', '--yes')
+    assert damaged['id'] in {row['id'] for row in backups(server, 'tromso')}
+    server.ccpctl('backup', 'delete', damaged['id'], '--yes')
     server.wait(lambda: 'backup-damaged' not in firing(server, 'tromso'), what='its end')
 
     server.sh('chmod 0 /var/lib/ccpd/backups; chown root /var/lib/ccpd/backups')

@@ -14,8 +14,8 @@
 #define DAY(d) ((UINT64_C(1780272000) + (uint64_t) ((d) * 86400)) * USEC_PER_SEC)
 #define AT(d, hour) (DAY(d) + (uint64_t) (hour) * USEC_PER_HOUR)
 
-/* A letter for each backup, the oldest first: 'v' verified, 'w' written, 'd' damaged; 'c' damaged, with a copy; 'i' imported and verified,
- * 'j' imported and damaged. What is kept: '+', or '-'. */
+/* A letter for each backup, the oldest first: 'v' verified, 'w' written, 'd' damaged; 'i' imported and verified, 'j' imported
+ * and damaged. What is kept: '+', or '-'. */
 static void check(const char *states, const usec_t *times, RetentionPolicy policy, const char *expected) {
         RetentionItem items[ITEMS_MAX] = {};
         unsigned reasons[ITEMS_MAX] = {};
@@ -28,7 +28,7 @@ static void check(const char *states, const usec_t *times, RetentionPolicy polic
                         .sequence = 1 + 3 * i,
                         .created_at = times[i],
                         .verified = strchr("vi", states[i]) != NULL,
-                        .copied = states[i] == 'c',
+                        .damaged = strchr("dj", states[i]) != NULL,
                         .imported = strchr("ij", states[i]) != NULL,
                 };
         ASSERT_OK(retention_plan(items, n, &policy, reasons));
@@ -84,27 +84,27 @@ START_TEST(what_is_not_verified_goes_only_behind_one_that_is) {
         /* The newest is not verified: the one before it is what counts. */
         check("vvvvw", times, one, "---++");
         check("vvvdw", times, one, "--+++");
-        check("ddddd", times, one, "+++++");
+        check("wwwww", times, one, "+++++");
         check("wwdwv", times, one, "----+");
         /* Those that are not verified take nobody's place. */
-        check("vdvdv", times, (RetentionPolicy) { .last = 2 }, "--+-+");
-        check("vdddd", times, (RetentionPolicy) { .daily = 1 }, "+++++");
+        check("vwvwv", times, (RetentionPolicy) { .last = 2 }, "--+-+");
+        check("vwwww", times, (RetentionPolicy) { .daily = 1 }, "+++++");
 }
 END_TEST
 
-/* It is not lost because of what happened to its file here, nor is another one because of it. */
-START_TEST(what_comes_back_from_the_storage_is_kept_as_if_it_was_whole) {
+/* It is not lost because of what happened to its file, nor is another one because of it: it may come back. */
+START_TEST(what_is_damaged_is_kept_as_if_it_was_whole) {
         const usec_t times[] = { DAY(0), DAY(1), DAY(2), DAY(3), DAY(4) };
         const usec_t months[] = { DAY(0), DAY(1), DAY(29), DAY(30), DAY(31) };
 
-        check("vcvcv", times, (RetentionPolicy) { .last = 2 }, "--+++");
-        check("cdvvv", times, (RetentionPolicy) { .last = 1 }, "----+");
-        check("ccvvv", times, (RetentionPolicy) { .daily = 4 }, "-++++");
-        check("vvcvv", months, (RetentionPolicy) { .monthly = 2 }, "-++-+");
-        check("ccccc", times, (RetentionPolicy) { .last = 1 }, "+++++");
-        check("vcccc", times, (RetentionPolicy) { .last = 1 }, "+++++");
-        check("ccccv", times, (RetentionPolicy) { .last = 2 }, "---++");
-        check("cv", times, (RetentionPolicy) {}, "++");
+        check("vdvdv", times, (RetentionPolicy) { .last = 2 }, "--+++");
+        check("dwvvv", times, (RetentionPolicy) { .last = 1 }, "----+");
+        check("ddvvv", times, (RetentionPolicy) { .daily = 4 }, "-++++");
+        check("vvdvv", months, (RetentionPolicy) { .monthly = 2 }, "-++-+");
+        check("ddddd", times, (RetentionPolicy) { .last = 1 }, "+++++");
+        check("vdddd", times, (RetentionPolicy) { .last = 1 }, "+++++");
+        check("ddddv", times, (RetentionPolicy) { .last = 2 }, "---++");
+        check("dv", times, (RetentionPolicy) {}, "++");
 }
 END_TEST
 
@@ -172,7 +172,7 @@ START_TEST(the_counts_hold_for_any_times) {
                                 .created_at = AT(d, random() % 24),
                                 .verified = random() % 4 > 0,
                         };
-                        items[i].copied = !items[i].verified && random() % 2 > 0;
+                        items[i].damaged = !items[i].verified && random() % 2 > 0;
                         if (!items[i].verified)
                                 continue;
                         n_verified++;
@@ -187,7 +187,7 @@ START_TEST(the_counts_hold_for_any_times) {
                                         (reasons[i] & RETENTION_UNPROVEN));
                         n_last += items[i].verified && (reasons[i] & RETENTION_LAST);
                         n_daily += items[i].verified && (reasons[i] & RETENTION_DAILY);
-                        ck_assert(items[i].verified || items[i].copied ||
+                        ck_assert(items[i].verified || items[i].damaged ||
                                         !(reasons[i] & (RETENTION_LAST | RETENTION_DAILY)));
                 }
                 ck_assert_uint_eq(n_last, MIN(policy.last, n_verified));
@@ -219,7 +219,7 @@ START_TEST(it_is_said_why) {
                 { RETENTION_DAILY | RETENTION_WEEKLY | RETENTION_MONTHLY,
                                 "the newest of one of 7 days, the newest of one of 4 weeks, the newest of "
                                 "one of 6 months" },
-                { RETENTION_SUPERSEDED, "not verified, and a newer one is" },
+                { RETENTION_SUPERSEDED, "never verified, and a newer one is" },
                 { RETENTION_IMPORTED, "imported" },
         };
 
@@ -250,7 +250,6 @@ END_TEST
 
 TESTS("retention", the_last_ones_are_kept, one_of_each_day_week_and_month_is_kept,
                 what_is_not_verified_goes_only_behind_one_that_is,
-                what_comes_back_from_the_storage_is_kept_as_if_it_was_whole,
-                what_was_imported_takes_nobodys_place,
+                what_is_damaged_is_kept_as_if_it_was_whole, what_was_imported_takes_nobodys_place,
                 a_clock_that_jumps_takes_no_more_than_the_counts_allow, the_counts_hold_for_any_times,
                 days_are_those_of_the_local_time, it_is_said_why, a_policy_goes_through_json)

@@ -150,15 +150,19 @@ def test_what_is_kept_is_told_and_done(ccpd):
     wait_for(lambda: plan(ccpd)[old] == (True, "everything is kept"), what="the end of it")
 
 
-def test_what_comes_back_from_the_storage_is_not_thrown_away(ccpd):
+def test_what_is_damaged_is_not_thrown_away(ccpd):
     running(ccpd, "alpha")
     ccpd.manager("SetSettings", dbus.Dictionary({
         f"backup_keep_{what}": dbus.UInt64(0) for what in ("daily", "weekly", "monthly")} | {"backup_keep_last": dbus.UInt64(2)}, "sv"))
     old, damaged, copied, new = (make_backup(ccpd, "alpha", state) for state in ("verified", "damaged", "damaged", "verified"))
     ccpd.postgres.sql(f"UPDATE backups SET replicated_at = now(), copy_key = 'key' WHERE id = {copied}")
-    assert plan(ccpd) == {old: (True, "one of the last 2"), damaged: (False, "not verified, and a newer one is"),
+    # As long as it would be kept if it was whole, and in nobody's place.
+    assert plan(ccpd) == {old: (True, "one of the last 2"), damaged: (False, "more than are to be kept"),
                           copied: (True, "one of the last 2"), new: (True, "the newest that is verified, one of the last 2")}
-    # Nor as the last one, unless that is said.
+    ccpd.postgres.sql(f"UPDATE backups SET replicated_at = NULL, copy_key = NULL WHERE id = {copied}")
+    assert plan(ccpd)[copied] == (True, "one of the last 2")
+    # Nor is the last one that has a copy, unless that is said.
+    ccpd.postgres.sql(f"UPDATE backups SET replicated_at = now(), copy_key = 'key' WHERE id = {copied}")
     ccpd.postgres.sql(f"DELETE FROM backups WHERE id <> {copied}")
     name, message = error(ccpd, "DeleteBackup", copied, NONE)
     assert name == "WrongState" and "--last" in message
