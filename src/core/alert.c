@@ -15,6 +15,9 @@
 /* What just runs again gets the backup that it missed first. */
 #define BACKUP_HOLD_USEC USEC_PER_MINUTE
 
+/* After a long time without power the scrub that was missed has so long for all of them. */
+#define SCRUB_HOLD_USEC USEC_PER_DAY
+
 /* What became of the instance is told after what became of the job. */
 #define JOB_HOLD_USEC (5 * USEC_PER_SEC)
 
@@ -133,6 +136,15 @@ static AlertCondition judge_undrilled(const AlertFacts *f, _unused_ const AlertT
 /* Whether the instance runs or not: what it has is there once only. */
 static AlertCondition judge_unreplicated(const AlertFacts *f, const AlertThresholds *t) {
         return holds(t->copy_age > 0 && f->uncopied > t->copy_age);
+}
+
+/* Whatever the reason is. As long as the records are away nobody could say when they were read. */
+static AlertCondition judge_unscrubbed(const AlertFacts *f, const AlertThresholds *t) {
+        return f->known ? holds(t->scrub_age > 0 && f->unread > t->scrub_age) : ALERT_CONDITION_UNKNOWN;
+}
+
+static AlertCondition judge_gone_damaged(const AlertFacts *f, _unused_ const AlertThresholds *t) {
+        return f->known ? holds(f->n_damaged > 0) : ALERT_CONDITION_UNKNOWN;
 }
 
 static AlertCondition judge_secrets(const AlertFacts *f, const AlertThresholds *t) {
@@ -256,6 +268,23 @@ static const struct {
                 .judge = judge_unreplicated,
                 .title = "a backup of @ has no copy in the storage",
                 .next_step = "ccpctl storage test, ccpctl backup list --instance @, then ccpctl backup replicate ID",
+        },
+        [ALERT_BACKUP_UNSCRUBBED] = {
+                .name = "backup-unscrubbed",
+                .about = ALERT_ABOUT_BACKUPS,
+                .severity = ALERT_WARNING,
+                .judge = judge_unscrubbed,
+                .hold = SCRUB_HOLD_USEC,
+                .title = "backups are not read again as often as they should be",
+                .next_step = "systemctl status ccp-scrub.timer ccp-scrub, then systemctl start --no-block ccp-scrub",
+        },
+        [ALERT_GONE_BACKUP_DAMAGED] = {
+                .name = "gone-backup-damaged",
+                .about = ALERT_ABOUT_BACKUPS,
+                .severity = ALERT_ERROR,
+                .judge = judge_gone_damaged,
+                .title = "a backup of an instance that is gone is damaged",
+                .next_step = "ccpctl backup list, then ccpctl backup fetch ID if it has a copy, else ccpctl backup delete ID",
         },
         [ALERT_SECRET_AGE] = {
                 .name = "secret-age",

@@ -21,6 +21,8 @@ typedef enum AlertRule {
         ALERT_DRILL_FAILED,
         ALERT_BACKUP_UNDRILLED,
         ALERT_BACKUP_UNREPLICATED,
+        ALERT_BACKUP_UNSCRUBBED,
+        ALERT_GONE_BACKUP_DAMAGED,
         ALERT_SECRET_AGE,
         ALERT_DISK_SPACE,
         ALERT_STORE_UNAVAILABLE,
@@ -53,6 +55,7 @@ typedef enum AlertAbout {
         ALERT_ABOUT_STORE,
         ALERT_ABOUT_ENGINE,
         ALERT_ABOUT_SWEEPS,
+        ALERT_ABOUT_BACKUPS, /* of all instances, and of those that are gone */
 } AlertAbout;
 
 /* Where alerts are delivered to. */
@@ -83,6 +86,7 @@ typedef struct AlertThresholds {
         usec_t secret_age;     /* 0: never */
         usec_t backup_age;     /* a backup that is overdue for so long; 0: never */
         usec_t copy_age;       /* one that should have a copy for so long; 0: never */
+        usec_t scrub_age;      /* one that was not read for so long; 0: never */
 } AlertThresholds;
 
 /* What a rule judges; only what belongs to that which it is about is set. */
@@ -99,7 +103,7 @@ typedef struct AlertFacts {
         JobState last_backup;  /* of the last job that was to make one, as above */
         usec_t backup_overdue; /* how long ago one was due that is not there; 0: none is */
         usec_t uncopied; /* how long a verified backup waits for its copy; 0: none does, or there is no storage */
-        uint64_t n_damaged;  /* backups */
+        uint64_t n_damaged;  /* backups; or, about backups, those of instances that are gone */
         bool has_backup;     /* that is verified */
         JobState last_drill; /* of the last job that was to try one, as above */
         bool undrilled;      /* the last two rounds came to nothing */
@@ -108,7 +112,10 @@ typedef struct AlertFacts {
         /* a file system */
         unsigned percent_used;
 
-        /* the store or the engine */
+        /* backups */
+        usec_t unread; /* how long ago that was read that was read the longest ago; 0: there is none */
+
+        /* the store or the engine; backups */
         bool known, available;
 
         bool firing; /* the alert is: what ends it may lie lower than what begins it */

@@ -118,6 +118,8 @@ static int print_backup(const json_t *b) {
         print_field("State", backup_state(b));
         print_time("Created", b, "created_at");
         print_time("Verified", b, "verified_at");
+        if (json_get_number(b, "read_at") > json_get_number(b, "verified_at"))
+                print_time("Read", b, "read_at");
         print_time("Drilled", b, "drilled_at");
         print_time("Replicated", b, "replicated_at");
         if (json_get_number(b, "drill_took") > 0)

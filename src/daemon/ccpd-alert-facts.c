@@ -24,6 +24,8 @@ AlertThresholds alert_thresholds(const Manager *m) {
                 .secret_age = s->alert_secret_age_days * USEC_PER_DAY,
                 .backup_age = s->alert_backup_hours * USEC_PER_HOUR,
                 .copy_age = s->alert_copy_hours * USEC_PER_HOUR,
+                /* One scrub may have been missed. */
+                .scrub_age = 2 * s->scrub_days * USEC_PER_DAY,
         };
 }
 
@@ -204,9 +206,41 @@ static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instan
 
 /* --- the host --- */
 
+static usec_t unread_since(const Manager *m) {
+        usec_t since = m->gone_backups.unread_since ?: USEC_INFINITY;
+
+        for (const Instance *i = m->instances; i; i = i->hh.next)
+                if (i->record->backups.unread_since > 0)
+                        since = MIN(since, i->record->backups.unread_since);
+        return since;
+}
+
+static AlertFacts backup_facts(const Manager *m) {
+        usec_t since = unread_since(m), realtime = now(CLOCK_REALTIME);
+
+        return (AlertFacts) {
+                .known = m->loaded && db_is_available(m->db),
+                .unread = since < realtime ? realtime - since : 0,
+                .n_damaged = m->gone_backups.n_damaged,
+        };
+}
+
+static void append_backup_cause(StringBuilder *b, AlertRule rule, const Manager *m) {
+        usec_t since = unread_since(m);
+
+        if (rule == ALERT_GONE_BACKUP_DAMAGED)
+                string_builder_appendf(
+                                b, "%" PRIu64 " of %" PRIu64, m->gone_backups.n_damaged, m->gone_backups.n);
+        else if (since != USEC_INFINITY)
+                string_builder_appendf(b, "one was read on %s the last time, and should be every %u days",
+                                FORMAT_TIMESTAMP(since), m->settings->scrub_days);
+}
+
 AlertFacts alert_host_facts(const Manager *m, AlertAbout about) {
         if (about == ALERT_ABOUT_STORE)
                 return (AlertFacts) { .known = true, .available = db_is_available(m->db) };
+        if (about == ALERT_ABOUT_BACKUPS)
+                return backup_facts(m);
         if (about == ALERT_ABOUT_SWEEPS)
                 return (AlertFacts) {
                         .known = db_is_available(m->db) && m->engine_state == ENGINE_AVAILABLE,
@@ -234,6 +268,9 @@ char *alert_cause(const Manager *m, AlertRule rule, const Instance *i, const Dis
                 return disk ? disk_use_describe(disk) : strdup("");
         case ALERT_ABOUT_STORE:
                 string_builder_append(&b, strempty(db_why_unavailable(m->db)));
+                break;
+        case ALERT_ABOUT_BACKUPS:
+                append_backup_cause(&b, rule, m);
                 break;
         case ALERT_ABOUT_SWEEPS:
                 if (sweeps_check_silence(m->sweeps, &silence) > 0)

@@ -265,7 +265,7 @@ static void alerts_judge_host(Alerts *a) {
                 AlertAbout about = alert_rule_about(rule);
                 AlertFacts facts;
 
-                if (!IN_SET(about, ALERT_ABOUT_STORE, ALERT_ABOUT_ENGINE, ALERT_ABOUT_SWEEPS))
+                if (IN_SET(about, ALERT_ABOUT_INSTANCE, ALERT_ABOUT_FILE_SYSTEM))
                         continue;
                 facts = alert_host_facts(a->manager, about);
                 alerts_judge(a, rule, &facts, &(AlertObject) { .subject = "" });

@@ -121,11 +121,12 @@ static int append_backup(sd_bus_message *m, _unused_ Operation *o, const void *i
         if (r >= 0)
                 r = append_id(m, "Job", b->job);
         if (r >= 0)
-                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "Sequence", "t",
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "Sequence", "t",
                                 b->sequence, "Size", "t", b->size, "CreatedAt", "t", b->created_at,
-                                "VerifiedAt", "t", b->verified_at, "DrilledAt", "t", b->drilled_at,
-                                "DrillTook", "t", b->drill_took, "ReplicatedAt", "t", b->replicated_at,
-                                "Copy", "s", b->replicated_at > 0 ? strempty(b->copy_key) : "");
+                                "VerifiedAt", "t", b->verified_at, "ReadAt", "t", b->read_at, "DrilledAt",
+                                "t", b->drilled_at, "DrillTook", "t", b->drill_took, "ReplicatedAt", "t",
+                                b->replicated_at, "Copy", "s",
+                                b->replicated_at > 0 ? strempty(b->copy_key) : "");
         if (r >= 0)
                 r = append_recovery_keys(m, b->recovery_keys);
         if (r >= 0)

@@ -18,6 +18,7 @@
 #include "ccpd-storage.h"
 #include "ccpd-transfer-bus.h"
 #include "key-challenges.h"
+#include "store-scrub.h"
 #include "store.h"
 #include "unit-client.h"
 #include "vault.h"
@@ -68,6 +69,7 @@ struct Manager {
         Sweeps *sweeps;
         Alerts *alerts;
         RecoveryKeyRecords *recovery_keys; /* NULL: not read yet */
+        GoneBackups gone_backups;
         KeyChallenges *key_challenges;
         KeyRotation *rotation;
 

@@ -186,6 +186,12 @@ static void add_backups(MetricsWriter *w, const Manager *m) {
         if (i->record->backups.verified_at > 0)
                 metrics_add_usec(w, LABELS(SLUG(i)), i->record->backups.verified_at);
 
+        BEGIN(w, "ccpd_instance_backup_unread_timestamp_seconds", METRIC_GAUGE, "seconds",
+                        "When the backup was read that was read the longest ago.");
+        FOREACH_INSTANCE(i, m)
+        if (i->record->backups.unread_since > 0)
+                metrics_add_usec(w, LABELS(SLUG(i)), i->record->backups.unread_since);
+
         BEGIN(w, "ccpd_instance_backup_drilled_timestamp_seconds", METRIC_GAUGE, "seconds",
                         "When a backup was restored by a drill the last time, with success.");
         FOREACH_INSTANCE(i, m)

@@ -63,6 +63,30 @@ static bool manager_reload_end(ManagerReload *q) {
         return again;
 }
 
+static void on_gone_backups_loaded(int r, const GoneBackups *gone, Error *error, void *userdata) {
+        Manager *m = userdata;
+
+        if (r < 0) {
+                log_debug("Failed to read the backups of what is gone, all is read again later: %s",
+                                error->message);
+                manager_resync_later(m);
+                return;
+        }
+
+        m->gone_backups = *gone;
+        alerts_note_host(m);
+}
+
+static void manager_load_gone_backups(Manager *m) {
+        _cleanup_error_ Error e = {};
+
+        if (store_load_gone_backups(m->db, on_gone_backups_loaded, m, NULL, &e) < 0) {
+                log_debug("Failed to read the backups of what is gone, all is read again later: %s",
+                                e.message);
+                manager_resync_later(m);
+        }
+}
+
 static void on_job_reloaded(int r, JobRecord *record, Error *error, void *userdata) {
         ManagerReload *q = userdata;
         Manager *m = q->manager;
@@ -105,6 +129,7 @@ static void on_instance_reloaded(int r, InstanceRecord *record, Error *error, vo
 
                 if (i)
                         manager_remove_instance(i);
+                manager_load_gone_backups(m);
         }
 
         if (again)
@@ -216,6 +241,7 @@ static int manager_merge(Manager *m, StoreContents *contents) {
         recovery_set_record(m->recovery, TAKE_PTR(contents->recovery));
         manager_set_recovery_keys(m, TAKE_PTR(contents->recovery_keys));
         manager_set_sealed_keys(m, contents->sealed_keys, contents->n_sealed_keys);
+        m->gone_backups = *contents->gone_backups;
 
         /* What is known and not among the records is gone. */
         for (i = m->instances; i; i = next_instance) {

@@ -18,6 +18,7 @@ static const struct {
         { "ccp-logs.socket", "the logs of instances cannot be read" },
         { "ccp-storage.socket", "the storage of backups cannot be asked" },
         { "ccp-measure.timer", "what instances take of the disk is not measured" },
+        { "ccp-scrub.timer", "backups are not read again, and damage shows when they are needed" },
         { "ccp-metrics.socket", "the metrics cannot be read" },
 };
 

@@ -40,34 +40,6 @@ uint64_t job_archive_number(const Job *j) {
         return text && decimal_id_parse(text, &id) >= 0 ? id : 0;
 }
 
-/* What is in a folder that a power cut takes away is gone with it. */
-static int make_folder(int state, const char *path) {
-        _cleanup_close_ int fd = mkdir_open_beneath(state, path, 0700), parent = -EBADF;
-        const char *name;
-
-        if (fd < 0)
-                return fd;
-        parent = open_parent_beneath(state, path, &name);
-        if (parent < 0)
-                return parent;
-        return fsync(parent) < 0 ? -errno : TAKE_FD(fd);
-}
-
-int job_archive_open_folder(const char *instance, bool make, Error *reterr) {
-        _cleanup_free_ char *path = strjoin("backups/", instance);
-        _cleanup_close_ int state = -EBADF;
-        int fd;
-
-        if (!path)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        state = open(CCP_STATE_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = state < 0         ? -errno
-                        : make ? make_folder(state, path)
-                               : open_beneath(state, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m", path)
-                      : fd;
-}
-
 int job_archive_check_space(int folder, uint64_t size, Error *reterr) {
         return disk_check_room(folder, CCP_BACKUPS_DIR, size,
                         "Make room, or keep fewer backups ('ccpctl backup prune'), then retry.", reterr);
@@ -79,23 +51,6 @@ int job_archive_load_keys(Job *j, const char *instance, BackupKeys **ret, Error 
 
         r = vault_open(&vault, reterr);
         return r < 0 ? r : backup_keys_load(j->db, vault, instance, ret, reterr);
-}
-
-int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]) {
-        size_t n;
-
-        return sodium_hex2bin(ret, ARCHIVE_ID_SIZE, text, strlen(text), "-", &n, NULL) < 0 ||
-                                        n != ARCHIVE_ID_SIZE
-                        ? -EINVAL
-                        : 0;
-}
-
-void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]) {
-        char hex[2 * ARCHIVE_ID_SIZE + 1];
-
-        (void) sodium_bin2hex(hex, sizeof(hex), id, ARCHIVE_ID_SIZE);
-        (void) snprintf(ret, STORE_ID_MAX, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-                        hex + 20);
 }
 
 static int on_read(uint64_t at, uint64_t size, void *userdata) {
@@ -160,22 +115,6 @@ static int load_opener(Job *j, Keys *k, const BackupRecord *record, ArchiveOpene
         return 0;
 }
 
-/* Its header is authentic by now, and its end signed by who the header says: of another file nothing more is read. */
-static int check_identity(const ArchiveReader *reader, const BackupRecord *record, const uint8_t *signer,
-                Error *reterr) {
-        const ArchiveHeader *h = archive_reader_header(reader);
-        char id[STORE_ID_MAX];
-
-        /* Of a file from elsewhere the size is known only once it was read. */
-        job_archive_format_id(h->id, id);
-        if (!streq(id, record->archive) ||
-                        (record->size > 0 && archive_reader_size(reader) != record->size) ||
-                        memcmp(h->signer, signer, ARCHIVE_KEY_SIZE) != 0)
-                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                "Another file than what was written lies at %s.", record->file);
-        return 0;
-}
-
 /* Reads all of a file by one of the reader's two functions for it. */
 static int read_archive(Job *j, int fd, const BackupRecord *record,
                 int (*read_all)(ArchiveReader *reader, Error *reterr), ArchiveReader **ret, Error *reterr) {
@@ -196,7 +135,7 @@ static int read_archive(Job *j, int fd, const BackupRecord *record,
         if (r >= 0)
                 r = archive_reader_unlock(reader, &opener, reterr);
         if (r >= 0)
-                r = check_identity(reader, record, signer, reterr);
+                r = backup_file_check(reader, record, signer, reterr);
         if (r >= 0)
                 r = read_all(reader, reterr);
         if (r < 0)
@@ -288,30 +227,6 @@ int job_archive_find(Job *j, BackupRecord *ret, Error *reterr) {
         return 0;
 }
 
-int job_archive_open_file(const BackupRecord *record, Error *reterr) {
-        _cleanup_close_ int folder = -EBADF;
-        _cleanup_error_ Error error = {};
-        int fd;
-
-        folder = job_archive_open_folder(record->instance, false, &error);
-        fd = folder < 0 ? folder : open_beneath(folder, record->file, O_RDONLY | O_NOFOLLOW, 0);
-        if (fd == -ENOENT)
-                return record->replicated_at > 0
-                                ? error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                                  "The file " CCP_BACKUPS_DIR "/%s/%s is gone. There is "
-                                                  "a copy in the storage; to get it: ccpctl backup fetch "
-                                                  "%" PRIu64,
-                                                  record->instance, record->file, record->id)
-                                : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
-                                                  "The file " CCP_BACKUPS_DIR "/%s/%s is gone.",
-                                                  record->instance, record->file);
-        if (fd < 0)
-                return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record->file);
-        /* Of its beginning, too, that counts which is on the disk. */
-        (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        return fd;
-}
-
 int job_archive_note_damage(Job *j, const BackupRecord *record, int r, Error *error, Error *reterr) {
         int k;
 
@@ -353,7 +268,7 @@ static int open_archive(Job *j, JobArchive *a, Error *reterr) {
         if (r < 0)
                 return r;
 
-        r = a->fd = job_archive_open_file(&a->record, &error);
+        r = a->fd = backup_file_open(&a->record, &error);
         if (r >= 0)
                 r = read_archive(j, a->fd, &a->record, archive_reader_authenticate, &a->reader, &error);
         return r < 0 ? job_archive_note_damage(j, &a->record, r, &error, reterr) : 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The files of backups as jobs have them: where they lie, what their streams are called, and opening one. */
+/* The files of backups as jobs have them: what their streams are called, and opening one. */
 
 #include "archive-reader.h"
+#include "backup-file.h"
 #include "backup-keys.h"
 #include "job.h"
 #include "store-backup.h"
@@ -17,8 +18,6 @@
 char *job_archive_database_stream(const BlueprintDatabase *d);
 char *job_archive_volume_stream(const char *key);
 
-/* A descriptor of the folder with the backups of an instance, by its id; if it is not there it is made, or -ENOENT. */
-int job_archive_open_folder(const char *instance, bool make, Error *reterr);
 /* Whether a file of 'size' bytes, or that many bytes more of one, fit into such a folder beside what is kept free there for
  * others: PostgreSQL and Docker may lie on the same disk. NoSpace. */
 int job_archive_check_space(int folder, uint64_t size, Error *reterr);
@@ -26,9 +25,6 @@ int job_archive_check_space(int folder, uint64_t size, Error *reterr);
 uint64_t job_archive_number(const Job *j);
 /* The keys of an instance's backups. */
 int job_archive_load_keys(Job *j, const char *instance, BackupKeys **ret, Error *reterr);
-/* Text of a UUID from the 16 bytes that a file has, and back. */
-void job_archive_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]);
-int job_archive_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
 
 /* Reads all of an open file from the disk: with success it is whole, and the one that was recorded. 'fd' stays the caller's,
  * and open as long as the reader. BackupDamaged, with the place; KeyMissing. */
@@ -52,8 +48,6 @@ int job_archive_finish(int folder, const char *part, const char *file, unsigned 
 
 /* The backup that the job is about, whole or damaged. NoSuchBackup. */
 int job_archive_find(Job *j, BackupRecord *ret, Error *reterr);
-/* A descriptor of its file, of which nothing comes out of memory. BackupDamaged if it is gone. */
-int job_archive_open_file(const BackupRecord *record, Error *reterr);
 /* What became of reading it, where that failed: damage is put on record. Moves the error, and returns r. */
 int job_archive_note_damage(Job *j, const BackupRecord *record, int r, Error *error, Error *reterr);
 /* The same for a step that failed, with the backup that the job restores from, if it is that what was found damaged. */

@@ -100,7 +100,7 @@ int job_backup_undo_file(Job *j, Error *reterr) {
         if (!IN_SET(record.state, BACKUP_WRITING, BACKUP_WRITTEN))
                 return 0;
 
-        folder = job_archive_open_folder(j->claim.job->instance, true, reterr);
+        folder = backup_folder_open(j->claim.job->instance, true, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
@@ -289,7 +289,7 @@ static int open_file(Backup *b, Error *reterr) {
         };
         if (!b->header.slug || !b->header.software)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        r = job_archive_parse_id(b->job->claim.job->instance, b->header.instance);
+        r = backup_parse_id(b->job->claim.job->instance, b->header.instance);
         if (r < 0)
                 return error_set_errnof(reterr, r, "The id of the instance is none: %m");
 
@@ -315,7 +315,7 @@ static int finish_file(Backup *b, Error *reterr) {
                 return r;
 
         b->record.size = archive_writer_size(b->writer);
-        job_archive_format_id(b->header.id, b->record.archive);
+        backup_format_id(b->header.id, b->record.archive);
         b->record.contents = json_incref(json_object_get(manifest, "streams"));
         b->record.config = json_incref(instance);
         return 0;
@@ -396,7 +396,7 @@ static int run_write(Job *j, Error *reterr) {
                 r = job_archive_load_keys(j, j->claim.job->instance, &b.keys, reterr);
         if (r < 0)
                 return r;
-        b.folder = job_archive_open_folder(j->claim.job->instance, true, reterr);
+        b.folder = backup_folder_open(j->claim.job->instance, true, reterr);
         if (b.folder < 0)
                 return b.folder;
         (void) snprintf(b.record.instance, sizeof(b.record.instance), "%s", j->claim.job->instance);
@@ -454,7 +454,7 @@ static int run_verify(Job *j, Error *reterr) {
                 r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
-        folder = job_archive_open_folder(j->claim.job->instance, true, reterr);
+        folder = backup_folder_open(j->claim.job->instance, true, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);

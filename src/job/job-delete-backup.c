@@ -47,7 +47,7 @@ static int remove_files(const Job *j, const BackupRecord *b, Error *reterr) {
 
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        folder = job_archive_open_folder(b->instance, false, &error);
+        folder = backup_folder_open(b->instance, false, &error);
         if (folder == -ENOENT)
                 return 0;
         if (folder < 0) {
@@ -72,7 +72,7 @@ static int has_file(const BackupRecord *b, Error *reterr) {
         _cleanup_error_ Error error = {};
         struct stat st;
 
-        folder = job_archive_open_folder(b->instance, false, &error);
+        folder = backup_folder_open(b->instance, false, &error);
         if (folder == -ENOENT)
                 return 0;
         if (folder < 0) {

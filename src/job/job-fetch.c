@@ -90,7 +90,7 @@ static int run_download(Job *j, Error *reterr) {
                                 "Of backup %" PRIu64 " there is no copy in the storage. For others: ccpctl "
                                 "backup list --instance=%s",
                                 record.id, record.slug);
-        folder = job_archive_open_folder(record.instance, true, reterr);
+        folder = backup_folder_open(record.instance, true, reterr);
         if (folder < 0)
                 return folder;
         name = fetched_name(&record);
@@ -113,7 +113,7 @@ static int run_verify(Job *j, Error *reterr) {
         r = job_archive_find(j, &record, reterr);
         if (r < 0)
                 return r;
-        folder = job_archive_open_folder(record.instance, true, reterr);
+        folder = backup_folder_open(record.instance, true, reterr);
         if (folder < 0)
                 return folder;
         name = fetched_name(&record);
@@ -144,7 +144,7 @@ int job_fetch_undo(Job *j, Error *reterr) {
 
         r = job_archive_find(j, &record, &error);
         if (r >= 0)
-                r = folder = job_archive_open_folder(record.instance, false, &error);
+                r = folder = backup_folder_open(record.instance, false, &error);
         if (r == -ENOENT)
                 return 0;
         if (r < 0) {

@@ -84,7 +84,7 @@ static int run_copy(Job *j, Error *reterr) {
         from = open_brought(j, &name, &all, reterr);
         if (from < 0)
                 return from;
-        folder = job_archive_open_folder(record.instance, true, reterr);
+        folder = backup_folder_open(record.instance, true, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
@@ -148,7 +148,7 @@ static int run_verify(Job *j, Error *reterr) {
         r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
-        folder = job_archive_open_folder(record.instance, true, reterr);
+        folder = backup_folder_open(record.instance, true, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);

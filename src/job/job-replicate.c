@@ -47,7 +47,7 @@ static int run_read(Job *j, Error *reterr) {
         r = find_verified(j, &record, reterr);
         if (r < 0)
                 return r;
-        r = fd = job_archive_open_file(&record, &error);
+        r = fd = backup_file_open(&record, &error);
         if (r >= 0)
                 r = job_archive_verify(j, fd, &record, &reader, &error);
         return r < 0 ? job_archive_note_damage(j, &record, r, &error, reterr) : 0;
@@ -69,7 +69,7 @@ static int run_upload(Job *j, Error *reterr) {
         r = find_verified(j, &record, reterr);
         if (r < 0)
                 return r;
-        fd = job_archive_open_file(&record, reterr);
+        fd = backup_file_open(&record, reterr);
         if (fd < 0)
                 return fd;
         key = copy_key_format(record.instance, record.slug, record.created_at, record.archive);
@@ -149,7 +149,7 @@ static int run_compare(Job *j, Error *reterr) {
                 return error_setf(reterr, CCP_ERROR_STORAGE_FAILED,
                                 "The storage was changed meanwhile: what was copied to the former one does "
                                 "not count.");
-        fd = job_archive_open_file(&record, reterr);
+        fd = backup_file_open(&record, reterr);
         if (fd < 0)
                 return fd;
         r = storage_open(j->db, &storage, &client, reterr);

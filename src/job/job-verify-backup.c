@@ -48,7 +48,7 @@ static int read_backup(Job *j, const BackupRecord *record, ArchiveReader **ret, 
         const char *why;
         int r;
 
-        fd = job_archive_open_file(record, reterr);
+        fd = backup_file_open(record, reterr);
         if (fd < 0)
                 return fd;
 

@@ -357,6 +357,7 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 { "last_at", true, &ret->last_at },
                 { "last", true, &ret->last },
                 { "verified_at", true, &ret->verified_at },
+                { "unread_since", true, &ret->unread_since },
                 { "drilled_at", true, &ret->drilled_at },
                 { "replicated_at", true, &ret->replicated_at },
                 { "uncopied_since", true, &ret->uncopied_since },

@@ -49,6 +49,8 @@ typedef struct BackupSummary {
         uint64_t last;        /* its number; 0: there is none */
         char **recovery_keys; /* the ids of those that open it; NULL: not known */
         usec_t verified_at;   /* when one was read back the last time */
+        usec_t unread_since; /* of those that are verified, imported ones, too: when that was read that was read the
+                                 longest ago; 0: there is none */
         usec_t drilled_at;    /* when one was drilled, with success; 0: never */
         usec_t replicated_at; /* when the last copy was made; 0: never */
         usec_t uncopied_since; /* the oldest one that is verified and has no copy should have one; 0: there is none */

@@ -434,6 +434,14 @@ static json_t *get_alert_copy_hours(const Settings *s) {
         return json_integer(s->alert_copy_hours);
 }
 
+static int set_scrub_days(Settings *s, const char *name _unused_, const json_t *value) {
+        return set_number(s ? &s->scrub_days : NULL, value, 14, SCRUB_DAYS_MAX);
+}
+
+static json_t *get_scrub_days(const Settings *s) {
+        return json_integer(s->scrub_days);
+}
+
 static const Setting settings[] = {
         { PORT_RANGE_PREFIX, true,
                         "a range \"FIRST-LAST\" of ports from 1024 to 65535, under a name of "
@@ -469,6 +477,7 @@ static const Setting settings[] = {
                         get_backup_keep_weekly },
         { "backup_keep_monthly", false, "a number up to 1000", set_backup_keep_monthly,
                         get_backup_keep_monthly },
+        { "scrub_days", false, "a number up to 365, or 0 for no scrubs", set_scrub_days, get_scrub_days },
         { "alert_webhook_url", false,
                         "an address such as \"https://HOST[:PORT]/PATH\", without user and password (each "
                         "message is signed instead, see ccpctl alert secret), or nothing",

@@ -6,8 +6,8 @@
  * audit_retention_days 0, health_interval 30, health_samples_hours 24, health_history_days 400,
  * recovery_concurrency 2, repair "off", backup_schedule "off", drill_schedule "off", backup_concurrency 2,
  * backup_consistency "auto", backup_keep_last 3, backup_keep_daily 7, backup_keep_weekly 4,
- * backup_keep_monthly 6, alert_backup_hours 3, alert_copy_hours 24, alert_webhook_url "", alert_mail_to "", alert_repeat_hours 24, alert_disk_percent 90,
- * alert_health_minutes 2, alert_secret_age_days 0, restore_keep_hours 72 */
+ * backup_keep_monthly 6, scrub_days 14, alert_backup_hours 3, alert_copy_hours 24, alert_webhook_url "", alert_mail_to "",
+ * alert_repeat_hours 24, alert_disk_percent 90, alert_health_minutes 2, alert_secret_age_days 0, restore_keep_hours 72 */
 
 #include <jansson.h>
 
@@ -37,6 +37,7 @@
 #define ALERT_SECRET_AGE_DAYS_MAX 3650U
 #define RESTORE_KEEP_HOURS_MAX 8760U
 #define ALERT_BACKUP_HOURS_MAX 8760U
+#define SCRUB_DAYS_MAX 365U
 
 typedef struct Settings {
         NamedPortRange *port_ranges; /* names are owned */
@@ -55,6 +56,7 @@ typedef struct Settings {
         char *backup_consistency; /* what is asked of backups, see store-backup.h; of instances that do not say it */
         unsigned backup_concurrency; /* backups at a time */
         RetentionPolicy backup_keep; /* of instances that do not say it themselves */
+        unsigned scrub_days;         /* a backup that was not read for so long is read again; 0: never */
         char *alert_webhook_url;     /* "": none */
         char *alert_mail_to;         /* addresses with commas or blanks between them; "": none */
         unsigned alert_repeat_hours; /* 0: an alert is told once */

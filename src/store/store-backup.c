@@ -131,6 +131,7 @@ static int backup_record_read(const PGresult *result, int number, BackupRecord *
         db_row_json(&row, JSON_OBJECT, &b->config);
         db_row_usec(&row, &b->created_at);
         db_row_usec(&row, &b->verified_at);
+        db_row_usec(&row, &b->read_at);
         db_row_string_or_null(&row, &b->error);
         db_row_usec(&row, &b->drilled_at);
         db_row_uint(&row, INT64_MAX, &b->drill_took);

@@ -46,6 +46,7 @@ typedef struct BackupRecord {
         json_t *config;   /* the instance as the manifest has it; empty if it is not known */
         char *error;      /* what is wrong with it; NULL: nothing is known */
         usec_t created_at, verified_at;
+        usec_t read_at;        /* when it was whole the last time: verified, or scrubbed */
         usec_t drilled_at;     /* 0: never */
         uint64_t drill_took;   /* µs */
         usec_t replicated_at;  /* 0: there is no copy that was compared */

@@ -9,6 +9,7 @@
 #include "statements.h"
 #include "store-health-internal.h"
 #include "store-internal.h"
+#include "store-scrub.h"
 #include "store.h"
 
 void store_bind_jobs(DbParams *params, const StoreJobsQuery *q) {
@@ -58,6 +59,7 @@ StoreContents *store_contents_free(StoreContents *c) {
         recovery_record_free(c->recovery);
         recovery_key_records_free(c->recovery_keys);
         sealed_keys_done(c);
+        free(c->gone_backups);
         return mfree(c);
 }
 
@@ -167,6 +169,10 @@ static int load_result_sealed_keys(const PGresult *result, void *userdata, Error
         return 0;
 }
 
+static int load_result_gone_backups(const PGresult *result, void *userdata, Error *reterr) {
+        return gone_backups_read(result, ((LoadOp *) userdata)->contents->gone_backups, reterr);
+}
+
 static const DbStep load_steps[] = {
         { sql_instances_select, load_bind_instances, load_result_instances },
         { sql_jobs_select, load_bind_jobs, load_result_jobs },
@@ -178,6 +184,7 @@ static const DbStep load_steps[] = {
         { sql_recovery_last, NULL, load_result_recovery },
         { sql_recovery_keys_select, NULL, load_result_recovery_keys },
         { sql_sealed_keys, NULL, load_result_sealed_keys },
+        { sql_scrub_gone, NULL, load_result_gone_backups },
 };
 static const DbTransaction load_transaction = {
         .what = "read the records",
@@ -200,9 +207,11 @@ int store_load(Db *db, StoreContentsCallback callback, void *userdata, DbSlot **
                 return store_oom(&load_transaction, reterr);
 
         *op = (LoadOp) { new0(StoreContents, 1), callback, userdata };
-        if (op->contents)
+        if (op->contents) {
                 op->contents->health = new0(HealthStates, 1);
-        if (!op->contents || !op->contents->health) {
+                op->contents->gone_backups = new0(GoneBackups, 1);
+        }
+        if (!op->contents || !op->contents->health || !op->contents->gone_backups) {
                 load_op_free(op);
                 return store_oom(&load_transaction, reterr);
         }

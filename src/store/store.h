@@ -26,6 +26,7 @@
 typedef struct RoleRecords RoleRecords;               /* store-role.h */
 typedef struct HealthStates HealthStates;             /* store-health.h */
 typedef struct RecoveryKeyRecords RecoveryKeyRecords; /* store-recovery-key.h */
+typedef struct GoneBackups GoneBackups;               /* store-scrub.h */
 
 /* Something is sealed with this master key. */
 typedef struct StoreSealedKey {
@@ -43,6 +44,7 @@ typedef struct StoreContents {
         RecoveryKeyRecords *recovery_keys;
         StoreSealedKey *sealed_keys;
         size_t n_sealed_keys;
+        GoneBackups *gone_backups;
 } StoreContents;
 
 StoreContents *store_contents_free(StoreContents *c);

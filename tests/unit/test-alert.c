@@ -19,6 +19,7 @@ static const AlertThresholds thresholds = {
         .secret_age = 30 * USEC_PER_DAY,
         .backup_age = USEC_PER_HOUR,
         .copy_age = USEC_PER_HOUR,
+        .scrub_age = 28 * USEC_PER_DAY,
 };
 
 /* --- one alert --- */
@@ -242,6 +243,24 @@ START_TEST(store_and_engine_are_away_or_not) {
 }
 END_TEST
 
+START_TEST(backups_are_read_again_and_whole_or_not) {
+        const AlertThresholds off = { .health_hold = HOLD };
+        const AlertFacts late = { .known = true, .unread = 28 * USEC_PER_DAY + 1 },
+                         timely = { .known = true, .unread = 28 * USEC_PER_DAY },
+                         torn = { .known = true, .n_damaged = 1 }, away = { .unread = 99 * USEC_PER_DAY };
+
+        ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNSCRUBBED, &late, &thresholds), YES);
+        ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNSCRUBBED, &late, &off), NO);
+        ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNSCRUBBED, &timely, &thresholds), NO);
+        ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNSCRUBBED, &away, &thresholds), UNKNOWN);
+        /* A server that was off for a month reads them first. */
+        ck_assert_uint_ge(alert_rule_hold(ALERT_BACKUP_UNSCRUBBED, &thresholds), 12 * USEC_PER_HOUR);
+        ck_assert_int_eq(alert_judge(ALERT_GONE_BACKUP_DAMAGED, &torn, &thresholds), YES);
+        ck_assert_int_eq(alert_judge(ALERT_GONE_BACKUP_DAMAGED, &late, &thresholds), NO);
+        ck_assert_int_eq(alert_judge(ALERT_GONE_BACKUP_DAMAGED, &away, &thresholds), UNKNOWN);
+}
+END_TEST
+
 START_TEST(a_disk_at_its_threshold_does_not_flap) {
         const AlertThresholds off = {}, one = { .disk_percent = 1 };
         static const struct {
@@ -358,6 +377,7 @@ TESTS("alert", it_fires_after_a_while_and_ends_after_a_while, what_nobody_knows_
                 without_a_hold_it_fires_at_once, time_is_asked_for_only_where_it_matters,
                 each_rule_fires_for_its_cause_alone, what_is_stopped_or_worked_on_is_no_alert,
                 what_is_not_known_is_not_gone, store_and_engine_are_away_or_not,
-                a_disk_at_its_threshold_does_not_flap, every_rule_is_complete,
-                health_holds_as_long_as_the_setting_says, attempts_come_ever_more_rarely,
-                an_hour_takes_few_attempts, who_asks_to_wait_is_heard_within_bounds)
+                backups_are_read_again_and_whole_or_not, a_disk_at_its_threshold_does_not_flap,
+                every_rule_is_complete, health_holds_as_long_as_the_setting_says,
+                attempts_come_ever_more_rarely, an_hour_takes_few_attempts,
+                who_asks_to_wait_is_heard_within_bounds)

@@ -151,7 +151,7 @@ static BackupRecord record_of(int fd) {
         BackupRecord b = { .id = 1, .file = strdup("oslo-1.ccpb"), .state = BACKUP_VERIFIED };
 
         ASSERT_OK(archive_reader_new(fd, &options, &r, NULL));
-        job_archive_format_id(archive_reader_header(r)->id, b.archive);
+        backup_format_id(archive_reader_header(r)->id, b.archive);
         b.size = archive_reader_size(r);
         return b;
 }

@@ -58,7 +58,8 @@ START_TEST(defaults_are_those_of_the_manual) {
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_health_minutes")), 2);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "alert_secret_age_days")), 0);
         ck_assert_int_eq(json_integer_value(json_object_get(json, "restore_keep_hours")), 72);
-        ck_assert_uint_eq(json_object_size(json), 30);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "scrub_days")), 14);
+        ck_assert_uint_eq(json_object_size(json), 31);
 }
 END_TEST
 
@@ -157,6 +158,9 @@ START_TEST(wrong_values_are_refused) {
                 { "backup_consistency", "\"lukewarm\"" },
                 { "backup_consistency", "1" },
                 { "restore_keep_hours", "-1" },
+                { "scrub_days", "366" },
+                { "scrub_days", "-1" },
+                { "scrub_days", "\"off\"" },
                 { "alert_health_minutes", "0.5" },
                 { "alert_secret_age_days", "3651" },
                 { "", "4" },

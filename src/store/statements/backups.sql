@@ -24,7 +24,7 @@ UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, con
 WHERE id = $1 RETURNING id;
 
 -- name: backup-verified
-UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), error = NULL,
+UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), read_at = clock_timestamp(), error = NULL,
         copy_wanted_at = coalesce(copy_wanted_at, clock_timestamp()), recovery_keys = $2::jsonb
 WHERE id = $1 RETURNING id;
 
@@ -35,7 +35,8 @@ UPDATE backups SET state = 'damaged', error = $2 WHERE id = $1 RETURNING id;
 -- name: backup-of-job
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file,
         coalesce(archive, '00000000-0000-0000-0000-000000000000'), coalesce(size, 0), contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint,
+        (extract(epoch FROM read_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
         (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups WHERE job = $1;
@@ -43,7 +44,8 @@ FROM backups WHERE job = $1;
 -- One by its number, whole on the disk.
 -- name: backup-get
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint,
+        (extract(epoch FROM read_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
         (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups WHERE id = $1 AND state <> 'writing' AND deleted_by IS NULL;
@@ -110,7 +112,8 @@ DELETE FROM backups WHERE job = $1 AND state IN ('writing', 'written');
 -- each: all.
 -- name: backup-select
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint,
+        (extract(epoch FROM read_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
         (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups
@@ -146,7 +149,8 @@ WHERE b.deleted_by <> $1
 -- What the job deletes. As backup_record_read() takes it.
 -- name: backup-delete-list
 SELECT id, instance, slug, coalesce(job, 0), sequence, state, consistency, blueprint, blueprint_version, file, archive, size, contents, config,
-        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint, error,
+        (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM verified_at) * 1000000)::bigint,
+        (extract(epoch FROM read_at) * 1000000)::bigint, error,
         (extract(epoch FROM drilled_at) * 1000000)::bigint, coalesce(drill_took, 0),
         (extract(epoch FROM replicated_at) * 1000000)::bigint, copy_key, encode(signer, 'hex'), recovery_keys
 FROM backups WHERE deleted_by = $1 ORDER BY id;

@@ -27,6 +27,7 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                         'recovery_keys', (jsonb_agg(b.recovery_keys ORDER BY b.sequence DESC)
                                 FILTER (WHERE b.state = 'verified' AND b.signer IS NULL))->0,
                         'verified_at', (extract(epoch FROM max(b.verified_at) FILTER (WHERE b.signer IS NULL)) * 1000000)::bigint,
+                        'unread_since', (extract(epoch FROM min(b.read_at) FILTER (WHERE b.state = 'verified')) * 1000000)::bigint,
                         'drilled_at', (extract(epoch FROM i.drilled_at) * 1000000)::bigint,
                         'replicated_at', (extract(epoch FROM max(b.replicated_at)
                                 FILTER (WHERE b.signer IS NULL)) * 1000000)::bigint,

@@ -372,6 +372,23 @@ def test_a_damaged_backup_is_told_until_it_is_gone(ccpd, watcher):
     wait_for(lambda: rules(ccpd) == set(), what="the end")
 
 
+def test_a_damaged_backup_of_what_is_gone_is_told_until_it_is_gone(ccpd, watcher):
+    def told():
+        rows = ccpd.manager("ListAlerts", dbus.Dictionary({"state": "firing"}, "sv"), dbus.UInt64(0), dbus.UInt64(100))
+        return {str(row["Message"]) for row in rows if row["Rule"] == "gone-backup-damaged"}
+
+    running(ccpd, "alpha")
+    damaged = make_backup(ccpd, "alpha", state="damaged")
+    make_backup(ccpd, "alpha")
+    wait_for(lambda: rules(ccpd) == {"backup-damaged"}, what="the alert of the instance")
+    assert told() == set()
+    ccpd.postgres.sql("DELETE FROM instances WHERE slug = 'alpha'")
+    wait_for(lambda: told() == {"a backup of an instance that is gone is damaged: 1 of 2"}, what="the alert")
+    assert rules(ccpd) == set()
+    ccpd.postgres.sql(f"UPDATE backups SET state = 'verified' WHERE id = {damaged}")
+    wait_for(lambda: told() == set(), what="its end")
+
+
 def test_when_it_is_due_is_what_pid_1_says(ccpd, watcher):
     running(ccpd, "alpha")
     ccpd.systemd("SetNext", TIMERS["daily"], dbus.UInt64(1893456000000000))

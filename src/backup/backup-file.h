@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Where the files of backups lie, and whether one is that of its record. */
+
+#include "archive-reader.h"
+#include "store-backup.h"
+
+/* A descriptor of the folder with the backups of an instance, by its id; if it is not there it is made, or -ENOENT. */
+int backup_folder_open(const char *instance, bool make, Error *reterr);
+
+/* A descriptor of a backup's file, of which nothing comes out of memory. BackupDamaged if it is gone. */
+int backup_file_open(const BackupRecord *record, Error *reterr);
+
+/* Whether an open file is that which was recorded. 'signer' is the public half of the key that must have signed it; NULL: that
+ * is not known without the master key. BackupDamaged. */
+int backup_file_check(const ArchiveReader *reader, const BackupRecord *record, const uint8_t *signer,
+                Error *reterr);
+
+/* Text of a UUID from the 16 bytes that a file has, and back. */
+void backup_format_id(const uint8_t id[ARCHIVE_ID_SIZE], char ret[STORE_ID_MAX]);
+int backup_parse_id(const char *text, uint8_t ret[ARCHIVE_ID_SIZE]);
