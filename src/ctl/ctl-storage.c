@@ -194,6 +194,8 @@ int verb_storage_show(Ctl *c, _unused_ char **args, Error *reterr) {
                         json_is_true(json_object_get(s, "path_style")) ? "HOST/BUCKET" : "BUCKET.HOST");
         print_field("CA file", json_get_text(s, "ca_file"));
         print_field("Set", FORMAT_TIMESTAMP(json_get_number(s, "set_at")));
+        if (json_get_number(s, "compared_at") > 0)
+                print_field("Compared", FORMAT_TIMESTAMP(json_get_number(s, "compared_at")));
         print_number("Copied", json_get_number(s, "copied"));
         print_number("Missing", json_get_number(s, "missing"));
         print_field("Error", json_get_text(s, "error"));

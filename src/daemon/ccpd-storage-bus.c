@@ -225,11 +225,12 @@ static int append_storage(sd_bus_message *m, const StorageRecord *s) {
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0 && s->endpoint)
-                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "Endpoint", "s",
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "Endpoint", "s",
                                 s->endpoint, "Region", "s", s->region, "Bucket", "s", s->bucket, "Prefix",
                                 "s", s->prefix, "PathStyle", "b", (int) s->path_style, "CaFile", "s",
-                                s->ca_file, "SetAt", "t", s->set_at, "Copied", "t", s->n_copied, "Missing",
-                                "t", s->n_missing, "Error", "s", strempty(s->error));
+                                s->ca_file, "SetAt", "t", s->set_at, "ComparedAt", "t", s->compared_at,
+                                "Copied", "t", s->n_copied, "Missing", "t", s->n_missing, "Error", "s",
+                                strempty(s->error));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 

@@ -20,9 +20,12 @@
 #define LOOK_DELAY_USEC (200 * USEC_PER_MSEC)
 /* What could not be begun is tried again after so long. */
 #define RETRY_DELAY_USEC USEC_PER_MINUTE
+#define COMPARE_RETRY_DELAY_USEC USEC_PER_HOUR
 /* Of one round; what is left then is due at once. */
 #define SWEEP_TIMEOUT_USEC (10 * USEC_PER_MINUTE)
 #define SWEEP_ANSWER_MAX 4096U
+/* The whole bucket is listed. */
+#define COMPARE_TIMEOUT_USEC USEC_PER_HOUR
 /* So much earlier than we give up ccp-storage ends, and can still say so. */
 #define ASK_MARGIN_USEC (2 * USEC_PER_SEC)
 
@@ -33,9 +36,9 @@ struct Storage {
         bool read_again, look_again;
         DbSlot *read_slot, *due_slot;
         unsigned n_beginning; /* jobs that are being made */
-        WorkerCall *sweep;
-        usec_t jobs_not_before, sweep_not_before; /* monotonic */
-        usec_t look_at;                           /* monotonic */
+        WorkerCall *sweep, *compare;
+        usec_t jobs_not_before, sweep_not_before, compare_not_before; /* monotonic */
+        usec_t look_at;                                               /* monotonic */
         sd_event_source *timer;
 };
 
@@ -99,22 +102,30 @@ static unsigned count_jobs(const Manager *m) {
 
 /* --- copies whose backups are deleted --- */
 
-static void on_swept(int r, const char *answer, size_t size, Error *error, void *userdata) {
+/* What is told by an answer that has nothing but what failed, after 'what'. */
+static bool check_answer(const char *what, int r, const char *answer, size_t size, const Error *error) {
         _cleanup_json_ json_t *json = NULL;
         const json_t *failure;
-        Storage *s = userdata;
 
-        s->sweep = NULL;
         /* Nothing is there to read where memory lacks: it is tried again then, too. */
         if (r >= 0)
                 (void) json_parse(answer, size, 0, &json);
         failure = json_object_get(json, "error");
-        if (r < 0 || !json_is_object(json) || failure) {
-                log_info("Copies of deleted backups are still in the storage, it is tried again: %s",
-                                r < 0 ? strempty(error->message)
-                                      : strempty(json_object_get_string(failure, "message")));
+        if (r >= 0 && json_is_object(json) && !failure)
+                return true;
+
+        log_info("%s, it is tried again: %s", what,
+                        r < 0 ? strempty(error->message)
+                              : strempty(json_object_get_string(failure, "message")));
+        return false;
+}
+
+static void on_swept(int r, const char *answer, size_t size, Error *error, void *userdata) {
+        Storage *s = userdata;
+
+        s->sweep = NULL;
+        if (!check_answer("Copies of deleted backups are still in the storage", r, answer, size, error))
                 s->sweep_not_before = now(CLOCK_MONOTONIC) + RETRY_DELAY_USEC;
-        }
         storage_queue(s);
 }
 
@@ -129,7 +140,43 @@ static void begin_sweep(Storage *s) {
                 on_swept(r, NULL, 0, &e, s);
 }
 
+/* --- whether all copies are still there --- */
+
+static void on_compared(int r, const char *answer, size_t size, Error *error, void *userdata) {
+        Storage *s = userdata;
+
+        s->compare = NULL;
+        if (!check_answer("Nobody could look whether the storage has all copies", r, answer, size, error))
+                s->compare_not_before = now(CLOCK_MONOTONIC) + COMPARE_RETRY_DELAY_USEC;
+        storage_queue(s);
+}
+
+static void begin_compare(Storage *s) {
+        _cleanup_json_ json_t *request = json_pack("{s:s}", "do", "compare");
+        _cleanup_error_ Error e = {};
+        int r;
+
+        r = storage_ask(s->manager, request, SWEEP_ANSWER_MAX, COMPARE_TIMEOUT_USEC, on_compared, s,
+                        &s->compare, &e);
+        if (r < 0)
+                on_compared(r, NULL, 0, &e, s);
+}
+
 /* --- what is due --- */
+
+/* Begins what is due after so long and not before that time, unless it goes on already; else *next is set to when it is due. */
+static void begin_when_due(Storage *s, usec_t in, usec_t not_before, const WorkerCall *going_on,
+                void (*begin)(Storage *s), usec_t *next) {
+        usec_t monotonic = now(CLOCK_MONOTONIC), at;
+
+        if (in == USEC_INFINITY || going_on)
+                return;
+        at = MAX(monotonic + in, not_before);
+        if (at > monotonic)
+                *next = MIN(*next, at);
+        else
+                begin(s);
+}
 
 static void on_due(int r, const StoreCopiesDue *due, Error *error, void *userdata) {
         Storage *s = userdata;
@@ -154,14 +201,8 @@ static void on_due(int r, const StoreCopiesDue *due, Error *error, void *userdat
                         begin_job(s, due->items[i].backup);
                 }
         }
-        if (due->doomed_in != USEC_INFINITY && !s->sweep) {
-                usec_t at = MAX(monotonic + due->doomed_in, s->sweep_not_before);
-
-                if (at > monotonic)
-                        next = MIN(next, at);
-                else
-                        begin_sweep(s);
-        }
+        begin_when_due(s, due->doomed_in, s->sweep_not_before, s->sweep, begin_sweep, &next);
+        begin_when_due(s, due->compare_in, s->compare_not_before, s->compare, begin_compare, &next);
         if (s->look_again) {
                 s->look_again = false;
                 next = monotonic + LOOK_DELAY_USEC;
@@ -216,7 +257,7 @@ void storage_take(Storage *s, StorageRecord *record) {
         *record = (StorageRecord) {};
         s->known = true;
         if (changed)
-                s->jobs_not_before = s->sweep_not_before = 0;
+                s->jobs_not_before = s->sweep_not_before = s->compare_not_before = 0;
         for (Instance *i = s->manager->instances; changed && i; i = i->hh.next)
                 alerts_note_instance(i);
         storage_queue(s);
@@ -308,6 +349,7 @@ Storage *storage_free(Storage *s) {
         db_slot_unref(s->read_slot);
         db_slot_unref(s->due_slot);
         worker_call_free(s->sweep);
+        worker_call_free(s->compare);
         sd_event_source_unref(s->timer);
         storage_record_done(&s->record);
         return mfree(s);

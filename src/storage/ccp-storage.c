@@ -88,6 +88,10 @@ static int do_sweep(Work *w, Error *reterr) {
         return storage_sweep(w->db, w->client, &w->progress, reterr);
 }
 
+static int do_compare(Work *w, Error *reterr) {
+        return storage_compare(w->db, w->client, &w->storage, &w->progress, reterr);
+}
+
 static int print(const json_t *answer) {
         return json_dumpf(answer, stdout, JSON_COMPACT) < 0 || fputc('\n', stdout) == EOF ||
                                         fflush(stdout) != 0
@@ -137,6 +141,7 @@ static const struct {
         { "check", do_check },
         { "list", do_list },
         { "sweep", do_sweep },
+        { "compare", do_compare },
         { "get", do_get },
 };
 

@@ -36,6 +36,7 @@ static int storage_record_read(const PGresult *result, StorageRecord *s, Error *
         db_row_string_or_null(&row, &s->key_id);
         db_row_bytes(&row, &s->sealed, &s->size);
         db_row_usec(&row, &s->set_at);
+        db_row_usec(&row, &s->compared_at);
         db_row_uint(&row, INT64_MAX, &s->n_copied);
         db_row_uint(&row, INT64_MAX, &s->n_missing);
         db_row_string_or_null(&row, &s->error);
@@ -254,15 +255,23 @@ static int due_result(const PGresult *result, void *userdata, Error *reterr) {
         return 0;
 }
 
-static int doomed_result(const PGresult *result, void *userdata, Error *reterr) {
-        StoreCopiesDue *due = &((DueOp *) userdata)->due;
+/* NULL: never. */
+static int wait_read(const PGresult *result, const char *what, usec_t *ret, Error *reterr) {
         DbRow row = DB_ROW(result, 0);
         int r;
 
-        due->doomed_in = USEC_INFINITY;
-        db_row_uint_or_null(&row, INT64_MAX, &due->doomed_in);
+        *ret = USEC_INFINITY;
+        db_row_uint_or_null(&row, INT64_MAX, ret);
         r = db_row_end(&row);
-        return r < 0 ? db_row_error(r, "what is to be removed", reterr) : 0;
+        return r < 0 ? db_row_error(r, what, reterr) : 0;
+}
+
+static int doomed_result(const PGresult *result, void *userdata, Error *reterr) {
+        return wait_read(result, "what is to be removed", &((DueOp *) userdata)->due.doomed_in, reterr);
+}
+
+static int compare_result(const PGresult *result, void *userdata, Error *reterr) {
+        return wait_read(result, "what is to be compared", &((DueOp *) userdata)->due.compare_in, reterr);
 }
 
 static void due_done(int r, Error *error, void *userdata) {
@@ -277,6 +286,7 @@ int store_copies_due(
                 { sql_copies_wanted_mend },
                 { sql_copies_due, due_bind, due_result },
                 { sql_doomed_copies_due, NULL, doomed_result },
+                { sql_copies_compare_due, NULL, compare_result },
         };
         static const DbTransaction transaction = {
                 .what = "read what is to be copied to the storage",
@@ -379,6 +389,115 @@ int copy_lost(DbSync *db, uint64_t backup, uint32_t version, Error *reterr) {
         };
 
         return db_sync_run(db, &transaction, &(CopyOp) { .backup = backup, .version = version }, reterr);
+}
+
+void copy_records_done(CopyRecords *l) {
+        FOREACH_ARRAY(c, l->items, l->n) {
+                free(c->slug);
+                free(c->key);
+        }
+        free(l->items);
+        *l = (CopyRecords) {};
+}
+
+static int copy_record_read(const PGresult *result, int number, CopyRecord *c) {
+        DbRow row = DB_ROW(result, number);
+
+        db_row_uint(&row, INT64_MAX, &c->backup);
+        db_row_string(&row, &c->slug);
+        db_row_string(&row, &c->key);
+        db_row_uint(&row, INT64_MAX, &c->size);
+        db_row_usec(&row, &c->made_at);
+        return db_row_end(&row);
+}
+
+static int list_result(const PGresult *result, void *userdata, Error *reterr) {
+        CopyRecords *l = userdata;
+        int n = PQntuples(result);
+
+        copy_records_done(l);
+        l->items = new0(CopyRecord, (size_t) n);
+        if (!l->items)
+                return db_row_error(-ENOMEM, "the copies", reterr);
+        for (int i = 0; i < n; i++) {
+                int r;
+
+                r = copy_record_read(result, i, l->items + l->n++);
+                if (r < 0)
+                        return db_row_error(r, "the copies", reterr);
+        }
+        return 0;
+}
+
+int copies_list(DbSync *db, CopyRecords *ret, Error *reterr) {
+        static const DbStep step = { sql_copies_list, NULL, list_result };
+        static const DbTransaction transaction = {
+                .what = "read which copies there are",
+                .steps = &step,
+                .n_steps = 1,
+                .read_only = true,
+        };
+        CopyRecords l = {};
+        int r;
+
+        r = db_sync_run(db, &transaction, &l, reterr);
+        if (r < 0) {
+                copy_records_done(&l);
+                return r;
+        }
+
+        *ret = l;
+        return 0;
+}
+
+typedef struct MissedOp {
+        const CopyRecord *copy;
+        uint32_t version;
+        int missed;
+} MissedOp;
+
+static int missed_bind(DbParams *params, void *userdata) {
+        const MissedOp *op = userdata;
+
+        db_params_add_int64(params, (int64_t) op->copy->backup);
+        db_params_add_int64(params, op->version);
+        db_params_add_int64(params, (int64_t) op->copy->made_at);
+        return 0;
+}
+
+static int missed_result(const PGresult *result, void *userdata, _unused_ Error *reterr) {
+        ((MissedOp *) userdata)->missed = PQntuples(result) > 0;
+        return 0;
+}
+
+int copy_missed(DbSync *db, const CopyRecord *copy, uint32_t version, Error *reterr) {
+        static const DbStep step = { sql_copy_missed, missed_bind, missed_result };
+        static const DbTransaction transaction = {
+                .what = "record that the copy is gone",
+                .steps = &step,
+                .n_steps = 1,
+        };
+        MissedOp op = { .copy = copy, .version = version };
+        int r;
+
+        r = db_sync_run(db, &transaction, &op, reterr);
+        return r < 0 ? r : op.missed;
+}
+
+static int compared_bind(DbParams *params, void *userdata) {
+        db_params_add_int64(params, *(const uint32_t *) userdata);
+        return 0;
+}
+
+int copies_compared(DbSync *db, uint32_t version, Error *reterr) {
+        static const DbStep step = { sql_copies_compared, compared_bind };
+        static const DbTransaction transaction = {
+                .what = "record that the copies were compared",
+                .steps = &step,
+                .n_steps = 1,
+        };
+
+        return db_sync_run(db, &transaction, &version, reterr);
 }
 
 static int claim_result(const PGresult *result, void *userdata, Error *reterr) {

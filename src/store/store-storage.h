@@ -24,6 +24,7 @@ typedef struct StorageRecord {
         uint8_t *sealed;
         size_t size;
         usec_t set_at;
+        usec_t compared_at;           /* when it was last looked whether all copies are there */
         uint64_t n_copied, n_missing; /* verified backups with a copy, and without */
         char *error;                  /* what the last attempt to copy one failed with; NULL: it did not */
 } StorageRecord;
@@ -55,7 +56,8 @@ typedef struct CopyDue {
 typedef struct StoreCopiesDue {
         CopyDue items[STORE_COPIES_DUE_MAX]; /* in the order in which it is their turn */
         size_t n;
-        usec_t doomed_in; /* when one is to be removed; USEC_INFINITY: none is */
+        usec_t doomed_in;  /* when one is to be removed; USEC_INFINITY: none is */
+        usec_t compare_in; /* when it is to be looked whether all copies are there */
 } StoreCopiesDue;
 
 typedef void (*StoreCopiesDueCallback)(int r, const StoreCopiesDue *due, Error *error, void *userdata);
@@ -76,6 +78,28 @@ int copy_begin(DbSync *db, uint64_t backup, const char *key, uint32_t version, E
 int copy_done(DbSync *db, uint64_t backup, uint32_t version, Error *reterr);
 /* It is not there any more. */
 int copy_lost(DbSync *db, uint64_t backup, uint32_t version, Error *reterr);
+
+/* A copy that was made. */
+typedef struct CopyRecord {
+        uint64_t backup, size;
+        char *slug, *key;
+        usec_t made_at;
+} CopyRecord;
+
+/* Initialize with {}. */
+typedef struct CopyRecords {
+        CopyRecord *items;
+        size_t n;
+} CopyRecords;
+
+void copy_records_done(CopyRecords *l);
+#define _cleanup_copy_records_ _cleanup_(copy_records_done)
+/* All of them, in no order. */
+int copies_list(DbSync *db, CopyRecords *ret, Error *reterr);
+/* The storage has it not. 0 instead of 1 if that is not the copy any more that is on record. */
+int copy_missed(DbSync *db, const CopyRecord *copy, uint32_t version, Error *reterr);
+/* All were looked for. */
+int copies_compared(DbSync *db, uint32_t version, Error *reterr);
 
 /* The key of a copy that is to go, which nobody else gets for a while: to be tried at once, for its backup may come back and want
  * it again. To be freed; NULL: there is none. */

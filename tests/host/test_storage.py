@@ -463,3 +463,24 @@ def test_forgetting(server, storage):
         copied(server, backup)
     assert storage.keys() == keys and storage.accepted('PUT') == []
     assert json.loads(server.ccpctl('audit', '--action=STORAGE_FORGET', '--json=short').stdout)[0]['outcome'] == 'succeeded'
+
+
+def look_for_copies(server):
+    """ccpd looks whether all are there, as it does once a day."""
+    query(server, "UPDATE storage SET compared_at = now() - interval '25 hours'")
+    server.wait(lambda: query(server, "SELECT compared_at > now() - interval '1 hour' FROM storage") == 't', what='the look')
+
+
+def test_a_copy_that_is_gone_is_made_anew(server, storage):
+    kept, gone = make_copied(server), make_copied(server)
+    look_for_copies(server)
+    assert server.json('storage', 'show')['compared_at'] > gone['replicated_at']
+    assert [len(jobs(server, backup)) for backup in (kept, gone)] == [1, 1]
+    # As the rules of the storage do, or somebody who has the credentials.
+    server.sh(f'rm {storage.file(gone["copy"])}')
+    assert row(server, gone)['replicated_at'] > 0
+    since = server.cursor()
+    look_for_copies(server)
+    again = server.wait(lambda: (b := row(server, gone))['replicated_at'] > gone['replicated_at'] and b, what='the copy')
+    assert same(server, storage, again) and row(server, kept) == kept
+    assert any(f'has not the copy of backup {gone["id"]}' in line['MESSAGE'] for line in server.journal(since=since))

@@ -303,6 +303,37 @@ START_TEST(copies_go_with_their_backups) {
 }
 END_TEST
 
+START_TEST(copies_are_looked_for_once_a_day) {
+        _cleanup_(scene_close) Scene s;
+
+        scene_open(&s);
+        look(&s);
+        ck_assert_uint_eq(s.due.compare_in, USEC_INFINITY);
+        /* Where they are copied to from now on none is missing yet. */
+        ASSERT_OK(set(&s, 0, "one", ""));
+        look(&s);
+        ck_assert(s.due.compare_in > 23 * USEC_PER_HOUR && s.due.compare_in <= USEC_PER_DAY);
+        free(test_postgres_query(
+                        s.t.conninfo, "UPDATE storage SET compared_at = now() - interval '25 hours'"));
+        look(&s);
+        ck_assert_uint_eq(s.due.compare_in, 0);
+        ASSERT_OK(copies_compared(s.db, 2, NULL));
+        look(&s);
+        ck_assert_uint_eq(s.due.compare_in, 0);
+        ASSERT_OK(copies_compared(s.db, 1, NULL));
+        look(&s);
+        ck_assert_uint_gt(s.due.compare_in, 23 * USEC_PER_HOUR);
+        /* By a clock that was ahead, and from before that was done. */
+        free(test_postgres_query(
+                        s.t.conninfo, "UPDATE storage SET compared_at = now() + interval '1 hour'"));
+        look(&s);
+        ck_assert_uint_eq(s.due.compare_in, 0);
+        free(test_postgres_query(s.t.conninfo, "UPDATE storage SET compared_at = NULL"));
+        look(&s);
+        ck_assert_uint_eq(s.due.compare_in, 0);
+}
+END_TEST
+
 /* Rows as they are after a clock was years ahead, and is right again. */
 START_TEST(what_a_clock_put_off_for_years_is_due) {
         _cleanup_free_ char *key = NULL, *none = NULL;
@@ -391,4 +422,5 @@ END_TEST
 
 TESTS("store-storage", there_is_one_storage_of_one_version, a_copy_counts_for_the_storage_that_it_is_in,
                 what_is_due_is_told_from_rows, copies_go_with_their_backups,
-                what_a_clock_put_off_for_years_is_due, a_copy_that_went_counts_for_nobody, which_are_here)
+                copies_are_looked_for_once_a_day, what_a_clock_put_off_for_years_is_due,
+                a_copy_that_went_counts_for_nobody, which_are_here)

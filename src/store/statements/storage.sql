@@ -5,7 +5,8 @@
 -- those should; and what the last attempt failed with, if none came to its end since.
 -- name: storage-select
 SELECT s.version, s.endpoint, s.region, s.bucket, s.prefix, coalesce(s.path_style, false), s.ca_file, s.key_id,
-        coalesce(s.sealed, ''), (extract(epoch FROM s.set_at) * 1000000)::bigint, b.copied, b.missing,
+        coalesce(s.sealed, ''), (extract(epoch FROM s.set_at) * 1000000)::bigint,
+        (extract(epoch FROM s.compared_at) * 1000000)::bigint, b.copied, b.missing,
         (SELECT j.error_message FROM jobs j WHERE j.kind = 'replicate' AND j.state IN ('succeeded', 'failed')
                 ORDER BY j.id DESC LIMIT 1)
 FROM storage s
@@ -17,13 +18,14 @@ CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE replicated_at IS NOT NULL) AS 
 -- name: storage-put
 WITH former AS (SELECT endpoint, bucket, prefix FROM storage),
 put AS (UPDATE storage SET version = $1::integer + 1, endpoint = $2, region = $3, bucket = $4, prefix = $5,
-                path_style = $6::boolean, ca_file = $7, key_id = $8, sealed = ($9::bytea[])[1], set_at = clock_timestamp()
+                path_style = $6::boolean, ca_file = $7, key_id = $8, sealed = ($9::bytea[])[1], set_at = clock_timestamp(),
+                compared_at = clock_timestamp()
         WHERE version = $1::integer RETURNING version)
 SELECT (f.endpoint, f.bucket, f.prefix) IS DISTINCT FROM ($2, $4, $5) FROM put CROSS JOIN former f;
 
 -- name: storage-forget
 UPDATE storage SET version = version + 1, endpoint = NULL, region = NULL, bucket = NULL, prefix = NULL, path_style = NULL,
-        ca_file = NULL, key_id = NULL, sealed = NULL, set_at = NULL
+        ca_file = NULL, key_id = NULL, sealed = NULL, set_at = NULL, compared_at = NULL
 WHERE endpoint IS NOT NULL RETURNING version;
 
 -- There is no copy of anything, as far as is known.
@@ -78,6 +80,28 @@ WHERE id = $1 AND copy_key IS NOT NULL AND EXISTS (SELECT FROM storage WHERE ver
 -- name: copy-lost
 UPDATE backups SET replicated_at = NULL, copy_due_at = NULL, copy_wanted_at = clock_timestamp()
 WHERE id = $1 AND EXISTS (SELECT FROM storage WHERE version = $2::integer);
+
+-- Copies that there should be in the storage.
+-- name: copies-list
+SELECT id, slug, copy_key, size, (extract(epoch FROM replicated_at) * 1000000)::bigint FROM backups
+WHERE replicated_at IS NOT NULL AND deleted_by IS NULL AND state <> 'writing';
+
+-- It has it no more, or another thing in its place; unless the copy was made anew since $3.
+-- name: copy-missed
+UPDATE backups SET replicated_at = NULL, copy_due_at = NULL, copy_wanted_at = clock_timestamp()
+WHERE id = $1 AND EXISTS (SELECT FROM storage WHERE version = $2::integer)
+        AND (extract(epoch FROM replicated_at) * 1000000)::bigint = $3
+RETURNING id;
+
+-- name: copies-compared
+UPDATE storage SET compared_at = clock_timestamp() WHERE version = $1::integer;
+
+-- In how many µs that is to be looked at again, once a day; NULL: there is no storage. No clock that was ahead puts it off.
+-- name: copies-compare-due
+SELECT CASE WHEN endpoint IS NOT NULL THEN (extract(epoch FROM CASE
+                WHEN compared_at IS NULL OR compared_at > clock_timestamp() THEN interval '0'
+                ELSE greatest(compared_at + interval '1 day' - clock_timestamp(), interval '0') END) * 1000000)::bigint END
+FROM storage;
 
 -- One that is due, put off before it is tried. What is wanted again goes from the list.
 -- name: doomed-copy-claim

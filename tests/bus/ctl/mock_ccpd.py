@@ -680,7 +680,7 @@ class Manager(Base):
         s = self.mock.state.data.get("storage")
         return dbus.Dictionary({
             "Endpoint": s["endpoint"], "Region": s.get("region", "us-east-1"), "Bucket": s["bucket"], "Prefix": s.get("prefix", ""),
-            "PathStyle": dbus.Boolean(s.get("path-style", False)), "CaFile": s.get("ca-file", ""), "SetAt": dbus.UInt64(now()),
+            "PathStyle": dbus.Boolean(s.get("path-style", False)), "CaFile": s.get("ca-file", ""), "SetAt": dbus.UInt64(now()), "ComparedAt": dbus.UInt64(now()),
             "Copied": dbus.UInt64(12), "Missing": dbus.UInt64(1), "Error": "It is \x1b[31mfull.",
         } if s else {}, signature="sv")
 

@@ -300,6 +300,26 @@ def test_copies_of_deleted_backups_are_removed(ccpd, worker):
     assert worker.requests == []
 
 
+def test_copies_are_looked_for_once_a_day(ccpd, worker):
+    set_storage(ccpd)
+    time.sleep(1)
+    assert worker.asked("compare") == []
+    assert storage(ccpd)["ComparedAt"] >= storage(ccpd)["SetAt"] > 0
+    # What fails is tried again, but not at once.
+    worker.answers["compare"] = {"error": {"name": f"{NAME}.Error.StorageFailed", "message": "It is so."}}
+    ccpd.postgres.sql("UPDATE storage SET compared_at = now() - interval '25 hours'")
+    wait_for(lambda: worker.asked("compare"), what="the look")
+    assert worker.asked("compare") == [{"do": "compare", "seconds": 3598}]
+    wait_for(lambda: "tried again: It is so." in (ccpd.folder / "ccpd.log").read_text(errors="replace"), what="the line of the journal")
+    time.sleep(1)
+    assert len(worker.asked("compare")) == 1
+    # With what was changed it may go well.
+    worker.answers["compare"] = {}
+    set_storage(ccpd)
+    ccpd.postgres.sql("UPDATE storage SET compared_at = now() - interval '25 hours'")
+    wait_for(lambda: len(worker.asked("compare")) == 2, what="another look")
+
+
 def test_it_is_tried(ccpd, worker):
     assert error(ccpd, "TestStorage", NONE)[0] == "WrongState"
     set_storage(ccpd)
