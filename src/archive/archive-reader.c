@@ -15,6 +15,7 @@
 #include "archive-pool.h"
 #include "archive-root.h"
 #include "archive-trailer.h"
+#include "fs-util.h"
 #include "json-util.h"
 #include "string-util.h"
 
@@ -70,8 +71,7 @@ static int read_at(const ArchiveReader *r, uint64_t offset, void *ret, size_t si
                 n = pread(r->fd, p, size, (off_t) offset);
                 if (n < 0 && errno == EINTR)
                         continue;
-                /* What the disk does not give any more. */
-                if (n < 0 && errno == EIO)
+                if (n < 0 && ERRNO_IS_DISK_DAMAGE(errno))
                         return damaged_at(offset, "the disk cannot read it", reterr);
                 if (n < 0)
                         return error_set_errnof(reterr, errno,

@@ -38,17 +38,25 @@ int backup_folder_open(const char *instance, bool make, Error *reterr) {
         fd = state < 0         ? -errno
                         : make ? make_folder(state, path)
                                : open_beneath(state, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        if (fd == -ENOENT) {
+                (void) error_setf(reterr, CCP_ERROR_WRONG_STATE,
+                                "There is no folder " CCP_STATE_DIR "/%s, in which backups should be. If it "
+                                "lies on a file system of its own: is that mounted? If they are gone for "
+                                "good, make it anew: install -d -o ccpd -g ccpd -m 700 " CCP_STATE_DIR "/%s",
+                                path, path);
+                return -ENOENT;
+        }
         return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m", path)
                       : fd;
 }
 
 int backup_file_open(const BackupRecord *record, Error *reterr) {
-        _cleanup_close_ int folder = -EBADF;
-        _cleanup_error_ Error error = {};
+        _cleanup_close_ int folder = backup_folder_open(record->instance, false, reterr);
         int fd;
 
-        folder = backup_folder_open(record->instance, false, &error);
-        fd = folder < 0 ? folder : open_beneath(folder, record->file, O_RDONLY | O_NOFOLLOW, 0);
+        if (folder < 0)
+                return folder;
+        fd = open_beneath(folder, record->file, O_RDONLY | O_NOFOLLOW, 0);
         if (fd == -ENOENT)
                 return record->replicated_at > 0
                                 ? error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
@@ -59,6 +67,9 @@ int backup_file_open(const BackupRecord *record, Error *reterr) {
                                 : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
                                                   "The file " CCP_BACKUPS_DIR "/%s/%s is gone.",
                                                   record->instance, record->file);
+        if (ERRNO_IS_DISK_DAMAGE(fd))
+                return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The disk cannot read where %s lies.",
+                                record->file);
         if (fd < 0)
                 return error_set_errnof(reterr, fd, "Cannot open the backup %s: %m", record->file);
         /* Of its beginning, too, that counts which is on the disk. */

@@ -6,14 +6,16 @@
 #include "archive-reader.h"
 #include "store-backup.h"
 
-/* A descriptor of the folder with the backups of an instance, by its id; if it is not there it is made, or -ENOENT. */
+/* A descriptor of the folder with the backups of an instance, by its id. If it is not there it is made; or -ENOENT (WrongState),
+ * for its file system may not be mounted, and that there are no files then says nothing of backups. */
 int backup_folder_open(const char *instance, bool make, Error *reterr);
 
-/* A descriptor of a backup's file, of which nothing comes out of memory. BackupDamaged if it is gone. */
+/* A descriptor of a backup's file, of which nothing comes out of memory. BackupDamaged if it is gone from its folder, or the disk
+ * cannot read it; -ENOENT (WrongState) if the folder is not there. */
 int backup_file_open(const BackupRecord *record, Error *reterr);
 
 /* Whether an open file is that which was recorded. 'signer' is the public half of the key that must have signed it; NULL: that
- * is not known without the master key. BackupDamaged. */
+ * is not known. BackupDamaged. */
 int backup_file_check(const ArchiveReader *reader, const BackupRecord *record, const uint8_t *signer,
                 Error *reterr);
 

@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 
 #include "alloc-util.h"
@@ -24,6 +26,9 @@
 #define FORGET_SIZE (32ULL * 1024 * 1024)
 /* A whole file system may be away. */
 #define FAILURES_TOLD_MAX 10U
+/* So many in a row are no bad sectors: then it is the disk, or nothing is mounted there, and not all of them are to be called
+ * damaged because of that. */
+#define DAMAGED_IN_A_ROW_MAX 8U
 
 /* The exit status if some could not be read, for the unit. */
 #define EXIT_UNREAD 3
@@ -31,7 +36,7 @@
 typedef struct Scrub {
         DbSync *db;
         ScrubDue due;
-        size_t n_read, n_damaged, n_failed;
+        size_t n_read, n_damaged, n_in_a_row, n_failed;
         uint64_t read; /* bytes */
 } Scrub;
 
@@ -87,6 +92,16 @@ static int on_read(uint64_t at, _unused_ uint64_t size, void *userdata) {
         return 0;
 }
 
+/* Of one that came from elsewhere it is on record who signed it. */
+static int check_identity(const ArchiveReader *reader, const BackupRecord *b, Error *reterr) {
+        uint8_t signer[ARCHIVE_KEY_SIZE];
+        bool known = b->signer &&
+                        sodium_hex2bin(signer, sizeof(signer), b->signer, strlen(b->signer), NULL, NULL,
+                                        NULL) == 0;
+
+        return backup_file_check(reader, b, known ? signer : NULL, reterr);
+}
+
 static int read_file(const BackupRecord *b, Error *reterr) {
         _cleanup_(archive_reader_freep) ArchiveReader *reader = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -99,27 +114,12 @@ static int read_file(const BackupRecord *b, Error *reterr) {
         r = archive_reader_new(fd, &(ArchiveReaderOptions) { .progress = on_read, .userdata = &reading },
                         &reader, reterr);
         if (r >= 0)
-                r = backup_file_check(reader, b, NULL, reterr);
-        if (r >= 0)
                 r = archive_reader_verify(reader, reterr);
+        /* What it says of itself counts only now. */
+        if (r >= 0)
+                r = check_identity(reader, b, reterr);
         (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
         return r;
-}
-
-/* A file system that is not mounted makes no backup a damaged one. */
-static int check_folder(const BackupRecord *b, Error *reterr) {
-        _cleanup_error_ Error error = {};
-        _cleanup_close_ int fd = backup_folder_open(b->instance, false, &error);
-
-        if (fd == -ENOENT)
-                return error_setf(reterr, CCP_ERROR_INTERNAL,
-                                "There is no folder " CCP_BACKUPS_DIR
-                                "/%s. If it is on a file system of its "
-                                "own: is that mounted?",
-                                b->instance);
-        if (fd < 0)
-                error_move(reterr, &error);
-        return fd < 0 ? fd : 0;
 }
 
 static int note_damage(Scrub *s, const BackupRecord *b, const char *why, Error *reterr) {
@@ -131,6 +131,7 @@ static int note_damage(Scrub *s, const BackupRecord *b, const char *why, Error *
         if (r <= 0)
                 return r;
         s->n_damaged++;
+        s->n_in_a_row++;
         (void) log_struct(LOG_WARNING, 0, fields, "Backup %" PRIu64 " of '%s' is damaged: %s", b->id,
                         b->slug, why);
         return 0;
@@ -142,15 +143,20 @@ static void note_failure(Scrub *s, const BackupRecord *b, const char *why) {
                 log_error("Backup %" PRIu64 " of '%s' cannot be read: %s", b->id, b->slug, why);
 }
 
+/* What this server wrote and read is of no version that it does not know. */
+static bool is_damage(const Error *error) {
+        return streq_ptr(error->name, CCP_ERROR_BACKUP_DAMAGED) ||
+                        streq_ptr(error->name, CCP_ERROR_BACKUP_TOO_NEW);
+}
+
 static int scrub_backup(Scrub *s, const BackupRecord *b, Error *reterr) {
         _cleanup_error_ Error error = {};
         int r;
 
-        r = check_folder(b, &error);
-        if (r >= 0)
-                r = read_file(b, &error);
-        if (r < 0 && streq_ptr(error.name, CCP_ERROR_BACKUP_DAMAGED))
+        r = read_file(b, &error);
+        if (r < 0 && is_damage(&error))
                 return note_damage(s, b, strempty(error.message), reterr);
+        s->n_in_a_row = 0;
         if (r < 0) {
                 note_failure(s, b, strempty(error.message));
                 return 0;
@@ -183,13 +189,23 @@ static int scrub_next(Scrub *s, size_t i, Error *reterr) {
         return scrub_backup(s, &b, reterr);
 }
 
+static bool is_hopeless(const Scrub *s) {
+        return s->n_in_a_row >= DAMAGED_IN_A_ROW_MAX;
+}
+
 static void report(const Scrub *s, usec_t took) {
-        if (s->due.n == 0)
+        if (s->due.days == 0)
+                log_info("Backups are not read again: scrub_days is 0.");
+        else if (s->due.n == 0)
                 log_info("No backup is to be read again yet.");
         else
                 log_info("Read %zu of %zu backups again, %" PRIu64 " MiB in %s: %zu of them %s damaged.",
                                 s->n_read + s->n_damaged, s->due.n, s->read / 1024 / 1024,
                                 FORMAT_TIMESPAN(took), s->n_damaged, s->n_damaged == 1 ? "is" : "are");
+        if (is_hopeless(s))
+                log_error("%zu backups in a row are damaged: the disk may be, or its file system is not "
+                          "mounted. The others are read the next time.",
+                                s->n_in_a_row);
         if (s->n_failed > 0)
                 log_error("%zu backups could not be read; they are tried the next time.", s->n_failed);
 }
@@ -202,7 +218,7 @@ static int scrub_all(Scrub *s, Error *reterr) {
                 r = db_sync_check_schema(s->db, reterr);
         if (r >= 0)
                 r = scrub_list_due(s->db, &s->due, reterr);
-        for (size_t i = 0; r >= 0 && i < s->due.n; i++)
+        for (size_t i = 0; r >= 0 && i < s->due.n && !is_hopeless(s); i++)
                 r = scrub_next(s, i, reterr);
         return r;
 }
@@ -223,7 +239,7 @@ static int run(void) {
 
         scrub_due_done(&s.due);
         db_sync_free(s.db);
-        return r < 0 ? EXIT_FAILURE : s.n_failed > 0 ? EXIT_UNREAD : EXIT_SUCCESS;
+        return r < 0 ? EXIT_FAILURE : s.n_failed > 0 || is_hopeless(&s) ? EXIT_UNREAD : EXIT_SUCCESS;
 }
 
 int main(int argc, char *argv[]) {

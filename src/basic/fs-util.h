@@ -4,9 +4,14 @@
 /* Files and folders, always reached beneath a directory descriptor: a name or a link that would leave it is
  * refused by the kernel (openat2(2), Linux 5.6), not by a check of ours. */
 
+#include <errno.h>
 #include <sys/types.h>
 
 #include "ccp/macro.h"
+
+/* What a file system says of what it cannot read any more, by errno or its negative: a bad sector, or a checksum of its own
+ * that does not fit (ext4, xfs, btrfs). */
+#define ERRNO_IS_DISK_DAMAGE(error) IN_SET((error) < 0 ? -(error) : (error), EIO, EUCLEAN, EBADMSG)
 
 /* Opens a path beneath dirfd; no component may be a link. Returns a descriptor (O_CLOEXEC is added) or a
  * negative errno: -EXDEV or -ELOOP for an attempt to leave. */

@@ -15,8 +15,11 @@
 /* What just runs again gets the backup that it missed first. */
 #define BACKUP_HOLD_USEC USEC_PER_MINUTE
 
-/* After a long time without power the scrub that was missed has so long for all of them. */
-#define SCRUB_HOLD_USEC USEC_PER_DAY
+/* After a long time without power, or with another setting, a scrub has so long for all of them. */
+#define SCRUB_HOLD_USEC (6 * USEC_PER_HOUR)
+
+/* After a time without power, too, it is looked for them first. */
+#define COMPARE_HOLD_USEC USEC_PER_HOUR
 
 /* What became of the instance is told after what became of the job. */
 #define JOB_HOLD_USEC (5 * USEC_PER_SEC)
@@ -147,6 +150,10 @@ static AlertCondition judge_gone_damaged(const AlertFacts *f, _unused_ const Ale
         return f->known ? holds(f->n_damaged > 0) : ALERT_CONDITION_UNKNOWN;
 }
 
+static AlertCondition judge_uncompared(const AlertFacts *f, _unused_ const AlertThresholds *t) {
+        return f->known ? holds(f->uncompared > ALERT_UNCOMPARED_USEC) : ALERT_CONDITION_UNKNOWN;
+}
+
 static AlertCondition judge_secrets(const AlertFacts *f, const AlertThresholds *t) {
         if (t->secret_age == 0)
                 return ALERT_CONDITION_FALSE;
@@ -241,8 +248,8 @@ static const struct {
                 .severity = ALERT_ERROR,
                 .judge = judge_backup_damaged,
                 .title = "a backup of @ is damaged",
-                .next_step = "ccpctl backup list --instance @, then ccpctl backup fetch ID if it has a copy, else "
-                             "ccpctl backup create @ and ccpctl backup delete ID",
+                .next_step = "ccpctl backup verify ID, in case it was the disk; if it stays so ccpctl backup fetch ID, or without "
+                             "a copy ccpctl backup create @ and ccpctl backup delete ID",
         },
         [ALERT_DRILL_FAILED] = {
                 .name = "drill-failed",
@@ -284,7 +291,17 @@ static const struct {
                 .severity = ALERT_ERROR,
                 .judge = judge_gone_damaged,
                 .title = "a backup of an instance that is gone is damaged",
-                .next_step = "ccpctl backup list, then ccpctl backup fetch ID if it has a copy, else ccpctl backup delete ID",
+                .next_step = "ccpctl backup verify ID, in case it was the disk; if it stays so ccpctl backup fetch ID, or without "
+                             "a copy ccpctl backup delete ID",
+        },
+        [ALERT_COPIES_UNCOMPARED] = {
+                .name = "copies-uncompared",
+                .about = ALERT_ABOUT_BACKUPS,
+                .severity = ALERT_WARNING,
+                .judge = judge_uncompared,
+                .hold = COMPARE_HOLD_USEC,
+                .title = "nobody can tell whether the storage still has the copies of backups",
+                .next_step = "ccpctl storage test, journalctl -u 'ccp-storage@*' -u ccpd",
         },
         [ALERT_SECRET_AGE] = {
                 .name = "secret-age",

@@ -23,6 +23,7 @@ typedef enum AlertRule {
         ALERT_BACKUP_UNREPLICATED,
         ALERT_BACKUP_UNSCRUBBED,
         ALERT_GONE_BACKUP_DAMAGED,
+        ALERT_COPIES_UNCOMPARED,
         ALERT_SECRET_AGE,
         ALERT_DISK_SPACE,
         ALERT_STORE_UNAVAILABLE,
@@ -114,6 +115,7 @@ typedef struct AlertFacts {
 
         /* backups */
         usec_t unread; /* how long ago that was read that was read the longest ago; 0: there is none */
+        usec_t uncompared; /* how long ago it was looked whether the storage has all copies; 0: there is no storage */
 
         /* the store or the engine; backups */
         bool known, available;
@@ -132,6 +134,8 @@ typedef enum AlertCondition {
 #define ALERT_RESTARTS_MAX 3U
 /* When a file system is nearly full, for alerts and for the doctor, unless alert_disk_percent says otherwise. */
 #define ALERT_DISK_PERCENT 90U
+/* It is looked once a day whether the storage has all copies. */
+#define ALERT_UNCOMPARED_USEC (3 * USEC_PER_DAY)
 /* Percent that a file system must fall below its threshold. */
 #define ALERT_DISK_HYSTERESIS 2U
 

@@ -24,8 +24,8 @@ AlertThresholds alert_thresholds(const Manager *m) {
                 .secret_age = s->alert_secret_age_days * USEC_PER_DAY,
                 .backup_age = s->alert_backup_hours * USEC_PER_HOUR,
                 .copy_age = s->alert_copy_hours * USEC_PER_HOUR,
-                /* One scrub may have been missed. */
-                .scrub_age = 2 * s->scrub_days * USEC_PER_DAY,
+                /* One round of scrubs may have been missed. */
+                .scrub_age = s->scrub_days > 0 ? (2 * s->scrub_days + 1) * USEC_PER_DAY : 0,
         };
 }
 
@@ -128,6 +128,12 @@ static void append_restarting(StringBuilder *b, const Instance *i) {
                                         s->observation.n_restarts);
 }
 
+/* "1 of 7, backup 12" */
+static void append_damaged(StringBuilder *b, uint64_t n, uint64_t of, uint64_t first) {
+        string_builder_appendf(b, "%" PRIu64 " of %" PRIu64 ", %sbackup %" PRIu64, n, of,
+                        n > 1 ? "the first is " : "", first);
+}
+
 static void append_undrilled(StringBuilder *b, const Instance *i) {
         bool awaited;
         usec_t since = instance_drill_missed(i, &awaited), at = i->record->backups.drilled_at;
@@ -182,8 +188,8 @@ static void append_instance_cause(StringBuilder *b, AlertRule rule, const Instan
                                                                : "");
                 break;
         case ALERT_BACKUP_DAMAGED:
-                string_builder_appendf(b, "%" PRIu64 " of %zu", i->record->backups.n_damaged,
-                                i->record->backups.n_ids);
+                append_damaged(b, i->record->backups.n_damaged, i->record->backups.n_ids,
+                                i->record->backups.first_damaged);
                 break;
         case ALERT_DRILL_FAILED:
                 string_builder_append(b, strempty(i->record->backups.last_drill.error));
@@ -217,21 +223,28 @@ static usec_t unread_since(const Manager *m) {
 
 static AlertFacts backup_facts(const Manager *m) {
         usec_t since = unread_since(m), realtime = now(CLOCK_REALTIME);
+        const StorageRecord *storage = storage_record(m->storage);
 
         return (AlertFacts) {
-                .known = m->loaded && db_is_available(m->db),
+                .known = m->loaded && storage_is_known(m->storage) && db_is_available(m->db),
                 .unread = since < realtime ? realtime - since : 0,
                 .n_damaged = m->gone_backups.n_damaged,
+                .uncompared = storage && storage->compared_at < realtime ? realtime - storage->compared_at
+                                                                         : 0,
         };
 }
 
 static void append_backup_cause(StringBuilder *b, AlertRule rule, const Manager *m) {
+        const StorageRecord *storage = storage_record(m->storage);
         usec_t since = unread_since(m);
 
         if (rule == ALERT_GONE_BACKUP_DAMAGED)
-                string_builder_appendf(
-                                b, "%" PRIu64 " of %" PRIu64, m->gone_backups.n_damaged, m->gone_backups.n);
-        else if (since != USEC_INFINITY)
+                append_damaged(b, m->gone_backups.n_damaged, m->gone_backups.n,
+                                m->gone_backups.first_damaged);
+        else if (rule == ALERT_COPIES_UNCOMPARED && storage)
+                string_builder_appendf(b, "it was looked there for all of them on %s the last time",
+                                FORMAT_TIMESTAMP(storage->compared_at));
+        else if (rule == ALERT_BACKUP_UNSCRUBBED && since != USEC_INFINITY)
                 string_builder_appendf(b, "one was read on %s the last time, and should be every %u days",
                                 FORMAT_TIMESTAMP(since), m->settings->scrub_days);
 }

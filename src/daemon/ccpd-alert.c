@@ -267,6 +267,9 @@ static void alerts_judge_host(Alerts *a) {
 
                 if (IN_SET(about, ALERT_ABOUT_INSTANCE, ALERT_ABOUT_FILE_SYSTEM))
                         continue;
+                /* Nobody could take up by then what fires already; that store and engine are away cannot wait for it. */
+                if (about == ALERT_ABOUT_BACKUPS && !a->loaded)
+                        continue;
                 facts = alert_host_facts(a->manager, about);
                 alerts_judge(a, rule, &facts, &(AlertObject) { .subject = "" });
         }

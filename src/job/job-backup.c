@@ -396,7 +396,8 @@ static int run_write(Job *j, Error *reterr) {
                 r = job_archive_load_keys(j, j->claim.job->instance, &b.keys, reterr);
         if (r < 0)
                 return r;
-        b.folder = backup_folder_open(j->claim.job->instance, true, reterr);
+        /* Where others should be already it is not made: that would hide that its file system is not mounted. */
+        b.folder = backup_folder_open(j->claim.job->instance, job_instance(j)->backups.last == 0, reterr);
         if (b.folder < 0)
                 return b.folder;
         (void) snprintf(b.record.instance, sizeof(b.record.instance), "%s", j->claim.job->instance);

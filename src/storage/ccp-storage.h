@@ -32,8 +32,8 @@ int storage_check(S3Client *client, const StorageRecord *storage, json_t *findin
  * again meanwhile stays, or is made again. */
 int storage_sweep(DbSync *db, S3Client *client, const S3Progress *progress, Error *reterr);
 
-/* Looks whether the storage lists each copy that is on record, as large as it was. What it does not is on record as not copied
- * any more, so that the copy is made anew, or found to be something else. */
+/* Looks whether the storage has each copy that is on record, as large as it was. What it has not is on record as not copied any
+ * more, so that the copy is made anew, or found to be something else. */
 int storage_compare(DbSync *db, S3Client *client, const StorageRecord *storage, const S3Progress *progress,
                 Error *reterr);
 

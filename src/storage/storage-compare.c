@@ -9,9 +9,6 @@
 #include "log.h"
 #include "string-util.h"
 
-/* The whole bucket may be empty. */
-#define TOLD_MAX 10U
-
 typedef struct Expected {
         const CopyRecord *record;
         bool found; /* under its key, and as large */
@@ -39,19 +36,38 @@ static int take(const char *key, uint64_t size, _unused_ usec_t last_modified, v
         return 0;
 }
 
-/* By who looks into it next: nothing here is removed from the storage, or written to it. */
-static int note_missing(DbSync *db, const StorageRecord *storage, const CopyRecord *copy, unsigned n,
-                Error *reterr) {
+static void log_lost(const CopyRecord *copy) {
+        _cleanup_free_ char *instance = strjoin("CCP_INSTANCE=", copy->slug);
+        const char *fields[] = { instance, NULL };
+
+        if (copy->alone)
+                (void) log_struct(LOG_ERR, 0, fields,
+                                "The storage has not the copy of backup %" PRIu64 " of '%s' any more that "
+                                "was made, and its file here is damaged.",
+                                copy->backup, copy->slug);
+        else
+                (void) log_struct(LOG_NOTICE, 0, fields,
+                                "The storage has not the copy of backup %" PRIu64 " of '%s' any more that "
+                                "was made: it is made anew.",
+                                copy->backup, copy->slug);
+}
+
+/* A list may lag behind, or count sizes in a way of its own: it is asked for by its key. Nothing is written or removed here. */
+static int look_for(DbSync *db, S3Client *client, const StorageRecord *storage, const CopyRecord *copy,
+                const S3Progress *progress, Error *reterr) {
+        _cleanup_error_ Error error = {};
+        uint64_t size = 0;
         int r;
 
-        r = copy_missed(db, copy, storage->version, reterr);
-        if (r <= 0)
+        r = s3_head(client, copy->key, &size, NULL, progress, &error);
+        if (r >= 0 && size == copy->size)
+                return 0;
+        if (r < 0 && !streq_ptr(error.name, CCP_ERROR_NO_SUCH_BACKUP)) {
+                error_move(reterr, &error);
                 return r;
-        if (n < TOLD_MAX)
-                log_notice("The storage has not the copy of backup %" PRIu64 " of '%s' any more that was "
-                           "made: it is made anew.",
-                                copy->backup, copy->slug);
-        return 1;
+        }
+        log_lost(copy);
+        return copy_lost(db, copy->backup, storage->version, reterr);
 }
 
 static int list(Comparison *c, const CopyRecords *records, S3Client *client, const S3Progress *progress,
@@ -68,25 +84,6 @@ static int list(Comparison *c, const CopyRecords *records, S3Client *client, con
         return s3_list(client, NULL, take, c, progress, reterr);
 }
 
-static int note_all(const Comparison *c, DbSync *db, const StorageRecord *storage, size_t n, Error *reterr) {
-        unsigned n_missing = 0;
-
-        for (size_t i = 0; i < n; i++) {
-                int r;
-
-                if (c->items[i].found)
-                        continue;
-                r = note_missing(db, storage, c->items[i].record, n_missing, reterr);
-                if (r < 0)
-                        return r;
-                n_missing += (unsigned) r;
-        }
-        if (n_missing > TOLD_MAX)
-                log_notice("The storage has %u copies not any more that were made: they are made anew.",
-                                n_missing);
-        return 0;
-}
-
 int storage_compare(DbSync *db, S3Client *client, const StorageRecord *storage, const S3Progress *progress,
                 Error *reterr) {
         _cleanup_copy_records_ CopyRecords records = {};
@@ -97,7 +94,8 @@ int storage_compare(DbSync *db, S3Client *client, const StorageRecord *storage, 
         r = copies_list(db, &records, reterr);
         if (r >= 0)
                 r = list(&c, &records, client, progress, reterr);
-        if (r >= 0)
-                r = note_all(&c, db, storage, records.n, reterr);
+        for (size_t i = 0; r >= 0 && i < records.n; i++)
+                if (!c.items[i].found)
+                        r = look_for(db, client, storage, c.items[i].record, progress, reterr);
         return r < 0 ? r : copies_compared(db, storage->version, reterr);
 }

@@ -362,6 +362,7 @@ static int read_backups(const json_t *object, BackupSummary *ret) {
                 { "replicated_at", true, &ret->replicated_at },
                 { "uncopied_since", true, &ret->uncopied_since },
                 { "n_damaged", false, &ret->n_damaged },
+                { "first_damaged", true, &ret->first_damaged },
         };
         size_t i;
         int r;

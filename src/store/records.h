@@ -56,8 +56,8 @@ typedef struct BackupSummary {
         usec_t uncopied_since; /* the oldest one that is verified and has no copy should have one; 0: there is none */
         KeptRestore *restores; /* the latest first */
         size_t n_restores;
-        uint64_t n_damaged;
-        uint64_t *ids; /* of all of them, in order */
+        uint64_t n_damaged, first_damaged; /* the number of one of them; 0: there is none */
+        uint64_t *ids;                     /* of all of them, in order */
         size_t n_ids;
         JobOutcome last_job, last_drill, last_copy;
 } BackupSummary;

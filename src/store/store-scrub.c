@@ -33,7 +33,10 @@ static int due_result_settings(const PGresult *result, void *userdata, Error *re
 }
 
 static int due_bind(DbParams *params, void *userdata) {
-        db_params_add_int64(params, (int64_t) ((DueOp *) userdata)->settings->scrub_days);
+        DueOp *op = userdata;
+
+        op->due.days = op->settings->scrub_days;
+        db_params_add_int64(params, (int64_t) op->due.days);
         return 0;
 }
 
@@ -47,14 +50,11 @@ static int due_result(const PGresult *result, void *userdata, Error *reterr) {
 
         for (int i = 0; i < n; i++) {
                 DbRow row = DB_ROW(result, i);
-                uint64_t size = 0;
 
                 db_row_uint(&row, INT64_MAX, d->ids + d->n++);
-                db_row_uint(&row, INT64_MAX, &size);
                 r = db_row_end(&row);
                 if (r < 0)
                         return db_row_error(r, "a backup", reterr);
-                d->size += size;
         }
         return 0;
 }
@@ -152,6 +152,7 @@ int gone_backups_read(const PGresult *result, GoneBackups *ret, Error *reterr) {
 
         db_row_uint(&row, INT64_MAX, &gone.n);
         db_row_uint(&row, INT64_MAX, &gone.n_damaged);
+        db_row_uint(&row, INT64_MAX, &gone.first_damaged);
         db_row_usec(&row, &gone.unread_since);
         r = db_row_end(&row);
         if (r < 0)

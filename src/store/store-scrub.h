@@ -7,17 +7,17 @@
 #include "db.h"
 #include "store-backup.h"
 
-/* Initialize with {}. */
+/* Initialize with {}; freed by scrub_due_done(). */
 typedef struct ScrubDue {
-        uint64_t *ids; /* that which was read the longest ago first */
+        unsigned days; /* the setting scrub_days; 0: never */
+        uint64_t *ids; /* of backups; that which was read the longest ago first */
         size_t n;
-        uint64_t size; /* of all their files, in bytes */
 } ScrubDue;
 
 void scrub_due_done(ScrubDue *d);
 #define _cleanup_scrub_due_ _cleanup_(scrub_due_done)
 
-/* By the setting scrub_days. */
+/* In all of these: StoreUnavailable, and Internal. */
 int scrub_list_due(DbSync *db, ScrubDue *ret, Error *reterr);
 /* The backup was read, and is what was written; or it is not, and 'why' is a sentence. Nothing, with 0 instead of 1, if it is not
  * the verified one any more that 'b' was read as. */
@@ -26,8 +26,8 @@ int scrub_set_damaged(DbSync *db, const BackupRecord *b, const char *why, Error 
 
 /* The backups of instances that are gone. */
 typedef struct GoneBackups {
-        uint64_t n, n_damaged;
-        usec_t unread_since; /* as in BackupSummary */
+        uint64_t n, n_damaged, first_damaged; /* as in BackupSummary */
+        usec_t unread_since;                  /* as in BackupSummary */
 } GoneBackups;
 
 int gone_backups_read(const PGresult *result, GoneBackups *ret, Error *reterr);

@@ -407,7 +407,7 @@ static int copy_record_read(const PGresult *result, int number, CopyRecord *c) {
         db_row_string(&row, &c->slug);
         db_row_string(&row, &c->key);
         db_row_uint(&row, INT64_MAX, &c->size);
-        db_row_usec(&row, &c->made_at);
+        db_row_bool(&row, &c->alone);
         return db_row_end(&row);
 }
 
@@ -448,40 +448,6 @@ int copies_list(DbSync *db, CopyRecords *ret, Error *reterr) {
 
         *ret = l;
         return 0;
-}
-
-typedef struct MissedOp {
-        const CopyRecord *copy;
-        uint32_t version;
-        int missed;
-} MissedOp;
-
-static int missed_bind(DbParams *params, void *userdata) {
-        const MissedOp *op = userdata;
-
-        db_params_add_int64(params, (int64_t) op->copy->backup);
-        db_params_add_int64(params, op->version);
-        db_params_add_int64(params, (int64_t) op->copy->made_at);
-        return 0;
-}
-
-static int missed_result(const PGresult *result, void *userdata, _unused_ Error *reterr) {
-        ((MissedOp *) userdata)->missed = PQntuples(result) > 0;
-        return 0;
-}
-
-int copy_missed(DbSync *db, const CopyRecord *copy, uint32_t version, Error *reterr) {
-        static const DbStep step = { sql_copy_missed, missed_bind, missed_result };
-        static const DbTransaction transaction = {
-                .what = "record that the copy is gone",
-                .steps = &step,
-                .n_steps = 1,
-        };
-        MissedOp op = { .copy = copy, .version = version };
-        int r;
-
-        r = db_sync_run(db, &transaction, &op, reterr);
-        return r < 0 ? r : op.missed;
 }
 
 static int compared_bind(DbParams *params, void *userdata) {

@@ -81,12 +81,12 @@ int copy_lost(DbSync *db, uint64_t backup, uint32_t version, Error *reterr);
 
 /* A copy that was made. */
 typedef struct CopyRecord {
-        uint64_t backup, size;
+        uint64_t backup, size; /* bytes */
         char *slug, *key;
-        usec_t made_at;
+        bool alone; /* the backup here is damaged */
 } CopyRecord;
 
-/* Initialize with {}. */
+/* Initialize with {}; freed by copy_records_done(). */
 typedef struct CopyRecords {
         CopyRecord *items;
         size_t n;
@@ -94,11 +94,9 @@ typedef struct CopyRecords {
 
 void copy_records_done(CopyRecords *l);
 #define _cleanup_copy_records_ _cleanup_(copy_records_done)
-/* All of them, in no order. */
+/* All of them, in no order. StoreUnavailable, Internal. */
 int copies_list(DbSync *db, CopyRecords *ret, Error *reterr);
-/* The storage has it not. 0 instead of 1 if that is not the copy any more that is on record. */
-int copy_missed(DbSync *db, const CopyRecord *copy, uint32_t version, Error *reterr);
-/* All were looked for. */
+/* All were looked for, in the storage of that version. As above. */
 int copies_compared(DbSync *db, uint32_t version, Error *reterr);
 
 /* The key of a copy that is to go, which nobody else gets for a while: to be tried at once, for its backup may come back and want

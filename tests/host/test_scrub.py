@@ -10,6 +10,7 @@ from test_backup_life import backups, expected_files, files, make, path
 SLUG = 'oslo'
 UNIT = 'ccp-scrub.service'
 FOUND = pytest.mark.allow_journal(r'is damaged: ')
+UNREAD = pytest.mark.allow_journal(r'cannot be read: ', r'could not be read; ', r'status=3', r"Failed with result 'exit-code'", r'Failed to start ')
 DROP_IN = '/run/systemd/system/ccp-scrub.timer.d/test.conf'
 
 
@@ -45,7 +46,7 @@ def scrub(server):
 
 def said(server, since):
     [last] = [line['MESSAGE'] for line in server.journal(since=since, unit=UNIT)
-              if line['MESSAGE'].startswith(('No backup', 'Read '))]
+              if line['MESSAGE'].startswith(('No backup', 'Backups are not', 'Read '))]
     return last
 
 
@@ -107,7 +108,8 @@ def test_a_file_that_is_cut_gone_or_another_one_is_found(server, instance):
     assert files(server) == expected_files(server)
 
 
-@pytest.mark.allow_journal(r'cannot be read: ', r'could not be read; ', r'status=3', r"Failed with result 'exit-code'", r'Failed to start ')
+@UNREAD
+@pytest.mark.allow_journal(r'The job failed: ', r'Turning back: ')
 def test_a_file_system_that_is_not_mounted_damages_nothing(server, instance):
     backup = backups(server)[0]
     folder = path(backup).rsplit('/', 1)[0]
@@ -119,10 +121,38 @@ def test_a_file_system_that_is_not_mounted_damages_nothing(server, instance):
         assert server.run(['systemctl', 'start', UNIT], check=False).returncode == 1
         assert any('is that mounted?' in line['MESSAGE'] for line in server.journal(since=since, unit=UNIT))
         assert server.sh(f'systemctl show -p ExecMainStatus --value {UNIT}') == '3'
+        # Nor does a backup begin where it would lie in the way of the others, or a verification take them for lost.
+        for verb in (['create', SLUG], ['verify', backup['id']]):
+            result = server.ccpctl('backup', *verb, check=False, timeout=120)
+            assert result.returncode == 6 and 'is that mounted?' in result.stderr, result
+        assert not server.exists(folder)
         assert {row['id']: row['state'] for row in backups(server)} == before
     finally:
         server.sh(f'mv /srv/away {folder}; systemctl reset-failed {UNIT}')
     assert scrub(server).startswith(f'Read {len(before)} of {len(before)} backups again')
+
+
+@FOUND
+@UNREAD
+@pytest.mark.allow_journal(r'in a row are damaged: ')
+def test_a_disk_that_gives_nothing_does_not_cost_all_backups(server, instance):
+    """As where an empty folder lies in the place of the one that should be mounted."""
+    rows = [make(server) for _ in range(10)]
+    folder = path(rows[0]).rsplit('/', 1)[0]
+    age(server, *rows)
+    server.sh(f'mv {folder} /srv/away; install -d -o ccpd -g ccpd -m 700 {folder}')
+    try:
+        since = server.cursor()
+        assert server.run(['systemctl', 'start', UNIT], check=False).returncode == 1
+        assert any('8 backups in a row are damaged' in line['MESSAGE'] for line in server.journal(since=since, unit=UNIT))
+    finally:
+        server.sh(f'rmdir {folder}; mv /srv/away {folder}; systemctl reset-failed {UNIT}')
+    states = {backup['id']: row(server, backup)['state'] for backup in rows}
+    assert sorted(states.values()) == 8 * ['damaged'] + 2 * ['verified']
+    # All are as they were once somebody has looked.
+    server.ccpctl('backup', 'verify', *(number for number, state in states.items() if state == 'damaged'), timeout=120)
+    assert {row(server, backup)['state'] for backup in rows} == {'verified'}
+    assert scrub(server).startswith('Read 2 of 2 backups again, ')
 
 
 @FOUND
@@ -135,7 +165,7 @@ def test_backups_of_what_is_gone_are_read_too(server, instance):
     age(server, torn)
     assert scrub(server).endswith(': 1 of them is damaged.')
     alert = server.wait(lambda: [alert for alert in server.json('alert', 'list') if alert['rule'] == 'gone-backup-damaged'], what='the alert')[0]
-    assert alert['message'] == 'a backup of an instance that is gone is damaged: 1 of 2'
+    assert alert['message'] == f"a backup of an instance that is gone is damaged: 1 of 2, backup {torn['id']}"
     server.ccpctl('backup', 'delete', torn['id'], '--yes')
     server.wait(lambda: 'gone-backup-damaged' not in firing(server), what='its end')
 
@@ -144,7 +174,7 @@ def test_the_setting_says_how_often(server, instance):
     backup = backups(server)[0]
     age(server, backup, days=3)
     server.ccpctl('settings', 'set', 'scrub_days=0')
-    assert scrub(server) == 'No backup is to be read again yet.'
+    assert scrub(server) == 'Backups are not read again: scrub_days is 0.'
     server.ccpctl('settings', 'set', 'scrub_days=2')
     try:
         assert scrub(server).startswith('Read 1 of 1 backups again, ')

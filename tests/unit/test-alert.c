@@ -19,7 +19,7 @@ static const AlertThresholds thresholds = {
         .secret_age = 30 * USEC_PER_DAY,
         .backup_age = USEC_PER_HOUR,
         .copy_age = USEC_PER_HOUR,
-        .scrub_age = 28 * USEC_PER_DAY,
+        .scrub_age = 29 * USEC_PER_DAY,
 };
 
 /* --- one alert --- */
@@ -245,8 +245,11 @@ END_TEST
 
 START_TEST(backups_are_read_again_and_whole_or_not) {
         const AlertThresholds off = { .health_hold = HOLD };
-        const AlertFacts late = { .known = true, .unread = 28 * USEC_PER_DAY + 1 },
-                         timely = { .known = true, .unread = 28 * USEC_PER_DAY },
+        const AlertFacts late = { .known = true, .unread = 29 * USEC_PER_DAY + 1 },
+                         timely = { .known = true,
+                                 .unread = 29 * USEC_PER_DAY,
+                                 .uncompared = 3 * USEC_PER_DAY },
+                         unlisted = { .known = true, .uncompared = 3 * USEC_PER_DAY + 1 },
                          torn = { .known = true, .n_damaged = 1 }, away = { .unread = 99 * USEC_PER_DAY };
 
         ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNSCRUBBED, &late, &thresholds), YES);
@@ -254,7 +257,13 @@ START_TEST(backups_are_read_again_and_whole_or_not) {
         ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNSCRUBBED, &timely, &thresholds), NO);
         ck_assert_int_eq(alert_judge(ALERT_BACKUP_UNSCRUBBED, &away, &thresholds), UNKNOWN);
         /* A server that was off for a month reads them first. */
-        ck_assert_uint_ge(alert_rule_hold(ALERT_BACKUP_UNSCRUBBED, &thresholds), 12 * USEC_PER_HOUR);
+        ck_assert_uint_ge(alert_rule_hold(ALERT_BACKUP_UNSCRUBBED, &thresholds), 2 * USEC_PER_HOUR);
+        /* What is held is not on record: a ccpd that is started anew each night must come to tell it. */
+        ck_assert_uint_le(alert_rule_hold(ALERT_BACKUP_UNSCRUBBED, &thresholds), 12 * USEC_PER_HOUR);
+        ck_assert_int_eq(alert_judge(ALERT_COPIES_UNCOMPARED, &unlisted, &thresholds), YES);
+        ck_assert_int_eq(alert_judge(ALERT_COPIES_UNCOMPARED, &timely, &thresholds), NO);
+        ck_assert_int_eq(alert_judge(ALERT_COPIES_UNCOMPARED, &away, &thresholds), UNKNOWN);
+        ck_assert_uint_gt(alert_rule_hold(ALERT_COPIES_UNCOMPARED, &thresholds), 0);
         ck_assert_int_eq(alert_judge(ALERT_GONE_BACKUP_DAMAGED, &torn, &thresholds), YES);
         ck_assert_int_eq(alert_judge(ALERT_GONE_BACKUP_DAMAGED, &late, &thresholds), NO);
         ck_assert_int_eq(alert_judge(ALERT_GONE_BACKUP_DAMAGED, &away, &thresholds), UNKNOWN);

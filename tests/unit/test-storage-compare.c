@@ -12,6 +12,9 @@
         "LastModified></Contents>"
 #define PAGE(contents, end) FAKE_ANSWER("200 OK", "<ListBucketResult>" contents end "</ListBucketResult>")
 #define MORE "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+#define SIZE(size) FAKE_HEAD("200 OK", "Content-Length: " size "\r\n")
+#define HEAD_ONE "HEAD /backups/host/a/1 "
+#define HEAD_THREE "HEAD /backups/host/a/3 "
 #define ALL "GET /backups?list-type=2&prefix=host%2F "
 #define NEXT "GET /backups?continuation-token=t&list-type=2&prefix=host%2F "
 #define COPIED                                                                           \
@@ -95,11 +98,35 @@ START_TEST(what_is_there_stays_as_it_is) {
 END_TEST
 
 START_TEST(what_is_gone_or_of_another_size_is_copied_anew) {
-        START(s, { .request = ALL, .answer = PAGE(CONTENTS("a/1", "8") CONTENTS("a/2", "7"), "") });
+        START(s, { .request = ALL, .answer = PAGE(CONTENTS("a/1", "8") CONTENTS("a/2", "7"), "") },
+                        { .request = HEAD_ONE, .answer = SIZE("8") });
 
         ASSERT_OK(compare(&s));
         ASSERT_QUERY(s.t.conninfo, COPIED, "a/2");
         ASSERT_QUERY(s.t.conninfo, DUE, "a/1 a/3");
+        ck_assert_uint_eq(fake_s3_count(&s.server, "body: "), 3);
+}
+END_TEST
+
+/* A list may lag behind, or tell another size than the object has. */
+START_TEST(what_the_list_alone_does_not_have_is_there) {
+        START(s, { .request = ALL, .answer = PAGE(CONTENTS("a/1", "9") CONTENTS("a/2", "7"), "") },
+                        { .request = HEAD_ONE, .answer = SIZE("7") },
+                        { .request = HEAD_THREE, .answer = SIZE("7") });
+
+        ASSERT_OK(compare(&s));
+        ASSERT_QUERY(s.t.conninfo, COPIED, "a/1 a/2 a/3");
+}
+END_TEST
+
+/* Who may not ask, or gets no answer, knows nothing. */
+START_TEST(what_cannot_be_asked_for_stays_as_it_is) {
+        START(s, { .request = ALL, .answer = PAGE("", "") },
+                        { .request = HEAD_ONE, .answer = FAKE_HEAD("403 Forbidden", "") });
+
+        ck_assert_int_lt(compare(&s), 0);
+        ASSERT_QUERY(s.t.conninfo, COPIED, "a/1 a/2 a/3");
+        ASSERT_QUERY(s.t.conninfo, "SELECT compared_at IS NULL FROM storage", "t");
 }
 END_TEST
 
@@ -114,12 +141,11 @@ START_TEST(a_list_without_its_end_tells_nothing) {
 }
 END_TEST
 
-/* Another copy than the one that was looked for, none any more, and one of another storage. */
+/* None any more, and one of another storage. */
 START_TEST(what_became_of_them_meanwhile_is_newer) {
         static const struct {
                 const char *meanwhile, *query, *expected;
         } cases[] = {
-                { "UPDATE backups SET replicated_at = now() WHERE id = 1", COPIED, "a/1" },
                 { "DELETE FROM backups WHERE id = 1", DUE, "a/2 a/3" },
                 { "UPDATE storage SET version = 2", COPIED, "a/1 a/2 a/3" },
         };
@@ -135,4 +161,5 @@ START_TEST(what_became_of_them_meanwhile_is_newer) {
 END_TEST
 
 TESTS("storage-compare", what_is_there_stays_as_it_is, what_is_gone_or_of_another_size_is_copied_anew,
+                what_the_list_alone_does_not_have_is_there, what_cannot_be_asked_for_stays_as_it_is,
                 a_list_without_its_end_tells_nothing, what_became_of_them_meanwhile_is_newer)

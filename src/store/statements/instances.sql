@@ -38,6 +38,7 @@ SELECT i.id, i.slug, i.name, i.domain, i.blueprint, i.blueprint_version, i.engin
                                 'keep_until', (extract(epoch FROM r.keep_until) * 1000000)::bigint) ORDER BY r.id DESC), '[]')
                                 FROM restores r WHERE r.instance = i.id AND r.state = 'kept'),
                         'n_damaged', count(*) FILTER (WHERE b.state = 'damaged'),
+                        'first_damaged', min(b.id) FILTER (WHERE b.state = 'damaged'),
                         'ids', coalesce(json_agg(b.id ORDER BY b.id), '[]'))
                 FROM backups b WHERE b.instance = i.id AND b.state <> 'writing' AND b.deleted_by IS NULL),
         i.backup_settings, i.backup_knock, (extract(epoch FROM i.backup_scheduled_at) * 1000000)::bigint,

@@ -83,15 +83,8 @@ WHERE id = $1 AND EXISTS (SELECT FROM storage WHERE version = $2::integer);
 
 -- Copies that there should be in the storage.
 -- name: copies-list
-SELECT id, slug, copy_key, size, (extract(epoch FROM replicated_at) * 1000000)::bigint FROM backups
+SELECT id, slug, copy_key, size, state = 'damaged' FROM backups
 WHERE replicated_at IS NOT NULL AND deleted_by IS NULL AND state <> 'writing';
-
--- It has it no more, or another thing in its place; unless the copy was made anew since $3.
--- name: copy-missed
-UPDATE backups SET replicated_at = NULL, copy_due_at = NULL, copy_wanted_at = clock_timestamp()
-WHERE id = $1 AND EXISTS (SELECT FROM storage WHERE version = $2::integer)
-        AND (extract(epoch FROM replicated_at) * 1000000)::bigint = $3
-RETURNING id;
 
 -- name: copies-compared
 UPDATE storage SET compared_at = clock_timestamp() WHERE version = $1::integer;

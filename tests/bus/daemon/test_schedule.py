@@ -367,7 +367,7 @@ def test_a_damaged_backup_is_told_until_it_is_gone(ccpd, watcher):
     running(ccpd, "alpha")
     make_backup(ccpd, "alpha")
     damaged = make_backup(ccpd, "alpha", state="damaged")
-    wait_for(lambda: firing(ccpd) == {("backup-damaged", "a backup of alpha is damaged: 1 of 2")}, what="the alert")
+    wait_for(lambda: firing(ccpd) == {("backup-damaged", f"a backup of alpha is damaged: 1 of 2, backup {damaged}")}, what="the alert")
     ccpd.postgres.sql(f"DELETE FROM backups WHERE id = {damaged}")
     wait_for(lambda: rules(ccpd) == set(), what="the end")
 
@@ -383,7 +383,7 @@ def test_a_damaged_backup_of_what_is_gone_is_told_until_it_is_gone(ccpd, watcher
     wait_for(lambda: rules(ccpd) == {"backup-damaged"}, what="the alert of the instance")
     assert told() == set()
     ccpd.postgres.sql("DELETE FROM instances WHERE slug = 'alpha'")
-    wait_for(lambda: told() == {"a backup of an instance that is gone is damaged: 1 of 2"}, what="the alert")
+    wait_for(lambda: told() == {f"a backup of an instance that is gone is damaged: 1 of 2, backup {damaged}"}, what="the alert")
     assert rules(ccpd) == set()
     ccpd.postgres.sql(f"UPDATE backups SET state = 'verified' WHERE id = {damaged}")
     wait_for(lambda: told() == set(), what="its end")
