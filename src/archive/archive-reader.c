@@ -71,7 +71,7 @@ static int read_at(const ArchiveReader *r, uint64_t offset, void *ret, size_t si
                 n = pread(r->fd, p, size, (off_t) offset);
                 if (n < 0 && errno == EINTR)
                         continue;
-                if (n < 0 && ERRNO_IS_DISK_DAMAGE(errno))
+                if (n < 0 && ERRNO_IS_NEG_DISK_DAMAGE(-errno))
                         return damaged_at(offset, "the disk cannot read it", reterr);
                 if (n < 0)
                         return error_set_errnof(reterr, errno,

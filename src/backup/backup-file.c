@@ -67,7 +67,7 @@ int backup_file_open(const BackupRecord *record, Error *reterr) {
                                 : error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED,
                                                   "The file " CCP_BACKUPS_DIR "/%s/%s is gone.",
                                                   record->instance, record->file);
-        if (ERRNO_IS_DISK_DAMAGE(fd))
+        if (ERRNO_IS_NEG_DISK_DAMAGE(fd))
                 return error_setf(reterr, CCP_ERROR_BACKUP_DAMAGED, "The disk cannot read where %s lies.",
                                 record->file);
         if (fd < 0)

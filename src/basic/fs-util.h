@@ -9,9 +9,9 @@
 
 #include "ccp/macro.h"
 
-/* What a file system says of what it cannot read any more, by errno or its negative: a bad sector, or a checksum of its own
- * that does not fit (ext4, xfs, btrfs). */
-#define ERRNO_IS_DISK_DAMAGE(error) IN_SET((error) < 0 ? -(error) : (error), EIO, EUCLEAN, EBADMSG)
+/* What a file system says of what it cannot read any more: a bad sector, or a checksum of its own that does not fit (ext4,
+ * xfs, btrfs). Of a negative errno only: what is not negative may be a descriptor. */
+#define ERRNO_IS_NEG_DISK_DAMAGE(r) IN_SET(r, -EIO, -EUCLEAN, -EBADMSG)
 
 /* Opens a path beneath dirfd; no component may be a link. Returns a descriptor (O_CLOEXEC is added) or a
  * negative errno: -EXDEV or -ELOOP for an attempt to leave. */

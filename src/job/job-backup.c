@@ -85,11 +85,34 @@ int job_backup_undo(Job *j, Error *reterr) {
         return k;
 }
 
+static int remove_file(const BackupRecord *record, Error *reterr) {
+        _cleanup_free_ char *part = strjoin(record->file, JOB_BACKUP_PART_SUFFIX);
+        _cleanup_close_ int folder = -EBADF;
+        _cleanup_error_ Error error = {};
+
+        if (!part)
+                return error_set_errnof(reterr, ENOMEM, "%m");
+        folder = backup_folder_open(record->instance, false, &error);
+        if (folder == -ENOENT)
+                return 0;
+        if (folder < 0) {
+                error_move(reterr, &error);
+                return folder;
+        }
+
+        /* As long as it has the one name, what has the other is not its own. */
+        if (unlinkat(folder, part, 0) < 0 &&
+                        (errno != ENOENT || (unlinkat(folder, record->file, 0) < 0 && errno != ENOENT)))
+                return error_set_errnof(
+                                reterr, errno, "Cannot remove the unfinished backup %s: %m", record->file);
+        /* On a disk that cannot even do that nothing is won by a record that nobody can remove. */
+        (void) fsync(folder);
+        return 0;
+}
+
 /* The record goes last: what it does not name is found by nobody. */
 int job_backup_undo_file(Job *j, Error *reterr) {
         _cleanup_backup_record_ BackupRecord record = {};
-        _cleanup_close_ int folder = -EBADF;
-        _cleanup_free_ char *part = NULL;
         int r;
 
         r = backup_get_of_job(j->db, j->id, &record, reterr);
@@ -100,20 +123,8 @@ int job_backup_undo_file(Job *j, Error *reterr) {
         if (!IN_SET(record.state, BACKUP_WRITING, BACKUP_WRITTEN))
                 return 0;
 
-        folder = backup_folder_open(j->claim.job->instance, true, reterr);
-        if (folder < 0)
-                return folder;
-        part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);
-        if (!part)
-                return error_set_errnof(reterr, ENOMEM, "%m");
-        /* As long as it has the one name, what has the other is not its own. */
-        if ((unlinkat(folder, part, 0) < 0 &&
-                            (errno != ENOENT ||
-                                            (unlinkat(folder, record.file, 0) < 0 && errno != ENOENT))) ||
-                        fsync(folder) < 0)
-                return error_set_errnof(
-                                reterr, errno, "Cannot remove the unfinished backup %s: %m", record.file);
-        return backup_discard(j->db, j->id, reterr);
+        r = remove_file(&record, reterr);
+        return r < 0 ? r : backup_discard(j->db, j->id, reterr);
 }
 
 /* --- streams --- */
@@ -455,7 +466,7 @@ static int run_verify(Job *j, Error *reterr) {
                 r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
-        folder = backup_folder_open(j->claim.job->instance, true, reterr);
+        folder = backup_folder_open(j->claim.job->instance, false, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);

@@ -113,7 +113,7 @@ static int run_verify(Job *j, Error *reterr) {
         r = job_archive_find(j, &record, reterr);
         if (r < 0)
                 return r;
-        folder = backup_folder_open(record.instance, true, reterr);
+        folder = backup_folder_open(record.instance, false, reterr);
         if (folder < 0)
                 return folder;
         name = fetched_name(&record);

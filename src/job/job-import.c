@@ -148,7 +148,7 @@ static int run_verify(Job *j, Error *reterr) {
         r = backup_get_of_job(j->db, j->id, &record, reterr);
         if (r < 0)
                 return r;
-        folder = backup_folder_open(record.instance, true, reterr);
+        folder = backup_folder_open(record.instance, false, reterr);
         if (folder < 0)
                 return folder;
         part = strjoin(record.file, JOB_BACKUP_PART_SUFFIX);

@@ -444,7 +444,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(server, instance, size, more, wo
     before = backups(server), files(server)
     server.sh(f'''head -c {more}000000 /dev/urandom >{volume}/more
                   mkdir -p /srv/real; mount --bind {BACKUPS} /srv/real
-                  mount -t tmpfs -o size={size},mode=0700 tmpfs {BACKUPS}; chown ccpd: {BACKUPS}''')
+                  mount -t tmpfs -o size={size},mode=0700 tmpfs {BACKUPS}; chown ccpd: {BACKUPS}
+                  install -d -o ccpd -g ccpd -m 700 {BACKUPS}/{instance['id']}''')
     try:
         result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
         assert result.returncode == 6 and words in result.stderr, result.stderr
