@@ -48,7 +48,7 @@ def scrub(server):
 
 
 def said(server, since):
-    [last] = [line['MESSAGE'] for line in server.journal(since=since, unit=UNIT)
+    [last] = [line['MESSAGE'] for line in server.journal('SYSLOG_IDENTIFIER=ccp-scrub', since=since)
               if line['MESSAGE'].startswith(('No backup', 'Backups are not', 'Read '))]
     return last
 
@@ -124,7 +124,7 @@ def test_a_file_system_that_is_not_mounted_damages_nothing(server, instance):
     try:
         since = server.cursor()
         assert server.run(['systemctl', 'start', UNIT], check=False).returncode == 1
-        assert any('is that mounted?' in line['MESSAGE'] for line in server.journal(since=since, unit=UNIT))
+        assert any('is that mounted?' in line['MESSAGE'] for line in server.journal('SYSLOG_IDENTIFIER=ccp-scrub', since=since))
         assert server.sh(f'systemctl show -p ExecMainStatus --value {UNIT}') == '3'
         # Nor does a backup begin where it would lie in the way of the others, or a verification take them for lost.
         for verb in (['create', SLUG], ['verify', backup['id']]):
@@ -150,7 +150,7 @@ def test_a_disk_that_gives_nothing_does_not_cost_all_backups(server, instance):
     try:
         since = server.cursor()
         assert server.run(['systemctl', 'start', UNIT], check=False).returncode == 1
-        assert any('8 backups in a row are damaged' in line['MESSAGE'] for line in server.journal(since=since, unit=UNIT))
+        assert any('8 backups in a row are damaged' in line['MESSAGE'] for line in server.journal('SYSLOG_IDENTIFIER=ccp-scrub', since=since))
     finally:
         server.sh(f'rmdir {folder}; mv /srv/away {folder}; systemctl reset-failed {UNIT}')
     states = {backup['id']: row(server, backup)['state'] for backup in rows}
