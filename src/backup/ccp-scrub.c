@@ -219,8 +219,8 @@ static int scrub_all(Scrub *s, Error *reterr) {
         if (r >= 0)
                 r = scrub_list_due(s->db, &s->due, reterr);
         if (r >= 0 && s->due.n > 0)
-                log_info("Reading %zu backups again, those first that were not read for the longest time.",
-                                s->due.n);
+                log_info("Reading %zu backup%s again, what was not read for the longest time first.",
+                                s->due.n, s->due.n == 1 ? "" : "s");
         for (size_t i = 0; r >= 0 && i < s->due.n && !is_hopeless(s); i++)
                 r = scrub_next(s, i, reterr);
         return r;
