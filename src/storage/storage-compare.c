@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <uthash.h>
 
 #include "alloc-util.h"
 #include "ccp-storage.h"
+#include "hash.h"
 #include "log.h"
 #include "string-util.h"
 
