@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
 #include "fd-util.h"
@@ -27,7 +28,7 @@ static int make_folder(int state, const char *path) {
         return fsync(parent) < 0 ? -errno : TAKE_FD(fd);
 }
 
-int backup_folder_open(const char *instance, bool make, Error *reterr) {
+static int open_folder(const char *instance, bool make, Error *reterr) {
         _cleanup_free_ char *path = strjoin("backups/", instance);
         _cleanup_close_ int state = -EBADF;
         int fd;
@@ -38,16 +39,35 @@ int backup_folder_open(const char *instance, bool make, Error *reterr) {
         fd = state < 0         ? -errno
                         : make ? make_folder(state, path)
                                : open_beneath(state, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-        if (fd == -ENOENT) {
+        return fd < 0 && fd != -ENOENT
+                        ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m",
+                                          path)
+                        : fd;
+}
+
+int backup_folder_find(const char *instance, Error *reterr) {
+        return open_folder(instance, false, reterr);
+}
+
+int backup_folder_open(const char *instance, bool make, Error *reterr) {
+        int fd = open_folder(instance, make, reterr);
+
+        if (fd == -ENOENT)
                 (void) error_setf(reterr, CCP_ERROR_WRONG_STATE,
-                                "There is no folder " CCP_STATE_DIR "/%s, in which backups should be. If it "
+                                "There is no folder " CCP_BACKUPS_DIR
+                                "/%s, in which backups should be. If it "
                                 "lies on a file system of its own: is that mounted? If they are gone for "
-                                "good, make it anew: install -d -o ccpd -g ccpd -m 700 " CCP_STATE_DIR "/%s",
-                                path, path);
-                return -ENOENT;
-        }
-        return fd < 0 ? error_set_errnof(reterr, fd, "Cannot open the folder " CCP_STATE_DIR "/%s: %m", path)
-                      : fd;
+                                "good, make it anew: install -d -o ccpd -g ccpd -m 700 " CCP_BACKUPS_DIR
+                                "/%s",
+                                instance, instance);
+        return fd;
+}
+
+void backup_folder_remove(const char *instance) {
+        _cleanup_close_ int backups = open(CCP_BACKUPS_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (backups >= 0)
+                (void) unlinkat(backups, instance, AT_REMOVEDIR);
 }
 
 int backup_file_open(const BackupRecord *record, Error *reterr) {

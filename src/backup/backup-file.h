@@ -6,9 +6,14 @@
 #include "archive-reader.h"
 #include "store-backup.h"
 
-/* A descriptor of the folder with the backups of an instance, by its id. If it is not there it is made; or -ENOENT (WrongState),
- * for its file system may not be mounted, and that there are no files then says nothing of backups. */
+/* A descriptor of the folder with the backups of an instance, by its id. It is there as long as one is on record: else its file
+ * system may not be mounted, and that there are no files says nothing of backups. If it is not there it is made, or -ENOENT
+ * (WrongState). */
 int backup_folder_open(const char *instance, bool make, Error *reterr);
+/* The same, where there may be none: -ENOENT without an error then. */
+int backup_folder_find(const char *instance, Error *reterr);
+/* Removes it if nothing is in it. */
+void backup_folder_remove(const char *instance);
 
 /* A descriptor of a backup's file, of which nothing comes out of memory. BackupDamaged if it is gone from its folder, or the disk
  * cannot read it; -ENOENT (WrongState) if the folder is not there. */

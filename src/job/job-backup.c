@@ -85,20 +85,15 @@ int job_backup_undo(Job *j, Error *reterr) {
         return k;
 }
 
-static int remove_file(const BackupRecord *record, Error *reterr) {
+static int remove_unfinished(const BackupRecord *record, Error *reterr) {
         _cleanup_free_ char *part = strjoin(record->file, JOB_BACKUP_PART_SUFFIX);
         _cleanup_close_ int folder = -EBADF;
-        _cleanup_error_ Error error = {};
 
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        folder = backup_folder_open(record->instance, false, &error);
-        if (folder == -ENOENT)
-                return 0;
-        if (folder < 0) {
-                error_move(reterr, &error);
-                return folder;
-        }
+        folder = backup_folder_find(record->instance, reterr);
+        if (folder < 0)
+                return folder == -ENOENT ? 0 : folder;
 
         /* As long as it has the one name, what has the other is not its own. */
         if (unlinkat(folder, part, 0) < 0 &&
@@ -123,7 +118,7 @@ int job_backup_undo_file(Job *j, Error *reterr) {
         if (!IN_SET(record.state, BACKUP_WRITING, BACKUP_WRITTEN))
                 return 0;
 
-        r = remove_file(&record, reterr);
+        r = remove_unfinished(&record, reterr);
         return r < 0 ? r : backup_discard(j->db, j->id, reterr);
 }
 

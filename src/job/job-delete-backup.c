@@ -31,54 +31,33 @@ static int remove_file(int folder, const char *name, Error *reterr) {
                         : 0;
 }
 
-/* The folder goes with its last file, and is made again when there is another one. */
-static void remove_folder(const char *instance) {
-        _cleanup_close_ int backups = open(CCP_BACKUPS_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-        if (backups >= 0)
-                (void) unlinkat(backups, instance, AT_REMOVEDIR);
-}
-
-static int remove_files(const Job *j, const BackupRecord *b, Error *reterr) {
+static int remove_files(const BackupRecord *b, Error *reterr) {
         _cleanup_close_ int folder = -EBADF;
         _cleanup_free_ char *part = strjoin(b->file, JOB_BACKUP_PART_SUFFIX);
-        _cleanup_error_ Error error = {};
         int r;
 
         if (!part)
                 return error_set_errnof(reterr, ENOMEM, "%m");
-        folder = backup_folder_open(b->instance, false, &error);
-        if (folder == -ENOENT)
-                return 0;
-        if (folder < 0) {
-                error_move(reterr, &error);
+        folder = backup_folder_open(b->instance, false, reterr);
+        if (folder < 0)
                 return folder;
-        }
 
         r = remove_file(folder, b->file, reterr);
         if (r >= 0)
                 r = remove_file(folder, part, reterr);
         if (r >= 0 && fsync(folder) < 0)
                 r = error_set_errnof(reterr, errno, "Cannot remove the backup %s: %m", b->file);
-        /* In that of another instance somebody else may be at work. */
-        if (r >= 0 && streq(b->instance, j->claim.job->instance))
-                remove_folder(b->instance);
         return r;
 }
 
-/* 1 if the file is there. */
+/* 1 if the file is there, or nobody can tell. */
 static int has_file(const BackupRecord *b, Error *reterr) {
         _cleanup_close_ int folder = -EBADF;
-        _cleanup_error_ Error error = {};
         struct stat st;
 
-        folder = backup_folder_open(b->instance, false, &error);
-        if (folder == -ENOENT)
-                return 0;
-        if (folder < 0) {
-                error_move(reterr, &error);
-                return folder;
-        }
+        folder = backup_folder_find(b->instance, reterr);
+        if (folder < 0)
+                return folder == -ENOENT ? 1 : folder;
         if (fstatat(folder, b->file, &st, AT_SYMLINK_NOFOLLOW) >= 0)
                 return 1;
         return errno == ENOENT
@@ -170,7 +149,7 @@ static int run_files(Job *j, Error *reterr) {
                 job_tell(j, (double) i / (double) l.n, "%s", l.items[i].file);
                 r = job_checkpoint(j);
                 if (r >= 0)
-                        r = remove_files(j, l.items + i, reterr);
+                        r = remove_files(l.items + i, reterr);
         }
         return r;
 }
@@ -207,6 +186,20 @@ static int remove_record(Job *j, const BackupRecord *b, Error *reterr) {
                         reterr);
 }
 
+/* The folder goes with the last backup that is on record, and is made again when there is another one. In that of another
+ * instance somebody else may be at work. */
+static int remove_folder(Job *j, Error *reterr) {
+        char *among[] = { j->claim.job->instance, NULL };
+        const StoreBackupFilter filter = { .among = among, .limit = 1 };
+        _cleanup_backup_records_ BackupRecords l = {};
+        int r;
+
+        r = backup_list(j->db, &filter, &l, reterr);
+        if (r >= 0 && l.n == 0)
+                backup_folder_remove(j->claim.job->instance);
+        return r;
+}
+
 static int run_records(Job *j, Error *reterr) {
         _cleanup_backup_records_ BackupRecords l = {};
         int r;
@@ -214,6 +207,8 @@ static int run_records(Job *j, Error *reterr) {
         r = backup_delete_list(j->db, j->id, false, &l, reterr);
         for (size_t i = 0; r >= 0 && i < l.n; i++)
                 r = remove_record(j, l.items + i, reterr);
+        if (r >= 0)
+                r = remove_folder(j, reterr);
         if (r >= 0 && asprintf(&j->detail, "%zu deleted", l.n) < 0)
                 j->detail = NULL;
         return r;

@@ -143,14 +143,15 @@ int job_fetch_undo(Job *j, Error *reterr) {
         int r;
 
         r = job_archive_find(j, &record, &error);
-        if (r >= 0)
-                r = folder = backup_folder_open(record.instance, false, &error);
         if (r == -ENOENT)
                 return 0;
         if (r < 0) {
                 error_move(reterr, &error);
                 return r;
         }
+        folder = backup_folder_find(record.instance, reterr);
+        if (folder < 0)
+                return folder == -ENOENT ? 0 : folder;
         name = fetched_name(&record);
         return name ? remove_fetched(folder, name, reterr) : error_set_errnof(reterr, ENOMEM, "%m");
 }

@@ -171,6 +171,18 @@ def test_what_cannot_be_deleted_stays_in_the_list(server, instance):
     assert files(server) == expected_files(server) and backups(server)[0]['id'] != backup['id']
 
 
+def test_the_folder_is_there_as_long_as_a_backup_is_on_record(server, instance):
+    """Without it there is no telling whether its file system is mounted."""
+    lost = backups(server)
+    newest = make(server)
+    server.sh('rm ' + ' '.join(path(backup) for backup in lost))
+    server.ccpctl('backup', 'delete', newest['id'], '--yes')
+    assert files(server) == set() and server.exists(f'{BACKUPS}/{newest["instance_id"]}')
+    make(server)
+    server.ccpctl('backup', 'delete', *[backup['id'] for backup in lost], '--yes', '--quiet')
+    assert files(server) == expected_files(server)
+
+
 def test_imports_that_wait_for_their_turn_are_left_alone(server, instance):
     """Also by others that begin meanwhile; and what is refused is not kept."""
     server.write('/root/key', make_recovery_key()[0], mode='0600')

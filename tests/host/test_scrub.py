@@ -126,8 +126,9 @@ def test_a_file_system_that_is_not_mounted_damages_nothing(server, instance):
         assert server.run(['systemctl', 'start', UNIT], check=False).returncode == 1
         assert any('is that mounted?' in line['MESSAGE'] for line in server.journal('SYSLOG_IDENTIFIER=ccp-scrub', since=since))
         assert server.sh(f'systemctl show -p ExecMainStatus --value {UNIT}') == '3'
-        # Nor does a backup begin where it would lie in the way of the others, or a verification take them for lost.
-        for verb in (['create', SLUG], ['verify', backup['id']]):
+        # Nor does a backup begin where it would lie in the way of the others, a verification take them for lost, or a deletion
+        # forget what it leaves there.
+        for verb in (['create', SLUG], ['verify', backup['id']], ['delete', backup['id'], '--yes']):
             result = server.ccpctl('backup', *verb, check=False, timeout=120)
             assert result.returncode == 6 and 'is that mounted?' in result.stderr, result
         assert not server.exists(folder)
