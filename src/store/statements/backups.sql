@@ -23,10 +23,12 @@ UPDATE backups SET state = 'written', archive = $2::uuid, size = $3::bigint, con
         config = coalesce($6::jsonb, '{}')
 WHERE id = $1 RETURNING id;
 
+-- All at the same time: each call of the clock would give another one.
 -- name: backup-verified
-UPDATE backups SET state = 'verified', verified_at = clock_timestamp(), read_at = clock_timestamp(), error = NULL,
-        copy_wanted_at = coalesce(copy_wanted_at, clock_timestamp()), recovery_keys = $2::jsonb
-WHERE id = $1 RETURNING id;
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+UPDATE backups SET state = 'verified', verified_at = c.now, read_at = c.now, error = NULL,
+        copy_wanted_at = coalesce(copy_wanted_at, c.now), recovery_keys = $2::jsonb
+FROM clock c WHERE id = $1 RETURNING id;
 
 -- name: backup-damaged
 UPDATE backups SET state = 'damaged', error = $2 WHERE id = $1 RETURNING id;
