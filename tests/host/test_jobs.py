@@ -460,6 +460,21 @@ def test_an_engine_whose_pid_file_is_elsewhere_is_found_again(server):
     server.wait(lambda: state() == 's "available"', what='the engine to be found')
 
 
+def test_an_engine_that_is_restarted_while_the_gate_opens(server):
+    slow = '/run/systemd/system/ccp-gate.service.d/slow.conf'
+    server.write(slow, '[Service]\nExecStart=\nExecStart=/usr/bin/sleep infinity\n')
+    since = server.cursor()
+    try:
+        server.sh('systemctl daemon-reload; systemctl restart docker.service')
+        server.wait(lambda: server.sh('systemctl show --value -p ActiveState ccp-gate.service') == 'activating', what='the gate')
+        server.sh('systemctl restart docker.service')
+    finally:
+        server.sh(f'rm {slow}; systemctl daemon-reload; systemctl restart docker.service')
+    server.wait(lambda: server.sh('systemctl is-active ccp-gate.service || true') == 'active', what='the gate to be open')
+    server.sh('test -e /run/ccp-gate/open')
+    assert not [e for e in server.journal('UNIT=ccp-gate.service', since=since) if int(e['PRIORITY']) <= 4]
+
+
 def test_an_engine_that_stays_away_ends_the_job_and_is_waited_for_to_undo(server):
     job = create_paused(server, 'alpha', 'application')
     server.sh('systemctl stop docker.socket docker.service')

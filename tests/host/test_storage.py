@@ -329,7 +329,7 @@ def test_a_copy_goes_with_its_backup(server, storage):
     make_copied(server)
     server.ccpctl('backup', 'delete', backup['id'], '--yes')
     server.wait(lambda: backup['copy'] not in storage.keys(), what='the end of the copy')
-    assert query(server, 'SELECT count(*) FROM doomed_copies') == '0'
+    server.wait(lambda: query(server, 'SELECT count(*) FROM doomed_copies') == '0', what='the end of its record')
 
 
 def test_a_storage_that_keeps_everything(server, storage):
