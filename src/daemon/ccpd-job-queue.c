@@ -71,8 +71,9 @@ static void on_job_given_up(int r, JobRecord *record, Error *error, void *userda
 
         if (r < 0)
                 jobs_give_up_later(userdata, error);
-        else if (taken && manager_take_job(userdata, &taken, NULL) < 0)
-                log_oom();
+        else if (taken)
+                /* With what became of the instance. */
+                manager_reload_job(userdata, taken->id);
 }
 
 /* Until that is recorded it must not be started again. */
@@ -107,9 +108,11 @@ static void job_give_up(Job *j, const Error *error) {
 }
 
 /* What became of a worker that did not start, or ended: the record tells. */
-static void on_job_examined(int r, JobRecord *record, Error *error, void *userdata) {
+static void on_job_examined(
+                int r, JobRecord *record, InstanceRecord *instance, Error *error, void *userdata) {
         Manager *m = userdata;
         _cleanup_(job_record_freep) JobRecord *taken = record;
+        _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
         _cleanup_error_ Error e = {};
         Job *j;
 
@@ -124,7 +127,12 @@ static void on_job_examined(int r, JobRecord *record, Error *error, void *userda
                 return;
 
         j->examining = false;
-        job_update(j, &taken);
+        r = manager_take_loaded_job(m, &taken, &taken_instance);
+        if (r < 0) {
+                log_oom();
+                manager_resync_later(m);
+                return;
+        }
         if (job_state_is_final(j->record->state)) {
                 (void) error_setf(&e, error_name_intern(j->record->error_name), "%s",
                                 j->record->error_message ?: "The job failed.");

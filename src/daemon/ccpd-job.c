@@ -10,7 +10,6 @@
 #include "ccpd-announce.h"
 #include "ccpd-job-queue.h"
 #include "ccpd-manager.h"
-#include "ccpd-reload.h"
 #include "string-util.h"
 
 static int job_compare(const Job *a, const Job *b) {
@@ -117,9 +116,6 @@ static void job_ended(Job *j) {
                 i->job = NULL;
                 instance_set_changed(i);
         }
-        /* Its record does not change with the end of such a job, but what is known of its backups does. */
-        if (i && job_kind_is_aside(j->record->kind))
-                manager_reload_instance(j->manager, i->record->id);
         j->manager->jobs_ended[j->record->kind][j->record->state]++;
         j->manager->changed = true;
         job_set_changed(j);

@@ -87,10 +87,32 @@ static void manager_load_gone_backups(Manager *m) {
         }
 }
 
-static void on_job_reloaded(int r, JobRecord *record, Error *error, void *userdata) {
+/* 'record' is NULL: it is gone. */
+static int take_instance(Manager *m, const char *id, InstanceRecord **record) {
+        Instance *i;
+
+        if (*record)
+                return manager_take_instance(m, record, NULL);
+
+        i = instance_find_by_id(m, id);
+        if (i)
+                manager_remove_instance(i);
+        return 0;
+}
+
+int manager_take_loaded_job(Manager *m, JobRecord **job, InstanceRecord **instance) {
+        int r = 0;
+
+        if (job_state_is_final((*job)->state))
+                r = take_instance(m, (*job)->instance, instance);
+        return r < 0 ? r : manager_take_job(m, job, NULL);
+}
+
+static void on_job_reloaded(int r, JobRecord *job, InstanceRecord *instance, Error *error, void *userdata) {
         ManagerReload *q = userdata;
         Manager *m = q->manager;
-        _cleanup_(job_record_freep) JobRecord *taken = record;
+        _cleanup_(job_record_freep) JobRecord *taken = job;
+        _cleanup_(instance_record_freep) InstanceRecord *taken_instance = instance;
         uint64_t id = q->job;
         bool again = manager_reload_end(q);
 
@@ -98,7 +120,7 @@ static void on_job_reloaded(int r, JobRecord *record, Error *error, void *userda
                 log_debug("Failed to read job %" PRIu64 ", all is read again later: %s", id, error->message);
                 manager_resync_later(m);
         } else if (taken) {
-                r = manager_take_job(m, &taken, NULL);
+                r = manager_take_loaded_job(m, &taken, &taken_instance);
                 if (r < 0)
                         log_oom();
         }
@@ -120,16 +142,14 @@ static void on_instance_reloaded(int r, InstanceRecord *record, Error *error, vo
         if (r < 0) {
                 log_debug("Failed to read instance %s, all is read again later: %s", id, error->message);
                 manager_resync_later(m);
-        } else if (taken) {
-                r = manager_take_instance(m, &taken, NULL);
+        } else {
+                bool gone = !taken;
+
+                r = take_instance(m, id, &taken);
                 if (r < 0)
                         log_oom();
-        } else {
-                Instance *i = instance_find_by_id(m, id);
-
-                if (i)
-                        manager_remove_instance(i);
-                manager_load_gone_backups(m);
+                if (gone)
+                        manager_load_gone_backups(m);
         }
 
         if (again)

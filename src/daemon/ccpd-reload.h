@@ -12,6 +12,8 @@ int manager_follow_records(Manager *m);
 /* Reads one record again, and updates or removes its object. Repeats itself if it is asked again meanwhile. */
 void manager_reload_job(Manager *m, uint64_t id);
 void manager_reload_instance(Manager *m, const char *id);
+/* Takes what store_load_job() read: the end of a job is known no sooner than what became of its instance. 0 or -ENOMEM. */
+int manager_take_loaded_job(Manager *m, JobRecord **job, InstanceRecord **instance);
 /* Forgets those that are under way. */
 void manager_forget_reloads(Manager *m);
 

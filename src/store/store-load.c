@@ -282,7 +282,6 @@ typedef struct JobsOp {
         StoreJobsQuery query;
         char *slug, **among;
         JobRecords jobs;
-        StoreJobCallback job_callback; /* for one of them */
         StoreJobsCallback callback;
         void *userdata;
 } JobsOp;
@@ -320,64 +319,112 @@ static const DbTransaction jobs_transaction = {
 static void jobs_done(int r, Error *error, void *userdata) {
         JobsOp *op = userdata;
 
-        if (op->job_callback)
-                op->job_callback(r, r >= 0 && op->jobs.n > 0 ? TAKE_PTR(op->jobs.items[0]) : NULL, error,
-                                op->userdata);
-        else
-                op->callback(r, r < 0 ? NULL : &op->jobs, error, op->userdata);
+        op->callback(r, r < 0 ? NULL : &op->jobs, error, op->userdata);
 }
 
-static int request_jobs(Db *db, const JobsOp *from, DbSlot **ret_slot, Error *reterr) {
+int store_list_jobs(Db *db, const StoreJobFilter *filter, StoreJobsCallback callback, void *userdata,
+                DbSlot **ret_slot, Error *reterr) {
         JobsOp *op;
 
         op = new0(JobsOp, 1);
         if (!op)
                 return store_oom(&jobs_transaction, reterr);
 
-        *op = *from;
-        if (from->query.slug) {
-                op->query.slug = op->slug = strdup(from->query.slug);
-                if (!op->slug) {
-                        free(op);
-                        return store_oom(&jobs_transaction, reterr);
-                }
-        }
-        if (from->query.among) {
-                op->query.among = op->among = strv_copy(from->query.among);
-                if (!op->among) {
-                        jobs_op_free(op);
-                        return store_oom(&jobs_transaction, reterr);
-                }
+        *op = (JobsOp) {
+                .query = {
+                        .state = filter->state,
+                        .kind = filter->kind,
+                        .limit = MIN(filter->limit, (uint64_t) STORE_LIST_MAX),
+                        .offset = filter->offset,
+                },
+                .callback = callback,
+                .userdata = userdata,
+        };
+        if (filter->instance)
+                op->query.slug = op->slug = strdup(filter->instance);
+        if (filter->among)
+                op->query.among = op->among = strv_copy(filter->among);
+        if ((filter->instance && !op->slug) || (filter->among && !op->among)) {
+                jobs_op_free(op);
+                return store_oom(&jobs_transaction, reterr);
         }
 
         return db_request(db, &jobs_transaction, jobs_done, op, jobs_op_free, ret_slot, reterr);
 }
 
-int store_load_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
-                Error *reterr) {
-        return request_jobs(db,
-                        &(JobsOp) {
-                                        .query = STORE_JOB_QUERY(id),
-                                        .job_callback = callback,
-                                        .userdata = userdata,
-                        },
-                        ret_slot, reterr);
+/* --- one job --- */
+
+typedef struct JobOp {
+        uint64_t id;
+        JobRecords jobs;
+        InstanceRecord *instance;
+        StoreLoadedJobCallback callback;
+        void *userdata;
+} JobOp;
+
+static void job_op_free(void *userdata) {
+        JobOp *op = userdata;
+
+        job_records_done(&op->jobs);
+        instance_record_free(op->instance);
+        free(op);
 }
 
-int store_list_jobs(Db *db, const StoreJobFilter *filter, StoreJobsCallback callback, void *userdata,
-                DbSlot **ret_slot, Error *reterr) {
-        return request_jobs(db,
-                        &(JobsOp){
-                                        .query = {
-                                                .slug = filter->instance,
-                                                .among = filter->among,
-                                                .state = filter->state,
-                                                .kind = filter->kind,
-                                                .limit = MIN(filter->limit, (uint64_t) STORE_LIST_MAX),
-                                                .offset = filter->offset,
-                                        },
-                                        .callback = callback,
-                                        .userdata = userdata,
-                        },
-                        ret_slot, reterr);
+static int job_bind(DbParams *params, void *userdata) {
+        const JobOp *op = userdata;
+
+        store_bind_jobs(params, &(StoreJobsQuery) STORE_JOB_QUERY(op->id));
+        return 0;
+}
+
+static int job_result(const PGresult *result, void *userdata, Error *reterr) {
+        JobOp *op = userdata;
+
+        return job_records_read(result, &op->jobs, reterr);
+}
+
+static int job_bind_instance(DbParams *params, void *userdata) {
+        const JobOp *op = userdata;
+
+        if (op->jobs.n == 0 || !job_state_is_final(op->jobs.items[0]->state))
+                return DB_STEP_SKIP;
+
+        db_params_add_string(params, op->jobs.items[0]->instance);
+        return 0;
+}
+
+static int job_result_instance(const PGresult *result, void *userdata, Error *reterr) {
+        JobOp *op = userdata;
+
+        return PQntuples(result) > 0 ? instance_record_read(result, 0, &op->instance, reterr) : 0;
+}
+
+static const DbStep job_steps[] = {
+        { sql_jobs_select, job_bind, job_result },
+        { sql_instances_select, job_bind_instance, job_result_instance },
+};
+static const DbTransaction job_transaction = {
+        .what = "read the record of a job",
+        .steps = job_steps,
+        .n_steps = ELEMENTSOF(job_steps),
+        .read_only = true,
+};
+
+static void job_done(int r, Error *error, void *userdata) {
+        JobOp *op = userdata;
+
+        op->callback(r, r >= 0 && op->jobs.n > 0 ? TAKE_PTR(op->jobs.items[0]) : NULL,
+                        r >= 0 ? TAKE_PTR(op->instance) : NULL, error, op->userdata);
+}
+
+int store_load_job(Db *db, uint64_t id, StoreLoadedJobCallback callback, void *userdata, DbSlot **ret_slot,
+                Error *reterr) {
+        JobOp *op;
+
+        op = new0(JobOp, 1);
+        if (!op)
+                return store_oom(&job_transaction, reterr);
+
+        *op = (JobOp) { .id = id, .callback = callback, .userdata = userdata };
+        return db_request(db, &job_transaction, job_done, op, job_op_free, ret_slot, reterr);
 }

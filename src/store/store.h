@@ -59,9 +59,11 @@ typedef void (*StoreInstanceCallback)(int r, InstanceRecord *instance, Error *er
 int store_load_instance(Db *db, const char *id, StoreInstanceCallback callback, void *userdata,
                 DbSlot **ret_slot, Error *reterr);
 
-typedef void (*StoreJobCallback)(int r, JobRecord *job, Error *error, void *userdata);
-/* NULL if there is no such job. */
-int store_load_job(Db *db, uint64_t id, StoreJobCallback callback, void *userdata, DbSlot **ret_slot,
+typedef void (*StoreLoadedJobCallback)(
+                int r, JobRecord *job, InstanceRecord *instance, Error *error, void *userdata);
+/* NULL if there is no such job. Of one that has ended the instance comes with it, as of the same moment, or NULL if it is
+ * gone; of others it is not read. */
+int store_load_job(Db *db, uint64_t id, StoreLoadedJobCallback callback, void *userdata, DbSlot **ret_slot,
                 Error *reterr);
 
 typedef struct StoreJobFilter {
@@ -158,6 +160,7 @@ int store_create_job(Db *db, const StoreJobCreate *create, StoreCreatedCallback 
 int store_admit_job(Db *db, uint64_t id, StoreCreatedCallback callback, void *userdata, DbSlot **ret_slot,
                 Error *reterr);
 
+typedef void (*StoreJobCallback)(int r, JobRecord *job, Error *error, void *userdata);
 /* Notes that the job shall be cancelled; its worker looks. Gives the job. NoSuchJob; WrongState if it is at
  * its end. */
 int store_cancel_job(Db *db, uint64_t id, const AuditActor *actor, StoreJobCallback callback, void *userdata,

@@ -201,6 +201,12 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         ck_assert_str_eq(o.instance->error_name, CCP_ERROR_UNHEALTHY);
         ck_assert_str_eq(o.instance->error_message, "The service 'api' is not healthy.");
 
+        /* Who reads that it ended reads what became of the instance. */
+        TEST_STORE(&t, &o, store_load_job, test_on_loaded_job, job);
+        ck_assert_int_eq(o.job->state, JOB_FAILED);
+        ck_assert_str_eq(o.instance->id, id);
+        ck_assert_int_eq(o.instance->state, INSTANCE_FAILED);
+
         /* What is at its end stays so. */
         finish.state = JOB_SUCCEEDED;
         TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
@@ -211,6 +217,10 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         create = job_create(id, JOB_DELETE);
         TEST_STORE(&t, &o, store_create_job, test_on_created, &create);
         ck_assert_int_eq(o.instance->state, INSTANCE_DELETING);
+        job = o.job->id;
+        TEST_STORE(&t, &o, store_load_job, test_on_loaded_job, job);
+        ck_assert_int_eq(o.job->state, JOB_QUEUED);
+        ck_assert_ptr_null(o.instance);
         finish = (StoreFinish) { .job = o.job->id, .state = JOB_CANCELLED, .end = STORE_END_BEFORE };
         TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
         TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
@@ -223,6 +233,10 @@ START_TEST(the_end_of_a_job_decides_over_its_instance) {
         TEST_STORE(&t, &o, store_finish_job, test_on_job, &finish);
         ck_assert_int_eq(o.job->state, JOB_SUCCEEDED);
         ck_assert_str_eq(o.job->slug, "oslo");
+        job = o.job->id;
+        TEST_STORE(&t, &o, store_load_job, test_on_loaded_job, job);
+        ck_assert_int_eq(o.job->state, JOB_SUCCEEDED);
+        ck_assert_ptr_null(o.instance);
         TEST_STORE(&t, &o, store_load_instance, test_on_instance, id);
         ck_assert_int_eq(o.r, 0);
         ck_assert_ptr_null(o.instance);
@@ -334,9 +348,9 @@ START_TEST(jobs_are_listed_by_filter_and_page) {
         TEST_STORE(&t, &o, store_list_jobs, test_on_jobs, &filter);
         ck_assert_uint_eq(o.jobs.n, 0);
 
-        TEST_STORE(&t, &o, store_load_job, test_on_job, job);
+        TEST_STORE(&t, &o, store_load_job, test_on_loaded_job, job);
         ck_assert_uint_eq(o.job->id, job);
-        TEST_STORE(&t, &o, store_load_job, test_on_job, (uint64_t) 4711);
+        TEST_STORE(&t, &o, store_load_job, test_on_loaded_job, (uint64_t) 4711);
         ck_assert_int_eq(o.r, 0);
         ck_assert_ptr_null(o.job);
 }
@@ -441,7 +455,7 @@ START_TEST(a_job_that_waits_leaves_its_instance_to_others) {
         test_db_open(&t, NULL);
         id = create_running(&t, "oslo");
         waiting = create_waiting(&t, id);
-        TEST_STORE(&t, &o, store_load_job, test_on_job, waiting);
+        TEST_STORE(&t, &o, store_load_job, test_on_loaded_job, waiting);
         (void) job_kind_steps(JOB_BACKUP, &n);
         ck_assert_uint_eq(o.job->n_steps, n);
         ck_assert_uint_gt(o.job->queued_at, 0);

@@ -116,7 +116,7 @@ START_TEST(steps_are_recorded) {
         ASSERT_OK(job_claim(s.worker, s.job, &claim, NULL));
         ASSERT_OK(job_set_step(s.worker, s.job, &update, &cancel, NULL));
         ck_assert(!cancel);
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_int_eq(o.job->steps[4].state, STEP_RUNNING);
         ck_assert(json_equal(o.job->steps[4].undo, undo));
         ck_assert_uint_gt(o.job->steps[4].started_at, 0);
@@ -124,7 +124,7 @@ START_TEST(steps_are_recorded) {
 
         update = (StepUpdate) { .number = 5, .state = STEP_DONE, .detail = "3 files" };
         ASSERT_OK(job_set_step(s.worker, s.job, &update, NULL, NULL));
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_int_eq(o.job->steps[4].state, STEP_DONE);
         ck_assert(json_equal(o.job->steps[4].undo, undo));
         ck_assert_str_eq(o.job->steps[4].detail, "3 files");
@@ -154,7 +154,7 @@ START_TEST(undoing_keeps_the_reason) {
         ASSERT_OK(job_claim(s.worker, s.job, &claim, NULL));
         ASSERT_OK(job_set_state(s.worker, s.job, JOB_UNDOING, CCP_ERROR_ENGINE_FAILED, "It broke.", NULL));
         ASSERT_OK(job_set_state(s.worker, s.job, JOB_UNDOING, NULL, NULL, NULL));
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_int_eq(o.job->state, JOB_UNDOING);
         ck_assert_str_eq(o.job->error_name, CCP_ERROR_ENGINE_FAILED);
         ck_assert_str_eq(o.job->error_message, "It broke.");
@@ -186,7 +186,7 @@ START_TEST(an_attempt_that_was_none_is_not_counted) {
         finish = (StoreFinish) { .job = s.job, .state = JOB_SUCCEEDED, .end = STORE_END_STATE };
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         ASSERT_OK(job_mark_left(s.worker, s.job, NULL));
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_uint_eq(o.job->attempt, 1);
         ASSERT_ERROR(job_mark_left(s.worker, 4711, NULL), ENOENT);
 }
@@ -209,7 +209,7 @@ START_TEST(a_failed_create_releases_everything) {
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
         ASSERT_QUERY(s.t.conninfo, "SELECT count(*) FROM instances", "0");
         ASSERT_QUERY(s.t.conninfo, "SELECT count(*) FROM ports", "0");
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_int_eq(o.job->state, JOB_FAILED);
 
         /* The slug can be had again. */
@@ -232,7 +232,7 @@ START_TEST(a_crash_is_noted) {
                         1);
         ck_assert_uint_eq(attempt, 1);
         ck_assert_str_eq(instance, claim.job->instance);
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_int_eq(o.job->state, JOB_RUNNING);
         ck_assert_str_eq(o.job->error_name, CCP_ERROR_INTERNAL);
         ck_assert_str_eq(o.job->error_message, "The worker was killed (SEGV).");
@@ -242,7 +242,7 @@ START_TEST(a_crash_is_noted) {
         attempt = 4711;
         ck_assert_int_eq(job_mark_crashed(s.worker, s.job, "Too late.", &attempt, instance, NULL), 0);
         ck_assert_uint_eq(attempt, 4711);
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_ptr_null(o.job->error_name);
         ASSERT_ERROR(job_mark_crashed(s.worker, 4711, "x", &attempt, instance, NULL), ENOENT);
 }
@@ -414,7 +414,7 @@ START_TEST(work_goes_on_over_a_crash_of_the_server) {
         ASSERT_OK(job_finish(s.worker, &finish, NULL));
 
         TEST_DB_WAIT(&s.t, s.t.n_available >= 2);
-        TEST_STORE(&s.t, &o, store_load_job, test_on_job, s.job);
+        TEST_STORE(&s.t, &o, store_load_job, test_on_loaded_job, s.job);
         ck_assert_int_eq(o.job->state, JOB_SUCCEEDED);
         ck_assert_uint_eq(o.job->attempt, 1);
         ck_assert_int_eq(o.job->steps[4].state, STEP_FAILED);

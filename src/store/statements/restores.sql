@@ -39,12 +39,12 @@ SELECT DISTINCT instance FROM restores
 WHERE state = 'kept' AND kept_seconds >= keep_hours * 3600::bigint
         AND (keep_until <= clock_timestamp() OR keep_until > clock_timestamp() + make_interval(hours => keep_hours));
 
--- What it had before is kept for $2 hours.
+-- What it had before is kept for $2 hours, from one reading of the clock.
 -- name: restore-switched
-UPDATE restores SET state = 'kept', switched_at = clock_timestamp(),
-        keep_until = clock_timestamp() + make_interval(hours => $2::integer), keep_hours = $2::integer, kept_seconds = 0,
-        counted_boot = NULL, counted_at = NULL
-WHERE job = $1 RETURNING job;
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+UPDATE restores SET state = 'kept', switched_at = c.now, keep_until = c.now + make_interval(hours => $2::integer),
+        keep_hours = $2::integer, kept_seconds = 0, counted_boot = NULL, counted_at = NULL
+FROM clock c WHERE job = $1 RETURNING job;
 
 -- name: restore-switched-back
 UPDATE restores SET state = 'building', switched_at = NULL, keep_until = NULL, keep_hours = NULL WHERE job = $1 RETURNING job;

@@ -56,6 +56,14 @@ void test_on_job(int r, JobRecord *job, Error *error, void *userdata) {
         o->job = job;
 }
 
+void test_on_loaded_job(int r, JobRecord *job, InstanceRecord *instance, Error *error, void *userdata) {
+        TestOutcome *o = userdata;
+
+        set_outcome(o, r, error);
+        o->job = job;
+        o->instance = instance;
+}
+
 void test_on_jobs(int r, JobRecords *jobs, Error *error, void *userdata) {
         TestOutcome *o = userdata;
 

@@ -38,6 +38,7 @@ void test_outcome_done(TestOutcome *o);
 void test_on_created(int r, InstanceRecord *instance, JobRecord *job, Error *error, void *userdata);
 void test_on_instance(int r, InstanceRecord *instance, Error *error, void *userdata);
 void test_on_job(int r, JobRecord *job, Error *error, void *userdata);
+void test_on_loaded_job(int r, JobRecord *job, InstanceRecord *instance, Error *error, void *userdata);
 void test_on_jobs(int r, JobRecords *jobs, Error *error, void *userdata);
 void test_on_contents(int r, StoreContents *contents, Error *error, void *userdata);
 void test_on_settings(int r, Settings *settings, Error *error, void *userdata);
