@@ -47,6 +47,8 @@ int free_and_strdup(char **p, const char *s);
  * malformed sequence, and no noncharacter, which sd-bus refuses. */
 bool string_is_safe(const char *s);
 bool utf8_is_valid(const char *s, size_t n);
+/* Bytes of the longest UTF-8 sequence. */
+#define UTF8_LENGTH_MAX 4U
 /* Length of the UTF-8 sequence at s (RFC 3629: no overlong form, no surrogate, at most U+10FFFF), 0 if it is
  * malformed. */
 size_t utf8_sequence_length(const unsigned char *s, size_t n);

@@ -46,7 +46,7 @@ char *log_text_for_people(const char *s) {
                         continue;
                 }
 
-                length = utf8_sequence_length((const unsigned char *) s, strlen(s));
+                length = utf8_sequence_length((const unsigned char *) s, strnlen(s, UTF8_LENGTH_MAX));
                 if (length == 0 || is_control(s))
                         string_builder_appendf(&b, "\\x%02x", (unsigned char) s[length == 2 ? 1 : 0]);
                 else

@@ -2,6 +2,7 @@
 
 #include "alloc-util.h"
 #include "log-print.h"
+#include "string-util.h"
 #include "test.h"
 
 static void assert_shown(const char *in, const char *out) {
@@ -34,4 +35,19 @@ START_TEST(colours_are_left_out) {
 }
 END_TEST
 
-TESTS("log-print", nothing_steers_a_terminal, colours_are_left_out)
+/* Each character is looked at once: else this takes minutes, and check ends it. */
+START_TEST(a_long_line_takes_no_longer_than_many_short_ones) {
+        const size_t n = (size_t) 16 * 1024 * 1024;
+        _cleanup_free_ char *line = malloc(n + 1), *s = NULL;
+
+        ck_assert_ptr_nonnull(line);
+        memset(line, 'x', n);
+        line[n] = 0;
+        s = log_text_for_people(line);
+        ck_assert_ptr_nonnull(s);
+        ck_assert(streq(s, line));
+}
+END_TEST
+
+TESTS("log-print", nothing_steers_a_terminal, colours_are_left_out,
+                a_long_line_takes_no_longer_than_many_short_ones)
