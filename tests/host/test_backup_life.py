@@ -49,6 +49,12 @@ def last_job(server):
     return server.json('job', 'list', '--lines=1')[0]
 
 
+def wait_last_job(server):
+    """Until ccpd knows that it has succeeded: the records know before, but nobody else is let at its instance."""
+    job = last_job(server)['id']
+    server.wait(lambda: server.json('job', 'show', job)['state'] == 'succeeded', what=f'ccpd to hear of the end of job {job}')
+
+
 def entries(server, action, lines=1):
     return json.loads(server.ccpctl('audit', f'--action={action}', f'--lines={lines}', '--json=short').stdout)
 
@@ -108,7 +114,7 @@ def test_deleting_takes_file_and_record(server, instance):
     assert [row['id'] for row in backups(server)] == [row['id'] for row in before[1:]]
     assert files(server) == expected_files(server)
     assert server.ccpctl('backup', 'show', before[0]['id'], check=False).returncode == 3
-    accepted, done = sorted(entries(server, 'BACKUP_DELETE', 2), key=lambda entry: entry['seq'])
+    accepted, done = sorted(entries(server, 'BACKUP_DELETE', 2), key=lambda entry: int(entry['seq']))
     assert (accepted['outcome'], done['outcome']) == ('accepted', 'succeeded')
     assert accepted['details'] == {'backup': before[0]['id']}
     # Its number is not given again.
@@ -136,7 +142,7 @@ def test_what_is_in_use_is_not_deleted(server, instance):
         result = server.ccpctl('backup', 'delete', backup['id'], '--yes', check=False)
         assert result.returncode == 1 and f'job {last_job(server)["id"]}' in result.stderr
         resume_worker(server)
-        server.wait(lambda: last_job(server)['state'] == 'succeeded', what='the end')
+        wait_last_job(server)
     assert backup['id'] in [row['id'] for row in backups(server)]
 
 
@@ -150,7 +156,7 @@ def test_a_killed_deletion_goes_on(server, instance, step):
         # What is listed has its file, at any time.
         assert expected_files(server) <= files(server)
         kill_worker(server)
-        server.wait(lambda: last_job(server)['state'] == 'succeeded', what='the end')
+        wait_last_job(server)
     assert last_job(server)['attempt'] == 2
     assert files(server) == expected_files(server)
     assert backup['id'] not in [row['id'] for row in backups(server)]
@@ -222,9 +228,11 @@ def test_imports_that_wait_for_their_turn_are_left_alone(server, instance):
         assert files(server) == expected_files(server)
     resume_worker(server)
     server.wait(lambda: all(job['finished_at'] for job in server.json('job', 'list')), what='the end of the restart')
+    wait_last_job(server)
     server.ccpctl('settings', 'set', 'job_concurrency=')
     bring(SLUG)
     server.wait(lambda: [row['state'] for row in backups(server)] == ['verified'], what='the import')
+    wait_last_job(server)
     for slug in slugs[1:]:
         server.ccpctl('delete', slug, '--yes', '--quiet')
         server.ccpctl('backup', 'delete', *[row['id'] for row in backups(server, slug)], '--last', '--yes', '--quiet')

@@ -92,7 +92,7 @@ def test_all_services_are_healthy(server, changemaker):
     assert (changemaker['state'], changemaker['health']) == ('running', 'healthy')
     # The one of the blueprint is by what it looks at; those of the containers come at their own intervals.
     server.wait(lambda: {service['service']: service['health'] for service in server.json('show', SLUG)['services']} ==
-                dict.fromkeys(SERVICES, 'healthy'), 60, what='the health checks of the containers')
+                dict.fromkeys(SERVICES, 'healthy'), 180, what='the health checks of the containers')
     assert set(containers(server, SLUG)) == SERVICES
 
 

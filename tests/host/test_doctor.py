@@ -104,6 +104,8 @@ def test_a_container_that_docker_lost_track_of_is_found_and_can_be_ended(server)
     assert [verdict for verdict, _, _ in findings(server)['containers']] == ['ok']
     known = next(iter(containers(server, 'one').values()))['Id']
     server.ccpctl('stop', 'one', '--quiet')
+    # Docker may say that it has ended before PID 1 is done with its scope, whose name is taken until then.
+    server.wait(lambda: server.sh(f'systemctl show -P LoadState docker-{known}.scope') == 'not-found', what='the scope to go')
     for one in (known, 'ab' * 32):
         server.sh(f'systemd-run --quiet --scope --slice=ccp-one.slice --unit=docker-{one}.scope sleep infinity >/dev/null 2>&1 &')
     server.wait(lambda: len(findings(server)['containers']) == 2, what='what runs')

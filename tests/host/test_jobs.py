@@ -119,12 +119,17 @@ def clean(server):
     yield
     unpause(server)
     server.sh('systemctl start postgresql docker')
+    # As long as ccpd does not know that both are back, it refuses to delete and to create.
+    states = 'busctl get-property org.changemaker.ccp1 /org/changemaker/ccp1 org.changemaker.ccp1.Manager StoreState EngineState'
+    server.wait(lambda: server.sh(f'{states} || true') == 's "available"\ns "available"', what='ccpd to have both again')
     for slug in query(server, 'SELECT slug FROM instances').split():
         for job in query(server, f"SELECT id FROM jobs WHERE slug = '{slug}' AND finished_at IS NULL").split():
             server.sh(f'systemctl kill -s CONT ccp-job@{job}.service || true')
             server.ccpctl('job', 'cancel', job, check=False)
             wait_end(server, job)
-        server.ccpctl('delete', slug, '--yes', check=False)
+        # After a restart of Docker ccpd itself may be at it.
+        server.wait(lambda: ' is at work on ' not in server.ccpctl('delete', slug, '--yes', check=False, timeout=300).stderr,
+                    what=f'the turn of the deletion of {slug}')
 
 
 # --- looking ---
@@ -147,8 +152,15 @@ def create(server, slug, blueprint='everything', *options):
     return query(server, f"SELECT max(id) FROM jobs WHERE slug = '{slug}'")
 
 
+def knows_end(server, job):
+    result = server.ccpctl('job', 'show', job, '--json=short', check=False)
+    return result.returncode == 0 and json.loads(result.stdout)['state'] in FINAL
+
+
 def wait_end(server, job, timeout=300):
     server.wait(lambda: query(server, f'SELECT state FROM jobs WHERE id = {job}') in FINAL, timeout, f'the end of job {job}')
+    # ccpd reads that a moment later, or once it has its records again, and lets nobody else at the instance before.
+    server.wait(lambda: knows_end(server, job), what=f'ccpd to hear of the end of job {job}')
     return job_row(server, job)
 
 
@@ -193,7 +205,8 @@ def assert_nothing_left(server, slug):
     assert server.sh(f'ls -A {INSTANCES}') == ''
     for table in ('instances', 'ports', 'subnets', 'secrets', 'revisions'):
         assert query(server, f'SELECT count(*) FROM {table}') == '0', table
-    assert server.ccpctl('show', slug, check=False).returncode == 3
+    # ccpd hears of it after the records have it.
+    server.wait(lambda: server.ccpctl('show', slug, check=False).returncode == 3, what=f'ccpd to forget {slug}')
     assert query(server, f"SELECT count(*) FROM jobs WHERE slug = '{slug}'") != '0'
 
 
@@ -346,8 +359,10 @@ def test_a_cancel_ends_a_wait_for_health(server, step):
     time.sleep(1)
     began = time.monotonic()
     server.ccpctl('job', 'cancel', job, '--no-wait')
-    assert_undone(server, 'alpha', job, 'cancelled', 'Cancelled')
+    wait_end(server, job)
     assert time.monotonic() - began < 30
+    # To look at all that takes its time, too.
+    assert_undone(server, 'alpha', job, 'cancelled', 'Cancelled')
 
 
 def test_a_cancelled_start_stops_what_it_started(server):
@@ -479,7 +494,8 @@ def test_an_engine_that_stays_away_ends_the_job_and_is_waited_for_to_undo(server
     job = create_paused(server, 'alpha', 'application')
     server.sh('systemctl stop docker.socket docker.service')
     resume(server, job)
-    wait_step(server, job, 'application', 'undoing', timeout=180)
+    # It waits for two minutes.
+    wait_step(server, job, 'application', 'undoing', timeout=360)
     time.sleep(5)
     assert job_row(server, job)['state'] == 'undoing'
     server.sh('systemctl start docker.socket docker.service')
