@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from fleet import put_blueprints
+from fleet import put_blueprints, query
 from instances import containers, settled
 from workers import kill_worker, pausing_at, resume_worker
 
@@ -327,6 +327,12 @@ def test_a_drill_proves_each_database(server, instance, backup):
     assert_same(server, before)
 
 
+def recovered(server):
+    """Docker was started anew, and ccpd does no more because of that: a job of its own would be in the way of the next one."""
+    server.wait(lambda: query(server, 'SELECT ended_at IS NOT NULL FROM recoveries ORDER BY id DESC LIMIT 1') == 't',
+                what='the end of the recovery')
+
+
 @pytest.mark.allow_journal(r'[Tt]he Docker Engine', r'Docker does not answer', r'after a restart of the engine')
 @pytest.mark.parametrize('verb, step', [('drill', 'open'), ('drill', 'volumes'), ('drill', 'databases'), ('restore', 'volumes')])
 def test_it_goes_on_though_the_engine_is_restarted(server, instance, backup, verb, step):
@@ -351,6 +357,7 @@ def test_it_goes_on_though_the_engine_is_restarted(server, instance, backup, ver
     said = [entry['MESSAGE'] for entry in server.journal(f'CCP_JOB={job["id"]}', since=since)]
     assert 'The engine was restarted: starting what ran before.' in said, said
     server.wait(lambda: server.json('show', SLUG)['health'] == 'healthy', what='the health')
+    recovered(server)
     assert_same(server, before if verb == 'drill' else backup['data'])
     assert leftovers(server) == ''
 
@@ -372,6 +379,7 @@ def test_a_backup_becomes_a_new_instance_though(server, instance, backup, step, 
     server.wait(lambda: last_job(server, 'clone')['state'] in ('succeeded', 'failed'), 240, 'the end')
     assert (last_job(server, 'clone')['state'], last_job(server, 'clone')['attempt']) == ('succeeded', attempts)
     assert settled(server, 'malmo')['health'] == 'healthy'
+    recovered(server)
     assert secret(server, 'ROOT_PASSWORD', 'malmo') != secret(server, 'ROOT_PASSWORD')
     assert_same(server, backup['data'], 'malmo')
     assert leftovers(server) == ''

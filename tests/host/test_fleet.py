@@ -185,6 +185,8 @@ def test_the_bus_tells_what_a_job_does_while_it_does_it(server):
     with Monitor(server) as monitor:
         server.ccpctl('create', 'alpha', '--blueprint', 'slow', '--domain', 'a.example.org', '--set', 'seconds=2', '--quiet')
         job = wait_job(server, 'alpha')
+        # The counts are told no more often than every so often.
+        server.wait(lambda: [value for _, value in monitor.changes(ROOT, 'NRunning')][-1:] == [1], what='the count of what runs')
     path = f'{ROOT}/job/{job["id"]}'
     assert [m['payload']['data'] for m in monitor.signals('JobNew')] == [[str(job['id']), path]]
     assert [m['payload']['data'] for m in monitor.signals('JobRemoved')] == [[str(job['id']), path, 'succeeded']]
@@ -361,7 +363,7 @@ def test_the_death_of_a_container_is_on_the_bus_at_once(server, alpha):
 
 def test_two_hundred_creates_at_once_share_nothing(server):
     server.ccpctl('settings', 'set', 'job_concurrency=1', '--quiet')
-    results = at_once(server, [create_call(f'many-{n}', 'four-ports') for n in range(MANY)])
+    results = at_once(server, [create_call(f'many-{n}', 'four-ports') for n in range(MANY)], timeout=300)
     assert [stderr for _, stderr, status in results if status != 0] == []
     replies = [json.loads(stdout)['data'] for stdout, _, _ in results]
     assert len({instance for instance, _ in replies}) == len({job for _, job in replies}) == MANY

@@ -218,8 +218,9 @@ def test_who_stops_it_loses_nothing(server, instance):
     assert f"Reading backup {backup['id']} of '{SLUG}'" in server.sh(f'systemctl show -p StatusText --value {UNIT}')
     server.sh(f'systemctl stop {UNIT}')
     assert server.sh(f'systemctl show -p ActiveState -p Result --value {UNIT}').split() == ['success', 'inactive']
-    # What PostgreSQL has of it already it would still do, and it would be true.
+    # What PostgreSQL has of it already it would still do, and it would be true. That one has to be gone before the lock is.
     for query in 'UPDATE backups SET read_at%', '%pg_sleep(600)%':
-        psql(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '{query}' AND pid <> pg_backend_pid()")
+        psql(server, f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE query LIKE '{query}' "
+                     'AND pid <> pg_backend_pid()')
     assert row(server, backup)['state'] == 'verified'
     assert scrub(server).startswith('Read 1 of 1 backups again, ')
