@@ -148,9 +148,9 @@ def test_binaries_are_hardened(installed):
 
 def test_upgrade_restarts_the_daemon_and_no_job(installed, debs):
     copy(installed, debs)
-    # A stand-in for a job that runs: an upgrade must not end units of this template.
+    # A stand-in for a job that runs: an upgrade must not end units of this template. It tells no watchdog that it lives.
     installed.sh('mkdir -p "/run/systemd/system/ccp-job@1.service.d"; '
-                 'printf "[Service]\\nType=exec\\nExecStart=\\nExecStart=sleep 600\\nExecStopPost=\\n" '
+                 'printf "[Service]\\nType=exec\\nWatchdogSec=0\\nExecStart=\\nExecStart=sleep 600\\nExecStopPost=\\n" '
                  '>"/run/systemd/system/ccp-job@1.service.d/sleep.conf"; systemctl daemon-reload; systemctl start ccp-job@1.service')
     installed.sh('docker run -d --name tenant --label ccp.instance=tenant busybox:1.37 sleep 600')
     job, daemon, watch, key = (pid(installed, 'ccp-job@1'), pid(installed, 'ccpd'), pid(installed, 'ccp-watch'),

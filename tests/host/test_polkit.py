@@ -206,7 +206,7 @@ def test_the_own_password_is_asked_for(people, language, question, password, exp
         shown = agent.expect('assword: ')
         assert question in shown and REVEAL in shown
         # What is typed before the agent has switched the echo off is thrown away, so somebody types it again.
-        for _ in range(15):
+        for _ in range(25):
             agent.type(password)
             asking.join(2)
             if not asking.is_alive():

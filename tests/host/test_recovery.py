@@ -10,6 +10,7 @@ import pytest
 
 from fleet import ROOT, answers, get, put_blueprints, query
 from instances import containers
+from workers import holding
 
 # What goes away is missed. After a power cut Docker tries to start what ran, and systemd says that it does not let it.
 pytestmark = pytest.mark.allow_journal(
@@ -178,9 +179,9 @@ def now(server):
 
 def test_a_restart_of_docker(server):
     after, since, cursor = last_recovery(server), now(server), server.cursor()
-    server.sh('systemctl restart docker')
-    # Right after it, Docker itself has started nothing.
-    assert 'running' not in {c['State']['Status'] for slug in ('i3', 'i4') for c in containers(server, slug).values()}
+    # Right after it, Docker itself has started nothing. ccpd begins with the first ones at once: it is asked right there.
+    assert server.sh('systemctl restart docker; '
+                     'for slug in i3 i4; do docker ps --quiet --filter label=ccp.instance=$slug; done') == ''
     assert_brought_back(server, after, 'engine', since, cursor)
 
 
@@ -195,8 +196,13 @@ def test_jobs_of_people_do_not_wait_meanwhile(server):
     server.ccpctl('settings', 'set', 'job_concurrency=1')
     server.sh('systemctl restart docker')
     server.wait(lambda: query(server, f'SELECT 1 FROM recoveries WHERE id > {after}'), what='the recovery')
-    server.ccpctl('start', 'resting', '--quiet')
-    assert query(server, f'SELECT count(*) FROM recoveries WHERE id > {after} AND ended_at IS NULL') == '1', 'it was too fast to tell'
+    # One of its jobs goes on for as long as that of the person, however long this takes.
+    own = server.wait(lambda: query(server, "SELECT max(id) FROM jobs WHERE spec ? 'reason' AND finished_at IS NULL"),
+                      what='a job of it')
+    with holding(server, f'job_steps WHERE job = {own} ORDER BY number DESC LIMIT 1'):
+        server.ccpctl('start', 'resting', '--quiet')
+        active = query(server, f'SELECT count(*) FROM recoveries WHERE id > {after} AND ended_at IS NULL')
+        assert active == '1', 'it was too fast to tell'
     server.ccpctl('stop', 'resting', '--quiet')
     server.ccpctl('settings', 'set', 'job_concurrency=')
     wait_recovered(server, after)
@@ -234,10 +240,15 @@ def test_one_that_does_not_come_back_is_told_and_tried_again(server):
     row, shown = wait_recovered(server, after)
     assert (row['total'], row['healthy'], row['failed']) == (len(SLUGS), len(SLUGS) - 1, ['i1'])
     assert shown['Failed'] == ['i1']
-    instance = server.json('show', 'i1')
-    assert instance['state'] == 'failed' and instance['recovery']['attempts'] >= 1 and instance['recovery']['next'] > 0
-    status = ' '.join(server.ccpctl('status', 'i1').stdout.split())
-    assert re.search(r'Recovery: started \d times? by ccpd after the start of Docker; again at', status), status
+
+    def waits():
+        instance = server.json('show', 'i1')
+        return instance['state'] == 'failed' and instance['recovery']['attempts'] >= 1 and instance['recovery']['next'] > 0
+
+    # The second attempt begins a minute after the first one, and may be under way by now.
+    server.wait(waits, what='the time until the next attempt')
+    server.wait(lambda: re.search(r'Recovery: started \d times? by ccpd after the start of Docker; again at',
+                                  ' '.join(server.ccpctl('status', 'i1').stdout.split())), what='the status between two attempts')
     assert server.json('audit', '--action', 'FLEET_RECOVER', '--lines', '1')[0]['outcome'] == 'failed'
     # It lost nothing, and is back with the next attempt that finds it mended, which begins now rather than in some minutes.
     server.sh('docker run --rm --volumes-from i1_ccp-db-1 busybox:1.37 rm /data/broken')
@@ -252,7 +263,7 @@ def test_a_restart_of_ccpd_in_the_middle(server):
     after = last_recovery(server)
     server.sh('systemctl restart docker')
     server.wait(lambda: query(server, f'SELECT 1 FROM jobs j, recoveries r WHERE r.id > {after} AND j.queued_at > r.begun_at '
-                              "AND j.spec ? 'reason' AND j.state = 'succeeded'"), 60, 'the first to be back')
+                              "AND j.spec ? 'reason' AND j.state = 'succeeded'"), 240, 'the first to be back')
     server.sh('systemctl kill -s KILL ccpd')
     row, _ = wait_recovered(server, after)
     assert row['healthy'] == len(SLUGS) and last_recovery(server) == row['id'] == after + 1
@@ -301,8 +312,8 @@ def test_an_upgrade_of_the_package_stops_nothing(server):
 
 def test_a_container_that_crashes_is_started_again_by_docker(server):
     server.sh('kill -9 $(docker inspect -f "{{.State.Pid}}" i2_ccp-app-1)')
-    server.wait(lambda: next(s for s in server.json('show', 'i2')['services'] if s['service'] == 'app')['restarts'] == 1, 20,
-                'the restart')
+    server.wait(lambda: next(s for s in server.json('show', 'i2')['services'] if s['service'] == 'app')['restarts'] == 1,
+                what='the restart')
     server.wait(lambda: healthy(server) == set(SLUGS), what='the health')
     assert drift(server, 'i2') == []
 

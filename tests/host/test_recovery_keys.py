@@ -3,7 +3,6 @@
 
 import json
 import re
-import time
 
 import pytest
 
@@ -49,6 +48,12 @@ def finding(server):
     result = server.ccpctl('doctor', '--json=short', check=False)
     (row,) = [row for row in json.loads(result.stdout) if row['check'] == 'recovery-key']
     return row['verdict'], row['advice'], result.returncode
+
+
+def echo_is_off(server):
+    """Whether polkit's agent has switched off the echo of its terminal: what is typed before that is thrown away."""
+    shown = server.sh('for tty in $(ps -C pkttyagent -o tty=); do stty -F "/dev/$tty" -a || true; done')
+    return re.search(r'(?m)(^|\s)-echo(\s|$)', shown)
 
 
 def test_before_there_is_one_everything_says_so(server, instance):
@@ -132,8 +137,7 @@ def test_an_admin_types_his_password_once(server, instance):
     with Terminal(server, 'ssh', '-tt', 'adam@127.0.0.1', 'ccpctl key enroll-recovery --recovery-key-file=/srv/key') as t:
         shown = t.expect('assword: ')
         assert 'or to change which recovery keys open' in shown and 'manage-keys' in shown
-        # What is typed before the echo is off is thrown away.
-        time.sleep(3)
+        server.wait(lambda: echo_is_off(server), what='the end of the echo')
         t.type(PASSWORD)
         assert 'assword: ' not in t.expect('is enrolled')
         assert t.end() == 0

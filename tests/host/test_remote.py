@@ -34,7 +34,7 @@ def test_create_alone_asks_for_everything(server):
     for page in ('Step 2 of 5: Features', 'Step 3 of 5: E-mail', 'Step 4 of 5: Tunnel', 'Step 5 of 5: Review', r'web=\d+', r'Create it\?'):
         terminal.expect(page)
     terminal.type('y')
-    terminal.expect(r'edmonton was created and is running')
+    terminal.expect(r'edmonton was created and is running', 240)
     assert terminal.end() == 0
     assert server.json('show', 'edmonton')['name'] == 'Edmonton Chapter'
 

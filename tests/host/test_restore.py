@@ -165,7 +165,9 @@ def test_a_restore_gives_back_what_was_backed_up(server, instance, backup):
     server.ccpctl('restore', 'discard', SLUG, '--yes', timeout=120)
     assert len(volumes(server)) == len(before)
     assert differences(server, backup['data']) == []
-    assert server.json('show', SLUG)['restores'] == [] and 'Restored:' not in server.ccpctl('status', SLUG).stdout
+    # ccpd reads what is kept once it has seen the end of the job.
+    server.wait(lambda: server.json('show', SLUG)['restores'] == [], what='the news that nothing is kept')
+    assert 'Restored:' not in server.ccpctl('status', SLUG).stdout
     result = server.ccpctl('restore', 'undo', SLUG, check=False, timeout=120)
     assert result.returncode == 1 and 'Nothing is kept' in result.stderr
 
@@ -402,7 +404,8 @@ def test_a_cancelled_new_instance_leaves_nothing(server, instance, backup, step)
         server.ccpctl('job', 'cancel', last_job(server)['id'], '--no-wait')
     restore_until(server, backup, step, cancel, '--as=voss', '--domain=voss.example.org')
     server.wait(lambda: last_job(server)['state'] == 'cancelled', 300, 'the end')
-    assert server.ccpctl('show', 'voss', check=False).returncode == 3
+    # The list of jobs comes from the records: ccpd itself hears of their change a moment later.
+    server.wait(lambda: server.ccpctl('show', 'voss', check=False).returncode == 3, what='the end of the new instance')
     assert server.sh('docker ps -aq --filter label=ccp.instance=voss; docker volume ls -q --filter label=ccp.instance=voss; '
                      'ls -d /var/lib/ccpd/instances/voss 2>/dev/null || true; docker ps -aq --filter name=^ccp-') == ''
 

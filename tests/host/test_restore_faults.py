@@ -23,7 +23,7 @@ files:
   - { template: docker-compose.yml.hbs, target: docker-compose.yml, format: yaml }
 services:
   store: { stage: infrastructure, timeout: 20s, health: { type: container } }
-  front: { stage: application, timeout: 6s, health: { type: container } }
+  front: { stage: application, timeout: 15s, health: { type: container } }
 state:
   volumes: [{ name: books }, { name: index }]
 ''',
@@ -127,14 +127,16 @@ def assert_whole(server, which, kept=0):
     volumes = set(server.sh(f'docker volume ls -q --filter label=ccp.instance={SLUG}').split())
     assert len(used) == 2 and used <= volumes and len(volumes) == 2 + kept, volumes
     assert set(server.sh('docker volume ls -q').split()) == volumes
-    shown = settled(server, SLUG)
+    # After a restart of the Engine ccpd may have something to start, too; and what is kept it reads after the end of the job.
+    unfinished = "SELECT count(*) FROM jobs WHERE finished_at IS NULL; SELECT count(*) FROM restores WHERE state = 'building'"
+    server.wait(lambda: query(server, unfinished) == '0\n0', what='the end of all jobs')
+    shown = server.wait(lambda: (s := settled(server, SLUG))['job'] == '/' and (len(s['restores']) > 0) == (kept > 0) and s,
+                        what='the news of the end')
     assert (shown['state'], shown['health'], len(shown['restores']) > 0) == ('running', 'healthy', kept > 0)
     # The records, the folder and the containers speak of the same revision.
     revision = query(server, f"SELECT revision FROM instances WHERE slug = '{SLUG}'")
     assert {c['Config']['Labels']['ccp.revision'] for c in found.values()} == {revision}
     assert server.sh(f'readlink {INSTANCES}/{SLUG}/current') == f'revisions/{revision}'
-    unfinished = "SELECT count(*) FROM jobs WHERE finished_at IS NULL; SELECT count(*) FROM restores WHERE state = 'building'"
-    server.wait(lambda: query(server, unfinished) == '0\n0', what='the end of all jobs')
     assert server.sh("docker ps -aq --filter name=^ccp-; docker network ls -q --filter name=^ccp-job; docker image ls -q ccp-helper; "
                      f'ls -A {INSTANCES}/{SLUG} | grep aside || true') == ''
 
@@ -205,8 +207,10 @@ def test_the_way_back_is_killed_at_each_of_its_steps(server, present, sick_backu
             # How much runs by then depends on how soon that is seen.
             server.wait(lambda: restore_state(server) == 'building', what='the record of the way back', interval=0.02)
             kill_worker(server)
-            # It may have come to the row that is held: PostgreSQL would keep its place there.
-            query(server, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'ccpd' AND wait_event_type = 'Lock'")
+            # It may have come to the row that is held: PostgreSQL would keep its place there, where it is taken for the next one
+            # until it is gone.
+            query(server, "SELECT count(pg_terminate_backend(pid, 20000)) FROM pg_stat_activity WHERE usename = 'ccpd' "
+                  "AND wait_event_type = 'Lock'")
             stands_still(server)
             assert step_state(server, 'switch') == 'undone' and runs(server) == {'store', 'front'}
             kill_worker(server)
@@ -294,7 +298,7 @@ def test_an_instance_that_was_sick_has_what_it_had_when_its_restore_fails(server
     execute(server, 'front', 'touch /data/sick')
     server.wait(lambda: server.json('show', SLUG)['health'] != 'healthy', what='the sickness')
     volumes = server.sh('docker volume ls -q | sort')
-    result = server.ccpctl('backup', 'restore', sick_backup, check=False, timeout=120)
+    result = server.ccpctl('backup', 'restore', sick_backup, check=False, timeout=300)
     assert result.returncode == 6 and 'delete' not in result.stderr, result.stderr
     assert_ended(server, 'restore', 'failed', 1)
     assert [execute(server, service, 'cat /data/which') for service in ('store', 'front')] == ['present', 'present']
@@ -345,6 +349,7 @@ def test_what_the_first_of_two_restores_replaced_comes_back_by_its_number(server
     newest, older = server.json('restore', 'list', SLUG)
     server.ccpctl('restore', 'discard', SLUG, older['id'], '--yes', '--quiet')
     assert_whole(server, 'former', kept=2)
+    server.wait(lambda: [row['id'] for row in server.json('restore', 'list', SLUG)] == [newest['id']], what='the news of it')
     result = server.ccpctl('restore', 'discard', SLUG, older['id'], '--yes', check=False)
     assert result.returncode == 1 and 'ccpctl restore list' in result.stderr
     assert [row['id'] for row in server.json('restore', 'list', SLUG)] == [newest['id']]

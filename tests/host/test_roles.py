@@ -14,6 +14,7 @@ from fleet import Monitor, query
 from instances import settled
 from state import state
 from terminal import Terminal
+from test_recovery_keys import echo_is_off
 from users import NAME, ROOT, BusError, Caller, add_user, enable_ssh, grant, instance_path, revoke
 
 # Whoever is refused a change is written down.
@@ -705,8 +706,7 @@ def test_an_admin_reveals_a_secret_with_the_own_password(server, callers):
         with Terminal(server, 'ssh', '-tt', 'adam@127.0.0.1', f'ccpctl secret reveal edmonton {SECRET}') as terminal:
             shown = terminal.expect('assword: ')
             assert "'edmonton'" in shown and 'reveal-secret' in shown
-            # What is typed before the echo is off is thrown away.
-            time.sleep(3)
+            server.wait(lambda: echo_is_off(server), what='the end of the echo')
             terminal.type(password)
             if status == 0:
                 terminal.expect(re.escape(secret))

@@ -43,7 +43,8 @@ def clean(server, hello):
 
 
 def serves(server, hello):
-    return server.run(['curl', '-fsS', '--max-time', '2', f'http://127.0.0.1:{hello["ports"]["web"]}/'], check=False).returncode == 0
+    url = f'http://127.0.0.1:{hello["ports"]["web"]}/'
+    return server.run(['curl', '-fsS', '--max-time', '10', url], check=False).returncode == 0
 
 
 def records(server):
@@ -126,7 +127,7 @@ def test_records_that_are_away_when_ccpd_starts(server, hello):
 
 
 def test_records_that_crash_in_the_middle_of_a_job(server):
-    client = create_slowly(server, 4)
+    client = create_slowly(server, 8)
     server.sh('systemctl kill -s KILL postgresql@17-main.service || true; systemctl stop postgresql')
     server.wait(lambda: get(server, ROOT, 'Manager', 'StoreState') == 'unavailable', what='the notice')
     # How it goes on is still told.
@@ -168,7 +169,7 @@ def test_an_engine_that_restarts_in_the_middle_of_a_job(server):
 
 def test_a_restart_in_the_middle_of_a_job_changes_nothing(server, hello):
     before = containers(server, 'hello')['web']
-    client = create_slowly(server, 8)
+    client = create_slowly(server, 20)
     worker = server.sh("systemctl list-units --plain --no-legend 'ccp-job@*' | cut -d' ' -f1")
     pid = main_pid(server, worker)
     server.sh('systemctl restart ccpd')

@@ -168,6 +168,9 @@ def test_without_docker_the_folders_are_measured_all_the_same(server, shop):
         server.wait(lambda: server.json()['engine_state'] == 'available', what='Docker')
         for slug in (SLUG, 'other'):
             server.ccpctl('start', slug, check=False)
+        # Where that was refused ccpd itself is about to start it.
+        server.wait(lambda: all((shown['state'], shown['health'], shown['job']) == ('running', 'healthy', '/')
+                                for shown in (server.json('show', slug) for slug in (SLUG, 'other'))), what='the health of both')
         server.sh('systemctl start ccp-measure.service')
         server.wait(lambda: len(containers(server, SLUG)) == 2, what='the containers')
 

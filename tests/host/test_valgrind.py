@@ -68,7 +68,9 @@ def test_all_that_is_wrong(watched):
 
 
 def test_what_goes_away_and_comes_back(watched):
-    watched.ccpctl('create', 'delta', '--blueprint', 'slow', '--domain', 'd.example.org', '--no-wait', '--quiet')
+    # It must not end before it is cancelled.
+    watched.ccpctl('create', 'delta', '--blueprint', 'slow', '--domain', 'd.example.org', '--set', 'seconds=900', '--no-wait',
+                   '--quiet')
     watched.sh('systemctl stop postgresql')
     # Not by what makes a job: it would be waited for, if the connection lasts for a moment more.
     watched.wait(lambda: watched.ccpctl('settings', 'set', 'job_concurrency=4', check=False).returncode == 5, what='the notice')
@@ -76,7 +78,7 @@ def test_what_goes_away_and_comes_back(watched):
     watched.wait(lambda: watched.ccpctl('settings', 'set', 'job_concurrency=4', check=False).returncode == 0, what='the records')
     job = query(watched, "SELECT max(id) FROM jobs WHERE slug = 'delta'")
     watched.ccpctl('job', 'cancel', job)
-    watched.wait(lambda: query(watched, 'SELECT count(*) FROM jobs WHERE finished_at IS NULL') == '0', 90, 'the end of all jobs')
+    watched.wait(lambda: query(watched, 'SELECT count(*) FROM jobs WHERE finished_at IS NULL') == '0', 240, 'the end of all jobs')
     for slug in query(watched, 'SELECT slug FROM instances').split():
         watched.ccpctl('delete', slug, '--yes', '--quiet')
 
