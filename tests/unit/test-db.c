@@ -318,6 +318,22 @@ START_TEST(an_ended_session_is_no_ended_server) {
 }
 END_TEST
 
+/* Runs the loop until the server is in pg_sleep(). */
+static void wait_for_sleep(TestDb *t) {
+        usec_t deadline = now(CLOCK_MONOTONIC) + USEC_PER_MINUTE;
+
+        for (;;) {
+                _cleanup_free_ char *n = test_postgres_query(t->conninfo,
+                                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "
+                                "datname = current_database()");
+
+                if (streq(n, "1"))
+                        return;
+                ck_assert_uint_lt(now(CLOCK_MONOTONIC), deadline);
+                ASSERT_OK(sd_event_run(t->event, 20 * USEC_PER_MSEC));
+        }
+}
+
 START_TEST(an_end_in_commit_has_an_unknown_outcome) {
         _cleanup_test_db_ TestDb t;
         _cleanup_free_ char *answer = NULL;
@@ -333,8 +349,7 @@ START_TEST(an_end_in_commit_has_an_unknown_outcome) {
         p.steps[1] = (DbStep) { .sql = "INSERT INTO x VALUES (1)" };
         p.transaction.n_steps = 2;
         ASSERT_OK(probe_request(&p, NULL, NULL));
-        for (unsigned i = 0; i < 20; i++)
-                ASSERT_OK(sd_event_run(t.event, 20 * USEC_PER_MSEC));
+        wait_for_sleep(&t);
         test_postgres_kill();
         TEST_DB_WAIT(&t, p.n_destroyed > 0);
         ck_assert_int_eq(p.r, DB_OUTCOME_UNKNOWN);
@@ -400,7 +415,7 @@ END_TEST
 
 START_TEST(an_unreferenced_slot_cancels_the_callback) {
         _cleanup_test_db_ TestDb t;
-        Probe queued = PROBE(&t, "CREATE TABLE x (i int)"), begun = PROBE(&t, "SELECT 1 FROM pg_sleep(0.2)"),
+        Probe queued = PROBE(&t, "CREATE TABLE x (i int)"), begun = PROBE(&t, "SELECT 1 FROM pg_sleep(2)"),
               read = PROBE_READ(&t, "SELECT 3"), last = PROBE(&t, "SELECT 4");
         DbSlot *a, *b, *c, *d;
 

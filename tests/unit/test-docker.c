@@ -103,9 +103,9 @@ START_TEST(every_misbehaviour_is_a_typed_error) {
                 { { .request = "GET /containers", .answer = "SSH-2.0-OpenSSH_9.2\r\n" },
                                 CCP_ERROR_ENGINE_FAILED, "protocol" },
         };
-        static const DockerOptions options = { .timeout = SHORT_USEC };
 
         FOREACH_ARRAY(i, table, ELEMENTSOF(table)) {
+                const DockerOptions options = { .timeout = i->list.hang ? SHORT_USEC : 30 * USEC_PER_SEC };
                 const FakeRoute routes[] = { FAKE_PING, i->list };
                 _cleanup_fixture_ Fixture f = {};
                 _cleanup_error_ Error error = {};

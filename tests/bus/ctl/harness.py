@@ -18,7 +18,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CCPCTL = os.environ.get("CCPCTL", "ccpctl")
-PATIENCE = 30
+PATIENCE = 90
 NOBODY = 65534
 
 # Everybody may talk to everybody, as on the system bus: what is refused, ccpd refuses.

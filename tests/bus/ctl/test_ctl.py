@@ -455,7 +455,12 @@ class Jobs(BusTest):
         self.create("slow")
         self.ctl("restart", "slow", "--no-wait", "--quiet")
         self.ctl("backup", "create", "--all", "--no-wait", "--quiet")
-        self.change_state(lambda state: state["jobs"]["3"].update(wait_ms=60000))
+
+        def go_on(state):
+            state["jobs"]["2"].update(step_ms=60000)
+            state["jobs"]["3"].update(wait_ms=60000)
+
+        self.change_state(go_on)
         self.assertRegex(self.ctl("status", "slow").out, r"Job: 2 restart, running.*\n +Job: 3 backup, waiting for its turn\n")
 
     def test_what_was_done_while_a_job_waits_is_the_last_one(self):

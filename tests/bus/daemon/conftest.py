@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -47,6 +48,14 @@ def wait_for(condition, seconds=60, what="the condition"):
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 
+def is_alive(pid):
+    """Nobody may have waited for it yet: that is no life."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Postgres:
     """A cluster of its own in a folder of its own, with what ccp-setup makes: ccpd is no superuser."""
 
@@ -77,19 +86,23 @@ class Postgres:
                                         check=False).returncode == 0, what="PostgreSQL")
 
     def kill(self):
+        # Stopped, it can't start further ones meanwhile.
+        self.process.send_signal(signal.SIGSTOP)
+        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], stdout=subprocess.PIPE, text=True,
+                                  check=False).stdout.split()
         self.process.kill()
         self.process.wait()
-        # Its children end when they notice; the next start would find their shared memory in use.
-        wait_for(lambda: subprocess.run(["pgrep", "-f", f"{self.folder}/data"], stdout=subprocess.DEVNULL,
-                                        check=False).returncode != 0, what="the end of PostgreSQL's processes")
+        # Its children, whose command lines do not name the folder, end when they notice; the next start would find their shared
+        # memory in use.
+        wait_for(lambda: not any(map(is_alive, children)), what="the end of PostgreSQL's processes")
 
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
-                self.process.kill()
+                self.kill()
 
     @property
     def conninfo(self):
@@ -147,8 +160,10 @@ class Daemon:
 
     def up(self):
         folder = self.folder
-        self.bus_process = subprocess.Popen(["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork"])
-        wait_for(lambda: (folder / "bus").exists(), what="the bus")
+        self.bus_process = subprocess.Popen(["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork", "--print-address"],
+                                            stdout=subprocess.PIPE, text=True)
+        # Its socket is there before it listens, and may be that of the one before.
+        assert self.bus_process.stdout.readline(), "the bus"
         self.systemd_process = subprocess.Popen([sys.executable, str(HERE / "mock_systemd.py")], env=self.environment,
                                                 stdout=subprocess.PIPE, text=True)
         assert self.systemd_process.stdout.readline() == "ready\n"

@@ -58,6 +58,7 @@ def test_a_backup_is_verified_by_a_job(ccpd):
     assert job_row(ccpd, path) == ["verify", "alpha", f'{{"backup": "{backup}"}}']
     assert error(ccpd, "VerifyBackup", backup, NONE)[0] == "Busy"
     finish(ccpd, path, "failed")
+    wait_for(lambda: ccpd.get(path, "Job", "State") == "failed", what="its end")
     # Once more, by the job.
     again = str(ccpd.call("Job", "Retry", NONE, path=path))
     assert job_row(ccpd, again)[2] == f'{{"backup": "{backup}"}}'

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import NAME, ROOT, wait_for
+from conftest import NAME, ROOT
 
 RULES = pathlib.Path(__file__).parents[3] / "dbus" / f"{NAME}.conf"
 OWNER = "daemon"
@@ -90,8 +90,10 @@ def address(tmp_path_factory):
         path.chmod(0o711)
     (folder / "rules.conf").write_text(RULES.read_text().replace('user="ccpd"', f'user="{OWNER}"'))
     (folder / "bus.conf").write_text(CONFIG.format(folder=folder))
-    bus = subprocess.Popen(["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork"])
-    wait_for(lambda: (folder / "bus").exists(), what="the bus")
+    bus = subprocess.Popen(["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork", "--print-address"],
+                           stdout=subprocess.PIPE, text=True)
+    # Its socket is there before it listens.
+    assert bus.stdout.readline(), "the bus"
     yield f"unix:path={folder}/bus"
     bus.terminate()
     bus.wait()

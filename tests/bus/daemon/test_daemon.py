@@ -109,7 +109,7 @@ def test_the_end_of_a_job_is_announced(ccpd):
 def test_services_are_started_and_stopped_by_name(ccpd):
     instance, job = ccpd.create("edmonton")
     finish(ccpd, job)
-    wait_for(lambda: ccpd.get(instance, "Instance", "State") == "running")
+    wait_for(lambda: ccpd.get(instance, "Instance", "State") == "running" and ccpd.get(instance, "Instance", "Job") == "/")
 
     def run(method, *services, state="succeeded"):
         made = ccpd.call("Instance", method, dbus.Array(services, "s"), dbus.Dictionary({}, "sv"), path=instance)
@@ -252,7 +252,8 @@ def test_a_hanging_pid1_delays_nobody_else(ccpd):
     begin = time.monotonic()
     for _ in range(20):
         assert ccpd.manager("GetInstance", "calgary") == instance
-    assert time.monotonic() - begin < 1.0
+    # It hangs for good: who waited for it would not be answered at all.
+    assert time.monotonic() - begin < 5.0
     waiting.join()
 
 

@@ -7,7 +7,7 @@ import dbus
 import pytest
 from conftest import NAME, ROOT, instance_path, wait_for
 from test_backup_life import make_backup
-from watcher import Watcher, finish, running
+from watcher import Watcher, finish, idle, running
 
 NIGHT = "*-*-* 02:30"
 TIMERS = {"daily": "ccp-schedule@daily.timer", "hourly": "ccp-schedule@hourly.timer",
@@ -165,9 +165,9 @@ def test_what_is_stopped_is_left_out_until_it_runs(ccpd, watcher):
     ccpd.postgres.sql("UPDATE instances SET state = 'stopped'")
     wait_for(lambda: ccpd.get(instance_path("alpha"), "Instance", "State") == "stopped")
     knock(ccpd, "daily")
+    wait_for(lambda: log_count(ccpd, "is left out, and made when it runs again"), what="the line of the journal")
     assert quiet(ccpd)
-    ccpd.log.flush()
-    assert (ccpd.folder / "ccpd.log").read_text().count("is left out, and made when it runs again") == 1
+    assert log_count(ccpd, "is left out, and made when it runs again") == 1
     ccpd.postgres.sql("UPDATE instances SET state = 'running'")
     wait_for(lambda: jobs(ccpd), what="the backup")
 
@@ -356,8 +356,10 @@ def test_a_backup_that_failed_is_told_until_one_succeeds(ccpd, watcher):
     path = running(ccpd, "alpha")
     finish(ccpd, str(ccpd.call("Instance", "Backup", dbus.Dictionary({}, "sv"), path=path)), "failed")
     wait_for(lambda: rules(ccpd) == {"backup-failed"}, what="the alert")
+    idle(ccpd, path)
     # Another job that succeeds says nothing of it.
     finish(ccpd, str(ccpd.call("Instance", "Restart", dbus.Array([], "s"), dbus.Dictionary({}, "sv"), path=path)))
+    idle(ccpd, path)
     assert rules(ccpd) == {"backup-failed"}
     finish(ccpd, str(ccpd.call("Instance", "Backup", dbus.Dictionary({}, "sv"), path=path)))
     wait_for(lambda: rules(ccpd) == set(), what="the end")

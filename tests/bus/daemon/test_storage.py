@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The storage of backups: naming it, which copies are made when, and what is asked of ccp-storage, with a stand-in for that."""
 
+import contextlib
 import json
 import os
 import socket
@@ -83,7 +84,9 @@ class Worker:
                     data += more
                 self.requests.append(json.loads(data))
                 answer = self.answers.get(self.requests[-1]["do"], {})
-                connection.sendall(answer if isinstance(answer, bytes) else json.dumps(answer).encode() + b"\n")
+                # ccpd hangs up on what is too much.
+                with contextlib.suppress(OSError):
+                    connection.sendall(answer if isinstance(answer, bytes) else json.dumps(answer).encode() + b"\n")
 
     def asked(self, verb):
         return [request for request in self.requests if request["do"] == verb]
@@ -245,6 +248,7 @@ def test_a_copy_by_hand_and_back(ccpd):
     name, message = error(ccpd, "DeleteBackup", backup, dbus.Dictionary({"last": True}, "sv"))
     assert name == "Busy" and path.rpartition("/")[2] in message
     finish(ccpd, path, "failed")
+    wait_for(lambda: ccpd.get(path, "Job", "State") == "failed", what="its end")
     again = str(ccpd.call("Job", "Retry", NONE, path=path))
     assert job_row(ccpd, again)[0] == "replicate"
     finish(ccpd, again)
@@ -317,7 +321,8 @@ def test_copies_are_looked_for_once_a_day(ccpd, worker):
     worker.answers["compare"] = {}
     set_storage(ccpd)
     ccpd.postgres.sql("UPDATE storage SET compared_at = now() - interval '25 hours'")
-    wait_for(lambda: len(worker.asked("compare")) == 2, what="another look")
+    # The stand-in notes nothing, so that more follow.
+    wait_for(lambda: len(worker.asked("compare")) >= 2, what="another look")
 
 
 def test_it_is_tried(ccpd, worker):

@@ -23,7 +23,13 @@ def running(ccpd, slug, blueprint="trivial"):
     path, job = ccpd.create(slug, blueprint)
     finish(ccpd, job)
     wait_for(lambda: ccpd.get(path, "Instance", "State") == "running", what=f"{slug} to run")
+    idle(ccpd, path)
     return str(path)
+
+
+def idle(ccpd, path):
+    """ccpd has heard that its job ended, too: until then it refuses another one, and the two are read one after the other."""
+    wait_for(lambda: ccpd.get(path, "Instance", "Job") == "/", what=f"the end of the job of {path}")
 
 
 def recovered(ccpd):

@@ -313,7 +313,7 @@ def try_commands(program, top):
         file.write(b'x')
     with open(os.path.join(folder, '\udcff'), 'wb') as file:
         file.write(b'x' * 3 * BLOCK)
-    status, report, stream = run(program, 'pack', folder, timeout=10)
+    status, report, stream = run(program, 'pack', folder, timeout=60)
     check(status == 0 and report['bytes'] == (1 << 40) + 3 * BLOCK, report)
     check(len(stream) < 4 * BLOCK, len(stream))
     status, report, stream = run(program, 'pack', folder, 'sparse', os.fsdecode(b'\xff'))
