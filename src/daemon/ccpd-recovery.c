@@ -329,10 +329,13 @@ static void recovery_end(Recovery *q) {
                 on_end_recorded(-EIO, NULL, &e, q);
 }
 
+/* What was brought back has been seen healthy by its worker: ccp-watch, which tells us, may be a moment behind. */
 static bool has_settled(const Recovery *q) {
         for (const Instance *i = q->manager->instances; i; i = i->hh.next)
                 if (i->record->state == INSTANCE_RUNNING &&
-                                IN_SET(i->health, HEALTH_STARTING, HEALTH_UNKNOWN))
+                                (IN_SET(i->health, HEALTH_STARTING, HEALTH_UNKNOWN) ||
+                                                (i->recovered_in == q->record->id &&
+                                                                i->health != HEALTH_HEALTHY)))
                         return false;
 
         return true;
