@@ -328,24 +328,43 @@ void key_rotation_note_units(KeyRotation *k, char *const *units) {
 
 /* --- beginning --- */
 
-static void on_failure_recorded(
-                int r, _unused_ AuditRecord *record, _unused_ Error *error, _unused_ void *userdata) {
+typedef struct Failure {
+        Operation *operation;
+        Error error;
+} Failure;
+
+static void on_failure_recorded(int r, _unused_ AuditRecord *record, _unused_ Error *error, void *userdata) {
+        Failure *f = userdata;
+
         audit_record_free(r < 0 ? NULL : record);
+        operation_fail(f->operation, &f->error);
+        error_done(&f->error);
+        free(f);
 }
 
-static void begin_failed(KeyRotation *k, const Error *error) {
+/* Who called is answered when the failure is on record, or can't be. */
+static void begin_failed(KeyRotation *k, Error *error) {
         Operation *o = TAKE_PTR(k->operation);
         _cleanup_error_ Error e = {};
+        Failure *f;
 
-        (void) store_append_audit(k->manager->db,
-                        &(AuditEntry) {
-                                        .action = AUDIT_KEY_ROTATE,
-                                        .outcome = AUDIT_FAILED,
-                                        .actor = operation_actor(o),
-                                        .error_name = error->name,
-                        },
-                        on_failure_recorded, NULL, NULL, &e);
-        operation_fail(o, error);
+        f = new0(Failure, 1);
+        if (!f) {
+                log_oom();
+                operation_fail(o, error);
+                return;
+        }
+        f->operation = o;
+        error_move(&f->error, error);
+        if (store_append_audit(k->manager->db,
+                            &(AuditEntry) {
+                                            .action = AUDIT_KEY_ROTATE,
+                                            .outcome = AUDIT_FAILED,
+                                            .actor = operation_actor(o),
+                                            .error_name = f->error.name,
+                            },
+                            on_failure_recorded, f, NULL, &e) < 0)
+                on_failure_recorded(-EIO, NULL, &e, f);
 }
 
 static void on_next_made(const Error *error, void *userdata) {
