@@ -256,8 +256,12 @@ void storage_take(Storage *s, StorageRecord *record) {
         s->record = *record;
         *record = (StorageRecord) {};
         s->known = true;
-        if (changed)
+        if (changed) {
+                /* What comes of the former one says nothing of this one. */
+                s->sweep = worker_call_free(s->sweep);
+                s->compare = worker_call_free(s->compare);
                 s->jobs_not_before = s->sweep_not_before = s->compare_not_before = 0;
+        }
         for (Instance *i = s->manager->instances; changed && i; i = i->hh.next)
                 alerts_note_instance(i);
         storage_queue(s);
