@@ -308,7 +308,7 @@ static void pause_at(const Job *j, const char *prefix, const char *name) {
 
 /* An engine that is stopped ends all containers first: what then fails fails because of that. */
 static bool engine_is_to_blame(Job *j, usec_t begin, const Error *error) {
-        if (streq_ptr(error->name, CCP_ERROR_ENGINE_UNAVAILABLE))
+        if (streq_ptr(error->name, CCP_ERROR_ENGINE_UNAVAILABLE) || j->output_lost)
                 return true;
 
         return (streq_ptr(error->name, CCP_ERROR_UNHEALTHY) ||
@@ -342,6 +342,7 @@ static int run_with_engine(Job *j, const StepOps *step, Error *reterr) {
                         return r;
                 }
 
+                j->output_lost = false;
                 r = step->run(j, &error);
                 j->keeps_running = false;
                 if (r >= 0)

@@ -104,6 +104,7 @@ struct Job {
         usec_t engine_looked_at;    /* when it was seen last, monotonic */
         bool engine_restarted;      /* since the job has its instance: what ran then may not run any more */
         bool engine_owes;           /* and what of the instance ran then was not started again yet */
+        bool output_lost;           /* the Engine lost what a program of ours wrote, which ended well */
         bool helper_image_left; /* that of a helper before may be there, under the name for the next one's */
         bool keeps_running;     /* the present step is to leave the instance as it is */
         bool stopped;           /* asked to end before the job's end, and it did */

@@ -11,7 +11,7 @@ from instances import containers, settled
 from recovery import make_recovery_key
 from test_changemaker import put_source, state
 from users import add_user, grant
-from workers import kill_worker, pausing_at, resume_worker
+from workers import engine_that_loses, kill_worker, pausing_at, resume_worker
 
 IMAGES = 'changemaker-lite'
 SLUG = 'oslo'
@@ -206,6 +206,27 @@ def test_a_dump_whose_tool_fails_is_no_backup(server, instance, script, words):
     with pg_dump_is(server, script):
         result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
     assert result.returncode == 6 and "'v2-postgres'" in result.stderr and words in result.stderr, result.stderr
+    assert_nothing_left(server, before, 'failed', 'EngineFailed')
+
+
+@pytest.mark.parametrize('stream', [1, 2], ids=['data', 'report'])
+def test_what_the_engine_loses_is_read_again(server, instance, stream):
+    since = server.cursor()
+    with engine_that_loses(server, stream, 'pack', 2):
+        server.ccpctl('backup', 'create', SLUG, timeout=300)
+    job = server.json('job', 'list', '--lines=1')[0]
+    assert (job['state'], job['attempt']) == ('succeeded', 1)
+    said = [entry['MESSAGE'] for entry in server.journal(f'CCP_JOB={job["id"]}', since=since)]
+    assert sum('the Docker Engine lost a part of what ccp-vol wrote' in line for line in said) == 2, said
+    assert backups(server)[0]['state'] == 'verified' and helpers(server) == ''
+
+
+@FAILS
+def test_an_engine_that_loses_all_makes_no_backup(server, instance):
+    before = backups(server), files(server)
+    with engine_that_loses(server, 2, 'pack', 1000):
+        result = server.ccpctl('backup', 'create', SLUG, check=False, timeout=300)
+    assert result.returncode == 6 and 'Is the server overloaded?' in result.stderr, result.stderr
     assert_nothing_left(server, before, 'failed', 'EngineFailed')
 
 

@@ -272,7 +272,8 @@ def test_a_worker_killed_at_a_step_goes_on_there(server, step):
 
 @pytest.mark.parametrize('delay', [0.1, 0.3, 0.6, 1, 1.5, 2, 3, 4])
 def test_a_worker_killed_at_any_moment_goes_on(server, delay):
-    job = create(server, 'alpha')
+    # So long it takes at least, where all else takes no time.
+    job = create(server, 'alpha', 'everything', '--set', f'delay={int(delay)}')
     time.sleep(delay)
     kill(server, job)
     row = wait_end(server, job)

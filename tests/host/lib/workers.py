@@ -9,10 +9,10 @@ from fleet import query
 
 @contextlib.contextmanager
 def pausing_at(server, step, unit='ccp-job'):
-    """A worker that is started in the block stops before this step acts, on the first attempt of its job. What it gives waits
-    for that."""
+    """A worker that is started in the block stops before this step acts, on the first attempt of its job; for as long as a test
+    takes, which PID 1 would take for a worker that hangs. What it gives waits for that."""
     folder = f'/run/systemd/system/{unit}@.service.d'
-    server.write(f'{folder}/pause.conf', f'[Service]\nExecStart=\nExecStart=/usr/lib/ccpd/ccp-job --pause-at={step} run %i\n')
+    server.write(f'{folder}/pause.conf', f'[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/lib/ccpd/ccp-job --pause-at={step} run %i\n')
     server.sh('systemctl daemon-reload')
     try:
         yield lambda: server.wait(lambda: 'T' in server.sh('ps -o stat= -C ccp-job || true'), 180, 'the worker to stand still')
@@ -44,5 +44,26 @@ def holding(server, rows):
 
 def stands_still(server):
     """Waits until a worker is about to write a row that is held."""
-    server.wait(lambda: query(server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'ccpd' AND wait_event_type = 'Lock'") != '0',
+    server.wait(lambda: query(server, "SELECT count(*) FROM pg_stat_activity w WHERE w.usename = 'ccpd' AND w.wait_event_type = 'Lock' "
+                              "AND EXISTS (SELECT FROM pg_stat_activity h WHERE h.usename = 'postgres' "
+                              "AND h.pid = ANY (pg_blocking_pids(w.pid)))") != '0',
                 what='the worker to stand still')
+
+
+@contextlib.contextmanager
+def engine_that_loses(server, stream, verb, times):
+    """Of what ccp-vol writes to this stream, when it runs in a container, nothing comes, so many times: the Engine can lose it."""
+    server.write('/usr/local/bin/docker', f'''#!/bin/sh
+case " $* " in
+*" container run "*" {verb} "*)
+    left=$(cat /var/lib/ccpd/to-lose)
+    [ "$left" = 0 ] || {{ echo $((left - 1)) >/var/lib/ccpd/to-lose; exec {stream}>/dev/null; }};;
+esac
+exec /usr/bin/docker "$@"
+''', mode='0755')
+    server.write('/var/lib/ccpd/to-lose', f'{times}\n', mode='0666')
+    try:
+        yield
+        assert server.file('/var/lib/ccpd/to-lose') != f'{times}\n', 'nothing was lost'
+    finally:
+        server.sh('rm /usr/local/bin/docker /var/lib/ccpd/to-lose')
