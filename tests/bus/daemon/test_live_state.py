@@ -96,15 +96,14 @@ def test_the_first_change_is_told_at_once(ccpd, watcher):
     wait_for(lambda: ccpd.get(path, "Instance", "Health") == "healthy")
     time.sleep(0.3)
     follower.signals()
-    delays = {"exited": [], "running": []}
+    delays = []
     for state in ("exited", "running") * 5:
         began = time.monotonic()
         watcher.container("alpha", state=state)
         wait_for(lambda: changes(follower, path), what="the signal")
-        delays[state].append(time.monotonic() - began)
+        delays.append(time.monotonic() - began)
         time.sleep(0.15)
-    # The quickest: four processes pass it on, and a busy machine makes each of them wait, but never sooner.
-    assert all(min(times) < 0.09 for times in delays.values()), delays
+    assert sorted(delays)[len(delays) // 2] < 0.09, delays
 
 
 def test_three_hundred_containers_that_die_at_once(ccpd, watcher):

@@ -31,7 +31,9 @@ class Storage:
             self.server.wait(lambda: f':{PORT} ' not in self.server.sh('ss -ltn'), what='the end of the storage')
 
     def mode(self, **mode):
-        self.server.write(f'{FOLDER}/mode', json.dumps(mode))
+        # In one step: it reads this with each request.
+        self.server.write(f'{FOLDER}/mode.new', json.dumps(mode))
+        self.server.sh(f'mv {FOLDER}/mode.new {FOLDER}/mode')
 
     def afresh(self, **mode):
         """A mode by which requests are counted from now on. What was begun in parts is forgotten."""
