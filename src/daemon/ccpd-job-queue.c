@@ -107,6 +107,18 @@ static void job_give_up(Job *j, const Error *error) {
         job_answer(j, error);
 }
 
+/* Where that cannot be read: as above. */
+static void jobs_examine_later(Manager *m) {
+        for (Job *j = m->jobs; j; j = j->hh.next) {
+                if (!j->examining || j->giving_up || j->admission)
+                        continue;
+
+                j->examining = false;
+                j->not_before = now(CLOCK_MONOTONIC) + JOB_BUSY_DELAY_USEC;
+        }
+        manager_resync_later(m);
+}
+
 /* What became of a worker that did not start, or ended: the record tells. */
 static void on_job_examined(
                 int r, JobRecord *record, InstanceRecord *instance, Error *error, void *userdata) {
@@ -118,7 +130,7 @@ static void on_job_examined(
 
         if (r < 0) {
                 log_debug("Failed to read a job, all is read again later: %s", error->message);
-                manager_resync_later(m);
+                jobs_examine_later(m);
                 return;
         }
 
@@ -165,8 +177,8 @@ static void job_examine(Job *j) {
         if (store_load_job(j->manager->db, j->record->id, on_job_examined, j->manager, NULL, &e) >= 0)
                 return;
 
-        log_debug("Job %" PRIu64 " is examined when all is read again: %s", j->record->id, e.message);
-        manager_resync_later(j->manager);
+        log_debug("Job %" PRIu64 " cannot be read, all is read again later: %s", j->record->id, e.message);
+        jobs_examine_later(j->manager);
 }
 
 static void on_job_started(const Error *error, void *userdata) {

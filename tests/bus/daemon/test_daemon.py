@@ -331,6 +331,19 @@ def test_postgresql_away_refuses_changes_and_comes_back(ccpd):
     wait_for(lambda: ccpd.get(instance, "Instance", "State") == "running")
 
 
+def test_a_worker_that_ends_while_postgresql_is_away_is_started_again(ccpd):
+    _, job = ccpd.create("edmonton")
+    unit = f"ccp-job@{job.rsplit('/', 1)[1]}.service"
+    ccpd.postgres.kill()
+    try:
+        wait_for(lambda: ccpd.get(ROOT, "Manager", "StoreState") == "unavailable", what="the notice")
+        ccpd.systemd("EndUnit", unit)
+        assert ccpd.get(job, "Job", "State") == "queued" and ccpd.starts().count(unit) == 1
+    finally:
+        ccpd.postgres.start()
+    wait_for(lambda: ccpd.starts().count(unit) == 2, what="another start")
+
+
 def test_postgresql_away_at_the_start(ccpd):
     ccpd.stop()
     ccpd.postgres.kill()
