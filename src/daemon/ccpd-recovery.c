@@ -29,6 +29,8 @@
 #define GATE_PATIENCE_USEC (30 * USEC_PER_SEC)
 /* How long all is waited for to settle before it is counted what is healthy. */
 #define SETTLE_MAX_USEC USEC_PER_MINUTE
+/* What a worker saw ccp-watch tells: how long that is waited for. */
+#define NEWS_MAX_USEC (10 * USEC_PER_SEC)
 /* An administrator may be at it. */
 #define REPAIR_GRACE_USEC (10 * USEC_PER_SEC)
 /* A job that could not be made is asked for again after so long. */
@@ -329,21 +331,27 @@ static void recovery_end(Recovery *q) {
                 on_end_recorded(-EIO, NULL, &e, q);
 }
 
-/* What was brought back has been seen healthy by its worker: ccp-watch, which tells us, may be a moment behind. */
-static bool has_settled(const Recovery *q) {
-        for (const Instance *i = q->manager->instances; i; i = i->hh.next)
-                if (i->record->state == INSTANCE_RUNNING &&
-                                (IN_SET(i->health, HEALTH_STARTING, HEALTH_UNKNOWN) ||
-                                                (i->recovered_in == q->record->id &&
-                                                                i->health != HEALTH_HEALTHY)))
-                        return false;
+/* How long all is waited for, since all was tried. */
+static usec_t settle_patience(const Recovery *q) {
+        usec_t patience = 0;
 
-        return true;
+        for (const Instance *i = q->manager->instances; i; i = i->hh.next) {
+                if (i->record->state != INSTANCE_RUNNING)
+                        continue;
+                if (IN_SET(i->health, HEALTH_STARTING, HEALTH_UNKNOWN))
+                        return SETTLE_MAX_USEC;
+                /* Its worker saw it well, if it was not for something optional. */
+                if (i->recovered_in == q->record->id && i->health != HEALTH_HEALTHY)
+                        patience = NEWS_MAX_USEC;
+        }
+
+        return patience;
 }
 
 /* One look at all that should come back. */
 static void recovery_round(Recovery *q, usec_t *next) {
         unsigned n_own = count_own_jobs(q->manager), n_left = 0;
+        usec_t settled_at;
 
         for (Instance *i = q->manager->instances; i; i = i->hh.next) {
                 usec_t monotonic = now(CLOCK_MONOTONIC);
@@ -363,10 +371,11 @@ static void recovery_round(Recovery *q, usec_t *next) {
 
         if (q->settle_since == 0)
                 q->settle_since = now(CLOCK_MONOTONIC);
-        if (has_settled(q) || now(CLOCK_MONOTONIC) - q->settle_since >= SETTLE_MAX_USEC)
+        settled_at = q->settle_since + settle_patience(q);
+        if (now(CLOCK_MONOTONIC) >= settled_at)
                 recovery_end(q);
         else
-                *next = MIN(*next, q->settle_since + SETTLE_MAX_USEC);
+                *next = MIN(*next, settled_at);
 }
 
 /* --- further attempts, and repairs --- */
