@@ -32,6 +32,9 @@
 /* How long a step waits for an engine that is away, and how often it then runs again. */
 #define ENGINE_PATIENCE_USEC (2 * USEC_PER_MINUTE)
 #define ENGINE_RETRIES 5U
+/* How often it runs again after the engine lost what it was given, and after what time. */
+#define LOST_RETRIES 2U
+#define LOST_DELAY_USEC (5 * USEC_PER_SEC)
 #define UNDO_RETRIES 8U
 #define UNDO_DELAY_MAX_USEC USEC_PER_MINUTE
 #define CRASH_PATIENCE_USEC (5 * USEC_PER_SEC)
@@ -308,7 +311,7 @@ static void pause_at(const Job *j, const char *prefix, const char *name) {
 
 /* An engine that is stopped ends all containers first: what then fails fails because of that. */
 static bool engine_is_to_blame(Job *j, usec_t begin, const Error *error) {
-        if (streq_ptr(error->name, CCP_ERROR_ENGINE_UNAVAILABLE) || j->output_lost)
+        if (streq_ptr(error->name, CCP_ERROR_ENGINE_UNAVAILABLE))
                 return true;
 
         return (streq_ptr(error->name, CCP_ERROR_UNHEALTHY) ||
@@ -328,13 +331,19 @@ static int take_up_engine(Job *j, const StepOps *step, bool again, Error *reterr
         return r < 0 ? r : job_engine_look(j, reterr);
 }
 
+static int refuse_cancelled(Error *reterr) {
+        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
+}
+
 static int run_with_engine(Job *j, const StepOps *step, Error *reterr) {
+        unsigned n_lost = 0;
         bool again = false;
         int r;
 
         for (unsigned n = 0;; n++) {
                 usec_t begin = now(CLOCK_MONOTONIC);
                 _cleanup_error_ Error error = {};
+                bool lost;
 
                 r = take_up_engine(j, step, again, reterr);
                 if (r < 0) {
@@ -347,11 +356,14 @@ static int run_with_engine(Job *j, const StepOps *step, Error *reterr) {
                 j->keeps_running = false;
                 if (r >= 0)
                         return r;
+                lost = j->output_lost && n_lost++ < LOST_RETRIES;
                 if (!(step->flags & STEP_ENGINE) || n >= ENGINE_RETRIES ||
-                                !engine_is_to_blame(j, begin, &error))
+                                (!lost && !engine_is_to_blame(j, begin, &error)))
                         return job_archive_note_step(j, r, &error, reterr);
 
                 log_info("%s: waiting for the engine: %s", step->name, strempty(error.message));
+                if (lost && job_sleep(j, LOST_DELAY_USEC) < 0)
+                        return refuse_cancelled(reterr);
                 again = true;
         }
 }
@@ -361,10 +373,6 @@ static bool wants_undo(const Job *j, const StepOps *step) {
 
         return step->undo && (before == INSTANCE_STOPPED || !(step->flags & STEP_UNDO_IF_STOPPED)) &&
                         (before == INSTANCE_RUNNING || !(step->flags & STEP_UNDO_IF_RUNNING));
-}
-
-static int refuse_cancelled(Error *reterr) {
-        return error_setf(reterr, CCP_ERROR_CANCELLED, "The job was cancelled.");
 }
 
 static int try_step(Job *j, const StepOps *step, StepRecord *row, Error *reterr) {
