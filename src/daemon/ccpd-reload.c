@@ -121,8 +121,10 @@ static void on_job_reloaded(int r, JobRecord *job, InstanceRecord *instance, Err
                 manager_resync_later(m);
         } else if (taken) {
                 r = manager_take_loaded_job(m, &taken, &taken_instance);
-                if (r < 0)
+                if (r < 0) {
                         log_oom();
+                        manager_resync_later(m);
+                }
         }
 
         if (again)

@@ -34,6 +34,7 @@
 struct KeyRotation {
         Manager *manager;
         Operation *operation; /* that begins it */
+        Error failure;        /* it did not begin: what it is to be answered */
         char **workers;       /* the units of jobs that have only the former key */
         bool workers_known;   /* they were listed since the start */
         bool alerts_gone;     /* no more does the one that delivers alerts */
@@ -64,6 +65,7 @@ KeyRotation *key_rotation_free(KeyRotation *k) {
         sd_event_source_unref(k->source);
         strv_free(k->workers);
         error_done(&k->error);
+        error_done(&k->failure);
         return mfree(k);
 }
 
@@ -328,43 +330,28 @@ void key_rotation_note_units(KeyRotation *k, char *const *units) {
 
 /* --- beginning --- */
 
-typedef struct Failure {
-        Operation *operation;
-        Error error;
-} Failure;
-
+/* Who called is answered when the failure is on record, or can't be. */
 static void on_failure_recorded(int r, _unused_ AuditRecord *record, _unused_ Error *error, void *userdata) {
-        Failure *f = userdata;
+        KeyRotation *k = userdata;
 
         audit_record_free(r < 0 ? NULL : record);
-        operation_fail(f->operation, &f->error);
-        error_done(&f->error);
-        free(f);
+        operation_fail(TAKE_PTR(k->operation), &k->failure);
+        error_done(&k->failure);
 }
 
-/* Who called is answered when the failure is on record, or can't be. */
 static void begin_failed(KeyRotation *k, Error *error) {
-        Operation *o = TAKE_PTR(k->operation);
         _cleanup_error_ Error e = {};
-        Failure *f;
 
-        f = new0(Failure, 1);
-        if (!f) {
-                log_oom();
-                operation_fail(o, error);
-                return;
-        }
-        f->operation = o;
-        error_move(&f->error, error);
+        error_move(&k->failure, error);
         if (store_append_audit(k->manager->db,
                             &(AuditEntry) {
                                             .action = AUDIT_KEY_ROTATE,
                                             .outcome = AUDIT_FAILED,
-                                            .actor = operation_actor(o),
-                                            .error_name = f->error.name,
+                                            .actor = operation_actor(k->operation),
+                                            .error_name = k->failure.name,
                             },
-                            on_failure_recorded, f, NULL, &e) < 0)
-                on_failure_recorded(-EIO, NULL, &e, f);
+                            on_failure_recorded, k, NULL, &e) < 0)
+                on_failure_recorded(-EIO, NULL, &e, k);
 }
 
 static void on_next_made(const Error *error, void *userdata) {
